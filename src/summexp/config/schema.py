@@ -1,0 +1,80 @@
+"""The whole config as one typed tree, assembled from the dataclasses beside the code they configure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from summexp.data.config import DataConfig
+from summexp.engines.config import EngineConfig
+from summexp.engines.generation_schema import GenerationOptions
+from summexp.engines.training_schema import TrainingConfig
+from summexp.launch.config import HardwareConfig
+from summexp.metrics.config import MetricConfig
+from summexp.modeling.config import ModelConfig, PeftConfig
+from summexp.runs.config import DebugConfig, TrackingConfig
+
+
+@dataclass(kw_only=True)
+class Config:
+    """One run."""
+
+    output_dir: str | None = None
+    """Folder of the run (of the sweep, with -m); a fresh one under `outputs/` where not set."""
+    overwrite_output_dir: bool = False
+    """Start anew in an `output_dir` that holds a run; only what summexp wrote there is deleted."""
+    seed: int = 42
+    """Seed of everything random: weights, order of the rows, dropout, sampling."""
+    objective: str = "eval_rougeL"
+    """Metric that the run returns, which is what a sweep optimises."""
+    offline: bool = False
+    """Use no network at all: Hub, datasets and trackers."""
+    model: ModelConfig
+    """The model."""
+    data: DataConfig
+    """The corpus."""
+    training: TrainingConfig
+    """Training: the fields of transformers' Seq2SeqTrainingArguments."""
+    generation: GenerationOptions
+    """Generation in every phase: the fields of transformers' GenerationConfig."""
+    metric: MetricConfig
+    """The scores."""
+    engine: EngineConfig
+    """The training loop."""
+    hardware: HardwareConfig
+    """The machine."""
+    peft: PeftConfig
+    """Parameter-efficient fine-tuning."""
+    tracking: TrackingConfig
+    """Experiment trackers."""
+    debug: DebugConfig
+    """Ways of running that are for finding mistakes."""
+
+
+SECTIONS: dict[str, type] = {
+    name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)
+}
+"""The groups of the config that are nodes of the tree, name to dataclass."""
+
+
+def schema_node() -> DictConfig:
+    """Return the tree of every key with its type and default, before any choice is made."""
+    node = OmegaConf.structured(Config)
+    for name, section in SECTIONS.items():
+        node[name] = OmegaConf.structured(section)
+    return node
+
+
+def config_class_at(path: str) -> type | None:
+    """Return the dataclass of the node at `path` (`""` is the root), or None if it is none of ours."""
+    return SECTIONS.get(path) if path else Config
+
+
+def known_keys() -> list[str]:
+    """Return every key of the tree in dotted form, sections included."""
+    keys = [spec.name for spec in fields(Config)]
+    for name, section in SECTIONS.items():
+        keys += [f"{name}.{spec.name}" for spec in fields(section)]
+    return keys

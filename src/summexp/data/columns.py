@@ -1,0 +1,238 @@
+"""Which columns hold the documents, the summaries and the rows' names: by name, never by place."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from summexp.data.config import DataConfig
+from summexp.errors import ConfigError, Problem, nearest
+
+logger = logging.getLogger(__name__)
+
+KNOWN_PAIRS: tuple[tuple[str, str], ...] = (
+    ("document", "summary"),
+    ("documents", "tldr"),
+    ("article", "highlights"),
+    ("article", "summary"),
+    ("article", "abstract"),
+    ("text", "summary"),
+    ("text", "headline"),
+    ("content", "summary"),
+    ("source", "target"),
+    ("dialogue", "summary"),
+    ("dialog", "summary"),
+    ("transcript", "summary"),
+    ("body", "summary"),
+    ("news_body", "news_title"),
+    ("description", "abstract"),
+    ("report", "summary"),
+    ("review_body", "review_title"),
+    ("email_body", "subject_line"),
+    ("extract_text", "summary_text"),
+)
+"""(document, summary) names that published summarization corpora use, compared without regard to
+case. A `title` beside a real summary is common, so (text, title) and its like are not here."""
+
+_DOCUMENT_NAMES = frozenset(document for document, _ in KNOWN_PAIRS)
+_SUMMARY_NAMES = frozenset(summary for _, summary in KNOWN_PAIRS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """The columns of one split."""
+
+    document: str
+    """Column of the documents."""
+    summary: str | None
+    """Column of the summaries; None where the split has none."""
+    id: str | None
+    """Column that names the rows; None where their numbers do."""
+
+
+class Example(NamedTuple):
+    """One row, as the rest of the program sees it."""
+
+    id: str
+    """The row's name: its `id`, or its number from 0 where it has none."""
+    document: str
+    """The full document; empty where there is none."""
+    summary: str | None
+    """The full summary; None where there is none, or nothing but white space."""
+
+
+def choose_columns(
+    available: Sequence[str],
+    config: DataConfig,
+    *,
+    needs_summary: bool,
+    source: str,
+    sample: Callable[[], Mapping[str, str]],
+    say: bool = True,
+) -> Columns:
+    """Choose the columns of one split, by the names in the config or else by a known pair of names.
+
+    Args:
+        available: The split's column names.
+        config: Names `text_column`, `summary_column` and `id_column`, or leaves them open.
+        needs_summary: False for prediction, which does without references. A summary column that is
+            named but missing is then passed over, unless its name is close to an existing one.
+        source: What to call the split in messages.
+        sample: Returns a short value of each column; called only for a message.
+        say: Log what was chosen without having been named.
+
+    Raises:
+        ConfigError: A named column is missing, or no choice or more than one is left.
+    """
+    names = list(available)
+    if problems := list(_missing(names, config, source, needs_summary=needs_summary)):
+        raise ConfigError(problems)
+    summary: str | None
+    pairs = _candidates(names, config)
+    if len(pairs) == 1:
+        document, summary = pairs[0]
+    elif not pairs and not needs_summary and (lone := _lone_document(names, config)):
+        document, summary = lone, None
+    else:
+        raise ConfigError(_undecided(names, config, source, sample(), pairs))
+    chosen = Columns(document=document, summary=summary, id=config.id_column or _id(names))
+    if say:
+        _say(chosen, config, source)
+    return chosen
+
+
+def examples(
+    rows: Iterable[Mapping[str, object]], columns: Columns, source: str
+) -> Iterator[Example]:
+    """Yield each row as an `Example`.
+
+    Raises:
+        ConfigError: A document or summary is not text (a list, an object, bytes).
+    """
+    for number, row in enumerate(rows):
+        try:
+            name = to_text(row.get(columns.id)) if columns.id else ""
+            document = to_text(row.get(columns.document))
+            summary = to_text(row.get(columns.summary)) if columns.summary else ""
+        except TypeError:
+            raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
+        yield Example(name or str(number), document, summary if summary.strip() else None)
+
+
+def to_text(value: object) -> str:
+    """Return a cell as text: None and NaN as "", numbers and dates in their usual writing.
+
+    Raises:
+        TypeError: The cell holds a list, an object or bytes.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else _without_lone_surrogates(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (list, tuple, dict, set, bytes, bytearray)):
+        raise TypeError(f"{type(value).__name__} is not text")
+    return str(value)
+
+
+def _without_lone_surrogates(text: str) -> str:
+    # JSON may hold half of a surrogate pair ("\ud83d"), which no UTF-8 file, so no cache, can.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _missing(
+    names: list[str], config: DataConfig, source: str, *, needs_summary: bool
+) -> Iterator[Problem]:
+    for key in ("text_column", "summary_column", "id_column"):
+        name = getattr(config, key)
+        if name is None or name in names:
+            continue
+        near = nearest(name, names)
+        if key == "summary_column" and not needs_summary and not near:
+            continue
+        listed = f"Its columns: {', '.join(names)}."
+        yield Problem(
+            key=f"data.{key}",
+            what=f"{source} has no column {name!r}",
+            hint=f"{near} {listed}" if near else listed,
+        )
+
+
+def _candidates(names: list[str], config: DataConfig) -> list[tuple[str, str]]:
+    """Return the pairs that fit what is given: the known pairs, or else the known single names."""
+    document, summary = config.text_column, config.summary_column
+    if summary is not None and summary not in names:
+        return []  # a split without references: another column must not stand in for them
+    documents = [document] if document is not None else _of(_DOCUMENT_NAMES, names, but=summary)
+    summaries = [summary] if summary is not None else _of(_SUMMARY_NAMES, names, but=document)
+    pairs = [(one, other) for one in documents for other in summaries]
+    known = [pair for pair in pairs if (pair[0].lower(), pair[1].lower()) in KNOWN_PAIRS]
+    if known or (document is None and summary is None):
+        return known
+    return pairs
+
+
+def _of(known: frozenset[str], names: list[str], *, but: str | None) -> list[str]:
+    return [name for name in names if name.lower() in known and name != but]
+
+
+def _lone_document(names: list[str], config: DataConfig) -> str | None:
+    if config.text_column is not None:
+        return config.text_column
+    documents = _of(_DOCUMENT_NAMES, names, but=config.summary_column)
+    return documents[0] if len(documents) == 1 else None
+
+
+def _id(names: list[str]) -> str | None:
+    ids = [name for name in names if name.lower() == "id"]
+    return ids[0] if len(ids) == 1 else None
+
+
+def _undecided(
+    names: list[str],
+    config: DataConfig,
+    source: str,
+    sample: Mapping[str, str],
+    pairs: list[tuple[str, str]],
+) -> Problem:
+    unnamed = [key for key in ("text_column", "summary_column") if getattr(config, key) is None]
+    reason = "more than one choice is possible" if pairs else "its columns have no known names"
+    listed = "\n".join(f"      {name}: {sample.get(name, '')}" for name in names)
+    settings = " ".join(f"data.{key}=…" for key in unnamed)
+    return Problem(
+        key=f"data.{unnamed[0]}" if unnamed else None,
+        what=f"which columns of {source} to use must be said: {reason}",
+        hint=f"Set {settings} to one of these (each with a value from the data):\n{listed}",
+    )
+
+
+def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
+    for key, column in (
+        ("text_column", columns.document),
+        ("summary_column", columns.summary),
+        ("id_column", columns.id),
+    ):
+        value = row.get(column) if column else None
+        try:
+            to_text(value)
+        except TypeError:
+            return Problem(
+                key=f"data.{key}",
+                what=f"{where}: column {column!r} holds a {type(value).__name__}, not text",
+                hint="Choose a column of plain text, or join its parts into one text first.",
+            )
+    raise AssertionError("one of the columns is nested")
+
+
+def _say(chosen: Columns, config: DataConfig, source: str) -> None:
+    if config.text_column is None or (config.summary_column is None and chosen.summary):
+        summary = f"summaries from {chosen.summary!r}" if chosen.summary else "no summaries"
+        logger.info("%s: documents are taken from column %r, %s.", source, chosen.document, summary)
+    elif chosen.summary is None:
+        logger.info("%s has no references: it is predicted without scores.", source)

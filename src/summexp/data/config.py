@@ -1,0 +1,104 @@
+"""What to train, validate and predict on: the `data` group of the config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from summexp.errors import ConfigError, Problem
+from summexp.options import open_mapping
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """A corpus (by Hub name, local folder or files), its columns, its size and its limits."""
+
+    name: str | None = None
+    """Hub repository (`abisee/cnn_dailymail`), local dataset folder, or the bundled `news_briefs`."""
+    config_name: str | None = None
+    """Which configuration of a Hub repository to read, such as `3.0.0`."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub repository; `refs/convert/parquet` serves script-based ones."""
+    train_split: str = "train"
+    """Split of `name` to train on; a slice such as `train[:90%]` is possible."""
+    validation_split: str = "validation"
+    """Split of `name` to evaluate on."""
+    test_split: str = "test"
+    """Split of `name` to predict on."""
+    train_file: str | None = None
+    """File to train on: .csv, .tsv, .json, .jsonl or .parquet, each also as .gz."""
+    validation_file: str | None = None
+    """File to evaluate on; it may have another format than `train_file`."""
+    validation_files: Any = open_mapping()
+    """Several files to evaluate on, name to file; each gets its own metrics, `eval_<name>_…`."""
+    test_file: str | None = None
+    """File to predict on; references are optional, and .txt (a document a line) is possible."""
+    text_column: str | None = None
+    """Column of the documents; a known pair of names is recognised when this is not set."""
+    summary_column: str | None = None
+    """Column of the summaries."""
+    id_column: str | None = None
+    """Column whose value names a row in the predictions; where not set, a column called `id`, or
+    else the row's number from 0."""
+    max_train_samples: int | None = None
+    """Train on the first so many rows only."""
+    max_eval_samples: int | None = None
+    """Evaluate on the first so many rows only."""
+    max_predict_samples: int | None = None
+    """Predict the first so many rows only."""
+    max_source_length: int = 1024
+    """Longest document in tokens, the prefix included; what is longer is cut at the end."""
+    max_target_length: int = 128
+    """Longest summary in tokens in training."""
+    val_max_target_length: int | None = None
+    """Longest summary in tokens in evaluation and prediction; `max_target_length` where not set."""
+    pad_to_max_length: bool = False
+    """Pad every batch to the maximum lengths, for hardware that wants static shapes."""
+    ignore_pad_token_for_loss: bool = True
+    """Leave padding out of the loss."""
+    preprocessing_num_workers: int | None = None
+    """Processes that tokenize; one where not set."""
+    overwrite_cache: bool = False
+    """Tokenize again, even if the same corpus was tokenized before."""
+    streaming: bool = False
+    """Read the training rows while training instead of before it; needs `training.max_steps`."""
+    language: str | None = None
+    """ISO 639-1 code of the summaries' language; recognised from their script where not set."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(key=f"data.{key}", what=f"must be at least 1, not {value}")
+            for key in (
+                "max_train_samples",
+                "max_eval_samples",
+                "max_predict_samples",
+                "max_source_length",
+                "max_target_length",
+                "val_max_target_length",
+                "preprocessing_num_workers",
+            )
+            if (value := getattr(self, key)) is not None and value < 1
+        ]
+        if self.validation_file and self.validation_files:
+            problems.append(
+                Problem(
+                    key="data.validation_files",
+                    what="is set together with data.validation_file",
+                    hint="Name every validation file in data.validation_files, or use only the one.",
+                )
+            )
+        if self.text_column is not None and self.text_column == self.summary_column:
+            problems.append(
+                Problem(
+                    key="data.summary_column",
+                    what=f"is {self.summary_column!r}, like data.text_column",
+                    hint="Name the column of the summaries.",
+                )
+            )
+        if problems:
+            raise ConfigError(problems)
+
+    @property
+    def eval_target_length(self) -> int:
+        """Longest summary in tokens in evaluation and prediction."""
+        return self.val_max_target_length or self.max_target_length

@@ -1,0 +1,295 @@
+"""The corpus of a run: every split it needs, in one form, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import datasets
+
+from summexp.data.columns import Columns, Example, choose_columns, examples
+from summexp.data.config import DataConfig
+from summexp.data.files import TEXT_COLUMN, blamed_on, digest, one_line, read_rows
+from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
+from summexp.data.phases import BUNDLED, ONLY_VALIDATION, PHASES, Phase, SplitSource, split_sources
+from summexp.data.preflight import check_file, missing_phases, no_data
+from summexp.data.sources import named_splits, streamed_split
+from summexp.data.store import Split, split_in_memory, store_key, stored_split
+from summexp.errors import ConfigError, Problem
+
+Rows = Iterable[Mapping[str, object]]
+"""Rows as column name to value."""
+
+_SAMPLE_ROWS = 20
+_READ_ROWS = 1000
+_FEATURES = datasets.Features({name: datasets.Value("string") for name in Example._fields})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The splits of a run; each has exactly the columns `id`, `document` and `summary`, as text.
+
+    Rows keep the order of the input. `summary` is None where there is none, which happens in `test`
+    only: in `train` and in the validation sets, rows without a document or a summary are left out
+    and counted. (A model learns nothing from them, and against an empty reference every score is 0
+    whatever the model writes, so that they would only dilute the mean.)
+    """
+
+    train: datasets.Dataset | datasets.IterableDataset | None = None
+    """The rows to train on; an `IterableDataset` with `data.streaming`."""
+    validation: dict[str, datasets.Dataset] = field(default_factory=dict)
+    """The validation sets by name; a single one is called `validation`."""
+    test: datasets.Dataset | None = None
+    """The rows to predict: each row of the input, in its place."""
+    columns: dict[str, Columns] = field(default_factory=dict)
+    """Split name to the columns that it was read from."""
+    health: CorpusHealth = field(default_factory=CorpusHealth)
+    """The counts, by split name: `train`, `validation` (or `validation_<name>`), `test`."""
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    """Split name to 32 hexadecimal digits that stand for its rows; none for a streamed one."""
+
+
+def load_corpus(
+    config: DataConfig,
+    *,
+    phases: Collection[Phase],
+    offline: bool,
+    cache_dir: Path,
+    in_memory: bool = False,
+    hub_cache_dir: Path | None = None,
+    rows: Mapping[str, Rows] | None = None,
+) -> Corpus:
+    """Read what the phases need.
+
+    Args:
+        config: The `data` group.
+        phases: What the run does.
+        offline: Never ask the Hub.
+        cache_dir: Where the splits are kept, by content, for the next job that needs the same.
+        in_memory: Keep the splits in memory instead; `cache_dir` is not looked at.
+        hub_cache_dir: Where `datasets` keeps what it downloads; its own default where None.
+        rows: Rows to use in place of what the config names, by name: `train`, `test`, and for each
+            validation set its own (`validation` for a single one).
+
+    Raises:
+        ConfigError: A split is missing, cannot be read, lacks its columns, or has no usable row.
+    """
+    wanted = [phase for phase in PHASES if phase in phases]
+    if rows is not None:
+        sources = [_from_rows(about, rows, config) for about in _given(wanted, rows, config)]
+    else:
+        about = list(split_sources(config, wanted))
+        if missing := list(missing_phases(config, wanted, {one.phase for one in about})):
+            raise ConfigError(missing)
+        sources = _open(about, config, offline=offline, hub_cache_dir=hub_cache_dir)
+    streamed = [one for one in sources if config.streaming and one.about.phase == "train"]
+    splits = {
+        source.about: _split(source, cache_dir, in_memory=in_memory)
+        for source in sources
+        if source not in streamed
+    }
+    if unusable := [_unusable(about, split) for about, split in splits.items() if not split.rows]:
+        raise ConfigError(unusable)
+    train = [source.stream() for source in streamed] + [
+        split.rows for about, split in splits.items() if about.phase == "train"
+    ]
+    test = [split.rows for about, split in splits.items() if about.phase == "predict"]
+    return Corpus(
+        train=train[0] if train else None,
+        validation={
+            about.set_name: split.rows for about, split in splits.items() if about.phase == "eval"
+        },
+        test=test[0] if test else None,
+        columns={source.about.name: source.columns for source in sources},
+        health=_health([source.about.name for source in streamed], splits),
+        fingerprints={about.name: split.fingerprint for about, split in splits.items()},
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Source:
+    """One split before it is read."""
+
+    about: SplitSource
+    label: str
+    """What to call it in messages."""
+    columns: Columns
+    rows: Callable[[], Rows]
+    content: tuple[object, ...] | None = None
+    """What the rows depend on; None if that is not known without reading them all."""
+
+    def examples(self) -> Iterator[Example]:
+        return examples(self.rows(), self.columns, self.label)
+
+    def stream(self) -> datasets.IterableDataset:
+        """Return the usable rows, read when they are asked for."""
+        stream = datasets.IterableDataset.from_generator(
+            _usable_rows, gen_kwargs={"source": self}, features=_FEATURES
+        )
+        return stream if self.about.limit is None else stream.take(self.about.limit)
+
+
+def _usable_rows(source: _Source) -> Iterator[dict[str, str | None]]:
+    for example in source.examples():
+        if example.document.strip() and example.summary is not None:
+            yield example._asdict()
+
+
+def _open(
+    about: list[SplitSource], config: DataConfig, *, offline: bool, hub_cache_dir: Path | None
+) -> list[_Source]:
+    if config.name is None:
+        return _gathered([partial(_from_file, one, config) for one in about])
+    if config.name == BUNDLED:
+        return [_bundled(one, config) for one in about]
+    loaded: Sequence[datasets.Dataset | datasets.IterableDataset]
+    if config.streaming:
+        loaded = [streamed_split(config, one, offline=offline) for one in about]
+    else:
+        loaded = named_splits(config, about, offline=offline, cache_dir=hub_cache_dir)
+    pairs = zip(about, loaded, strict=True)
+    return _gathered([partial(_from_dataset, one, split, config) for one, split in pairs])
+
+
+def _gathered(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
+    """Open every source, and tell what is wrong with all of them at once."""
+    sources: list[_Source] = []
+    problems: list[Problem] = []
+    for opener in openers:
+        try:
+            sources.append(opener())
+        except ConfigError as error:
+            problems += (problem for problem in error.problems if problem not in problems)
+    if problems:
+        raise ConfigError(problems)
+    return sources
+
+
+def _from_file(about: SplitSource, config: DataConfig) -> _Source:
+    path, language = about.value, config.language
+    with blamed_on(about.key):
+        head = check_file(about, config)
+        content = digest(path)
+    if head.format == "txt":
+        columns = Columns(document=TEXT_COLUMN, summary=None, id=None)
+    else:
+        columns = _choose(about, path, head.columns, config, lambda: head.sample)
+    return _Source(
+        about=about,
+        label=path,
+        columns=columns,
+        rows=partial(_file_rows, about.key, path, columns, language),
+        content=("file", content, head.format, language),
+    )
+
+
+def _file_rows(key: str, path: str, columns: Columns, language: str | None) -> Rows:
+    names = [name for name in vars(columns).values() if name is not None]
+    with blamed_on(key):
+        yield from read_rows(path, columns=names, language=language)
+
+
+def _from_dataset(
+    about: SplitSource, split: datasets.Dataset | datasets.IterableDataset, config: DataConfig
+) -> _Source:
+    label = f"{config.name} [{about.value}]"
+    head = list(split.take(_SAMPLE_ROWS))
+    if not head:
+        raise ConfigError(Problem(key=about.key, what=f"{label} holds no rows"))
+    columns = _choose(about, label, list(head[0]), config, lambda: _sample(head))
+    names = [name for name in vars(columns).values() if name is not None]
+    is_stream = isinstance(split, datasets.IterableDataset)
+    return _Source(
+        about=about,
+        label=label,
+        columns=columns,
+        rows=partial(_dataset_rows, split.select_columns(names)),
+        content=None if is_stream else ("dataset", split._fingerprint),
+    )
+
+
+def _dataset_rows(split: datasets.Dataset | datasets.IterableDataset) -> Rows:
+    for batch in split.iter(_READ_ROWS):
+        for cells in zip(*batch.values(), strict=True):
+            yield dict(zip(batch, cells, strict=True))
+
+
+def _bundled(about: SplitSource, config: DataConfig) -> _Source:
+    from summexp.data.news_briefs import SIZES, generate
+
+    if about.value not in SIZES:
+        raise ConfigError(no_data(config, about.phase, list(SIZES)))
+    return _Source(
+        about=about,
+        label=f"{BUNDLED} [{about.value}]",
+        columns=Columns(document="document", summary="summary", id="id"),
+        rows=partial(generate, about.value),
+    )
+
+
+def _given(phases: list[Phase], names: Collection[str], config: DataConfig) -> list[SplitSource]:
+    """Return the sources that the config would name if the given rows were files."""
+    validation = [name for name in names if name not in ("train", "test")]
+    several = validation != [ONLY_VALIDATION]
+    stand_in = replace(
+        config,
+        name=None,
+        train_file="train" if "train" in names else None,
+        validation_file=None if several else ONLY_VALIDATION,
+        validation_files={name: name for name in validation} if several else {},
+        test_file="test" if "test" in names else None,
+    )
+    sources = list(split_sources(stand_in, phases))
+    if missing := list(missing_phases(stand_in, phases, {one.phase for one in sources})):
+        raise ConfigError(missing)
+    return sources
+
+
+def _from_rows(about: SplitSource, rows: Mapping[str, Rows], config: DataConfig) -> _Source:
+    listed = list(rows[about.set_name])
+    names = list(dict.fromkeys(name for row in listed for name in row))
+    columns = _choose(about, about.name, names, config, lambda: _sample(listed))
+    return _Source(about=about, label=about.name, columns=columns, rows=lambda: listed)
+
+
+def _choose(
+    about: SplitSource,
+    label: str,
+    names: Sequence[str],
+    config: DataConfig,
+    sample: Callable[[], Mapping[str, str]],
+) -> Columns:
+    needs_summary = about.phase != "predict"
+    return choose_columns(names, config, needs_summary=needs_summary, source=label, sample=sample)
+
+
+def _sample(rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    return {name: one_line(value) for row in rows[:1] for name, value in row.items()}
+
+
+def _split(source: _Source, cache_dir: Path, *, in_memory: bool) -> Split:
+    about = source.about
+    keep_all = about.phase == "predict"
+    if in_memory or source.content is None:
+        return split_in_memory(source.examples(), keep_all=keep_all, limit=about.limit)
+    key = store_key(*source.content, vars(source.columns), keep_all, about.limit)
+    folder = cache_dir / "corpus" / key
+    return stored_split(source.examples(), folder, keep_all=keep_all, limit=about.limit)
+
+
+def _unusable(about: SplitSource, split: Split) -> Problem:
+    return Problem(
+        key=about.key,
+        what=f"no row of {about.value} can be used: of {split.health.rows} rows, "
+        f"{split.health.empty_document} have no document, {split.health.empty_summary} no summary",
+        hint="Are data.text_column and data.summary_column the right ones?",
+    )
+
+
+def _health(streamed: list[str], splits: Mapping[SplitSource, Split]) -> CorpusHealth:
+    counts = {name: SplitHealth(streamed=True) for name in streamed}
+    counts |= {about.name: split.health for about, split in splits.items()}
+    hashes = {about.name: split.hashes for about, split in splits.items()}
+    return CorpusHealth(splits=counts, overlaps=count_overlaps(hashes))

@@ -1,0 +1,183 @@
+"""How the bytes of a file become text: gzip, byte order marks, and encodings other than UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from summexp.errors import ConfigError, Problem
+
+logger = logging.getLogger(__name__)
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_MARKS = (  # the longer first: UTF-32's little-endian mark begins with UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_HEAD_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 20
+_SAMPLE_BYTES = 1 << 16
+
+_CYRILLIC = ("cp1251", "koi8_r")
+_CENTRAL_EUROPEAN = ("cp1250",)
+_ARABIC = ("cp1256",)
+_ENCODINGS_OF_LANGUAGE: dict[str, tuple[str, ...]] = {
+    "ko": ("cp949",),
+    "ja": ("cp932", "euc_jp"),
+    "zh": ("gb18030", "big5"),
+    "th": ("cp874",),
+    "vi": ("cp1258",),
+    "el": ("cp1253",),
+    "tr": ("cp1254",),
+    "he": ("cp1255",),
+    **dict.fromkeys(("ru", "uk", "bg", "sr", "mk", "be"), _CYRILLIC),
+    **dict.fromkeys(("pl", "cs", "sk", "hu", "sl", "hr", "ro"), _CENTRAL_EUROPEAN),
+    **dict.fromkeys(("ar", "fa", "ur"), _ARABIC),
+}
+_LIKELY_ENCODINGS = (
+    *("cp949", "cp932", "euc_jp", "gb18030", "big5", "cp1252", "cp1251"),
+    *("cp1253", "cp1255", "cp1256", "cp874"),
+)
+"""What is tried without a hint. The neighbours of cp1252 that differ in a few letters (cp1250,
+cp1254, cp1258) are left out: short texts in it would be taken for them, and it is more frequent."""
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading, through gzip where its content (not its name) is compressed."""
+    with path.open("rb") as stream:
+        compressed = stream.read(2) == _GZIP_MAGIC
+    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
+
+
+def open_text(path: Path, *, language: str | None = None, head_only: bool = False) -> TextIO:
+    """Open a text file with its line ends as they are.
+
+    Args:
+        path: The file, compressed by gzip or not.
+        language: ISO 639-1 code of its language, which helps where the encoding must be guessed.
+        head_only: Look only at the file's beginning to tell its encoding, and put up with a wrong
+            guess further on; for a cheap look at the columns.
+
+    Raises:
+        ConfigError: The encoding cannot be told.
+    """
+    encoding = _encoding_of(path, language, head_only=head_only)
+    errors = "replace" if head_only else "strict"
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=errors, newline="")
+
+
+def _encoding_of(path: Path, language: str | None, *, head_only: bool) -> str:
+    with open_bytes(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+        for mark, encoding in _MARKS:
+            if head.startswith(mark):
+                return encoding
+        if head.count(0) > len(head) // 10:
+            raise ConfigError(
+                Problem(
+                    what=f"{path} is a binary file, or UTF-16 text without a byte order mark",
+                    hint="Save it as UTF-8.",
+                )
+            )
+        if _is_utf8([head] if head_only else _chunks(head, stream)):
+            return "utf-8"
+    with open_bytes(path) as stream:
+        lines = _head_lines(stream) if head_only else stream
+        encoding = _guess(path, lines, language)
+    if not head_only:
+        logger.warning("%s is not UTF-8: it is read as %s.", path, encoding)
+    return encoding
+
+
+def _head_lines(stream: BinaryIO) -> list[bytes]:
+    """Return the beginning up to a byte that is no part of a longer character in any encoding."""
+    head = stream.read(_HEAD_BYTES)
+    if len(head) == _HEAD_BYTES:
+        head = head[: max(head.rfind(mark) for mark in (b" ", b'"', b",", b"\n")) + 1]
+    return head.splitlines(keepends=True)
+
+
+def _chunks(head: bytes, stream: BinaryIO) -> Iterable[bytes]:
+    yield head
+    while chunk := stream.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _is_utf8(chunks: Iterable[bytes]) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for chunk in chunks:
+            decoder.decode(chunk)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
+    """Tell the encoding from those lines around the first foreign one that are not plain ASCII."""
+    sample: list[bytes] = []
+    size = 0
+    bad_line = 0
+    for number, line in enumerate(lines, 1):
+        if line.isascii():
+            continue
+        if not bad_line and not _is_utf8([line]):
+            bad_line = number
+        sample.append(line)
+        size += len(line)
+        if size > _SAMPLE_BYTES:
+            if bad_line:
+                break
+            del sample[: len(sample) // 2]
+            size = sum(map(len, sample))
+    _refuse_damaged_utf8(path, b"".join(sample), bad_line)
+    encoding = _best(b"".join(sample), language)
+    if encoding is None:
+        raise ConfigError(
+            Problem(what=f"the encoding of {path} cannot be told", hint="Save it as UTF-8.")
+        )
+    return encoding
+
+
+def _refuse_damaged_utf8(path: Path, sample: bytes, bad_line: int) -> None:
+    """Stop at a UTF-8 file with a few broken bytes: read as anything else it would be rubbish."""
+    text = sample.decode("utf-8", errors="replace")
+    foreign = sum(not character.isascii() for character in text)
+    if text.count("\ufffd") * 4 < foreign:
+        raise ConfigError(
+            Problem(
+                what=f"{path}, line {bad_line}: holds bytes that are not UTF-8, unlike the rest",
+                hint="Mend that line, or save the file again as UTF-8.",
+            )
+        )
+
+
+def _best(sample: bytes, language: str | None) -> str | None:
+    from charset_normalizer import from_bytes
+
+    hinted = _ENCODINGS_OF_LANGUAGE.get((language or "")[:2].lower(), ())
+    if language and not hinted:
+        hinted = ("cp1252",)
+    for candidates in filter(None, (hinted, _LIKELY_ENCODINGS)):
+        possible = [encoding for encoding in candidates if _decodes(sample, encoding)]
+        if candidates is hinted and len(possible) == 1:
+            return possible[0]
+        if possible and (best := from_bytes(sample, cp_isolation=possible).best()):
+            return best.encoding
+    return None
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    try:
+        sample.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""Rows of JSON files: JSON Lines, concatenated objects, an array, or an object around an array."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TextIO
+
+from summexp.errors import ConfigError, Problem
+
+_CHUNK = 1 << 20
+_SPACE = re.compile(r"\s*")
+
+
+def rows(stream: TextIO, name: str, *, wrapped: bool) -> Iterator[dict[str, object]]:
+    """Yield each object of the file, holding no more of it in memory than a few objects.
+
+    Args:
+        stream: The text.
+        name: What to call the file in messages.
+        wrapped: Whether a file of a single object that holds one list of objects means that list.
+            Such a file is read whole.
+
+    Raises:
+        ConfigError: Broken JSON (with its line), or a row that is not an object.
+    """
+    scanner = _Scanner(stream, name)
+    if scanner.peek() == "[":
+        yield from _array(scanner, name)
+        return
+    if not scanner.peek():
+        return
+    first = _as_row(scanner.value(), scanner, name)
+    if wrapped and not scanner.peek():
+        yield from _unwrap(first, name)
+        return
+    yield first
+    while scanner.peek():
+        yield _as_row(scanner.value(), scanner, name)
+
+
+def _array(scanner: _Scanner, name: str) -> Iterator[dict[str, object]]:
+    scanner.skip()
+    if scanner.peek() == "]":
+        scanner.skip()
+    else:
+        while True:
+            yield _as_row(scanner.value(), scanner, name)
+            mark = scanner.peek()
+            scanner.skip()
+            if mark == "]":
+                break
+            if mark != ",":
+                found = f"found {mark!r}" if mark else "the file ends"
+                raise ConfigError(
+                    f"{name}, line {scanner.line}: ',' or ']' is due after a row, but {found}"
+                )
+    if scanner.peek():
+        raise ConfigError(f"{name}, line {scanner.line}: there is more after the end of the array")
+
+
+def _as_row(value: object, scanner: _Scanner, name: str) -> dict[str, object]:
+    if isinstance(value, dict):
+        return value
+    raise ConfigError(
+        Problem(
+            what=f"{name}, line {scanner.line}: a row must be an object with named values, "
+            f"not {_kind(value)}",
+            hint='Write each row as {"document": "…", "summary": "…"}.',
+        )
+    )
+
+
+def _kind(value: object) -> str:
+    return "a list" if isinstance(value, list) else f"{json.dumps(value, ensure_ascii=False)[:40]}"
+
+
+def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
+    lists = {
+        key: value
+        for key, value in only.items()
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
+    }
+    if len(lists) > 1:
+        raise ConfigError(
+            Problem(
+                what=f"{name} holds several lists of rows: {', '.join(map(repr, lists))}",
+                hint="Write the one that is meant into a file of its own.",
+            )
+        )
+    for rows_of_list in lists.values():
+        yield from rows_of_list
+        return
+    yield only
+
+
+class _Scanner:
+    """Reads one JSON value after the other from a stream of text."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self._name = name
+        self._text = ""
+        self._at = 0
+        self._lines_before = 0
+        self._decoder = json.JSONDecoder()
+
+    @property
+    def line(self) -> int:
+        """Number of the line that the scanner stands on, from 1."""
+        return self._lines_before + self._text.count("\n", 0, self._at) + 1
+
+    def peek(self) -> str:
+        """Return the next character that is not white space, or "" at the end."""
+        while True:
+            match = _SPACE.match(self._text, self._at)
+            assert match is not None
+            self._at = match.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def skip(self) -> None:
+        """Step over the character that `peek` returned."""
+        self._at += 1
+
+    def value(self) -> object:
+        """Return the value that begins here, and stand behind it."""
+        self.peek()
+        while True:
+            try:
+                value, self._at = self._decoder.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if self._may_be_cut(error) and self._more():
+                    continue
+                raise self._broken(error) from None
+            except RecursionError:
+                raise ConfigError(f"{self._name}, line {self.line}: is nested too deep") from None
+            return value
+
+    def _more(self) -> bool:
+        """Read on; at least as much as is held, so that a huge value costs no quadratic time."""
+        text = self._stream.read(max(_CHUNK, len(self._text) - self._at))
+        self._lines_before += self._text.count("\n", 0, self._at)
+        self._text = self._text[self._at :] + text
+        self._at = 0
+        return bool(text)
+
+    def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
+        """Whether the value may be broken only because the rest of it has not been read yet."""
+        longest_token = len("-Infinity")
+        return error.msg.startswith("Unterminated string") or (
+            error.pos >= len(self._text) - longest_token
+        )
+
+    def _broken(self, error: json.JSONDecodeError) -> ConfigError:
+        line = self._lines_before + error.lineno
+        return ConfigError(
+            Problem(
+                what=f"{self._name}, line {self.line}: the row that begins here is not valid JSON: "
+                f"{error.msg} (line {line}, column {error.colno})",
+                hint="Write JSON Lines (one object a line) or one array of objects.",
+            )
+        )

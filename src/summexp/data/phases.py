@@ -1,0 +1,76 @@
+"""Which data belongs to which phase of a run: the one place that knows the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from summexp.data.config import DataConfig
+
+Phase = Literal["train", "eval", "predict"]
+"""What a run does with a split."""
+
+PHASES: tuple[Phase, ...] = ("train", "eval", "predict")
+
+ONLY_VALIDATION = "validation"
+"""The name of the validation set where there is only one."""
+
+BUNDLED = "news_briefs"
+"""The `data.name` that means the bundled corpus."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSource:
+    """Where one split comes from."""
+
+    phase: Phase
+    """The phase that uses it."""
+    name: str
+    """What the split is called in counts and messages: `train`, `validation`, `test`, or
+    `validation_<name>` where there are several validation sets."""
+    set_name: str
+    """For the phase `eval` the validation set's own name, else the same as `name`."""
+    key: str
+    """The config key that names it."""
+    value: str
+    """A file, or a split of `data.name`."""
+    limit: int | None
+    """At most so many rows are used."""
+
+
+def split_sources(config: DataConfig, phases: Collection[Phase]) -> Iterator[SplitSource]:
+    """Yield the source of each split that the phases need and the config names."""
+    for phase in PHASES:
+        if phase in phases:
+            yield from _sources_of(config, phase)
+
+
+def _sources_of(config: DataConfig, phase: Phase) -> Iterator[SplitSource]:
+    split, limit = {
+        "train": ("train", config.max_train_samples),
+        "eval": (ONLY_VALIDATION, config.max_eval_samples),
+        "predict": ("test", config.max_predict_samples),
+    }[phase]
+    if phase == "eval" and config.validation_files:
+        for name, path in config.validation_files.items():
+            yield SplitSource(
+                phase=phase,
+                name=f"{split}_{name}",
+                set_name=name,
+                key=f"data.validation_files.{name}",
+                value=path,
+                limit=limit,
+            )
+        return
+    suffix = "split" if config.name is not None else "file"
+    value = getattr(config, f"{split}_{suffix}")
+    if value is not None:
+        yield SplitSource(
+            phase=phase,
+            name=split,
+            set_name=split,
+            key=f"data.{split}_{suffix}",
+            value=value,
+            limit=limit,
+        )

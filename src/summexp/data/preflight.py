@@ -1,0 +1,181 @@
+"""What can be found wrong with the data in a tenth of a second: files, endings, columns, phases.
+
+Of the files only the beginnings are read. Whether a Hub repository exists and what its columns are
+is found when it is loaded, still before any weights are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from summexp.data.columns import choose_columns
+from summexp.data.config import DataConfig
+from summexp.data.files import Head, blamed_on, head_of
+from summexp.data.phases import BUNDLED, Phase, SplitSource, split_sources
+from summexp.errors import ConfigError, Problem, nearest
+
+_FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
+_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_SWITCH = {
+    "train": ("training.do_train", "training data", "train"),
+    "eval": ("training.do_eval", "validation data", "validation"),
+    "predict": ("training.do_predict", "test data", "test"),
+}
+
+
+def check_data(
+    config: DataConfig,
+    *,
+    do_train: bool,
+    do_eval: bool,
+    do_predict: bool,
+    debug_tiny: bool = False,
+) -> list[Problem]:
+    """Return everything that is cheap to find wrong with the data that the phases need.
+
+    Args:
+        config: The `data` group.
+        do_train: Whether the run trains.
+        do_eval: Whether it evaluates.
+        do_predict: Whether it predicts.
+        debug_tiny: Whether synthetic rows stand in for data that is not named (`debug=tiny`).
+    """
+    switched_on = {"train": do_train, "eval": do_eval, "predict": do_predict}
+    phases: list[Phase] = [phase for phase in ("train", "eval", "predict") if switched_on[phase]]
+    problems = list(_check_either_or(config))
+    if problems:
+        return problems
+    if config.name is not None:
+        return list(_check_name(config, phases))
+    sources = list(split_sources(config, phases))
+    for source in sources:
+        try:
+            with blamed_on(source.key):
+                check_file(source, config)
+        except ConfigError as error:
+            problems += (problem for problem in error.problems if problem not in problems)
+    if not debug_tiny:
+        problems += missing_phases(config, phases, {source.phase for source in sources})
+    return problems
+
+
+def check_file(source: SplitSource, config: DataConfig) -> Head:
+    """Return the beginning of a file, and raise `ConfigError` where the phase cannot use it."""
+    head = head_of(source.value, language=config.language)
+    if head.format == "txt":
+        if source.phase != "predict":
+            raise ConfigError(
+                Problem(
+                    what=f"{source.value} is plain text, which has no summaries",
+                    hint="Plain text (a document a line) is for prediction: data.test_file.",
+                )
+            )
+        return head
+    choose_columns(
+        head.columns,
+        config,
+        needs_summary=source.phase != "predict",
+        source=source.value,
+        sample=lambda: head.sample,
+        say=False,
+    )
+    return head
+
+
+def missing_phases(
+    config: DataConfig, phases: list[Phase], present: set[Phase]
+) -> Iterator[Problem]:
+    """Yield a problem for each phase that is on but has no data."""
+    if phases and not present and config.name is None:
+        keys = " and ".join(f"data.{_SWITCH[phase][2]}_file" for phase in phases)
+        yield Problem(
+            key="data.name",
+            what="no data is named",
+            hint=f"Set {keys}, or data.name to a Hub repository or a folder.",
+        )
+        return
+    for phase in phases:
+        if phase not in present:
+            yield no_data(config, phase)
+
+
+def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None) -> Problem:
+    """Return the problem of a phase that is on but has no data.
+
+    Args:
+        config: The `data` group.
+        phase: The phase.
+        available: The splits that `data.name` has, where that is known.
+    """
+    switch, data, split = _SWITCH[phase]
+    if config.name is None:
+        return Problem(
+            key=f"data.{split}_file",
+            what=f"{switch} is on, but there is no {data}",
+            hint=f"Set data.{split}_file, or {switch}=false.",
+        )
+    key = f"data.{split}_split"
+    wanted = getattr(config, f"{split}_split")
+    listed = f" Its splits: {', '.join(available)}." if available else ""
+    near = nearest(wanted, available or ())
+    return Problem(
+        key=key,
+        what=f"{config.name} has no split {wanted!r}",
+        hint=f"{near + ' ' if near else ''}Set {key} (a slice such as 'train[90%:]' is possible), "
+        f"or {switch}=false.{listed}",
+    )
+
+
+def _check_either_or(config: DataConfig) -> Iterator[Problem]:
+    files = [key for key in _FILE_KEYS if getattr(config, key)]
+    if config.name is None or not files:
+        return
+    yield Problem(
+        key=f"data.{files[0]}",
+        what=f"is set together with data.name={config.name}",
+        hint="Files: choose data=custom_csv, custom_json or custom_parquet (or data.name=null). "
+        f"Otherwise leave out {', '.join(f'data.{key}' for key in files)}.",
+    )
+
+
+def _check_name(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
+    name = config.name
+    assert name is not None
+    folder = Path(name).expanduser()
+    if name == BUNDLED:
+        return
+    if folder.is_dir():
+        splits = saved_splits(folder)
+        for source in split_sources(config, phases):
+            if splits and source.value.partition("[")[0] not in splits:
+                yield no_data(config, source.phase, splits)
+    elif folder.is_file():
+        yield Problem(
+            key="data.name",
+            what=f"{name} is a file",
+            hint="Files go to data.train_file, data.validation_file and data.test_file.",
+        )
+    elif name.startswith((".", "~", "/")) or name.count("/") > 1:
+        yield Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(folder))
+    elif not _REPOSITORY.fullmatch(name):
+        yield Problem(
+            key="data.name",
+            what=f"{name!r} is neither a folder nor the name of a Hub repository",
+            hint="A Hub repository is called owner/name, such as abisee/cnn_dailymail.",
+        )
+
+
+def saved_splits(folder: Path) -> list[str]:
+    """Return the splits of a folder written by `DatasetDict.save_to_disk`; none for others."""
+    index = folder / "dataset_dict.json"
+    return list(json.loads(index.read_text("utf-8"))["splits"]) if index.is_file() else []
+
+
+def _nearby(folder: Path) -> str | None:
+    parent = folder.parent
+    if not parent.is_dir():
+        return f"There is no folder {parent} either (from {Path.cwd()})."
+    return nearest(folder.name, [entry.name for entry in parent.iterdir() if entry.is_dir()])

@@ -1,0 +1,268 @@
+"""Rows of Hub repositories and local dataset folders, and what their errors mean in plain words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import httpx
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import (
+    DataFilesNotFoundError,
+    DatasetGenerationError,
+    DatasetNotFoundError,
+    DatasetsError,
+)
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoFolder
+
+from summexp.data.config import DataConfig
+from summexp.data.phases import SplitSource
+from summexp.data.preflight import no_data, saved_splits
+from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
+
+_CONVERTED = "refs/convert/parquet"
+"""The branch on which the Hub keeps its own conversion of a repository into Parquet files."""
+_DEFAULT_CONFIG = "default"
+
+
+def named_splits(
+    config: DataConfig, sources: Sequence[SplitSource], *, offline: bool, cache_dir: Path | None
+) -> list[datasets.Dataset]:
+    """Load splits of `data.name`: a folder of data files or of `save_to_disk`, or a Hub repository.
+
+    A folder wins over a repository of the same name. A repository is downloaded whole, once.
+
+    Args:
+        config: The `data` group.
+        sources: Which splits; slices such as `train[:90%]` are possible.
+        offline: Use only what was downloaded before.
+        cache_dir: Where `datasets` keeps downloads; its own default where None.
+
+    Raises:
+        ConfigError: The repository, its configuration or a split is not there or not to be had.
+        RunError: The Hub answers with an error of its own.
+    """
+    assert config.name is not None
+    folder = Path(config.name).expanduser()
+    with _told(config, sources, offline=offline):
+        if _is_saved(folder):
+            return [_saved(folder, config, source) for source in sources]
+        with _network(offline=offline):
+            from_hub = not folder.is_dir() and config.revision == _CONVERTED
+            call = _converted(config, offline=offline) if from_hub else _call(config)
+            splits = [source.value for source in sources]
+            return list(datasets.load_dataset(**call, split=splits, cache_dir=cache_dir))
+
+
+def streamed_split(
+    config: DataConfig, source: SplitSource, *, offline: bool
+) -> datasets.IterableDataset:
+    """Open a split of `data.name` for reading row by row.
+
+    Raises:
+        ConfigError: As `named_splits`, and for sources that cannot be read so.
+    """
+    assert config.name is not None
+    if offline and not Path(config.name).expanduser().is_dir():
+        raise ConfigError(
+            Problem(
+                key="data.streaming",
+                what=f"{config.name} cannot be streamed from the Hub with offline=true",
+                hint="Set data.streaming=false, or offline=false.",
+            )
+        )
+    if _is_saved(Path(config.name).expanduser()):
+        raise ConfigError(
+            Problem(
+                key="data.streaming",
+                what=f"{config.name} was written by save_to_disk, which is never read into memory",
+                hint="Set data.streaming=false.",
+            )
+        )
+    if "[" in source.value:
+        raise ConfigError(
+            Problem(
+                key=source.key,
+                what=f"{source.value!r} is a slice, which data.streaming=true cannot read",
+                hint="Name the whole split and limit it by data.max_*_samples.",
+            )
+        )
+    with _told(config, [source], offline=offline):
+        return datasets.load_dataset(**_call(config), split=source.value, streaming=True)
+
+
+def _call(config: DataConfig) -> dict[str, Any]:
+    """Return how to ask `load_dataset` for the repository or folder."""
+    assert config.name is not None
+    folder = Path(config.name).expanduser()
+    if folder.is_dir():
+        return {"path": str(folder), "name": config.config_name}
+    call = {"path": config.name, "name": config.config_name, "revision": config.revision}
+    if config.revision == _CONVERTED:
+        call.update(name=None, data_dir=config.config_name or _DEFAULT_CONFIG)
+    return call
+
+
+def _converted(config: DataConfig, *, offline: bool) -> dict[str, Any]:
+    """Download the Hub's own conversion of a repository, and return how to load it.
+
+    That branch has a folder for each configuration and nothing that declares them, and what
+    `load_dataset` reads with `data_dir` it does not find again without a network.
+    """
+    assert config.name is not None
+    name = config.config_name or _DEFAULT_CONFIG
+    root = snapshot_download(
+        config.name,
+        repo_type="dataset",
+        revision=_CONVERTED,
+        allow_patterns=f"{name}/*",
+        local_files_only=offline,
+    )
+    if not (Path(root) / name).is_dir():
+        if offline:
+            raise _unreachable(config, offline=offline)
+        top = HfApi().list_repo_tree(config.name, revision=_CONVERTED, repo_type="dataset")
+        raise _no_config(config, [entry.path for entry in top if isinstance(entry, RepoFolder)])
+    return {"path": str(Path(root) / name)}
+
+
+def _is_saved(folder: Path) -> bool:
+    return bool(saved_splits(folder)) or (folder / "state.json").is_file()
+
+
+def _saved(folder: Path, config: DataConfig, source: SplitSource) -> datasets.Dataset:
+    loaded = datasets.load_from_disk(folder)
+    if isinstance(loaded, datasets.Dataset):
+        loaded = datasets.DatasetDict({"train": loaded})
+    split = source.value.partition("[")[0]
+    if split not in loaded:
+        raise ConfigError(no_data(config, source.phase, list(loaded)))
+    rows = loaded[split]
+    slices = datasets.ReadInstruction.from_spec(source.value).to_absolute({split: len(rows)})
+    return datasets.concatenate_datasets(
+        [
+            rows.select(range(part.from_ or 0, len(rows) if part.to is None else part.to))
+            for part in slices
+        ]
+    )
+
+
+@contextmanager
+def _network(*, offline: bool) -> Iterator[None]:
+    """Keep `datasets` off the network; it reads the variables that would do so at its import."""
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = offline or before
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _told(config: DataConfig, sources: Sequence[SplitSource], *, offline: bool) -> Iterator[None]:
+    """Turn the errors of `datasets` and of the Hub into sentences about the config."""
+    try:
+        yield
+    except SummexpError:
+        raise
+    except Exception as error:
+        told = _known_by_type(error, config, offline=offline) or _known_by_message(
+            error, config, sources
+        )
+        if told is None and not isinstance(error, OSError | ValueError | DatasetsError):
+            raise
+        name = config.name
+        raise told or _problem("name", f"{name} cannot be loaded: {error}") from error
+
+
+def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> SummexpError | None:
+    name = config.name
+    if isinstance(error, LocalEntryNotFoundError | ConnectionError | httpx.TransportError):
+        return _unreachable(config, offline=offline)
+    if isinstance(error, GatedRepoError) or "gated dataset" in str(error):
+        return _problem(
+            "name",
+            f"{name} is gated: its owner must grant access",
+            f"Ask for it on the page of {name} at the Hub, then put your token into the "
+            "environment variable HF_TOKEN.",
+        )
+    if isinstance(error, RevisionNotFoundError) or str(error).startswith("Revision '"):
+        return _problem("revision", f"{name} has no revision {config.revision!r}")
+    if isinstance(error, RepositoryNotFoundError | DatasetNotFoundError):
+        return _problem(
+            "name",
+            f"there is no folder and no Hub dataset {name}, or it is private",
+            "Check the spelling (owner/name). For a private one, put your token into the "
+            "environment variable HF_TOKEN.",
+        )
+    if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
+        return _problem("name", f"{name} holds no data files that can be read")
+    if isinstance(error, DatasetGenerationError):
+        return _problem("name", f"a file of {name} cannot be read: {error.__cause__ or error}")
+    if isinstance(error, HfHubHTTPError):
+        return RunError(f"data.name: the Hub answered for {name}: {str(error).splitlines()[0]}")
+    return None
+
+
+def _known_by_message(
+    error: Exception, config: DataConfig, sources: Sequence[SplitSource]
+) -> SummexpError | None:
+    """Tell the errors for which `datasets` (5.2) has no class of their own by their words."""
+    message = str(error)
+    listed = re.findall(r"'([^']+)'", message.partition("[")[2].partition("]")[0])
+    if "scripts are no longer supported" in message:
+        return _problem(
+            "name",
+            f"{config.name} is a loading script, which `datasets` no longer runs",
+            f"Read the Hub's own conversion: data.revision={_CONVERTED}",
+        )
+    if message.startswith("BuilderConfig") and "not found" in message:
+        return _no_config(config, listed)
+    if message.startswith("Config name is missing"):
+        return _no_config(config, listed)
+    if "Unknown split" in message or "Bad split" in message:
+        missing = [source for source in sources if source.value.partition("[")[0] not in listed]
+        return ConfigError(no_data(config, source.phase, listed) for source in missing)
+    return None
+
+
+def _no_config(config: DataConfig, available: Sequence[str]) -> ConfigError:
+    if config.config_name is None:
+        what = f"{config.name} has several configurations, and none is chosen"
+    else:
+        what = f"{config.name} has no configuration {config.config_name!r}"
+    near = nearest(config.config_name or "", available)
+    return _problem(
+        "config_name", what, f"{near + ' ' if near else ''}It has: {', '.join(available)}."
+    )
+
+
+def _unreachable(config: DataConfig, *, offline: bool) -> ConfigError:
+    if offline or datasets.config.HF_HUB_OFFLINE:
+        switch = "offline=true" if offline else "HF_HUB_OFFLINE"
+        return _problem(
+            "name",
+            f"{config.name} was not downloaded before, and {switch} forbids it now",
+            "Run once with the network, or use files (data=custom_csv, …).",
+        )
+    return _problem(
+        "name",
+        f"the Hub cannot be reached, and {config.name} was not downloaded before",
+        "Check the network, or use files (data=custom_csv, …).",
+    )
+
+
+def _problem(key: str, what: str, hint: str | None = None) -> ConfigError:
+    return ConfigError(Problem(key=f"data.{key}", what=what, hint=hint))

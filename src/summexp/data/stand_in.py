@@ -1,0 +1,43 @@
+"""Made-up rows for `debug=tiny`, in place of a corpus that would have to be downloaded or named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from summexp.data.config import DataConfig
+from summexp.data.news_briefs import generate
+from summexp.data.phases import BUNDLED, ONLY_VALIDATION
+
+_ROWS = 16
+
+
+def needs_stand_in(config: DataConfig) -> bool:
+    """Tell whether the corpus is neither bundled, nor a local folder, nor given as files."""
+    given = (config.train_file, config.validation_file, config.test_file)
+    if any(given) or config.validation_files or config.name == BUNDLED:
+        return False
+    return config.name is None or not Path(config.name).is_dir()
+
+
+def stand_in_rows(
+    config: DataConfig, phases: Collection[str]
+) -> Mapping[str, Iterable[Mapping[str, object]]]:
+    """Return rows of the bundled corpus under the column names that the config gives.
+
+    Args:
+        config: the `data` group.
+        phases: any of `train`, `eval` and `predict`.
+    """
+    splits = {"train": "train", "eval": ONLY_VALIDATION, "predict": "test"}
+    return {splits[phase]: list(_renamed(config, splits[phase])) for phase in phases}
+
+
+def _renamed(config: DataConfig, split: str) -> Iterator[dict[str, object]]:
+    for row in islice(generate(split), _ROWS):
+        yield {
+            config.id_column or "id": row["id"],
+            config.text_column or "document": row["document"],
+            config.summary_column or "summary": row["summary"],
+        }

@@ -1,0 +1,155 @@
+"""The rows that a run uses, as an Arrow table: made once for each content, shared by every job.
+
+A stored split is a folder of three files: `rows.arrow` (columns `id`, `document`, `summary`),
+`hashes.npy` and `counts.json`. It is written beside its place and then renamed, so that it is whole
+or absent, and of two jobs that write the same one either wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.table import InMemoryTable, MemoryMappedTable
+
+from summexp.data.columns import Example
+from summexp.data.health import Hashes, SplitHealth, count_repeats, row_hashes
+
+SCHEMA = pa.schema([(name, pa.string()) for name in Example._fields])
+_BATCH_ROWS = 1000
+_ROWS, _HASHES, _COUNTS = "rows.arrow", "hashes.npy", "counts.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The rows of one split, counted."""
+
+    rows: datasets.Dataset
+    """Columns `id`, `document`, `summary` (None where there is none), in input order."""
+    health: SplitHealth
+    """What was counted while they were read."""
+    hashes: Hashes
+    """Of each row with a document, for finding repeats."""
+    fingerprint: str
+    """32 hexadecimal digits that stand for all rows, in order, exactly."""
+
+
+def store_key(*parts: object) -> str:
+    """Return the name of a stored split: a digest of everything that its content depends on."""
+    text = json.dumps([version("summexp"), *parts])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def stored_split(
+    examples: Iterable[Example], folder: Path, *, keep_all: bool, limit: int | None
+) -> Split:
+    """Return the split stored in `folder`, which is first made of `examples` where it is absent.
+
+    Args:
+        examples: All rows of the source; not touched if the folder is there.
+        folder: Its name is a `store_key` of the source and of the two options below.
+        keep_all: Keep rows without a document or a summary (prediction); else leave them out.
+        limit: Stop after so many rows that are used.
+    """
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _write(_Selection(examples, keep_all=keep_all, limit=limit), unfinished)
+            try:
+                unfinished.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return _read(folder)
+
+
+def split_in_memory(examples: Iterable[Example], *, keep_all: bool, limit: int | None) -> Split:
+    """Return a split made of `examples`, without touching the disk."""
+    selection = _Selection(examples, keep_all=keep_all, limit=limit)
+    table = InMemoryTable(pa.Table.from_batches(list(selection.batches()), schema=SCHEMA))
+    fingerprint = selection.fingerprint
+    health = selection.health
+    hashes = selection.hashes()
+    count_repeats(health, hashes)
+    rows = datasets.Dataset(table, fingerprint=fingerprint)
+    return Split(rows=rows, health=health, hashes=hashes, fingerprint=fingerprint)
+
+
+class _Selection:
+    """Takes the rows that are used from a source, and counts on the way."""
+
+    def __init__(self, examples: Iterable[Example], *, keep_all: bool, limit: int | None) -> None:
+        self.health = SplitHealth()
+        self._examples = examples
+        self._keep_all = keep_all
+        self._limit = limit
+        self._content = hashlib.blake2b(digest_size=16)
+        self._hashes = bytearray()
+
+    @property
+    def fingerprint(self) -> str:
+        return self._content.hexdigest()
+
+    def hashes(self) -> Hashes:
+        return np.frombuffer(bytes(self._hashes), dtype=np.uint64).reshape(-1, 2)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        used = islice(self._used(), self._limit)
+        while batch := list(islice(used, _BATCH_ROWS)):
+            columns: list[Any] = [
+                pa.array(cells, pa.string()) for cells in zip(*batch, strict=True)
+            ]
+            yield pa.record_batch(columns, schema=SCHEMA)
+
+    def _used(self) -> Iterator[Example]:
+        for example in self._examples:
+            has_document = bool(example.document.strip())
+            self.health.rows += 1
+            self.health.empty_document += not has_document
+            self.health.empty_summary += example.summary is None
+            if not self._keep_all and not (has_document and example.summary is not None):
+                self.health.dropped += 1
+                continue
+            for text in (example.id, example.document, example.summary or ""):
+                data = text.encode()
+                self._content.update(len(data).to_bytes(8, "little"))
+                self._content.update(data)
+            if has_document:
+                self._hashes += b"".join(row_hashes(example.document, example.summary))
+            yield example
+
+
+def _write(selection: _Selection, folder: Path) -> None:
+    with pa.OSFile(str(folder / _ROWS), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as writer:
+        for batch in selection.batches():
+            writer.write_batch(batch)
+    hashes = selection.hashes()
+    count_repeats(selection.health, hashes)
+    np.save(folder / _HASHES, hashes)
+    counts = {"fingerprint": selection.fingerprint, "health": vars(selection.health)}
+    (folder / _COUNTS).write_text(json.dumps(counts), "utf-8")
+
+
+def _read(folder: Path) -> Split:
+    counts = json.loads((folder / _COUNTS).read_text("utf-8"))
+    table = MemoryMappedTable.from_file(str(folder / _ROWS))
+    return Split(
+        rows=datasets.Dataset(table, fingerprint=counts["fingerprint"]),
+        health=SplitHealth(**counts["health"]),
+        hashes=np.load(folder / _HASHES),
+        fingerprint=counts["fingerprint"],
+    )

@@ -1,0 +1,133 @@
+"""From text to tokens, cached by content and shared by every job that needs the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import transformers
+from datasets import Dataset, IterableDataset
+from filelock import FileLock
+from transformers import PreTrainedTokenizerBase
+
+from summexp.data.config import DataConfig
+
+_KEPT = ("input_ids", "labels", "document_cut", "summary_cut")
+
+
+@dataclass(frozen=True)
+class Tokenizing:
+    """All that decides how a split is tokenized."""
+
+    tokenizer: PreTrainedTokenizerBase
+    """Cuts text into tokens."""
+    tokenizer_digest: str
+    """Digest of its content."""
+    prefix: str
+    """Put before every document."""
+    max_source_length: int
+    """Longest document in tokens, the prefix included."""
+    max_target_length: int
+    """Longest summary in tokens."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Tokenize the rows of a batch of `document` and `summary`.
+
+        Returns:
+            `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where there
+            is no summary), and whether the document and the summary were cut.
+        """
+        documents = self.tokenizer(
+            [self.prefix + text for text in batch["document"]],
+            max_length=self.max_source_length,
+            truncation=True,
+        )
+        summaries = self.tokenizer(
+            text_target=[text or "" for text in batch["summary"]],
+            max_length=self.max_target_length,
+            truncation=True,
+        )
+        return {
+            "input_ids": documents["input_ids"],
+            "labels": [
+                ids if text else []
+                for ids, text in zip(summaries["input_ids"], batch["summary"], strict=True)
+            ],
+            "document_cut": _cut(documents, self.max_source_length),
+            "summary_cut": _cut(summaries, self.max_target_length),
+        }
+
+    def digest(self, content: str) -> str:
+        """Return the digest of these settings on rows with the digest `content`."""
+        settings = [
+            content,
+            self.tokenizer_digest,
+            self.prefix,
+            self.max_source_length,
+            self.max_target_length,
+            transformers.__version__,
+        ]
+        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+
+
+def _cut(encoded: Any, limit: int) -> list[bool]:
+    """Tell of each row whether something was cut off."""
+    if encoded.is_fast:
+        return [bool(encoding.overflowing) for encoding in encoded.encodings]
+    return [len(ids) >= limit for ids in encoded["input_ids"]]
+
+
+def tokenize(
+    rows: Dataset, content: str, tokenizing: Tokenizing, config: DataConfig, cache_dir: Path | None
+) -> Dataset:
+    """Tokenize a split, or take it from the cache.
+
+    Args:
+        rows: with `document` and `summary`.
+        content: the digest of their content.
+        tokenizing: the tokenizer and its settings.
+        config: the `data` group: worker processes, and whether to tokenize again.
+        cache_dir: where tokenized splits are kept; None to keep them in memory.
+
+    Returns:
+        The rows in the same order, with `input_ids`, `labels`, `document_cut` and `summary_cut`.
+    """
+    options: dict[str, Any] = {
+        "batched": True,
+        "remove_columns": [name for name in rows.column_names if name not in _KEPT],
+        "desc": "tokenizing",
+    }
+    if cache_dir is None:
+        return rows.map(tokenizing, keep_in_memory=True, new_fingerprint=content[:32], **options)
+    digest = tokenizing.digest(content)
+    folder = cache_dir / "tokenized"
+    folder.mkdir(parents=True, exist_ok=True)
+    # A second job that needs the same waits for the first, and then reads what it wrote.
+    with FileLock(folder / f"{digest}.lock"):
+        return rows.map(
+            tokenizing,
+            cache_file_name=str(folder / f"{digest}.arrow"),
+            new_fingerprint=digest,
+            load_from_cache_file=not config.overwrite_cache,
+            num_proc=config.preprocessing_num_workers,
+            **options,
+        )
+
+
+def row_lengths(tokens: Dataset) -> npt.NDArray[np.int64]:
+    """Return (rows,) the tokens of each row's document."""
+    table = tokens.select_columns("input_ids").with_format("arrow")[:]
+    return pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
+
+
+def tokenize_stream(rows: IterableDataset, tokenizing: Tokenizing) -> IterableDataset:
+    """Tokenize the rows of a stream as they come."""
+    return rows.map(
+        tokenizing, batched=True, remove_columns=["id", "document", "summary"]
+    ).remove_columns(["document_cut", "summary_cut"])

@@ -1,0 +1,37 @@
+"""The loss: cross-entropy averaged over all target tokens of the global batch."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from summexp.data.collate import IGNORED
+
+
+def token_loss_sum(
+    logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Return the cross-entropy summed over the target tokens, in float32.
+
+    A model's own loss is the mean over the tokens of the batch that it sees, so that the mean over
+    several batches weighs the tokens of short batches more. Summing first and dividing once by the
+    tokens of the whole global batch is the same for every split of it.
+
+    Args:
+        logits: (rows, target tokens, vocabulary).
+        labels: (rows, target tokens); positions with -100 do not count.
+        label_smoothing: share of the target probability spread over the vocabulary, 0 to 1
+            (Szegedy et al. 2016, arXiv:1512.00567).
+    """
+    return functional.cross_entropy(
+        logits.float().flatten(0, -2),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+
+
+def count_targets(labels: torch.Tensor) -> torch.Tensor:
+    """Return how many positions of `labels` count in the loss."""
+    return labels.ne(IGNORED).sum()

@@ -1,0 +1,86 @@
+"""What training shows while it goes on: one progress bar, and a line for each evaluation."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+log = logging.getLogger(__name__)
+
+
+class TrainingProgress(TrainerCallback):  # type: ignore[misc]
+    """A bar over the optimizer steps that carries the last loss."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Open the bar at the step that training goes on from."""
+        if state.is_local_process_zero:
+            self._bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc="training",
+                unit="step",
+                disable=args.disable_tqdm,
+                # A log file gets a line every few seconds, a terminal moves smoothly.
+                mininterval=0.2 if sys.stderr.isatty() else 5,
+                dynamic_ncols=True,
+            )
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show the last loss, or the scores of an evaluation."""
+        if self._bar is None or logs is None:
+            return
+        if "loss" in logs:
+            self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        shown = [
+            f"{name.removeprefix('eval_')} {value:.2f}"
+            for name, value in logs.items()
+            if name.startswith("eval_") and name.endswith(("loss", "rouge1", "rouge2", "rougeL"))
+            if "_lead" not in name
+        ]
+        if shown:
+            self._bar.clear()
+            epoch = f"epoch {state.epoch:.3g}, step {state.global_step}"
+            log.info("evaluation at %s: %s", epoch, ", ".join(shown))
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

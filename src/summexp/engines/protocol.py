@@ -1,0 +1,64 @@
+"""What every training loop takes and gives, so that one can be exchanged for another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from datasets import Dataset, IterableDataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from summexp.data.collate import Collator
+from summexp.engines.evaluation import Evaluated
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that a training loop needs."""
+
+    config: Config
+    """The whole config."""
+    folder: Path
+    """The run folder, where checkpoints go."""
+    model: PreTrainedModel
+    """On the CPU; trained in place."""
+    tokenizer: PreTrainedTokenizerBase
+    """Saved with each checkpoint."""
+    rows: Dataset | IterableDataset
+    """Tokenized training rows: `input_ids`, `labels`."""
+    collate: Collator
+    """Makes batches of rows."""
+    evaluate: Callable[[PreTrainedModel], list[Evaluated]]
+    """Evaluates every validation set."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training left."""
+
+    metrics: dict[str, float]
+    """`train_loss`, `train_runtime`, `train_samples_per_second`, …"""
+    steps: int
+    """Optimizer steps since the beginning of the run, resumed parts included."""
+    epochs: float
+    """Passes over the rows, likewise."""
+    evaluated: list[Evaluated] | None
+    """The evaluation of the model as it is now, if there was one."""
+
+
+class Engine(Protocol):
+    """A training loop."""
+
+    def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
+        """Train `job.model` in place, from a checkpoint where one is given.
+
+        Args:
+            job: what to train, on what, and how to evaluate.
+            resume_from: a whole checkpoint of the same job.
+        """
+        ...

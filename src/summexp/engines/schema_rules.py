@@ -1,0 +1,149 @@
+"""Rules between the fields of `training.*` and of `generation.*` that need no transformers.
+
+Upstream knows most of them too, but tells one at a time and only after torch was imported (for
+generation: in the middle of the first evaluation). A test holds both to each other. `upstream.py`
+passes on whatever else upstream refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from summexp.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from summexp.engines.generation_schema import GenerationOptions
+    from summexp.engines.training_schema import TrainingConfig
+
+_TRAINING_MINIMA = {
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "torch_empty_cache_steps": 1,
+    "learning_rate": 0,
+    "warmup_steps": 0,
+    "dataloader_num_workers": 0,
+}
+
+_SCHEDULERS_BY_SCORE = ("reduce_lr_on_plateau", "greedy")
+
+_MILLION = 1_000_000
+
+_GENERATION_MINIMA = {
+    "max_length": 1,
+    "max_new_tokens": 1,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "num_beams": 1,
+    "top_k": 0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+}
+
+_POSITIVE = ("temperature", "repetition_penalty", "encoder_repetition_penalty")
+
+_PROBABILITIES = ("top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+
+
+def check_training(config: TrainingConfig) -> None:
+    """Raise ConfigError with every rule that the fields of `training.*` break together."""
+    _refuse("training", [*_training_problems(config)])
+
+
+def check_generation(options: GenerationOptions) -> None:
+    """Raise ConfigError with every rule that the options of `generation.*` break together."""
+    _refuse("generation", [*_generation_problems(options)])
+
+
+def _refuse(section: str, found: list[tuple[str, str]]) -> None:
+    if found:
+        raise ConfigError([Problem(key=f"{section}.{name}", what=what) for name, what in found])
+
+
+def _too_small(config: Any, minima: dict[str, int]) -> Iterator[tuple[str, str]]:
+    for name, least in minima.items():
+        value = getattr(config, name)
+        if value is not None and value < least:
+            yield name, f"must be at least {least}, not {value}"
+
+
+def _training_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
+    yield from _too_small(config, _TRAINING_MINIMA)
+    if config.fp16 and config.bf16:
+        yield "fp16", "is set together with training.bf16; only one of them can be"
+    if config.fp16_full_eval and config.bf16_full_eval:
+        yield "fp16_full_eval", "is set together with training.bf16_full_eval; only one can be"
+    yield from _interval_problems(config)
+    if config.lr_scheduler_type in _SCHEDULERS_BY_SCORE and config.eval_strategy == "no":
+        yield (
+            "lr_scheduler_type",
+            f"{config.lr_scheduler_type} goes by evaluations, but training.eval_strategy is no",
+        )
+    if config.dataloader_prefetch_factor is not None and config.dataloader_num_workers == 0:
+        yield "dataloader_prefetch_factor", "needs training.dataloader_num_workers of 1 or more"
+    yield from _best_model_problems(config)
+
+
+def _interval_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
+    for kind in ("logging", "eval", "save"):
+        steps = getattr(config, f"{kind}_steps")
+        if getattr(config, f"{kind}_strategy") != "steps" or steps is None:
+            continue
+        if steps > 1 and steps != int(steps):
+            yield f"{kind}_steps", f"above 1 must be a whole number of steps, not {steps}"
+    if config.logging_strategy == "steps" and config.logging_steps == 0:
+        yield "logging_steps", "must not be 0 while training.logging_strategy is steps"
+    if config.eval_strategy == "steps" and not config.eval_steps and config.logging_steps <= 0:
+        yield "eval_steps", "must be set while training.eval_strategy is steps"
+
+
+def _best_model_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
+    """Yield what keeps the best weights from being saved when they are found."""
+    if not config.load_best_model_at_end or config.save_strategy == "best":
+        return
+    if config.eval_strategy != config.save_strategy:
+        yield (
+            "load_best_model_at_end",
+            f"needs training.save_strategy ({config.save_strategy}) to be training.eval_strategy "
+            f"({config.eval_strategy}), or best",
+        )
+        return
+    every, save = config.eval_steps or config.logging_steps, config.save_steps
+    if config.eval_strategy != "steps" or not every or not save % every:
+        return
+    shares = (every < 1) + (save < 1)
+    # Two shares are compared in millionths: 0.3 % 0.1 is not 0 in floating point.
+    if shares == 1 or (save * _MILLION) % (every * _MILLION):
+        yield (
+            "save_steps",
+            f"({save}) must be a multiple of training.eval_steps ({every}) while "
+            "training.load_best_model_at_end is true",
+        )
+
+
+def _generation_problems(options: GenerationOptions) -> Iterator[tuple[str, str]]:
+    yield from _too_small(options, _GENERATION_MINIMA)
+    for end in ("max", "min"):
+        both = (getattr(options, f"{end}_length"), getattr(options, f"{end}_new_tokens"))
+        if None not in both:
+            yield (
+                f"{end}_length",
+                f"is set together with generation.{end}_new_tokens; set one of them to null",
+            )
+    shortest, longest = options.min_length, options.max_length
+    if shortest is not None and longest is not None and shortest > longest:
+        yield "min_length", f"is above generation.max_length ({longest})"
+    if isinstance(options.early_stopping, str) and options.early_stopping != "never":
+        yield "early_stopping", f"takes true, false or never, not {options.early_stopping!r}"
+    for name in _POSITIVE:
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            yield name, f"must be above 0, not {value}"
+    for name in _PROBABILITIES:
+        value = getattr(options, name)
+        if value is not None and not 0 <= value <= 1:
+            yield name, f"must lie between 0 and 1, not {value}"
+    penalty = options.exponential_decay_length_penalty
+    if penalty is not None and len(penalty) != 2:
+        yield "exponential_decay_length_penalty", "takes two numbers, [tokens, factor]"

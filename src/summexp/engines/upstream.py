@@ -1,0 +1,208 @@
+"""From the typed schemas to transformers' own objects.
+
+Importing this module is cheap; each function imports transformers (and so torch) when it is called.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from summexp.engines.generation_schema import GenerationOptions
+from summexp.engines.training_schema import TrainingConfig
+from summexp.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, Seq2SeqTrainingArguments
+
+_REFUSALS = (ValueError, TypeError, KeyError, ImportError, OSError, NotImplementedError)
+"""What transformers raises on values that it does not take (OSError: a JSON file is not there)."""
+
+
+def changed_fields(config: Any) -> dict[str, Any]:
+    """Return the fields of a config dataclass whose value is not the default, name to value."""
+    changed = {}
+    for spec in fields(config):
+        default = spec.default if spec.default_factory is MISSING else spec.default_factory()
+        value = getattr(config, spec.name)
+        if value != default:
+            changed[spec.name] = value
+    return changed
+
+
+def training_arguments(
+    config: TrainingConfig, *, output_dir: Path, seed: int, report_to: list[str], **over: Any
+) -> Seq2SeqTrainingArguments:
+    """Build transformers' training arguments, leaving to it every default that was not changed.
+
+    Args:
+        config: the `training` group; it is not modified.
+        output_dir: the run folder.
+        seed: the run's seed.
+        report_to: the trackers, by upstream's names; empty for none.
+        over: fields that the engine decides, under upstream's names; they win over `config`.
+
+    Raises:
+        ConfigError: what upstream refuses, in its words, with the key where it can be told.
+    """
+    from transformers import Seq2SeqTrainingArguments
+
+    changed = changed_fields(config)
+    # Upstream writes into the mappings that it is given (`fsdp_config`).
+    values = copy.deepcopy(changed)
+    values |= {"output_dir": str(output_dir), "seed": seed, "report_to": report_to} | over
+    if "LOCAL_RANK" not in os.environ:
+        # With one process, Accelerate (1.15) takes any backend for a process group that is up.
+        values.pop("ddp_backend", None)
+    if isinstance(values.get("debug"), list):
+        # Upstream checks the words of a text, but not those of a list.
+        values["debug"] = " ".join(map(str, values["debug"]))
+    try:
+        if isinstance(values.get("parallelism_config"), Mapping):
+            values["parallelism_config"] = _parallelism_config(values["parallelism_config"])
+        return Seq2SeqTrainingArguments(**values)
+    except _REFUSALS as error:
+        names = [spec.name for spec in fields(config)]
+        raise ConfigError(_refusal("training", error, changed, names)) from error
+
+
+def _parallelism_config(options: Mapping[str, Any]) -> Any:
+    from transformers.training_args import ParallelismConfig
+
+    try:
+        return ParallelismConfig(**options)
+    except _REFUSALS as error:
+        raise ConfigError(_problem("training", "parallelism_config", str(error))) from error
+
+
+def generation_config(
+    model_generation_config: GenerationConfig,
+    options: GenerationOptions,
+    *,
+    max_length: int | None = None,
+) -> GenerationConfig:
+    """Return a copy of the model's own generation config with every option that was set.
+
+    Make it the model's (`model.generation_config = …`) rather than an argument of `generate`, where
+    what is None is filled from the model's own again. What the user set wins over what the model
+    brings. Flags of the model's that the user's choice puts out of use (`early_stopping` with one
+    beam, `temperature` without sampling, a `min_length` above the new `max_length`) are dropped:
+    upstream warns of them, and then refuses to save the model.
+
+    Lengths come out as `max_length` and `min_length` alone, which count the decoder's start token:
+    `max_new_tokens=n` becomes `max_length=n + 1`, the same for an encoder-decoder model. Left as it
+    is, it would draw a warning at each batch: `Seq2SeqTrainer.prediction_step` (5.23) writes
+    upstream's default `max_length` of 20 beside it into the model's config.
+
+    Args:
+        model_generation_config: the model's own; it is not modified.
+        options: the `generation` group.
+        max_length: longest summary in tokens, start token included, if `options` has no limit; it
+            replaces the model's own.
+
+    Raises:
+        ConfigError: what upstream refuses, a problem for each option.
+    """
+    config = copy.deepcopy(model_generation_config)
+    chosen = copy.deepcopy(changed_fields(options))
+    if max_length is not None and not {"max_length", "max_new_tokens"} & set(chosen):
+        chosen["max_length"] = max_length
+    for name, value in chosen.items():
+        setattr(config, name, _upstream_value(name, value))
+    _settle_lengths(config, chosen)
+    # It no longer is what upstream derived from the model's config.
+    config._from_model_config = False
+    _drop_unused(config, chosen)
+    return config
+
+
+def _settle_lengths(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
+    """Leave one longest and one shortest length, which the user's choice decides."""
+    for end in ("max", "min"):
+        new_tokens = getattr(config, f"{end}_new_tokens")
+        if new_tokens is not None and f"{end}_length" not in chosen:
+            setattr(config, f"{end}_length", new_tokens + 1)
+        setattr(config, f"{end}_new_tokens", None)
+    shortest, longest = config.min_length, config.max_length
+    if shortest is not None and longest is not None and shortest > longest:
+        key = next((name for name in ("min_length", "min_new_tokens") if name in chosen), None)
+        if key is not None:
+            what = f"asks for summaries longer than the longest allowed ({longest} tokens)"
+            hint = "Set generation.max_length higher."
+            raise ConfigError(Problem(key=f"generation.{key}", what=what, hint=hint))
+        config.min_length = None
+
+
+def _upstream_value(name: str, value: Any) -> Any:
+    """Turn what YAML can say into the type that generation expects.
+
+    Raises:
+        ConfigError: if a mapping has keys that its class does not take.
+    """
+    from transformers import CompileConfig, SynthIDTextWatermarkingConfig, WatermarkingConfig
+
+    try:
+        if name == "compile_config" and isinstance(value, Mapping):
+            return CompileConfig(**value)
+        if name == "watermarking_config" and isinstance(value, Mapping):
+            synthid = "ngram_len" in value
+            return (SynthIDTextWatermarkingConfig if synthid else WatermarkingConfig)(**value)
+    except _REFUSALS as error:
+        raise ConfigError(_problem("generation", name, str(error))) from error
+    if name == "exponential_decay_length_penalty":
+        start, factor = value
+        return int(start), factor
+    return value
+
+
+def _drop_unused(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
+    """Set to None what upstream's strict check objects to, unless the user chose it."""
+    while True:
+        try:
+            config.validate(strict=True)
+        except ValueError as error:
+            # A list of remarks, "- `temperature`: …", or one error that names the option somewhere.
+            remarks = dict(re.findall(r"^- `(\w+)`: (.+)$", str(error), re.MULTILINE))
+            inherited = [name for name in remarks if name not in chosen]
+            if inherited:
+                for name in inherited:
+                    setattr(config, name, None)
+                continue
+            if remarks:
+                problems = [_problem("generation", key, what) for key, what in remarks.items()]
+            else:
+                names = [spec.name for spec in fields(GenerationOptions)]
+                problems = [_refusal("generation", error, chosen, names)]
+            raise ConfigError(problems) from error
+        return
+
+
+def _refusal(
+    section: str, error: Exception, changed: Mapping[str, Any], names: Iterable[str]
+) -> Problem:
+    """Tell an error of upstream's as a problem, with the key that it most likely speaks of."""
+    text = str(error) or type(error).__name__
+    named = [word for word in re.findall(r"\w+", text) if word in set(names)]
+    # A JSON error keeps the text that it could not read.
+    spoken_of = f"{text} {getattr(error, 'doc', '')}".lower()
+    shown = [name for name, value in changed.items() if _appears(name, value, spoken_of)]
+    key = next(iter([word for word in named if word in changed] or shown or named), None)
+    return _problem(section, key, text)
+
+
+def _appears(name: str, value: Any, text: str) -> bool:
+    """Tell whether `text` holds the value, an item of it, or the name of a class like the field."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    shown = [str(item).lower() for item in items if isinstance(item, str)]
+    return any(item and item in text for item in [name.replace("_", ""), *shown])
+
+
+def _problem(section: str, key: str | None, text: str) -> Problem:
+    # Upstream writes names as command-line flags or in backticks.
+    text = re.sub(r"--(\w+)", rf"{section}.\1", text).replace("`", "")
+    return Problem(key=f"{section}.{key}" if key else section, what=" ".join(text.split()))

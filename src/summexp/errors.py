@@ -1,0 +1,77 @@
+"""The errors that a user is meant to read, and what they say.
+
+A mistake of the user is a list of `Problem`s, so that all of them can be told in one message. Anything
+else that escapes is a bug of ours, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
+
+EXIT_FAILED = 1
+"""Exit code of a run that failed."""
+EXIT_USAGE = 2
+"""Exit code when the config or its input is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, where it is, and what to do about it."""
+
+    what: str
+    """What is wrong, a sentence in plain words. Never holds a secret."""
+    key: str | None = None
+    """The config key that holds it, such as `data.train_file`."""
+    where: str | None = None
+    """The file or command-line word that set the key."""
+    hint: str | None = None
+    """What to do, a sentence."""
+
+    def __str__(self) -> str:
+        head = f"{self.key}: {self.what}" if self.key else self.what
+        where = f" [{self.where}]" if self.where else ""
+        hint = f"\n    {self.hint}" if self.hint else ""
+        return f"{head}{where}{hint}"
+
+
+class SummexpError(Exception):
+    """The base of every error that is told without a traceback."""
+
+    exit_code = EXIT_FAILED
+
+
+class ConfigError(SummexpError):
+    """The config, or the input that it names, is wrong: exit code 2."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, problems: Iterable[Problem] | Problem | str) -> None:
+        """Take one problem or many; a bare sentence becomes a problem without a key."""
+        if isinstance(problems, str):
+            problems = Problem(what=problems)
+        if isinstance(problems, Problem):
+            problems = [problems]
+        self.problems = list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class RunError(SummexpError):
+    """The run could not go on for a reason that can be told in words: exit code 1."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the sentence that names the known names nearest to `name`, or None.
+
+    >>> nearest("t5_smal", ["t5_small", "bart_base"])
+    "Did you mean 't5_small'?"
+    """
+    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    # The second and third are worth naming only if they are about as near as the first.
+    near = [one for one in near if _likeness(name, one) > _likeness(name, near[0]) - 0.1]
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else None
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()

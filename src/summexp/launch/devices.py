@@ -1,0 +1,25 @@
+"""The device that a process runs on."""
+
+from __future__ import annotations
+
+import torch
+
+
+def select_device(backend: str) -> torch.device:
+    """Return the device that `hardware.backend` asks for; `auto` takes an accelerator if there is one."""
+    if backend != "auto":
+        return torch.device(backend)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def describe(device: torch.device) -> str:
+    """Say in words what `device` is."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return device.type

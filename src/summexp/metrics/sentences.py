@@ -1,0 +1,80 @@
+"""Where sentences end: for rougeLsum, which compares sentence by sentence, and for the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+
+import regex
+
+from summexp.errors import ConfigError, Problem
+
+# What sentencex leaves unsplit. Thai has no full stop: a space between two Thai words ends a clause
+# (one beside a digit, a Latin word or the signs for repetition and abbreviation does not).
+_MORE_BREAKS = {
+    "th": regex.compile(r"(?V1)(?<=[\p{Thai}--[ๆฯ]])\s+(?=[\p{Thai}--[ๆฯ]])"),
+    "km": regex.compile(r"(?<=[។៕])\s*"),
+    "bo": regex.compile(r"(?<=[།༎])\s+"),
+    "dz": regex.compile(r"(?<=[།༎])\s+"),
+}
+
+
+class SentenceSplitter:
+    """Splits text of one language into sentences; a line end always ends a sentence."""
+
+    def __init__(self, language: str, splitter: str = "sentencex") -> None:
+        """Prepare for a language code of `summexp.metrics.language`.
+
+        `splitter` is `sentencex`, or `punkt`: nltk's English model whatever the language, as
+        in the old scripts.
+
+        Raises:
+            ConfigError: punkt is asked for and its data are not installed.
+        """
+        self.language = language.split("-")[0]
+        if splitter == "punkt":
+            self.label = f"punkt-{version('nltk')}"
+            self._segment: Callable[[str], list[str]] = load_punkt()
+        else:
+            more = f"+{self.language}" if self.language in _MORE_BREAKS else ""
+            self.label = f"sentencex-{version('sentencex')}{more}"
+            self._segment = self._sentencex
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the sentences of `text`, stripped; none is empty or holds a line end."""
+        lines = (line for part in self._segment(text) for line in part.splitlines())
+        return [stripped for line in lines if (stripped := line.strip())]
+
+    def _sentencex(self, text: str) -> list[str]:
+        import sentencex
+
+        # Line by line: it takes a single line end inside a paragraph for a space.
+        parts = [
+            part for line in text.splitlines() for part in sentencex.segment(self.language, line)
+        ]
+        breaks = _MORE_BREAKS.get(self.language)
+        return [piece for part in parts for piece in breaks.split(part)] if breaks else parts
+
+
+@cache
+def load_punkt() -> Callable[[str], list[str]]:
+    """Load nltk's English punkt model.
+
+    Raises:
+        ConfigError: its data (`punkt_tab`) are not installed.
+    """
+    from nltk.tokenize.punkt import PunktTokenizer
+
+    try:
+        model = PunktTokenizer("english")
+    except LookupError:
+        raise ConfigError(
+            Problem(
+                key="metric.sentences",
+                what="punkt is chosen, but nltk's punkt_tab data are not installed",
+                hint="Run python -m nltk.downloader punkt_tab, or use metric.sentences=sentencex.",
+            )
+        ) from None
+    segment: Callable[[str], list[str]] = model.tokenize
+    return segment

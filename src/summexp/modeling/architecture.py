@@ -1,0 +1,182 @@
+"""The shape of a model: its transformers config, from the Hub, from `model.architecture`, or a toy's."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+
+from summexp.errors import ConfigError, Problem, nearest
+from summexp.modeling.config import ModelConfig
+from summexp.modeling.hub import loading
+
+_TOY_SIZES: dict[str, Any] = {
+    "d_model": 32,
+    "hidden_size": 32,
+    "d_kv": 8,
+    "d_ff": 64,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "intermediate_size": 64,
+    "num_layers": 2,
+    "num_decoder_layers": 2,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "num_hidden_layers": 2,
+    "num_heads": 4,
+    "num_attention_heads": 4,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "max_position_embeddings": 128,
+    "max_encoder_position_embeddings": 128,
+    "max_decoder_position_embeddings": 128,
+    "attention_window": 16,
+    "local_radius": 8,
+    "global_block_size": 8,
+}
+"""Sizes of a toy, by the names that the architectures give them."""
+
+TOY_VOCABULARY = 512
+"""Tokens of a toy's tokenizer."""
+
+
+def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
+    """Return the transformers config that `model` describes.
+
+    Args:
+        config: the `model` group.
+        tiny: shrink it to a toy without dropout, and ask neither Hub nor cache.
+
+    Raises:
+        ConfigError: a key of `model.architecture` that this architecture does not have, a value that
+            it does not take, or a repository that cannot be read.
+    """
+    own = config.architecture.get("model_type") is not None
+    if tiny:
+        return _toy(_own(config) if own else _local(config))
+    if config.init == "random":
+        return _own(config) if own else _updated(_pretrained(config), config.architecture)
+    return _with_dropout(_pretrained(config), config.architecture)
+
+
+def dropout_fields(shape: PreTrainedConfig) -> list[str]:
+    """Return the names of a config's dropout probabilities."""
+    return [
+        name
+        for name, value in shape.to_dict().items()
+        if ("dropout" in name or "layerdrop" in name) and isinstance(value, float | int)
+    ]
+
+
+def _own(config: ModelConfig) -> PreTrainedConfig:
+    """Build the config that `model.architecture` alone describes."""
+    model_type = config.architecture["model_type"]
+    if model_type not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        known = sorted(MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+        raise ConfigError(
+            Problem(
+                key="model.architecture.model_type",
+                what=f"there is no sequence-to-sequence architecture {model_type!r}",
+                hint=nearest(model_type, known) or f"There are: {', '.join(known)}.",
+            )
+        )
+    return _updated(CONFIG_MAPPING[model_type](), config.architecture)
+
+
+def _updated(shape: PreTrainedConfig, overrides: dict[str, Any]) -> PreTrainedConfig:
+    """Return a config of the same class with `overrides`, which are checked first."""
+    changed = {name: value for name, value in overrides.items() if name != "model_type"}
+    known = _field_names(shape)
+    problems = [
+        Problem(
+            key=f"model.architecture.{name}",
+            what=f"{type(shape).__name__} has no such field",
+            hint=nearest(name, known) or f"It has: {', '.join(sorted(known))}.",
+        )
+        for name in changed
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+    try:
+        return type(shape)(**{**_given(shape), **changed})
+    except (ValueError, TypeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        named = [name for name in changed if name in str(error)]
+        key = f"model.architecture.{named[0]}" if named else "model.architecture"
+        raise ConfigError(Problem(key=key, what=" ".join(lines))) from error
+
+
+def _given(shape: PreTrainedConfig) -> dict[str, Any]:
+    """Return what makes `shape` differ from its class's defaults, what it derives itself left out.
+
+    T5's config derives `is_gated_act` from `feed_forward_proj`; handed on, it would outlive a change.
+    """
+    derived = set(type(shape)().to_dict()) - _declared(shape) - _NOT_DERIVED
+    given = shape.to_diff_dict()
+    return {name: value for name, value in given.items() if name not in derived | _NOT_OF_THE_SHAPE}
+
+
+_NOT_OF_THE_SHAPE = {"transformers_version", "model_type", "architectures", "dtype"}
+_NOT_DERIVED = {"tie_word_embeddings", "scale_decoder_outputs"}
+"""Fields that a config takes without declaring them."""
+
+
+def _declared(shape: PreTrainedConfig) -> set[str]:
+    return {spec.name for spec in fields(shape)} if is_dataclass(shape) else set()
+
+
+def _field_names(shape: PreTrainedConfig) -> set[str]:
+    return _declared(shape) | set(shape.to_dict()) | set(shape.attribute_map) | _NOT_DERIVED
+
+
+def _pretrained(config: ModelConfig) -> PreTrainedConfig:
+    name = config.config_name or config.name_or_path
+    key = "model.config_name" if config.config_name else "model.name_or_path"
+    assert name is not None, "ModelConfig.__post_init__ refuses this"
+    with loading(key, name):
+        return AutoConfig.from_pretrained(
+            name,
+            revision=config.revision or "main",
+            cache_dir=config.cache_dir,
+            trust_remote_code=config.trust_remote_code,
+        )
+
+
+def _with_dropout(shape: PreTrainedConfig, overrides: dict[str, Any]) -> PreTrainedConfig:
+    """Take the dropout from `overrides`; every other field belongs to the trained weights."""
+    names = set(dropout_fields(shape))
+    for name, value in overrides.items():
+        if name in names:
+            setattr(shape, name, value)
+        elif name != "model_type" and "drop" in name:
+            _updated(shape, {name: value})
+    return shape
+
+
+def _local(config: ModelConfig) -> PreTrainedConfig:
+    from pathlib import Path
+
+    name = config.config_name or config.name_or_path
+    if name and Path(name, "config.json").is_file():
+        return _pretrained(config)
+    raise ConfigError(
+        Problem(
+            key="model.architecture.model_type",
+            what="is not set, and debug=tiny never asks the Hub for it",
+            hint="Set it, for example model.architecture.model_type=t5.",
+        )
+    )
+
+
+def _toy(shape: PreTrainedConfig) -> PreTrainedConfig:
+    """Return a config of the same architecture at toy size, without dropout."""
+    known = _field_names(shape)
+    sizes = {name: size for name, size in _TOY_SIZES.items() if name in known}
+    attention_window = getattr(shape, "attention_window", None)
+    if isinstance(attention_window, list):
+        sizes["attention_window"] = [_TOY_SIZES["attention_window"]] * 2
+    sizes |= dict.fromkeys(dropout_fields(shape), 0.0)
+    return _updated(shape, {**sizes, "vocab_size": TOY_VOCABULARY})

@@ -1,0 +1,221 @@
+"""From the `model` group to a model and a tokenizer that train and generate together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+
+from summexp.errors import ConfigError, Problem
+from summexp.modeling.architecture import architecture
+from summexp.modeling.config import ModelConfig
+from summexp.modeling.hub import loading
+from summexp.modeling.positions import fit_positions
+from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A model and its tokenizer."""
+
+    model: PreTrainedModel
+    """On the CPU; its `generation_config` is the model's own, languages applied."""
+    tokenizer: PreTrainedTokenizerBase
+    """Cuts documents and summaries."""
+    source_prefix: str
+    """Put before every document."""
+
+
+@dataclass(frozen=True)
+class CorpusTexts:
+    """The texts that a tokenizer may be trained on."""
+
+    digest: str
+    """Digest of their content."""
+    texts: Callable[[], Iterable[str]]
+    """Yields them."""
+
+
+def build_tokenizer(
+    config: ModelConfig, corpus: CorpusTexts, *, tiny: bool, cache_dir: Path | None
+) -> tuple[PreTrainedConfig, PreTrainedTokenizerBase]:
+    """Return the model's shape and its tokenizer, before any weights are made.
+
+    Raises:
+        ConfigError: the architecture or the tokenizer is not to be had.
+    """
+    shape = architecture(config, tiny=tiny)
+    named = config.tokenizer_name or config.name_or_path
+    if tiny or (config.init == "random" and not named):
+        languages = dict.fromkeys(filter(None, (config.lang, config.forced_bos_token)))
+        tokenizer = corpus_tokenizer(
+            corpus.texts,
+            corpus=corpus.digest,
+            shape=shape,
+            extra_tokens=languages,
+            cache_dir=None if tiny else cache_dir,
+        )
+    else:
+        tokenizer = pretrained_tokenizer(config)
+    _set_language(tokenizer, config)
+    return shape, tokenizer
+
+
+def build_model(
+    config: ModelConfig,
+    shape: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    seed: int,
+    longest_source: int,
+    longest_target: int,
+    tiny: bool = False,
+) -> BuiltModel:
+    """Make or load the weights, and fit vocabulary, positions, languages and frozen parts to the run.
+
+    Args:
+        config: the `model` group.
+        shape: the model's transformers config.
+        tokenizer: its tokenizer.
+        seed: of random weights.
+        longest_source: tokens of the longest document that will be fed.
+        longest_target: tokens of the longest summary that will be fed or generated.
+        tiny: random weights whatever `init` says.
+
+    Raises:
+        ConfigError: the weights cannot be loaded or do not fit.
+    """
+    set_seed(seed)
+    if tiny or config.init == "random":
+        model = _random(config, shape)
+    else:
+        model = _pretrained(config, shape)
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        log.info("the vocabulary grows to the tokenizer's %d tokens", len(tokenizer))
+        model.resize_token_embeddings(len(tokenizer))
+    _set_start_tokens(model, tokenizer, config)
+    fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
+    _freeze(model, config.freeze)
+    return BuiltModel(model, tokenizer, config.source_prefix or "")
+
+
+def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
+    dtype = torch.float32 if config.dtype == "auto" else getattr(torch, config.dtype)
+    return AutoModelForSeq2SeqLM.from_config(
+        shape, dtype=dtype, attn_implementation=config.attn_implementation
+    )
+
+
+def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
+    assert config.name_or_path is not None
+    with loading("model.name_or_path", config.name_or_path):
+        return AutoModelForSeq2SeqLM.from_pretrained(
+            config.name_or_path,
+            config=shape,
+            revision=config.revision or "main",
+            cache_dir=config.cache_dir,
+            trust_remote_code=config.trust_remote_code,
+            dtype="auto" if config.dtype == "auto" else getattr(torch, config.dtype),
+            attn_implementation=config.attn_implementation,
+        )
+
+
+def _set_language(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+    """Tell a multilingual tokenizer which language it reads and writes."""
+    if config.lang is None:
+        return
+    _token_id(tokenizer, config.lang, "model.lang")
+    for name in ("src_lang", "tgt_lang"):
+        if hasattr(tokenizer, name):
+            setattr(tokenizer, name, config.lang)
+
+
+def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
+    codes = getattr(tokenizer, "lang_code_to_id", None) or {}
+    if token in codes:
+        return int(codes[token])
+    number = tokenizer.convert_tokens_to_ids(token)
+    if number is None or number == tokenizer.unk_token_id:
+        known = ", ".join(sorted(codes)) or "its special tokens"
+        raise ConfigError(
+            Problem(
+                key=key,
+                what=f"the tokenizer has no token {token!r}",
+                hint=f"It takes one of: {known}.",
+            )
+        )
+    return int(number)
+
+
+def _set_start_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: ModelConfig
+) -> None:
+    """Set what the decoder starts with, in the generation config, where transformers 5 reads it.
+
+    Setting it on `model.config`, as the old script does, makes `generate` refuse to work.
+    """
+    own = model.generation_config
+    if config.lang is not None and model.config.model_type == "mbart":
+        start = _token_id(tokenizer, config.lang, "model.lang")
+        if getattr(model.config, "decoder_start_token_id", None) is None:
+            own.decoder_start_token_id = start
+    forced = config.forced_bos_token
+    if forced is not None:
+        own.forced_bos_token_id = _token_id(tokenizer, forced, "model.forced_bos_token")
+    if own.decoder_start_token_id is None:
+        start_id = getattr(model.config, "decoder_start_token_id", None)
+        # T5 and its kin start with padding, which their configs need not say.
+        own.decoder_start_token_id = model.config.pad_token_id if start_id is None else start_id
+    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        if getattr(own, name) is None:
+            setattr(own, name, getattr(tokenizer, name))
+    if own.decoder_start_token_id is None:
+        raise ConfigError(
+            Problem(
+                key="model.lang",
+                what="is not set, and this model starts a summary with its language",
+                hint="Set it to the model's code of the language, such as model.lang=en_XX.",
+            )
+        )
+
+
+def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
+    """Keep the weights of the named parts as they are."""
+    names = [name for name, _ in model.named_parameters()]
+    for part in parts:
+        frozen = [name for name in names if _belongs(name, part)]
+        if not frozen:
+            raise ConfigError(
+                Problem(
+                    key="model.freeze",
+                    what=f"no weight of the model belongs to {part!r}",
+                    hint=f"Its weights have names such as {', '.join(names[:3])}.",
+                )
+            )
+        for name in frozen:
+            model.get_parameter(name).requires_grad_(False)
+    if parts:
+        left = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        log.info("frozen: %s; %s weights are left to train", ", ".join(parts), f"{left:,}")
+
+
+def _belongs(name: str, part: str) -> bool:
+    from fnmatch import fnmatch
+
+    if part == "embeddings":
+        return "shared" in name or "embed_tokens" in name or "embed_positions" in name
+    if part in ("encoder", "decoder"):
+        return f".{part}." in f".{name}"
+    return fnmatch(name, part)

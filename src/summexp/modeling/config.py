@@ -1,0 +1,80 @@
+"""Which model to fine-tune: the `model` and `peft` groups of the config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from summexp.errors import ConfigError, Problem
+from summexp.options import choice, open_mapping
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """A model by its Hub name or folder, or random weights of any architecture and size."""
+
+    name_or_path: str | None = None
+    """Hub repository (`google-t5/t5-small`) or local folder of the model."""
+    config_name: str | None = None
+    """Repository or folder of the model's config, where it is not the model's own."""
+    tokenizer_name: str | None = None
+    """Repository or folder of the tokenizer, where it is not the model's own."""
+    revision: str | None = None
+    """Branch, tag or commit of the model's repository."""
+    cache_dir: str | None = None
+    """Folder for downloaded models; the Hugging Face cache where not set."""
+    use_fast_tokenizer: bool = True
+    """Take the tokenizer that is written in Rust, where the model has both."""
+    trust_remote_code: bool = False
+    """Run model code that lies in the repository. Only for repositories whose code you have read."""
+    source_prefix: str | None = None
+    """Text put before every document; T5 was trained with `summarize: `."""
+    lang: str | None = None
+    """The model's own code of the text's language, for multilingual models (mBART: `ko_KR`)."""
+    forced_bos_token: str | None = None
+    """Token that every generated summary starts with; multilingual models want the language's."""
+    resize_position_embeddings: bool | None = None
+    """Extend too few position embeddings (true), stop (false), or extend and say so (not set)."""
+    dtype: str = choice("float32", "auto", "float32", "bfloat16", "float16")
+    """Number type of the weights; mixed precision is `hardware`'s and leaves this at float32."""
+    attn_implementation: str | None = choice(
+        None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"
+    )
+    """How attention is computed; transformers chooses where not set."""
+    init: str = choice("pretrained", "pretrained", "random")
+    """Start from the trained weights, or from random ones of the shape in `architecture`."""
+    architecture: Any = open_mapping()
+    """Fields of the model's own config, for `init: random`; `model_type` names its family."""
+    freeze: list[str] = field(default_factory=list)
+    """Parts whose weights stay as they are: `encoder`, `decoder`, `embeddings`, or a name pattern."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.init == "pretrained" and not self.name_or_path:
+            problems.append(
+                Problem(
+                    key="model.name_or_path",
+                    what="is not set, so there are no weights to start from",
+                    hint="Name a Hub repository or a folder, or set model.init=random.",
+                )
+            )
+        if self.init == "random" and not (
+            self.architecture.get("model_type") or self.config_name or self.name_or_path
+        ):
+            problems.append(
+                Problem(
+                    key="model.architecture.model_type",
+                    what="is not set, so the random model has no architecture",
+                    hint="Set it, for example model.architecture.model_type=t5.",
+                )
+            )
+        if problems:
+            raise ConfigError(problems)
+
+
+@dataclass(kw_only=True)
+class PeftConfig:
+    """Parameter-efficient fine-tuning."""
+
+    name: str = choice("none", "none")
+    """The method; `none` trains every weight that is not frozen."""

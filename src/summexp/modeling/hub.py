@@ -1,0 +1,35 @@
+"""Errors of loading from the Hub or a folder, told in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from summexp.errors import ConfigError, Problem
+
+
+@contextmanager
+def loading(key: str, name: str) -> Iterator[None]:
+    """Turn what goes wrong while `name` is loaded into a `ConfigError` about `key`."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise ConfigError(
+            Problem(key=key, what=f"{name!r} cannot be loaded: {first}", hint=_hint(name, error))
+        ) from error
+
+
+def _hint(name: str, error: Exception) -> str | None:
+    text = str(error)
+    if Path(name).is_dir():
+        return "The folder must hold config.json, the weights and the tokenizer."
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return "The run is offline: name a local folder, or set offline=false."
+    if "gated" in text or "401" in text or "403" in text:
+        return "Ask for access on the model's page, and set HF_TOKEN in the environment."
+    if "connect" in text.lower() or "resolve" in text.lower() or "Max retries" in text:
+        return "The Hub cannot be reached. Name a local folder, or try model.init=random."
+    return None

@@ -1,0 +1,65 @@
+"""How a config dataclass declares an option that takes only certain values.
+
+The dataclasses themselves lie beside the code that they configure (`data/config.py`, …):
+keyword-only, a docstring under each field, cross-field rules in `__post_init__` (raising
+`ConfigError`). None of them may import torch or transformers: they are read before either is.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import field, fields, is_dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+_CHOICES = "choices"
+
+
+def choice(default: str | None, *allowed: str) -> Any:
+    """Declare a text field that takes only the `allowed` values (and None if it is the default)."""
+    return field(default=default, metadata={_CHOICES: allowed})
+
+
+def open_mapping() -> Any:
+    """Declare a mapping that takes any key without the plus that Hydra wants for a plain dict."""
+    return field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
+
+
+def declared_choices(config_class: type) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield (field name, allowed values) for each field of `config_class` declared by `choice`."""
+    for spec in fields(config_class):
+        if _CHOICES in spec.metadata:
+            yield spec.name, spec.metadata[_CHOICES]
+
+
+def field_docs(config_class: type) -> dict[str, str]:
+    """Return the text under each field of `config_class`, field name to text, in their order.
+
+    It is read from the class's source, since Python keeps no docstring of a field; line breaks
+    become spaces. A field without a text is left out.
+
+    Raises:
+        OSError: if the class has no source file.
+    """
+    docs: dict[str, str] = {}
+    for base in reversed(config_class.__mro__):
+        if is_dataclass(base):
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+            assert isinstance(definition, ast.ClassDef)
+            docs |= _literals_under_fields(definition)
+    names = [spec.name for spec in fields(config_class)]
+    return {name: docs[name] for name in names if name in docs}
+
+
+def _literals_under_fields(definition: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for above, below in zip(definition.body, definition.body[1:], strict=False):
+        match above, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield name, " ".join(text.split())

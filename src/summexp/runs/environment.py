@@ -1,0 +1,69 @@
+"""What a run sets in its process before the libraries that read it are imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+
+def cache_dir() -> Path:
+    """Return where tokenized splits and trained tokenizers are kept by content.
+
+    `SUMMEXP_CACHE`, else `summexp` in the user's cache folder.
+    """
+    given = os.environ.get("SUMMEXP_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "summexp")
+
+
+def prepare(config: Config, folder: Path) -> None:
+    """Set network use and trackers for the run in `folder`.
+
+    Must be called before datasets and transformers are imported; where an earlier job of a sweep has
+    imported them, what they read at import is set again.
+    """
+    offline = "1" if config.offline else "0"
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
+        if config.offline or name in _set_by_us:
+            os.environ[name] = offline
+            _set_by_us.add(name)
+    for module, attribute in (
+        ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
+        ("datasets.config", "HF_HUB_OFFLINE"),
+        ("datasets.config", "HF_DATASETS_OFFLINE"),
+    ):
+        if module in sys.modules and hasattr(sys.modules[module], attribute):
+            setattr(sys.modules[module], attribute, os.environ.get("HF_HUB_OFFLINE", "0") == "1")
+    # The tokenizers of a data loader's worker processes would deadlock after a fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
+    # Progress bars of loading weights and of caching are noise beside our own.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
+    if config.tracking.trackers:
+        _prepare_trackers(config, folder)
+
+
+_set_by_us: set[str] = set()
+
+
+def _forks(config: Config) -> bool:
+    return bool(config.training.dataloader_num_workers or config.data.preprocessing_num_workers)
+
+
+def _prepare_trackers(config: Config, folder: Path) -> None:
+    tracking = folder / "tracking"
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(tracking)
+    if "wandb" in config.tracking.trackers:
+        tracking.mkdir(exist_ok=True)
+        os.environ["WANDB_DIR"] = str(tracking)
+        os.environ["WANDB_PROJECT"] = config.tracking.project
+        os.environ["WANDB_TAGS"] = ",".join(config.tracking.tags)
+        os.environ["WANDB_SILENT"] = "true"
+        if config.offline:
+            os.environ["WANDB_MODE"] = "offline"

@@ -1,0 +1,131 @@
+"""`run.json`: what happened in a run, kept up to date while it goes on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from summexp.config.refused import looks_secret
+from summexp.runs.folder import CONFIG_FILE, RUN_FILE, own_names, read_record, write_json
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+_PACKAGES = (
+    "summexp",
+    "torch",
+    "transformers",
+    "datasets",
+    "evaluate",
+    "rouge-score",
+    "accelerate",
+    "hydra-core",
+    "omegaconf",
+    "tokenizers",
+    "numpy",
+)
+_LONGEST_DIFF = 200_000
+
+
+class RunRecord:
+    """The content of `run.json`, and the writing of it."""
+
+    def __init__(self, folder: Path, earlier: dict[str, Any] | None = None) -> None:
+        """Begin a record in `folder`, or go on with the one of an `earlier` part of the run."""
+        self.folder = folder
+        self.content: dict[str, Any] = {
+            "status": "running",
+            "reason": None,
+            "argv": _safe_argv(),
+            "started": _now(),
+            "ended": None,
+            "git": git_state(Path.cwd()),
+            "versions": _versions(),
+            "device": None,
+            "world_size": 1,
+            "seconds": {},
+            "phases": {},
+            "files": [],
+        }
+        if earlier is not None:
+            kept = ("phases", "files", "data", "model", "metric", "language", "examples", "seconds")
+            self.content |= {name: earlier[name] for name in kept if name in earlier}
+            self.content["resumed_from"] = earlier.get("status")
+
+    def update(self, **entries: Any) -> None:
+        """Set entries and write the file."""
+        self.content |= entries
+        self.content["files"] = sorted({*self.content["files"], *own_names(self.folder), RUN_FILE})
+        write_json(self.folder / RUN_FILE, self.content)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure the wall-clock seconds of a phase."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = self.content["seconds"].get(name, 0.0) + time.perf_counter() - started
+            self.content["seconds"][name] = round(seconds, 3)
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        """Say how the run ended: `finished`, `failed` or `interrupted`, and why."""
+        self.update(status=status, reason=reason, ended=_now())
+
+
+def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
+    """Write `config.yaml` and the first `run.json` of a run, or of its next part."""
+    record = RunRecord(folder, read_record(folder) if goes_on else None)
+    record.update()
+    OmegaConf.save(OmegaConf.create(asdict(config)), folder / CONFIG_FILE)
+    record.update()
+    return record
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Return commit and uncommitted changes of the checkout around `folder`, or None."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    diff = _git(folder, "diff", "HEAD") or ""
+    if looks_secret(diff):
+        diff = "left out: it holds a secret"
+    return {"commit": commit.strip(), "dirty": bool(diff), "diff": diff[:_LONGEST_DIFF]}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", errors="replace")
+
+
+def _safe_argv() -> list[str]:
+    return ["(a secret)" if looks_secret(word) else word for word in sys.argv]
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,63 @@
+"""The result files of a run, under the names that the old scripts use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from summexp.runs.folder import write_json
+
+PREDICTIONS_FILE = "generated_predictions.jsonl"
+"""One object a row of the test split, in its order."""
+
+
+def save_metrics(folder: Path, phase: str, metrics: Mapping[str, float]) -> None:
+    """Write `<phase>_results.json`, and add the metrics to `all_results.json`."""
+    write_json(folder / f"{phase}_results.json", dict(metrics))
+    together = folder / "all_results.json"
+    write_json(together, {**read_json(together), **metrics})
+
+
+def save_predictions(
+    folder: Path,
+    ids: Iterable[str],
+    predictions: Iterable[str],
+    references: Iterable[str | None],
+    row_scores: Mapping[str, list[float]],
+) -> None:
+    """Write a line for each row: `id`, `prediction`, and `reference` and scores where there is one.
+
+    Args:
+        folder: the run folder.
+        ids: of every row.
+        predictions: of every row, in the same order.
+        references: the full original text, or None.
+        row_scores: score name to one value for each row that has a reference.
+    """
+    scores = iter(zip(*row_scores.values(), strict=True)) if row_scores else iter(())
+    draft = folder / f".{PREDICTIONS_FILE}"
+    with draft.open("w", encoding="utf-8") as file:
+        for name, prediction, reference in zip(ids, predictions, references, strict=True):
+            line: dict[str, Any] = {"id": name, "prediction": prediction}
+            if reference:
+                line["reference"] = reference
+                line |= dict(zip(row_scores, next(scores, ()), strict=False))
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    draft.replace(folder / PREDICTIONS_FILE)
+
+
+def read_metric(folder: Path, name: str) -> float | None:
+    """Return a metric of a run, or None where it was not computed."""
+    value = read_json(folder / "all_results.json").get(name)
+    return float(value) if value is not None else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, or nothing where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return dict(content)

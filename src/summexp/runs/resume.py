@@ -1,0 +1,203 @@
+"""What is left to do in a run folder: begin, go on, evaluate or predict again, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from summexp.errors import ConfigError, Problem
+from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+_NOT_OF_THE_TRAINING = (
+    "output_dir",
+    "overwrite_output_dir",
+    "objective",
+    "offline",
+    "tracking.*",
+    "metric.*",
+    "generation.*",
+    "debug.name",
+    "debug.profile",
+    "debug.detect_anomaly",
+    "engine.generation_order",
+    "hardware.eval_batch_tokens",
+    "model.cache_dir",
+    "data.validation_*",
+    "data.test_*",
+    "data.id_column",
+    "data.max_eval_samples",
+    "data.max_predict_samples",
+    "data.val_max_target_length",
+    "data.preprocessing_num_workers",
+    "data.overwrite_cache",
+    "data.language",
+    "training.num_train_epochs",
+    "training.max_steps",
+    "training.do_*",
+    "training.eval_*",
+    "training.batch_eval_metrics",
+    "training.save_*",
+    "training.logging_*",
+    "training.log_*",
+    "training.disable_tqdm",
+    "training.hub_*",
+    "training.push_to_hub",
+    "training.per_device_eval_batch_size",
+    "training.prediction_loss_only",
+    "training.predict_with_generate",
+    "training.bf16_full_eval",
+    "training.fp16_full_eval",
+    "training.load_best_model_at_end",
+    "training.metric_for_best_model",
+    "training.greater_is_better",
+    "training.resume_from_checkpoint",
+    "training.dataloader_*",
+    "training.skip_memory_metrics",
+    "training.debug",
+    # These two may be traded for each other; their product is compared.
+    "training.per_device_train_batch_size",
+    "training.gradient_accumulation_steps",
+)
+"""Keys that may differ when a run goes on. Every other key is taken to change the training."""
+
+_OF_THE_EVALUATION = (
+    "metric.*",
+    "generation.*",
+    "engine.generation_order",
+    "data.validation_*",
+    "data.max_eval_samples",
+    "data.val_max_target_length",
+    "data.language",
+    "training.predict_with_generate",
+)
+_OF_THE_PREDICTION = (
+    "metric.*",
+    "generation.*",
+    "engine.generation_order",
+    "data.test_*",
+    "data.id_column",
+    "data.max_predict_samples",
+    "data.val_max_target_length",
+    "data.language",
+)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run has still to do in its folder."""
+
+    goes_on: bool
+    """Whether the folder already holds this run."""
+    train: bool
+    """Whether to train, from the last whole checkpoint if there is one."""
+    evaluate: bool
+    """Whether to evaluate the final model."""
+    predict: bool
+    """Whether to predict the test split."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return not (self.train or self.evaluate or self.predict)
+
+
+def plan_run(config: Config, folder: Path) -> RunPlan:
+    """Compare what is asked with what `folder` holds.
+
+    Raises:
+        ConfigError: the folder holds a run whose training was configured otherwise (each difference
+            is a problem), or files that are not ours under names that a run writes.
+    """
+    training = config.training
+    record = read_record(folder)
+    if record is None:
+        check_is_free(folder)
+    if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
+        return RunPlan(False, training.do_train, training.do_eval, training.do_predict)
+    saved = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
+    problems = list(_differences(flat(saved), flat(asdict(config)), folder))
+    if problems:
+        raise ConfigError(problems)
+    phases = record.get("phases", {})
+    train = training.do_train and not _is_trained(config, phases.get("train"))
+    evaluated = phases.get("eval") == evaluation_digest(config)
+    predicted = phases.get("predict") == prediction_digest(config)
+    return RunPlan(
+        True,
+        train,
+        training.do_eval and (train or not evaluated),
+        training.do_predict and (train or not predicted),
+    )
+
+
+def evaluation_digest(config: Config) -> str:
+    """Return a digest of every key that the final scores depend on, the training aside."""
+    return _digest(config, _OF_THE_EVALUATION)
+
+
+def prediction_digest(config: Config) -> str:
+    """Return a digest of every key that the predictions depend on, the training aside."""
+    return _digest(config, _OF_THE_PREDICTION)
+
+
+def flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """Return the leaves of a config as dotted keys; lists and empty mappings are leaves."""
+    if not isinstance(tree, dict) or not tree:
+        return {path: tree}
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= flat(value, f"{path}.{name}" if path else str(name))
+    return leaves
+
+
+def _names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+def _digest(config: Config, patterns: tuple[str, ...]) -> str:
+    chosen = {key: value for key, value in flat(asdict(config)).items() if _matches(key, patterns)}
+    text = json.dumps(chosen, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _matches(key: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(key, pattern) for pattern in patterns)
+
+
+def _differences(
+    saved: dict[str, Any], asked: dict[str, Any], folder: Path
+) -> Iterator[Problem]:
+    hint = "Set it back to go on, or choose another output_dir, or overwrite_output_dir=true."
+    for key in sorted(saved.keys() | asked.keys()):
+        before, now = saved.get(key), asked.get(key)
+        if before != now and not _matches(key, _NOT_OF_THE_TRAINING):
+            what = f"was {before!r} in the run in {folder}, and is {now!r} now"
+            yield Problem(key=key, what=what, hint=hint)
+    before, now = _rows_a_step(saved), _rows_a_step(asked)
+    if before != now:
+        what = f"makes {now} rows a step, and the run in {folder} had {before}"
+        yield Problem(key="training.per_device_train_batch_size", what=what, hint=hint)
+
+
+def _rows_a_step(leaves: dict[str, Any]) -> int:
+    rows = leaves.get("training.per_device_train_batch_size", 1)
+    return int(rows) * int(leaves.get("training.gradient_accumulation_steps", 1))
+
+
+def _is_trained(config: Config, trained: dict[str, float] | None) -> bool:
+    """Tell whether the steps or epochs asked for were trained already."""
+    if trained is None:
+        return False
+    if config.training.max_steps > 0:
+        return config.training.max_steps <= trained["steps"]
+    return config.training.num_train_epochs <= trained["epochs"]

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+
+import pytest
+
+from summexp.errors import ConfigError
+from summexp.metrics.config import MetricConfig
+from summexp.metrics.words import WordCounter
+from summexp.options import declared_choices
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        MetricConfig(bootstrap_samples=-1, confidence=1.0, decimals=-2)
+    assert [p.key for p in error.value.problems] == [
+        "metric.bootstrap_samples",
+        "metric.confidence",
+        "metric.decimals",
+    ]
+
+
+def test_median_needs_resamples() -> None:
+    with pytest.raises(ConfigError, match=r"metric\.aggregate.*bootstrap_samples is 0"):
+        MetricConfig(aggregate="bootstrap_median", bootstrap_samples=0)
+
+
+def test_every_tokenizer_that_is_allowed_exists() -> None:
+    allowed = dict(declared_choices(MetricConfig))["tokenizer"]
+    for name in allowed:
+        assert WordCounter("en", tokenizer=name)("cat 2") == ["cat", "2"], name
+
+
+def test_config_and_language_are_cheap() -> None:
+    code = (
+        "import sys, summexp.metrics.config, summexp.metrics.language;"
+        "heavy = {'numpy', 'nltk', 'torch', 'transformers', 'datasets', 'evaluate', 'regex'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

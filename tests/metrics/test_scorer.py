@@ -1,0 +1,142 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from summexp.errors import ConfigError
+from summexp.metrics.config import MetricConfig
+from summexp.metrics.scorer import SummaryScorer
+
+
+def scorer(language: str | None = "en", *references: str, **config: object) -> SummaryScorer:
+    settings = MetricConfig(**{"bootstrap_samples": 0, **config})  # type: ignore[arg-type]
+    return SummaryScorer(settings, language=language, references=references)
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "rouge1", "rouge2", "rouge_l"),
+    [
+        # ja: 猫 が 学校 へ 行っ た / 犬 が 学校 へ 走っ た
+        ("猫が学校へ行った。", "犬が学校へ走った。", 4 / 6, 2 / 5, 4 / 6),
+        # ko: 고양이 가 학교 에 가 었 다 / 강아지 가 학교 에 가 었 다
+        ("고양이가 학교에 갔다.", "강아지가 학교에 갔다.", 6 / 7, 5 / 6, 6 / 7),
+        # zh: 我 喜 欢 猫 / 猫 喜 欢 gpu
+        ("我喜欢猫", "猫喜欢GPU", 3 / 4, 1 / 3, 2 / 4),
+        # th: แมว กิน ปลา / แมว กิน หมู
+        ("แมวกินปลา", "แมวกินหมู", 2 / 3, 1 / 2, 2 / 3),
+        # km: ភា សា / ភា រ
+        ("ភាសា", "ភារ", 1 / 2, 0, 1 / 2),
+        # Cyrillic, no stemmer: 2 of 3 words
+        ("кошка сидит дома", "кошка сидит тут", 2 / 3, 1 / 2, 2 / 3),
+        ("यह किताब है।", "यह कलम है।", 2 / 3, 0, 2 / 3),
+    ],
+)
+def test_scores_by_hand_in_every_script(
+    reference: str, prediction: str, rouge1: float, rouge2: float, rouge_l: float
+) -> None:
+    scores = scorer(None, reference).score([prediction], [reference])
+    expected = {"rouge1": rouge1, "rouge2": rouge2, "rougeL": rouge_l, "rougeLsum": rouge_l}
+    assert scores.summary == pytest.approx({k: 100 * v for k, v in expected.items()})
+    assert scores.rows == {name: [value] for name, value in scores.summary.items()}
+
+
+def test_rouge_lsum_counts_sentences_in_any_order() -> None:
+    scores = scorer("ja").score(["犬もいる。猫がいる。"], ["猫がいる。犬もいる。"])
+    # 猫 が いる 犬 も いる: three of six words stay in order.
+    assert scores.summary["rougeL"] == pytest.approx(50)
+    assert scores.summary["rougeLsum"] == pytest.approx(100)
+
+
+def test_rows_and_mean() -> None:
+    scores = scorer().score(["a b", "", "x y", "c"], ["a b", "c", "", "c d d"])
+    assert scores.rows["rouge1"] == pytest.approx([100, 0, 0, 50])
+    assert scores.summary["rouge1"] == pytest.approx(37.5)
+    assert set(scores.summary) == {"rouge1", "rouge2", "rougeL", "rougeLsum"}
+
+
+def test_intervals_surround_the_mean() -> None:
+    predictions, references = ["a b c", "a x y", "x y z"] * 10, ["a b c"] * 30
+    scores = scorer(bootstrap_samples=500, confidence=0.9).score(predictions, references)
+    assert scores.summary["rouge1"] == pytest.approx(400 / 9)
+    assert 25 < scores.summary["rouge1_low"] < 400 / 9 < scores.summary["rouge1_high"] < 65
+
+
+def test_zero_rows_and_one_row() -> None:
+    score = scorer(bootstrap_samples=100).score
+    assert score([], []).summary == {}
+    one = score(["a b"], ["a c"]).summary
+    assert one["rouge1_low"] == one["rouge1"] == one["rouge1_high"] == pytest.approx(50)
+
+
+def test_different_lengths_are_a_bug() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        scorer().score(["a"], [])
+
+
+def test_lead_1_for_short_references() -> None:
+    lead = scorer().lead_baseline(["A cat sat. A dog ran. Rain."], ["a cat"])
+    assert lead == pytest.approx(
+        {
+            "lead1_rouge1": 80.0,
+            "lead1_rouge2": 200 / 3,
+            "lead1_rougeL": 80.0,
+            "lead1_rougeLsum": 80.0,
+        }
+    )
+
+
+def test_lead_3_where_references_have_two_sentences() -> None:
+    documents = ["One. Two. Three. Four. Five."] * 2
+    lead = scorer().lead_baseline(documents, ["One. Two. Three.", "Four."])
+    # One two three against the references: 1 and 0.
+    assert lead["lead3_rouge1"] == pytest.approx(50)
+    assert set(lead) == {f"lead3_{name}" for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
+
+
+def test_lead_baseline_of_nothing() -> None:
+    assert scorer().lead_baseline([], []) == {}
+    assert scorer(baseline=False).lead_baseline(["A."], ["A."]) == {}
+
+
+def test_signature_says_everything() -> None:
+    made = scorer(None, "plain English words", bootstrap_samples=1000)
+    assert re.fullmatch(
+        r"rouge\|lang:en\(script\)\|tok:rouge_score\|stem:porter\|sents:sentencex-[\d.]+"
+        r"\|boot:1000\|conf:0.95\|v:[\d.]+",
+        made.signature,
+    )
+    assert made.remark.startswith("language: en (100 % of the letters in 1 reference are Latin")
+    other = scorer("ko", tokenizer="unicode", stemming=False, decimals=4)
+    assert "|lang:ko(config)|tok:unicode|stem:none|" in other.signature
+    assert "|boot:0|dec:4|" in other.signature
+    assert "|tok:kiwi(kiwipiepy-" in scorer("ko").signature
+
+
+def test_decimals_and_median() -> None:
+    made = scorer(bootstrap_samples=50, aggregate="bootstrap_median", decimals=2)
+    scores = made.score(["a", "x", "x"], ["a", "a", "a"])
+    # Resampled means of three rows are multiples of a third.
+    assert scores.summary["rouge1"] in (0.0, 33.33, 66.67, 100.0)
+    assert scores.rows["rouge1"] == [100.0, 0.0, 0.0]
+
+
+def test_mistakes() -> None:
+    with pytest.raises(ConfigError, match=r"data\.language"):
+        scorer("klingon")
+    with pytest.raises(ConfigError, match=r"metric\.stemming"):
+        scorer("ja", stemming=True)
+
+
+def test_the_example_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "metrics.md"
+    if not docs.exists():
+        pytest.skip(f"not a checkout: {docs} is missing")
+    code = docs.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(compile(code, str(docs), "exec"), {})
+    remark, signature, scores = capsys.readouterr().out.splitlines()
+    assert remark.startswith("language: en (100 % of the letters in 2 references are Latin")
+    assert signature.startswith("rouge|lang:en(script)|tok:rouge_score|stem:porter|")
+    # cat sat of 3 and 6 words; it rain of 4 and 2.
+    mean, first, second = (float(word.strip("[],")) for word in scores.split())
+    assert (first, second) == pytest.approx((400 / 9, 200 / 3))
+    assert mean == pytest.approx((400 / 9 + 200 / 3) / 2)

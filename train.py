@@ -1,0 +1,10 @@
+"""Fine-tune, evaluate and predict: `python train.py model=t5_small data=cnn_dailymail`.
+
+The whole way: compose the config from `conf/` (Hydra), check it, then data, model, engine, metrics and the
+run folder. `summexp train` is the same for whoever installed the wheel.
+"""
+
+from summexp.entry import main
+
+if __name__ == "__main__":
+    main()
