@@ -1,7 +1,7 @@
 """A stand-in for the Hugging Face Hub: a local server with the routes that loading needs.
 
 It serves what a test puts into it, to real `datasets`, `transformers` and `huggingface_hub`, which
-find it through the environment variable `HF_ENDPOINT`. They read that at import, so use a child process:
+find it through the variable `HF_ENDPOINT`. They read that at import, so use a child process:
 
     with HubStandIn() as hub:
         hub.add("owner/name", {"train.jsonl": b"..."})

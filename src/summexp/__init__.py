@@ -1,0 +1,1 @@
+"""Experiments in text summarization, configured by one tree of small YAML files."""

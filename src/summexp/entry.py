@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from summexp.config.compose import conf_dir, register
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(arguments)
     except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
         code = 128 + signal.SIGINT
     sys.exit(code)
 
@@ -84,7 +86,6 @@ def _run(arguments: list[str]) -> int:
 
 def _job(tree: DictConfig) -> float | None:
     """Run one job, which Hydra has given its folder and its log."""
-    os.environ.pop("HYDRA_FULL_ERROR", None)
     from summexp.runs.job import run_job
 
     try:
@@ -93,10 +94,14 @@ def _job(tree: DictConfig) -> float | None:
         return run_job(config)
     except SummexpError as error:
         log.error("%s", _in_words(error))
-        raise _Told(error.exit_code) from None
+        code = error.exit_code
     except Exception:
         log.exception("the run failed; the traceback means a bug in summexp or a library")
-        raise _Told(EXIT_FAILED) from None
+        code = EXIT_FAILED
+    if HydraConfig.get().mode == RunMode.RUN:
+        # Hydra lets this pass without words of its own.
+        raise SystemExit(code)
+    raise _Told(code)
 
 
 def tell(error: SummexpError) -> None:

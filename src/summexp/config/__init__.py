@@ -1,0 +1,1 @@
+"""The typed config: its schema, its composition from choices, and what is wrong with it."""

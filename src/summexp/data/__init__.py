@@ -1,0 +1,1 @@
+"""Corpora: read, checked, tokenized, sampled and collated."""

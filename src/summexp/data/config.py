@@ -14,11 +14,11 @@ class DataConfig:
     """A corpus (by Hub name, local folder or files), its columns, its size and its limits."""
 
     name: str | None = None
-    """Hub repository (`abisee/cnn_dailymail`), local dataset folder, or the bundled `news_briefs`."""
+    """Hub repository (`abisee/cnn_dailymail`), dataset folder, or the bundled `news_briefs`."""
     config_name: str | None = None
     """Which configuration of a Hub repository to read, such as `3.0.0`."""
     revision: str | None = None
-    """Branch, tag or commit of a Hub repository; `refs/convert/parquet` serves script-based ones."""
+    """Branch, tag or commit of a Hub repository; `refs/convert/parquet` replaces a script."""
     train_split: str = "train"
     """Split of `name` to train on; a slice such as `train[:90%]` is possible."""
     validation_split: str = "validation"
@@ -84,7 +84,7 @@ class DataConfig:
                 Problem(
                     key="data.validation_files",
                     what="is set together with data.validation_file",
-                    hint="Name every validation file in data.validation_files, or use only the one.",
+                    hint="Name every file in data.validation_files, or use only the one.",
                 )
             )
         if self.text_column is not None and self.text_column == self.summary_column:

@@ -57,24 +57,23 @@ def open_bytes(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
-def open_text(path: Path, *, language: str | None = None, head_only: bool = False) -> TextIO:
-    """Open a text file with its line ends as they are.
+def open_text(path: Path, encoding: str, *, strict: bool = True) -> TextIO:
+    """Open a text file, compressed by gzip or not, with its line ends as they are."""
+    errors = "strict" if strict else "replace"
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=errors, newline="")
+
+
+def encoding_of(path: Path, *, language: str | None = None, head_only: bool = False) -> str:
+    """Tell the encoding of a text file, and log it where it is not Unicode.
 
     Args:
-        path: The file, compressed by gzip or not.
+        path: The file, compressed by gzip or not. It is read to the end to be sure of UTF-8.
         language: ISO 639-1 code of its language, which helps where the encoding must be guessed.
-        head_only: Look only at the file's beginning to tell its encoding, and put up with a wrong
-            guess further on; for a cheap look at the columns.
+        head_only: Look at the file's beginning only, and log nothing.
 
     Raises:
         ConfigError: The encoding cannot be told.
     """
-    encoding = _encoding_of(path, language, head_only=head_only)
-    errors = "replace" if head_only else "strict"
-    return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=errors, newline="")
-
-
-def _encoding_of(path: Path, language: str | None, *, head_only: bool) -> str:
     with open_bytes(path) as stream:
         head = stream.read(_HEAD_BYTES)
         for mark, encoding in _MARKS:

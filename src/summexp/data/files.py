@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from summexp.data import csv_rows, json_rows
-from summexp.data.encoding import open_bytes, open_text
+from summexp.data.encoding import encoding_of, open_bytes, open_text
 from summexp.errors import ConfigError, Problem, nearest
 
 Format = Literal["csv", "tsv", "json", "jsonl", "parquet", "txt"]
@@ -198,7 +198,7 @@ def _format_by_content(path: Path) -> Format:
     if head == b"PAR1":
         return "parquet"
     if not head.startswith(b"PK"):  # a zip file: Excel's and others'
-        with open_text(path, head_only=True) as text:
+        with open_text(path, encoding_of(path, head_only=True), strict=False) as text:
             beginning = text.read(1 << 16)
         if beginning.lstrip()[:1] in ("{", "["):
             return "json"
@@ -222,8 +222,10 @@ def _text_rows(
         if not stream.read(1):
             raise ConfigError(f"{path} is empty (zero bytes)")
 
+    encoding = encoding_of(path, language=language, head_only=head_only)
+
     def open_stream() -> TextIO:
-        return open_text(path, language=language, head_only=head_only)
+        return open_text(path, encoding, strict=not head_only)
 
     if file_format in ("csv", "tsv"):
         delimiter = "\t" if file_format == "tsv" else ","

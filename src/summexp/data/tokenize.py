@@ -12,12 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 import transformers
-from datasets import Dataset, IterableDataset
+from datasets import (
+    Dataset,
+    IterableDataset,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from summexp.data.config import DataConfig
 
+_ROWS_WORTH_A_BAR = 20_000
 _KEPT = ("input_ids", "labels", "document_cut", "summary_cut")
 
 
@@ -103,6 +109,10 @@ def tokenize(
         "remove_columns": [name for name in rows.column_names if name not in _KEPT],
         "desc": "tokenizing",
     }
+    if len(rows) < _ROWS_WORTH_A_BAR:
+        disable_progress_bars()
+    else:
+        enable_progress_bars()
     if cache_dir is None:
         return rows.map(tokenizing, keep_in_memory=True, new_fingerprint=content[:32], **options)
     digest = tokenizing.digest(content)

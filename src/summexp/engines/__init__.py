@@ -1,0 +1,1 @@
+"""Training loops behind one protocol, and the loss and evaluation that they share."""

@@ -69,7 +69,11 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
             if "_lead" not in name
         ]
         if shown:
-            self._bar.clear()
+            if sys.stderr.isatty():
+                self._bar.clear()
+            else:
+                # In a file the bar is lines of its own.
+                print(file=sys.stderr)
             epoch = f"epoch {state.epoch:.3g}, step {state.global_step}"
             log.info("evaluation at %s: %s", epoch, ", ".join(shown))
 

@@ -1,0 +1,1 @@
+"""The machine: what it has, and the device that a process runs on."""

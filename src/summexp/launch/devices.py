@@ -6,7 +6,7 @@ import torch
 
 
 def select_device(backend: str) -> torch.device:
-    """Return the device that `hardware.backend` asks for; `auto` takes an accelerator if there is one."""
+    """Return the device of `hardware.backend`; `auto` takes an accelerator if there is one."""
     if backend != "auto":
         return torch.device(backend)
     if torch.cuda.is_available():

@@ -1,0 +1,1 @@
+"""Models and tokenizers: pretrained, or random weights of any architecture and size."""

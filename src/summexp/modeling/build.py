@@ -25,17 +25,8 @@ from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class BuiltModel:
-    """A model and its tokenizer."""
-
-    model: PreTrainedModel
-    """On the CPU; its `generation_config` is the model's own, languages applied."""
-    tokenizer: PreTrainedTokenizerBase
-    """Cuts documents and summaries."""
-    source_prefix: str
-    """Put before every document."""
+_START_WITH_A_LANGUAGE = ("mbart", "m2m_100", "nllb-moe")
+"""Architectures whose summaries begin with the code of their language."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,7 @@ def build_model(
     longest_source: int,
     longest_target: int,
     tiny: bool = False,
-) -> BuiltModel:
+) -> PreTrainedModel:
     """Make or load the weights, and fit vocabulary, positions, languages and frozen parts to the run.
 
     Args:
@@ -108,7 +99,7 @@ def build_model(
     _set_start_tokens(model, tokenizer, config)
     fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
     _freeze(model, config.freeze)
-    return BuiltModel(model, tokenizer, config.source_prefix or "")
+    return model
 
 
 def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
@@ -162,22 +153,24 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
 def _set_start_tokens(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: ModelConfig
 ) -> None:
-    """Set what the decoder starts with, in the generation config, where transformers 5 reads it.
+    """Set what summaries start with where transformers 5 reads it.
 
-    Setting it on `model.config`, as the old script does, makes `generate` refuse to work.
+    A forced first token belongs in the generation config: set on `model.config`, as the old script
+    does, it makes `generate` refuse to work.
     """
     own = model.generation_config
-    if config.lang is not None and model.config.model_type == "mbart":
-        start = _token_id(tokenizer, config.lang, "model.lang")
-        if getattr(model.config, "decoder_start_token_id", None) is None:
-            own.decoder_start_token_id = start
     forced = config.forced_bos_token
     if forced is not None:
         own.forced_bos_token_id = _token_id(tokenizer, forced, "model.forced_bos_token")
-    if own.decoder_start_token_id is None:
-        start_id = getattr(model.config, "decoder_start_token_id", None)
-        # T5 and its kin start with padding, which their configs need not say.
-        own.decoder_start_token_id = model.config.pad_token_id if start_id is None else start_id
+    start = getattr(model.config, "decoder_start_token_id", None) or own.decoder_start_token_id
+    if start is None:
+        if config.lang is not None:
+            start = _token_id(tokenizer, config.lang, "model.lang")
+        elif model.config.model_type not in _START_WITH_A_LANGUAGE:
+            # T5 and its kin start with padding, which their configs need not say.
+            start = model.config.pad_token_id
+    # The loss shifts the labels by the one, generation begins with the other.
+    model.config.decoder_start_token_id = own.decoder_start_token_id = start
     for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
         if getattr(own, name) is None:
             setattr(own, name, getattr(tokenizer, name))

@@ -26,8 +26,8 @@ def cache_dir() -> Path:
 def prepare(config: Config, folder: Path) -> None:
     """Set network use and trackers for the run in `folder`.
 
-    Must be called before datasets and transformers are imported; where an earlier job of a sweep has
-    imported them, what they read at import is set again.
+    Must be called before datasets and transformers are imported; where an earlier job of a sweep
+    has imported them, what they read at import is set again.
     """
     offline = "1" if config.offline else "0"
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
@@ -43,8 +43,6 @@ def prepare(config: Config, folder: Path) -> None:
             setattr(sys.modules[module], attribute, os.environ.get("HF_HUB_OFFLINE", "0") == "1")
     # The tokenizers of a data loader's worker processes would deadlock after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
-    # Progress bars of loading weights and of caching are noise beside our own.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
     if config.tracking.trackers:
         _prepare_trackers(config, folder)
 

@@ -1,4 +1,4 @@
-"""The run folder: made fresh and atomically, locked while a run lives, emptied only of what is ours."""
+"""The run folder: made fresh, locked while a run lives, emptied only of what a run wrote."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def check_is_free(folder: Path) -> None:
     """Check that a run can begin in `folder`, which holds no run yet, without overwriting anything.
 
     Raises:
-        ConfigError: it is a file, or it holds files of another origin under names that a run writes.
+        ConfigError: it is a file, or holds files of another origin under names that a run writes.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(Problem(key="output_dir", what=f"{folder} is a file, not a folder"))

@@ -1,6 +1,7 @@
 """One job from beginning to end, and what is kept of it when it ends early.
 
-Nothing here imports torch: that a run is finished, or another is at work in its folder, is known first.
+Nothing here imports torch: that a run is finished, or that another is at work in its folder, is
+known first.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def run_job(config: Config) -> float | None:
         The metric that `config.objective` names, or None where it was not computed.
 
     Raises:
-        ConfigError: found wrong only now (columns of a Hub dataset, keys of an architecture), or the
-            folder holds another run.
+        ConfigError: found wrong only now (columns of a Hub dataset, keys of an architecture), or
+            the folder holds another run.
         RunError: the run cannot go on, for a reason in words.
     """
     assert config.output_dir is not None

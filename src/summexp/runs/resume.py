@@ -174,9 +174,7 @@ def _matches(key: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(key, pattern) for pattern in patterns)
 
 
-def _differences(
-    saved: dict[str, Any], asked: dict[str, Any], folder: Path
-) -> Iterator[Problem]:
+def _differences(saved: dict[str, Any], asked: dict[str, Any], folder: Path) -> Iterator[Problem]:
     hint = "Set it back to go on, or choose another output_dir, or overwrite_output_dir=true."
     for key in sorted(saved.keys() | asked.keys()):
         before, now = saved.get(key), asked.get(key)

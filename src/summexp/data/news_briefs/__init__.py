@@ -2,10 +2,10 @@
 
 It is a demonstration corpus: large and varied enough to show a model learning to summarize in a
 minute, without a network, and simple enough that one of a million weights can. People, places,
-companies and events are invented. A document has three to six sentences; often the first one only
-sets the scene; the summary says in other words what two or three of them tell. Names come from small
-pools and each kind of event has one way to be summarized, so scores on it say that training works,
-and nothing about summarizing real news.
+companies and events are invented. A document has three to six sentences, and the first does not
+tell it all; the summary says in other words what two or three of them tell. Names come from small
+pools, the same in every split, and each kind of event is summarized in one way, so scores on it
+say that training works, and nothing about summarizing real news.
 
 The rows are a pure function of the code here: no clock, no locale, no hash seed.
 """
@@ -27,6 +27,7 @@ SIZES = {"train": 4000, "validation": 400, "test": 400}
 
 _SEED = 20
 _SHORTEST = 40
+"""Words of the shortest document that is kept."""
 _TOPICS = (*LIFE, *SOCIETY, *WORK)
 
 

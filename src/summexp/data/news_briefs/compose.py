@@ -102,12 +102,13 @@ def compose(rng: random.Random, topics: Sequence[Topic]) -> tuple[str, str]:
     story = pick(rng, topic.stories)
     slots = draw_slots(rng, story.slots)
     sentences = [pick(rng, wordings) for wordings in story.facts]
-    if rng.random() < 0.4:
+    joined = rng.random() < 0.75
+    if joined:
         sentences[:2] = [join(*sentences[:2])]
-    if rng.random() < 0.7:
+    if joined or rng.random() < 0.6:
         sentences.insert(pick(rng, range(1, len(sentences) + 1)), pick(rng, topic.quotes))
     if rng.random() < 0.7:
         sentences.insert(pick(rng, range(1, len(sentences) + 1)), pick(rng, topic.asides))
-    if rng.random() < 0.25:
+    if rng.random() < 0.1:
         sentences.insert(0, pick(rng, topic.openers))
     return " ".join(fill(sentence, slots) for sentence in sentences), fill(story.summary, slots)

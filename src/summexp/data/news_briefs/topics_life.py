@@ -55,7 +55,10 @@ SPORT = Topic(
             facts=(
                 (
                     "The {distance}-kilometre cycle race from {town} to {other} was held on {day}.",
-                    "On {day} {field} cyclists left {town} for {other}, {distance} kilometres away.",
+                    (
+                        "On {day} {field} cyclists left {town} for {other}, "
+                        "{distance} kilometres away."
+                    ),
                 ),
                 (
                     "{person} broke away on the last hill and was never seen again by {rival}.",
@@ -66,7 +69,10 @@ SPORT = Topic(
                     "The clock showed a gap of {gap} seconds at the finish.",
                 ),
             ),
-            summary="{person.last} won the race from {town} to {other}, {gap} seconds before {rival.last}.",
+            summary=(
+                "{person.last} won the race from {town} to {other}, {gap} "
+                "seconds before {rival.last}."
+            ),
         ),
         Story(
             slots={"role": ("goalkeeper", "defender", "striker", "winger", "midfielder")},
@@ -149,7 +155,10 @@ WEATHER = Topic(
                     "Fire crews brought {number} people to safety, some of them from rooftops.",
                 ),
             ),
-            summary="The {river} flooded {town} after {rain} days of rain, and {number} people were rescued.",
+            summary=(
+                "The {river} flooded {town} after {rain} days of rain, and "
+                "{number} people were rescued."
+            ),
         ),
         Story(
             slots={
@@ -243,8 +252,14 @@ SCIENCE = Topic(
             },
             facts=(
                 (
-                    "Doctors at the university of {town} followed {number} volunteers for {few} years.",
-                    "For {few} years {number} volunteers kept a diary for the university of {town}.",
+                    (
+                        "Doctors at the university of {town} followed {number} "
+                        "volunteers for {few} years."
+                    ),
+                    (
+                        "For {few} years {number} volunteers kept a diary for the "
+                        "university of {town}."
+                    ),
                 ),
                 (
                     "About half of those who took part regularly {habit.doc}.",
@@ -255,7 +270,10 @@ SCIENCE = Topic(
                     "It turned out that this group {risk.doc} {percent} percent less often.",
                 ),
             ),
-            summary="a/an {town} study links {habit.noun} to {percent} percent fewer cases of {risk.noun}.",
+            summary=(
+                "a/an {town} study links {habit.noun} to {percent} percent "
+                "fewer cases of {risk.noun}."
+            ),
         ),
         Story(
             slots={
@@ -268,7 +286,10 @@ SCIENCE = Topic(
             },
             facts=(
                 (
-                    "{person}, a biologist from {other}, spends most evenings in {place} near {town}.",
+                    (
+                        "{person}, a biologist from {other}, spends most evenings in "
+                        "{place} near {town}."
+                    ),
                     "On {day} the biologist {person} set up a camera in {place} near {town}.",
                 ),
                 (
@@ -280,7 +301,10 @@ SCIENCE = Topic(
                     "For {years} years nobody had reported one in the region.",
                 ),
             ),
-            summary="Biologist {person.last} photographed {animal} near {town}, the first there in {years} years.",
+            summary=(
+                "Biologist {person.last} photographed {animal} near {town}, "
+                "the first there in {years} years."
+            ),
         ),
     ),
 )
@@ -324,7 +348,9 @@ CULTURE = Topic(
                     "The artist behind all of the {works} is {person}, born in {other}.",
                 ),
             ),
-            summary="The {museum} will show {number} {works} by {person.last} in {town} from {month}.",
+            summary=(
+                "The {museum} will show {number} {works} by {person.last} in {town} from {month}."
+            ),
         ),
         Story(
             slots={
@@ -381,7 +407,10 @@ CULTURE = Topic(
                     "In {month} the curtain will rise again.",
                 ),
             ),
-            summary="Closed after {cause}, the {town} {house} reopens in {month} for {sum} million crowns.",
+            summary=(
+                "Closed after {cause}, the {town} {house} reopens in {month} "
+                "for {sum} million crowns."
+            ),
         ),
     ),
 )
@@ -417,7 +446,10 @@ LOCAL = Topic(
             facts=(
                 (
                     "a/an {animal} got out of {home} in {town} on {day}.",
-                    "On {day} somebody left a gate open at {home} in {town}, and a/an {animal} ran off.",
+                    (
+                        "On {day} somebody left a gate open at {home} in {town}, and "
+                        "a/an {animal} ran off."
+                    ),
                 ),
                 (
                     "Dozens of people joined the search, which lasted for {few} days.",
@@ -484,7 +516,9 @@ LOCAL = Topic(
                     '"I have {secret.doc}," was the answer to the question that everybody asked.',
                 ),
             ),
-            summary="The oldest person in {town}, {person.last}, turned {age} and thanks {secret.noun}.",
+            summary=(
+                "The oldest person in {town}, {person.last}, turned {age} and thanks {secret.noun}."
+            ),
         ),
     ),
 )

@@ -37,10 +37,16 @@ POLITICS = Topic(
                 ),
                 (
                     "{rival}, mayor for the past {few} years, admitted defeat before midnight.",
-                    "For {rival}, who had held the office for {few} years, it was a bitter evening.",
+                    (
+                        "For {rival}, who had held the office for {few} years, it "
+                        "was a bitter evening."
+                    ),
                 ),
             ),
-            summary="{person.last} unseated {rival.last} as mayor of {town} with {share} percent of the vote.",
+            summary=(
+                "{person.last} unseated {rival.last} as mayor of {town} with "
+                "{share} percent of the vote."
+            ),
         ),
         Story(
             slots={
@@ -70,7 +76,9 @@ POLITICS = Topic(
                     "On the other side {vote.no} members voted against it.",
                 ),
             ),
-            summary="The {town} council {vote.did} a plan to {plan}, by {vote.yes} votes to {vote.no}.",
+            summary=(
+                "The {town} council {vote.did} a plan to {plan}, by {vote.yes} votes to {vote.no}."
+            ),
         ),
         Story(
             slots={
@@ -87,14 +95,20 @@ POLITICS = Topic(
                 ),
                 (
                     "On {day} the career came to a sudden end, after reports about {cause}.",
-                    "Questions about {cause} had been asked since {month}; on {day} came the resignation.",
+                    (
+                        "Questions about {cause} had been asked since {month}; on "
+                        "{day} came the resignation."
+                    ),
                 ),
                 (
                     "{rival}, until now the deputy, moves into the office at once.",
                     "The post goes to {rival}, who came from {other} last year.",
                 ),
             ),
-            summary="{rival.last} replaces {person.last} at the {town} {office} after a row over {cause}.",
+            summary=(
+                "{rival.last} replaces {person.last} at the {town} {office} "
+                "after a row over {cause}."
+            ),
         ),
     ),
 )
@@ -133,7 +147,10 @@ CRIME = Topic(
             facts=(
                 (
                     "Somebody broke into {place} in {town} during the night to {day}.",
-                    "When the staff of {place} in {town} came to work on {day}, a window was broken.",
+                    (
+                        "When the staff of {place} in {town} came to work on {day}, "
+                        "a window was broken."
+                    ),
                 ),
                 (
                     "The shelves with the {loot} had been emptied.",
@@ -169,7 +186,10 @@ CRIME = Topic(
                     "Judge {rival} set the sentence at {years} years.",
                 ),
             ),
-            summary="a/an {job} from {town}, {person.last}, must go to prison for {years} years for {crime}.",
+            summary=(
+                "a/an {job} from {town}, {person.last}, must go to prison "
+                "for {years} years for {crime}."
+            ),
         ),
         Story(
             slots={
@@ -236,7 +256,10 @@ HEALTH = Topic(
                 ),
                 (
                     "That will change with the {ward} that the local hospital is building.",
-                    "The hospital in {town} is now getting a/an {ward}, thanks to a gift from {person}.",
+                    (
+                        "The hospital in {town} is now getting a/an {ward}, thanks "
+                        "to a gift from {person}."
+                    ),
                 ),
                 (
                     "There will be {beds} beds when the doors open in {month}.",
@@ -260,7 +283,10 @@ HEALTH = Topic(
             facts=(
                 (
                     "Doctors in {town} have been treating many cases of {illness}.",
-                    "Since {day} family doctors in {town} have seen one case of {illness} after another.",
+                    (
+                        "Since {day} family doctors in {town} have seen one case of "
+                        "{illness} after another."
+                    ),
                 ),
                 (
                     "So far {number} people have fallen ill.",
@@ -342,11 +368,16 @@ EDUCATION = Topic(
                     "Their invention {device.doc}.",
                 ),
                 (
-                    "On {day} the {thing} won first place among {number} entries in the {contest} contest.",
+                    (
+                        "On {day} the {thing} won first place among {number} entries "
+                        "in the {contest} contest."
+                    ),
                     "The jury of the {contest} contest liked the {thing} best of {number} entries.",
                 ),
             ),
-            summary="Pupils from {town} won the {contest} contest with a {thing} that {device.noun}.",
+            summary=(
+                "Pupils from {town} won the {contest} contest with a {thing} that {device.noun}."
+            ),
         ),
         Story(
             slots={
@@ -393,7 +424,10 @@ EDUCATION = Topic(
                     "Compared with last year the share {move.past} by {points} points.",
                 ),
             ),
-            summary="A {move.noun} of {points} points took the {subject} pass rate in {town} to {percent} percent.",
+            summary=(
+                "A {move.noun} of {points} points took the {subject} pass rate "
+                "in {town} to {percent} percent."
+            ),
         ),
     ),
 )

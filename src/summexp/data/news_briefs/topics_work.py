@@ -34,7 +34,10 @@ BUSINESS = Topic(
             facts=(
                 (
                     "{company} told the press in {town} on {day} how the year has gone.",
-                    "On {day} it was the turn of {company}, based in {town}, to present its figures.",
+                    (
+                        "On {day} it was the turn of {company}, based in {town}, to "
+                        "present its figures."
+                    ),
                 ),
                 (
                     "The trade in {product} {move.past} by {percent} percent.",
@@ -42,10 +45,16 @@ BUSINESS = Topic(
                 ),
                 (
                     "Sales now stand at {sum} million crowns, mostly from abroad.",
-                    "The new total is {sum} million crowns, enough for plans to open {few} more shops.",
+                    (
+                        "The new total is {sum} million crowns, enough for plans to "
+                        "open {few} more shops."
+                    ),
                 ),
             ),
-            summary="{company} reported a/an {percent} percent {move.noun} in sales of {product}, to {sum} million crowns.",
+            summary=(
+                "{company} reported a/an {percent} percent {move.noun} in sales of "
+                "{product}, to {sum} million crowns."
+            ),
         ),
         Story(
             slots={"product": PRODUCTS, "jobs": HUNDREDS},
@@ -81,7 +90,10 @@ BUSINESS = Topic(
                     "Both names will stay, but there will be one office, in {town}.",
                 ),
             ),
-            summary="{company} buys {rival_company} for {sum} million crowns after {months} months of talks.",
+            summary=(
+                "{company} buys {rival_company} for {sum} million crowns "
+                "after {months} months of talks."
+            ),
         ),
     ),
 )
@@ -124,7 +136,9 @@ TRANSPORT = Topic(
                     "From {month} nobody will need more than {minutes} minutes.",
                 ),
             ),
-            summary="A new {mode} line will link {town} and {other} in {minutes} minutes from {month}.",
+            summary=(
+                "A new {mode} line will link {town} and {other} in {minutes} minutes from {month}."
+            ),
         ),
         Story(
             slots={
@@ -201,7 +215,10 @@ ENERGY = Topic(
             facts=(
                 (
                     "{company} may build a {kind.park} park near {town}, a court ruled on {day}.",
-                    "The way is clear for a {kind.park} park that {company} has planned near {town}.",
+                    (
+                        "The way is clear for a {kind.park} park that {company} has "
+                        "planned near {town}."
+                    ),
                 ),
                 (
                     "The {number} {kind.unit} will be delivered in {month}.",
@@ -212,7 +229,10 @@ ENERGY = Topic(
                     "When the park is ready, {homes} homes can live on it.",
                 ),
             ),
-            summary="a/an {kind.park} park with {number} {kind.unit} near {town} will supply {homes} homes.",
+            summary=(
+                "a/an {kind.park} park with {number} {kind.unit} near {town} "
+                "will supply {homes} homes."
+            ),
         ),
         Story(
             slots={
@@ -255,7 +275,10 @@ ENERGY = Topic(
                     "That means {percent} percent {move.more} on the yearly bill.",
                 ),
             ),
-            summary="{company} will {move.verb} {fuel} prices in {town} by {percent} percent in {month}.",
+            summary=(
+                "{company} will {move.verb} {fuel} prices in {town} by "
+                "{percent} percent in {month}."
+            ),
         ),
     ),
 )
@@ -289,18 +312,20 @@ LAND = Topic(
             facts=(
                 (
                     "The growers around {town} have brought in the last of the {crop}.",
-                    "Around {town} the sheds are closed: the {crop} are in.",
+                    "Around {town} the {crop} are in, and the sheds are closed.",
                 ),
                 (
                     "The total {move.past} by {percent} percent against last year.",
-                    "The scales tell the story: the yield {move.past} by {percent} percent.",
+                    "According to the scales, the yield {move.past} by {percent} percent.",
                 ),
                 (
                     "The reason given by {person}, who speaks for them, is {cause}.",
-                    "Everybody names the same reason: {cause} in {month}.",
+                    "Everybody in the trade names the same reason: {cause}.",
                 ),
             ),
-            summary="Because of {cause}, the {town} harvest of {crop} {move.past} by {percent} percent.",
+            summary=(
+                "Because of {cause}, the {town} harvest of {crop} {move.past} by {percent} percent."
+            ),
         ),
         Story(
             slots={
@@ -322,7 +347,10 @@ LAND = Topic(
                     "{company} has promised to cover all costs.",
                 ),
             ),
-            summary="{company} pays for {number} thousand {trees} at {town}, where {cause} destroyed a forest.",
+            summary=(
+                "{company} pays for {number} thousand {trees} at {town}, "
+                "where {cause} destroyed a forest."
+            ),
         ),
         Story(
             slots={
@@ -345,7 +373,10 @@ LAND = Topic(
                     "For each animal the owners get {sum} crowns from the state.",
                 ),
             ),
-            summary="Farmers near {town} get {sum} crowns for each of {number} {animal} killed by {predator}.",
+            summary=(
+                "Farmers near {town} get {sum} crowns for each of {number} "
+                "{animal} killed by {predator}."
+            ),
         ),
     ),
 )

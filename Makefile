@@ -1,0 +1,47 @@
+# what a contributor runs; `make help` lists it
+# the tools are those of the active environment, which `make install` fills
+
+PYTHON ?= python3.11
+TORCH ?= 2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help install check format generate test test-slow build constraints
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+install:  ## install into the active environment, with what the tests need
+	pip install -c constraints.txt -e ".[test]"
+
+check:  ## linters, types, spelling, and what is generated
+	ruff check
+	ruff format --check
+	mypy
+	yamllint --strict conf .yamllint.yaml .pre-commit-config.yaml
+	codespell
+	python tools/generate_schemas.py --check
+	python tools/generate_reference.py --check
+
+format:  ## put code into its form, and mend what the linter can mend
+	ruff check --fix
+	ruff format
+
+generate:  ## write the schemas and the reference again, after transformers or a dataclass changed
+	python tools/generate_schemas.py
+	python tools/generate_reference.py
+
+test:  ## the tests
+	pytest
+
+test-slow:  ## the tests that take minutes, which `make test` leaves out
+	pytest -m slow
+
+build:  ## the wheel, into dist/
+	python -m build --wheel --no-isolation
+
+constraints:  ## pin the newest versions that are allowed, in constraints.txt (torch: TORCH=2.13.0)
+	$(PYTHON) -m venv --clear build/constraints
+	build/constraints/bin/pip install --quiet torch==$(TORCH) -e ".[test]"
+	build/constraints/bin/pip check
+	echo '# the versions that the tests ran with, written by `make constraints`' > constraints.txt
+	build/constraints/bin/pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' >> constraints.txt

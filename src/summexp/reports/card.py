@@ -1,0 +1,197 @@
+"""The model card: `README.md` of a run folder, with the metadata that the Hub reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
+from markupsafe import Markup
+
+from summexp.reports.facts import (
+    command,
+    commit,
+    data_name,
+    is_hub_dataset,
+    is_hub_name,
+    is_random,
+    language_code,
+    model_name,
+    passes,
+    source_name,
+    title,
+    versions,
+)
+from summexp.reports.rendering import render
+from summexp.reports.results import RunResults, read_run
+from summexp.reports.scores import ScoreTable, score_tables
+
+_TASK = "summarization"
+_NOT_ON_THE_HUB = "unknown"
+_SHOWN_VERSIONS = ("summexp", "transformers", "torch", "datasets", "tokenizers", "python")
+
+
+def write_model_card(folder: Path) -> Path:
+    """Write the model card of a run folder and return its path.
+
+    It says only what the run folder shows; a section without a fact is left out.
+
+    Raises:
+        ConfigError: `folder` holds no run, or a damaged one.
+    """
+    results = read_run(folder)
+    tables = score_tables(results)
+    path = folder / "README.md"
+    text = render(
+        "card.md.j2",
+        metadata=Markup(metadata(results, tables).to_yaml()),
+        run=results,
+        title=title(results),
+        about=list(_about(results)),
+        tables=tables,
+        limits=list(_limits(results)),
+        snippet=_snippet(results) if (folder / "config.json").exists() else None,
+        command=command(results, with_folders=False),
+        versions=versions(results, *_SHOWN_VERSIONS),
+        commit=commit(results),
+    )
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def metadata(results: RunResults, tables: list[ScoreTable]) -> ModelCardData:
+    """Return the card's front matter; names are given only where the Hub can know them.
+
+    Its fields are those of huggingface_hub's `ModelCardData`.
+    """
+    name = results.option("model.name_or_path")
+    from_hub = bool(name) and not is_random(results) and is_hub_name(name)
+    evaluated = [result for table in tables for result in _eval_results(results, table)]
+    return ModelCardData(
+        language=language_code(results) if results.option("data.language") else None,
+        library_name="transformers",
+        pipeline_tag=_TASK,
+        tags=[_TASK, "summexp"],
+        base_model=name if from_hub else None,
+        datasets=[results.option("data.name")] if is_hub_dataset(results) else None,
+        metrics=["rouge"] if evaluated else None,
+        model_name=title(results) if evaluated else None,
+        eval_results=evaluated or None,
+    )
+
+
+def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult]:
+    on_hub = is_hub_dataset(results)
+    phase, _, name = table.set_name.partition("_")
+    split = {"eval": "validation", "predict": "test"}[phase]
+    for row in table.rows:
+        yield EvalResult(
+            task_type=_TASK,
+            task_name="Summarization",
+            dataset_type=results.option("data.name") if on_hub else _NOT_ON_THE_HUB,
+            dataset_name=source_name(results, table.set_name),
+            dataset_config=results.option("data.config_name") if on_hub else None,
+            dataset_split=name or (results.option(f"data.{split}_split") if on_hub else split),
+            dataset_revision=results.option("data.revision") if on_hub else None,
+            metric_type="rouge",
+            metric_name=row.label,
+            metric_value=round(row.value, 4),
+        )
+
+
+def _about(results: RunResults) -> Iterator[str]:
+    """Yield the sentences that say what the model is."""
+    model = model_name(results)
+    if not results.steps:
+        yield f"This run was about {model}. It did not train it."
+        return
+    verb = "trained" if is_random(results) else "fine-tuned"
+    yield f"{model}, {verb} to summarize on {data_name(results)}."
+    train = results.health.splits.get("train")
+    rows = "" if train is None or train.streamed else f" on {train.used:,} rows"
+    yield f"The training took {passes(results)}{rows}."
+    if results.architecture and results.parameters:
+        yield f"It is a {results.architecture} with {results.parameters:,} parameters."
+
+
+def _limits(results: RunResults) -> Iterator[str]:
+    """Yield what a user of the model must know, from the facts of the run alone."""
+    if results.option("debug.tiny"):
+        yield "It was made with debug=tiny, to see whether a run works. It is of no use as a model."
+    elif is_random(results) and results.steps:
+        yield "It began with random weights: all that it knows is the rows that it was trained on."
+    if results.status in _ENDED and results.steps:
+        yield f"The run {_ENDED[results.status]}, so that its training may not be complete."
+    if limit := results.option("data.max_train_samples"):
+        yield f"At most the first {limit:,} rows of the training split were used."
+    yield from _cuts(results)
+    if results.language and not results.option("data.language"):
+        said = results.language.removeprefix("language: ").split(";")[0]
+        yield f"The language of the summaries was recognised, not given: {said}."
+    if results.metrics:
+        yield (
+            "ROUGE counts words shared with a reference. Whether a summary is true to its document "
+            "was not measured."
+        )
+
+
+_ENDED = {"failed": "failed", "interrupted": "was interrupted"}
+
+
+def _cuts(results: RunResults) -> Iterator[str]:
+    lengths = {
+        "documents": results.option("data.max_source_length"),
+        "summaries": results.option("data.max_target_length"),
+    }
+    train = results.health.splits.get("train")
+    if train is None or not train.used:
+        return
+    counts = (train.truncated_documents, train.truncated_summaries)
+    for (what, tokens), cut in zip(lengths.items(), counts, strict=True):
+        if cut:
+            share = 100 * cut / train.used
+            yield f"{share:.1f} % of the training {what} were cut at {tokens:,} tokens."
+
+
+def _snippet(results: RunResults) -> str:
+    """Return Python code that summarizes a document with the model of the folder."""
+    prefix, lang = results.option("model.source_prefix"), results.option("model.lang")
+    source = f"{_literal(prefix)} + document" if prefix else "document"
+    options = f", src_lang={_literal(lang)}" if lang else ""
+    lines = [
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
+        "",
+        f"name = {_literal(_loadable_name(results))}  # the model's folder, or its name on the Hub",
+        f"tokenizer = AutoTokenizer.from_pretrained(name{options})",
+        "model = AutoModelForSeq2SeqLM.from_pretrained(name)",
+        "",
+        'document = "The text to summarize."',
+        "inputs = tokenizer(",
+        f"    {source},",
+        f"    max_length={results.option('data.max_source_length')},",
+        "    truncation=True,",
+        '    return_tensors="pt",',
+        ")",
+    ]
+    masks = "attention_mask=inputs.attention_mask"
+    if results.architecture == "LEDForConditionalGeneration":
+        # As in training; see data/collate.py.
+        lines += ["everywhere = inputs.input_ids.new_zeros(1, inputs.input_ids.shape[1])"]
+        lines += ["everywhere[:, 0] = 1"]
+        masks += ", global_attention_mask=everywhere"
+    lines += [
+        f"summary = model.generate(inputs.input_ids, {masks})",
+        "print(tokenizer.decode(summary[0], skip_special_tokens=True))",
+    ]
+    return "\n".join(lines)
+
+
+def _literal(text: str) -> str:
+    """Return a Python literal, for which that of JSON serves, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _loadable_name(results: RunResults) -> str:
+    hub_name = results.option("training.hub_model_id")
+    return hub_name if hub_name and "/" in hub_name else results.folder.name

@@ -1,0 +1,77 @@
+"""Templates to text: whatever is put into one is escaped, in HTML and in Markdown alike."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from summexp.reports.texts import clean, excerpt, one_line
+
+_MARKDOWN = re.compile(r"[\\`*_\[\]|~$#]")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill in a template of `templates/`, by the rules of its kind: `.html.j2` or `.md.j2`.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that is not given.
+    """
+    is_html = template.endswith(".html.j2")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("summexp.reports"),
+        autoescape=is_html,
+        finalize=_shown if is_html else _as_markdown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "code": code_span,
+        "fenced": fenced,
+        "excerpt": excerpt,
+        "one_line": one_line,
+        "score": lambda value: f"{value:.2f}",
+        "count": lambda value: f"{value:,}",
+        "coordinate": lambda value: f"{value:.1f}",
+    }
+    return environment.get_template(template).render(**values)
+
+
+def escape_markdown(text: str) -> Markup:
+    r"""Return one line of Markdown that shows `text` as it is.
+
+    >>> str(escape_markdown("2 * 3 <b>"))
+    '2 \\* 3 &lt;b&gt;'
+    """
+    return Markup(_MARKDOWN.sub(r"\\\g<0>", one_line(text).translate(_ENTITIES)))
+
+
+def code_span(text: str) -> Markup:
+    """Return `text` as code within a line of Markdown, whatever backticks it holds."""
+    line = one_line(text)
+    ticks = "`" * (_longest_ticks(line) + 1)
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return Markup(f"{ticks}{space}{line}{space}{ticks}")
+
+
+def fenced(text: str, language: str = "") -> Markup:
+    """Return `text` as a code block of Markdown, whatever backticks it holds."""
+    ticks = "`" * max(3, _longest_ticks(text) + 1)
+    return Markup(f"{ticks}{language}\n{clean(text).rstrip()}\n{ticks}")
+
+
+def _longest_ticks(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def _shown(value: object) -> object:
+    return clean(value) if type(value) is str else value
+
+
+def _as_markdown(value: object) -> object:
+    return value if isinstance(value, Markup) else escape_markdown(str(value))

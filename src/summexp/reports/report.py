@@ -1,0 +1,94 @@
+"""The report of a run: one page in HTML and in Markdown that needs nothing beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from summexp.data.health import CorpusHealth, SplitHealth
+from summexp.reports.curves import charts
+from summexp.reports.facts import command, facts, language_code, title
+from summexp.reports.rendering import render
+from summexp.reports.results import read_run
+from summexp.reports.scores import score_tables
+
+NAMES = ("report.md", "report.html")
+"""The files of a report."""
+
+
+class HealthRow(NamedTuple):
+    """The counts of one split, as shown."""
+
+    split: str
+    cells: tuple[str, ...]
+
+
+HEALTH_COLUMNS = (
+    "rows used",
+    "dropped",
+    "without a document",
+    "without a summary",
+    "repeated rows",
+    "documents cut",
+    "summaries cut",
+)
+"""Heads of the cells of a `HealthRow`."""
+
+
+def write_report(folder: Path) -> list[Path]:
+    """Write `report.md` and `report.html` into a run folder and return their paths.
+
+    The same folder gives the same bytes.
+
+    Raises:
+        ConfigError: `folder` holds no run, or a damaged one.
+    """
+    results = read_run(folder)
+    values = {
+        "run": results,
+        "title": title(results),
+        "lang": language_code(results),
+        "facts": facts(results),
+        "tables": score_tables(results),
+        "charts": charts(results),
+        "health_columns": HEALTH_COLUMNS,
+        "health": list(health_rows(results.health)),
+        "overlaps": list(overlap_lines(results.health)),
+        "command": command(results),
+    }
+    paths = []
+    for name in NAMES:
+        path = folder / name
+        path.write_text(render(f"{name}.j2", **values), encoding="utf-8", newline="\n")
+        paths.append(path)
+    return paths
+
+
+def health_rows(health: CorpusHealth) -> Iterator[HealthRow]:
+    """Yield the counts of each split; what is not known is a dash."""
+    for name, split in health.splits.items():
+        yield HealthRow(name, tuple(_cells(split)))
+
+
+def overlap_lines(health: CorpusHealth) -> Iterator[str]:
+    """Yield a sentence for each pair of splits that share documents."""
+    for overlap in health.overlaps:
+        if overlap.rows:
+            share = _share(overlap.rows, health.splits[overlap.split].used)
+            yield f"{share} documents of {overlap.split} are also in {overlap.also_in}."
+
+
+def _cells(split: SplitHealth) -> Iterator[str]:
+    if split.streamed:
+        yield from ["-"] * len(HEALTH_COLUMNS)
+        return
+    yield f"{split.used:,}"
+    for count in (split.dropped, split.empty_document, split.empty_summary, split.duplicate_rows):
+        yield f"{count:,}"
+    for cut in (split.truncated_documents, split.truncated_summaries):
+        yield "-" if cut is None else _share(cut, split.used)
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} ({100 * count / max(1, total):.1f} %)" if count else "0"

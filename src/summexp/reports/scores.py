@@ -1,0 +1,175 @@
+"""The table of scores: each with its interval and its baseline, the same on every page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from summexp.reports.results import RunResults
+
+LABELS: Mapping[str, str] = {
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
+}
+"""Score name to the name that papers use, in the order of the table."""
+
+_KEY = re.compile(
+    r"(?P<set>(?:eval|predict)(?:_.+?)??)(?:_(?P<lead>lead\d+))?"
+    rf"_(?P<name>{'|'.join(LABELS)}|loss|gen_len|samples)(?:_(?P<bound>low|high))?"
+)
+
+
+class MetricKey(NamedTuple):
+    """The parts of a metric's name."""
+
+    set_name: str
+    """`eval`, `eval_<name>` or `predict`."""
+    name: str
+    """Score name, `loss`, `gen_len` or `samples`."""
+    lead: str | None = None
+    """`lead1` or `lead3` where it is the baseline's score."""
+    bound: str | None = None
+    """`low` or `high` where it is an end of the interval."""
+
+
+def parse_key(key: str) -> MetricKey | None:
+    """Take a metric's name apart, or return None where it is none of an evaluated set.
+
+    >>> parse_key("eval_news_lead1_rougeL")
+    MetricKey(set_name='eval_news', name='rougeL', lead='lead1', bound=None)
+    """
+    match = _KEY.fullmatch(key)
+    return MetricKey(match["set"], match["name"], match["lead"], match["bound"]) if match else None
+
+
+def set_title(set_name: str) -> str:
+    """Return how a set is called on a page.
+
+    >>> set_title("eval_news")
+    'Validation: news'
+    """
+    phase, _, name = set_name.partition("_")
+    title = {"eval": "Validation", "predict": "Test"}[phase]
+    return f"{title}: {name}" if name else title
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One score over all rows of a set; all values 0 to 100."""
+
+    name: str
+    """As in the metrics: `rougeL`."""
+    value: float
+    """The score."""
+    low: float | None = None
+    """Lower end of the interval."""
+    high: float | None = None
+    """Upper end of the interval."""
+    baseline: float | None = None
+    """The same score of the documents' first sentences."""
+
+    @property
+    def label(self) -> str:
+        """The name that papers use."""
+        return LABELS[self.name]
+
+    @property
+    def interval(self) -> str:
+        """The interval in words, or nothing."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{self.low:.2f} to {self.high:.2f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTable:
+    """The scores of one set."""
+
+    set_name: str
+    """`eval`, `eval_<name>` or `predict`."""
+    rows: tuple[Score, ...]
+    """None where nothing was generated, or where there are no references."""
+    interval_name: str | None
+    """Head of the intervals' column, `95 % interval`; None where there are none."""
+    baseline_name: str | None
+    """Head of the baseline's column, `lead-1` or `lead-3`; None where there is none."""
+    samples: int | None
+    """Rows of the set."""
+    loss: float | None
+    """Mean loss over its target tokens."""
+    gen_len: float | None
+    """Mean length of its summaries in tokens."""
+
+    @property
+    def title(self) -> str:
+        """What the set is called on a page."""
+        return set_title(self.set_name)
+
+    @property
+    def note(self) -> str:
+        """One line of what is known beside the scores."""
+        parts = [
+            None if self.samples is None else f"{self.samples:,} rows",
+            None if self.loss is None else f"loss {self.loss:.3f}",
+            None if self.gen_len is None else f"{self.gen_len:.1f} tokens a summary",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def verdict(self) -> str | None:
+        """A sentence on ROUGE-L and the baseline, or None where either is missing."""
+        score = next((row for row in self.rows if row.name == "rougeL"), None)
+        if score is None or score.baseline is None:
+            return None
+        numbers = f"ROUGE-L {score.value:.2f}, {self.baseline_name} {score.baseline:.2f}"
+        if score.low is None or score.high is None:
+            where = "above" if score.baseline < score.value else "not above"
+            return f"The model is {where} the {self.baseline_name} baseline ({numbers})."
+        if score.baseline < score.low:
+            return f"The model is above the {self.baseline_name} baseline ({numbers})."
+        if score.baseline > score.high:
+            return f"The model is below the {self.baseline_name} baseline ({numbers})."
+        return f"The model is not clearly above the {self.baseline_name} baseline ({numbers})."
+
+
+def score_tables(results: RunResults) -> list[ScoreTable]:
+    """Return a table for each validation set, then one for the test split."""
+    sets: dict[str, dict[MetricKey, float]] = {}
+    for key, value in results.metrics.items():
+        if parts := parse_key(key):
+            sets.setdefault(parts.set_name, {})[parts] = value
+    names = sorted(sets, key=lambda name: name == "predict")
+    return [_table(name, sets[name], results.option("metric.confidence") or 0.95) for name in names]
+
+
+def _table(set_name: str, values: Mapping[MetricKey, float], confidence: float) -> ScoreTable:
+    lead = next((key.lead for key in values if key.lead), None)
+
+    def value(name: str, lead: str | None = None, bound: str | None = None) -> float | None:
+        return values.get(MetricKey(set_name, name, lead, bound))
+
+    rows = tuple(
+        Score(
+            name=name,
+            value=score,
+            low=value(name, bound="low"),
+            high=value(name, bound="high"),
+            baseline=value(name, lead) if lead else None,
+        )
+        for name in LABELS
+        if (score := value(name)) is not None
+    )
+    samples = value("samples")
+    return ScoreTable(
+        set_name=set_name,
+        rows=rows,
+        interval_name=f"{100 * confidence:g} % interval" if any(r.interval for r in rows) else None,
+        baseline_name=lead.replace("lead", "lead-") if lead else None,
+        samples=None if samples is None else int(samples),
+        loss=value("loss"),
+        gen_len=value("gen_len"),
+    )

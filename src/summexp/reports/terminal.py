@@ -1,0 +1,114 @@
+"""What a run prints last: scores, a few summaries, and where everything was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from summexp.reports.results import Example, read_run
+from summexp.reports.scores import ScoreTable, score_tables
+from summexp.reports.texts import one_line
+from summexp.runs.folder import CONFIG_FILE, RUN_FILE
+from summexp.runs.results import PREDICTIONS_FILE
+
+_EXAMPLES = 3
+_DOCUMENT_CHARACTERS = 400
+_MADE = {
+    "report": "report.html",
+    "model": "config.json",
+    "model card": "README.md",
+    "predictions": PREDICTIONS_FILE,
+    "scores": "all_results.json",
+    "config": CONFIG_FILE,
+    "record": RUN_FILE,
+}
+"""A word for each file of a run folder that a user may look for, in the order of interest."""
+
+
+def print_summary(folder: Path, *, console: Console | None = None) -> None:
+    """Print the summary of a run.
+
+    Colours are used on a terminal only, and paths are never broken into lines.
+
+    Args:
+        folder: the run folder.
+        console: where to print; standard output where not given.
+
+    Raises:
+        ConfigError: `folder` holds no run, or a damaged one.
+    """
+    console = console or Console()
+    results = read_run(folder)
+    for table in score_tables(results):
+        console.print()
+        console.print(_scores(table))
+    if results.examples:
+        console.print()
+        console.print(Text("Examples", style="bold"))
+        for example in results.examples[:_EXAMPLES]:
+            console.print(Padding(_example(example), (0, 0, 0, 1), expand=False))
+            console.print()
+    written = list(_written(folder))
+    if written:
+        if not results.examples:
+            console.print()
+        console.print(Text("Written", style="bold"))
+    for word, path in written:
+        line = Text.assemble(" ", (f"{word:<12}", "dim"), path)
+        console.print(line, soft_wrap=True)
+
+
+def _scores(table: ScoreTable) -> RenderableType:
+    head = Text.assemble((table.title, "bold"), f"  {table.note}" if table.note else "")
+    if not table.rows:
+        return head
+    grid = Table(box=None, padding=(0, 3, 0, 1), header_style="dim")
+    grid.add_column("score")
+    grid.add_column("value", justify="right", style="bold")
+    if table.interval_name:
+        grid.add_column(table.interval_name, justify="right")
+    if table.baseline_name:
+        grid.add_column(table.baseline_name, justify="right")
+    for row in table.rows:
+        cells = [row.label, f"{row.value:.2f}"]
+        if table.interval_name:
+            cells.append(row.interval)
+        if table.baseline_name:
+            cells.append("" if row.baseline is None else f"{row.baseline:.2f}")
+        grid.add_row(*cells)
+    return Group(head, grid)
+
+
+def _example(example: Example) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    if example.document is not None:
+        # Rich measures terminal cells, of which a Han or Hangul character takes two.
+        document = Text(one_line(example.document)[:_DOCUMENT_CHARACTERS], style="dim")
+        document.no_wrap, document.overflow = True, "ellipsis"
+        grid.add_row("document", document)
+    if example.reference is not None:
+        grid.add_row("reference", Text(one_line(example.reference)))
+    grid.add_row("prediction", Text(one_line(example.prediction) or "(nothing)", style="bold"))
+    return grid
+
+
+def _written(folder: Path) -> Iterator[tuple[str, str]]:
+    for word, name in _MADE.items():
+        path = folder / name
+        if path.exists():
+            # The model is all of the folder, in which config.json only stands for it.
+            yield word, _shown(folder if word == "model" else path)
+
+
+def _shown(path: Path) -> str:
+    """Return the path from here, or in full where it lies elsewhere."""
+    path, here = path.absolute(), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else os.fspath(path)

@@ -1,0 +1,37 @@
+"""Text of models and corpora, made fit for a page or a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_NEVER_SHOWN = {"Cc", "Cs"}
+
+
+def clean(text: str) -> str:
+    r"""Return `text` without control characters (but tabs and line ends) and lone surrogates.
+
+    A prediction can hold anything: an escape sequence must not reach a terminal, nor a NUL a page.
+
+    >>> clean("a\x1b[31mb\n")
+    'a[31mb\n'
+    """
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in _NEVER_SHOWN)
+
+
+def one_line(text: str) -> str:
+    r"""Return `text` in one line, with every run of white space as one space.
+
+    >>> one_line(" a\n\n b ")
+    'a b'
+    """
+    return " ".join(clean(" ".join(text.split())).split())
+
+
+def excerpt(text: str, length: int) -> str:
+    """Return the beginning of `text` in one line of at most `length` characters.
+
+    >>> excerpt("one two three", 8)
+    'one two…'
+    """
+    line = one_line(text)
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"

@@ -1,0 +1,296 @@
+"""What the phases of a run share: its corpus in tokens, its model, and how it is evaluated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from datasets import Dataset, IterableDataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from summexp.data.collate import Collator
+from summexp.data.corpus import Corpus, load_corpus
+from summexp.data.phases import Phase
+from summexp.data.stand_in import needs_stand_in, stand_in_rows
+from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
+from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
+from summexp.engines.upstream import generation_config
+from summexp.launch.devices import describe, select_device
+from summexp.metrics.scorer import SummaryScorer
+from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
+from summexp.modeling.config import ModelConfig
+from summexp.modeling.tokenizers import tokenizer_digest
+from summexp.runs.environment import cache_dir
+from summexp.runs.record import RunRecord
+from summexp.runs.resume import RunPlan
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+log = logging.getLogger(__name__)
+
+_TOKENIZER_ROWS = 20_000
+"""Rows that a tokenizer is trained on; more would not change a small vocabulary."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the phases share."""
+
+    model: PreTrainedModel
+    """On its device, with the generation config that every phase uses."""
+    tokenizer: PreTrainedTokenizerBase
+    """Cuts text into tokens, and puts them together again."""
+    collate: Collator
+    """Makes batches."""
+    settings: EvaluationSettings
+    """How the sets are evaluated."""
+    train: Dataset | IterableDataset | None
+    """Training rows in tokens, where the run trains."""
+    validation: list[EvaluationSet]
+    """The validation sets, where the run evaluates."""
+    test: EvaluationSet | None
+    """The rows to predict, where the run predicts."""
+
+
+def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> Prepared:
+    """Read the corpus, cut it into tokens, and make or load the model.
+
+    Raises:
+        ConfigError: what could not be known more cheaply: columns of a Hub dataset, keys of an
+            architecture, a repository that is not there.
+    """
+    chosen, tiny = _model_choice(config, folder, plan)
+    cache = None if config.debug.tiny else cache_dir()
+    with record.phase("data"):
+        corpus = _load(config, plan)
+    with record.phase("model"):
+        shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=cache)
+    with record.phase("data"):
+        splits = _Splits(config, corpus, tokenizer, cache)
+        sets = [*splits.validation, *([splits.test] if splits.test else [])]
+        for line in corpus.health.lines():
+            log.info("%s", line)
+        for remark in dict.fromkeys(one.scorer.remark for one in sets if one.scorer):
+            log.info("%s", remark)
+    with record.phase("model"):
+        model = build_model(
+            chosen,
+            shape,
+            tokenizer,
+            seed=config.seed,
+            longest_source=splits.longest_source(),
+            longest_target=max(config.data.max_target_length, config.data.eval_target_length),
+            tiny=tiny,
+        )
+        model.to(select_device(config.hardware.backend))
+    model.generation_config = generation_config(
+        model.generation_config, config.generation, max_length=_length_limit(config, model)
+    )
+    _describe(record, corpus, model, sets)
+    half = config.training.fp16 or config.training.bf16
+    return Prepared(
+        model=model,
+        tokenizer=tokenizer,
+        collate=Collator(tokenizer, model, config.data, pad_to_multiple_of=8 if half else None),
+        settings=_evaluation_settings(config, model),
+        train=splits.train,
+        validation=splits.validation,
+        test=splits.test,
+    )
+
+
+def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelConfig, bool]:
+    """Return the model to take (the one trained here, if it is), and whether it is a toy."""
+    trained = folder / "config.json"
+    if plan.train or not plan.goes_on or not trained.is_file():
+        return config.model, config.debug.tiny
+    log.info("the model is the one that was trained in %s", folder)
+    taken = replace(
+        config.model,
+        name_or_path=str(folder),
+        init="pretrained",
+        config_name=None,
+        tokenizer_name=None,
+        revision=None,
+        freeze=[],
+    )
+    return taken, False
+
+
+def _load(config: Config, plan: RunPlan) -> Corpus:
+    training = config.training
+    phases: set[Phase] = set()
+    if plan.train:
+        phases.add("train")
+    if plan.evaluate or (plan.train and training.do_eval and training.eval_strategy != "no"):
+        phases.add("eval")
+    if plan.predict:
+        phases.add("predict")
+    tiny = config.debug.tiny
+    rows = stand_in_rows(config.data, phases) if tiny and needs_stand_in(config.data) else None
+    corpus = load_corpus(
+        config.data,
+        phases=phases,
+        offline=config.offline,
+        cache_dir=cache_dir(),
+        in_memory=tiny,
+        rows=rows,
+    )
+    if config.debug.overfit and isinstance(corpus.train, Dataset):
+        corpus = replace(
+            corpus,
+            validation={"validation": corpus.train},
+            fingerprints={**corpus.fingerprints, "validation": corpus.fingerprints["train"]},
+        )
+    return corpus
+
+
+def _texts(corpus: Corpus) -> CorpusTexts:
+    """Return the texts that a tokenizer is trained on: the training rows, or what there is."""
+    rows = next(
+        one for one in (corpus.train, *corpus.validation.values(), corpus.test) if one is not None
+    )
+    fingerprint = next(iter(corpus.fingerprints.values()), "stream")
+
+    def texts() -> Iterator[str]:
+        for row in islice(rows, _TOKENIZER_ROWS):
+            yield row["document"]
+            yield row["summary"] or ""
+
+    return CorpusTexts(corpus.fingerprints.get("train", fingerprint), texts)
+
+
+class _Splits:
+    """The splits of a corpus, tokenized with one tokenizer."""
+
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        tokenizer: PreTrainedTokenizerBase,
+        cache: Path | None,
+    ) -> None:
+        self._config = config
+        self._corpus = corpus
+        self._cache = cache
+        self._tokenizing = Tokenizing(
+            tokenizer=tokenizer,
+            tokenizer_digest=tokenizer_digest(tokenizer),
+            prefix=config.model.source_prefix or "",
+            max_source_length=config.data.max_source_length,
+            max_target_length=config.data.max_target_length,
+        )
+        self.train = self._train()
+        self.validation = [self._validation(name) for name in corpus.validation]
+        self.test = None if corpus.test is None else self._set("test", "predict", corpus.test)
+
+    def longest_source(self) -> int:
+        """Return the tokens of the longest document."""
+        config = self._config.data
+        if config.pad_to_max_length or isinstance(self.train, IterableDataset):
+            return config.max_source_length
+        sets = [*self.validation, *([self.test] if self.test else [])]
+        splits = [*([self.train] if self.train is not None else []), *(one.tokens for one in sets)]
+        return max((int(row_lengths(one).max()) for one in splits if len(one)), default=1)
+
+    def _train(self) -> Dataset | IterableDataset | None:
+        rows = self._corpus.train
+        if rows is None:
+            return None
+        if isinstance(rows, IterableDataset):
+            return tokenize_stream(rows, self._tokenizing)
+        tokens = self._tokenize("train", rows, self._tokenizing)
+        return tokens.select_columns(["input_ids", "labels"])
+
+    def _validation(self, name: str) -> EvaluationSet:
+        """Return a validation set; with several, their metrics are called `eval_<name>_…`."""
+        rows = self._corpus.validation[name]
+        if len(self._corpus.validation) == 1:
+            return self._set("validation", "eval", rows)
+        return self._set(f"validation_{name}", f"eval_{name}", rows)
+
+    def _set(self, split: str, name: str, rows: Dataset) -> EvaluationSet:
+        limit = self._config.data.eval_target_length
+        tokenizing = replace(self._tokenizing, max_target_length=limit)
+        tokens = self._tokenize(split, rows, tokenizing)
+        pairs = [(row["document"], row["summary"]) for row in rows if row["summary"]]
+        if not pairs:
+            return EvaluationSet(name, rows, tokens, None, {})
+        documents, references = zip(*pairs, strict=True)
+        scorer = SummaryScorer(
+            self._config.metric, language=self._config.data.language, references=references
+        )
+        baseline = scorer.lead_baseline(documents, references)
+        return EvaluationSet(name, rows, tokens, scorer, baseline)
+
+    def _tokenize(self, split: str, rows: Dataset, tokenizing: Tokenizing) -> Dataset:
+        corpus = self._corpus
+        content = corpus.fingerprints[split]
+        tokens = tokenize(rows, content, tokenizing, self._config.data, self._cache)
+        health = corpus.health.splits.get(split)
+        if health is not None:
+            health.truncated_documents = sum(tokens["document_cut"])
+            health.truncated_summaries = sum(tokens["summary_cut"])
+        return tokens
+
+
+def _describe(
+    record: RunRecord, corpus: Corpus, model: PreTrainedModel, sets: list[EvaluationSet]
+) -> None:
+    """Say and record what the run works on."""
+    weights = model.num_parameters()
+    device = describe(model.device)
+    log.info("model: %s, %s weights, on %s", type(model).__name__, f"{weights:,}", device)
+    scorer = next((one.scorer for one in sets if one.scorer), None)
+    record.update(
+        device=device,
+        data={
+            "fingerprints": corpus.fingerprints,
+            "health": corpus.health.to_json(),
+            "columns": {name: vars(columns) for name, columns in corpus.columns.items()},
+        },
+        model={
+            "architecture": type(model).__name__,
+            "parameters": weights,
+            "trainable": model.num_parameters(only_trainable=True),
+        },
+        metric=scorer.signature if scorer else None,
+        language=scorer.remark if scorer else None,
+    )
+
+
+def _length_limit(config: Config, model: PreTrainedModel) -> int | None:
+    """Return the longest summary in tokens, where neither the user nor the model says.
+
+    Upstream's own default is 20 tokens, at which evaluation used to be stuck.
+    """
+    own = model.generation_config
+    if config.data.val_max_target_length is None and (own.max_length or own.max_new_tokens):
+        return None
+    return config.data.eval_target_length
+
+
+def _evaluation_settings(config: Config, model: PreTrainedModel) -> EvaluationSettings:
+    training = config.training
+    autocast = None
+    if training.bf16 or training.bf16_full_eval:
+        autocast = torch.bfloat16
+    elif training.fp16 or training.fp16_full_eval:
+        autocast = torch.float16
+    return EvaluationSettings(
+        generation=model.generation_config,
+        batch_rows=training.per_device_eval_batch_size,
+        batch_tokens=config.hardware.eval_batch_tokens,
+        sort_by_length=config.engine.generation_order == "length",
+        generate=training.predict_with_generate and not training.prediction_loss_only,
+        mean_of_batches=config.engine.loss == "upstream",
+        autocast=autocast,
+        references_from_labels=config.metric.references == "labels",
+        seed=config.seed,
+    )

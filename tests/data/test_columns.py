@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import datetime
+import logging
+
+import pytest
+
+from summexp.data.columns import KNOWN_PAIRS, Columns, Example, choose_columns, examples, to_text
+from summexp.data.config import DataConfig
+from summexp.errors import ConfigError
+
+
+def choose(*names: str, needs_summary: bool = True, **config: str) -> tuple[str, str | None]:
+    columns = choose_columns(
+        names,
+        DataConfig(**config),
+        needs_summary=needs_summary,
+        source="rows.csv",
+        sample=lambda: {name: f"value of {name}" for name in names},
+    )
+    return columns.document, columns.summary
+
+
+@pytest.mark.parametrize(("document", "summary"), KNOWN_PAIRS)
+def test_a_known_pair_is_taken_wherever_it_stands_and_said(
+    document: str, summary: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert choose("url", summary.upper(), "title", document) == (document, summary.upper())
+    assert f"documents are taken from column {document!r}" in caplog.text
+
+
+def test_what_is_named_wins_and_is_not_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        chosen = choose(
+            *("document", "summary", "dialogue", "section_text"),
+            text_column="dialogue",
+            summary_column="section_text",
+        )
+    assert chosen == ("dialogue", "section_text")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "chosen"),
+    [
+        (("x", "summary"), {"text_column": "x"}, ("x", "summary")),
+        (("article", "x"), {"summary_column": "x"}, ("article", "x")),
+        (("summary", "abstract", "dialogue"), {"text_column": "dialogue"}, ("dialogue", "summary")),
+        (("text", "summary"), {"text_column": "summary", "summary_column": "text"}, None),
+    ],
+)
+def test_the_other_half_is_found_by_its_name(
+    names: tuple[str, ...], config: dict[str, str], chosen: tuple[str, str] | None
+) -> None:
+    assert choose(*names, **config) == (chosen or ("summary", "text"))
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "reason"),
+    [
+        (("ID", "section_header", "section_text", "dialogue"), {}, "no known names"),
+        (("a", "b"), {}, "no known names"),
+        (("document", "article", "summary"), {}, "more than one choice"),
+        (("article", "highlights", "abstract"), {}, "more than one choice"),
+        (("article", "highlights", "abstract"), {"text_column": "article"}, "more than one choice"),
+        (("dialogue", "x"), {"text_column": "dialogue"}, "no known names"),
+        (("text", "Text", "summary"), {}, "more than one choice"),
+    ],
+)
+def test_without_one_answer_the_run_stops_with_a_sample_of_each_column(
+    names: tuple[str, ...], config: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason) as caught:
+        choose(*names, **config)
+    for name in names:
+        assert f"{name}: value of {name}" in str(caught.value)
+    assert caught.value.problems[0].key == ("data.summary_column" if config else "data.text_column")
+
+
+def test_every_missing_column_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError) as caught:
+        choose("document", "summary", text_column="documnet", summary_column="x", id_column="no")
+    assert [problem.key for problem in caught.value.problems] == [
+        "data.text_column",
+        "data.summary_column",
+        "data.id_column",
+    ]
+    assert caught.value.problems[0].hint == (
+        "Did you mean 'document'? Its columns: document, summary."
+    )
+
+
+class TestPrediction:
+    def test_needs_no_summary(self) -> None:
+        assert choose("id", "dialogue", needs_summary=False) == ("dialogue", None)
+        assert choose("x", "y", needs_summary=False, text_column="y") == ("y", None)
+
+    def test_takes_references_where_they_are(self) -> None:
+        assert choose("summary", "text", needs_summary=False) == ("text", "summary")
+
+    def test_no_other_column_stands_in_for_the_named_one(self) -> None:
+        config = {"text_column": "dialogue", "summary_column": "section_text"}
+        assert choose("dialogue", "summary", needs_summary=False, **config) == ("dialogue", None)
+
+    def test_a_typo_is_still_a_typo(self) -> None:
+        with pytest.raises(ConfigError, match="has no column 'sumary'"):
+            choose("text", "summary", needs_summary=False, summary_column="sumary")
+
+    def test_is_not_guessed_by_position(self) -> None:
+        with pytest.raises(ConfigError, match="no known names"):
+            choose("only", needs_summary=False)
+
+
+def test_an_id_column_is_recognised_or_named() -> None:
+    def id_of(*names: str, **config: str) -> str | None:
+        return choose_columns(
+            names, DataConfig(**config), needs_summary=True, source="f", sample=dict
+        ).id
+
+    assert id_of("ID", "document", "summary") == "ID"
+    assert id_of("document", "summary") is None
+    assert id_of("id", "url", "document", "summary", id_column="url") == "url"
+
+
+def test_rows_become_examples() -> None:
+    columns = Columns(document="d", summary="s", id="k")
+    rows: list[dict[str, object]] = [
+        {"k": "a", "d": "text ", "s": " sum"},
+        {"k": 7, "d": None, "s": "  "},
+        {"d": 3.5},
+    ]
+    assert list(examples(rows, columns, "f")) == [
+        Example("a", "text ", " sum"),
+        Example("7", "", None),
+        Example("2", "3.5", None),
+    ]
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, b"a"])
+def test_nested_columns_are_refused(value: object) -> None:
+    columns = Columns(document="d", summary="s", id=None)
+    rows = [{"d": "x", "s": "y"}, {"d": "x", "s": value}]
+    with pytest.raises(ConfigError, match=r"f, row 2: column 's' holds a \w+, not text") as caught:
+        list(examples(rows, columns, "f"))
+    assert caught.value.problems[0].key == "data.summary_column"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5, "5"),
+        (True, "True"),
+        (None, ""),
+        (float("nan"), ""),
+        (datetime.date(2025, 1, 2), "2025-01-02"),
+        ("\ud83d\ude00", "😀"),
+        ("half \ud83d", "half \ufffd"),
+        ("정부", "정부"),
+    ],
+)
+def test_cells_become_text(value: object, text: str) -> None:
+    assert to_text(value) == text

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+
+import pytest
+
+from summexp.data.encoding import encoding_of, open_text
+from summexp.errors import ConfigError
+
+TEXTS = {
+    "ko": "문서,요약\n정부는 내년 예산안을 국회에 제출했다.,예산안 제출\n",
+    "ja": "本文,要約\n政府は来年度の予算案を国会に提出した。,予算案を提出\n",
+    "zh": "正文,摘要\n政府向议会提交了明年的预算草案。,提交预算草案\n",
+    "fr": "texte,résumé\nLe préfet a annoncé la fermeture de l'école dès février.,École fermée\n",
+    "ru": "текст,итог\nПравительство внесло проект бюджета на будущий год.,Проект бюджета\n",  # noqa: RUF001
+}
+
+
+def read(path: Path, language: str | None = None) -> str:
+    with open_text(path, encoding_of(path, language=language)) as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("times", [1, 4000])
+@pytest.mark.parametrize(
+    ("language", "encoding"),
+    [
+        ("ko", "cp949"),
+        ("ko", "euc-kr"),
+        ("ja", "shift_jis"),
+        ("ja", "euc-jp"),
+        ("zh", "gb18030"),
+        ("fr", "cp1252"),
+        ("fr", "latin-1"),
+        ("ru", "cp1251"),
+    ],
+)
+def test_another_encoding_is_told_said_and_read(
+    tmp_path: Path, language: str, encoding: str, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes((TEXTS[language] * times).encode(encoding))
+    with caplog.at_level(logging.WARNING):
+        assert read(path) == TEXTS[language] * times
+    assert "is not UTF-8: it is read as" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding", "text"),
+    [
+        ("ja", "euc-jp", "今日はいい天気です。"),  # told wrongly without the hint
+        ("zh", "gb18030", "今天天气很好。"),
+        ("zh", "big5", "今天天氣很好。"),
+        ("pl", "cp1250", "Zażółć gęślą jaźń."),
+        ("de-DE", "cp1252", "Schöne Grüße"),
+    ],
+)
+def test_the_language_helps_with_a_few_letters(
+    tmp_path: Path, language: str, encoding: str, text: str
+) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_bytes(text.encode(encoding))
+    assert read(path, language) == text
+
+
+def test_the_first_foreign_letter_may_come_late(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    text = "plain words only\n" * 200_000 + TEXTS["ko"]
+    path.write_bytes(text.encode("cp949"))
+    assert read(path) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_unicode_is_read_silently_and_without_its_mark(
+    tmp_path: Path, encoding: str, compress: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "rows.csv"
+    data = TEXTS["ko"].encode(encoding)
+    path.write_bytes(gzip.compress(data) if compress else data)
+    assert read(path) == TEXTS["ko"]
+    assert not caplog.records
+
+
+def test_a_few_broken_bytes_do_not_turn_utf8_into_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes((TEXTS["fr"] * 20).encode() + b"caf\xe9 noir\n")
+    with pytest.raises(ConfigError, match="line 41: holds bytes that are not UTF-8"):
+        read(path)
+
+
+def test_utf16_without_a_mark_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("document,summary\na,b\n".encode("utf-16-le"))
+    with pytest.raises(ConfigError, match="UTF-16 text without a byte order mark"):
+        read(path)
+
+
+def test_the_head_of_one_endless_line_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    text = "[" + ", ".join(['{"문서": "정부는 예산안을 제출했다."}'] * 8000) + "]"
+    path.write_bytes(text.encode("cp949"))
+    assert encoding_of(path, head_only=True) == "cp949"

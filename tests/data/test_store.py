@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from summexp.data.columns import Example
+from summexp.data.store import split_in_memory, store_key, stored_split
+from summexp.errors import ConfigError
+
+EXAMPLES = [
+    Example("0", "one", "1"),
+    Example("1", "  ", "2"),
+    Example("2", "three", None),
+    Example("3", "one ", "1"),
+    Example("4", "five", "5"),
+    Example("5", "", None),
+    Example("6", "", None),
+]
+
+
+def test_rows_without_a_document_or_summary_are_dropped_and_counted(tmp_path: Path) -> None:
+    split = stored_split(EXAMPLES, tmp_path / "key", keep_all=False, limit=None)
+    assert split.rows["id"][:] == ["0", "3", "4"]
+    assert split.rows.column_names == ["id", "document", "summary"]
+    health = split.health
+    assert (health.rows, health.dropped, health.used) == (7, 4, 3)
+    assert (health.empty_document, health.empty_summary) == (3, 3)
+    assert (health.duplicate_rows, health.duplicate_documents) == (1, 1)
+
+
+def test_prediction_keeps_every_row(tmp_path: Path) -> None:
+    split = stored_split(EXAMPLES, tmp_path / "key", keep_all=True, limit=None)
+    assert list(split.rows) == [example._asdict() for example in EXAMPLES]
+    assert split.health.dropped == 0
+    assert split.health.duplicate_documents == 1  # empty documents are not repeats of each other
+
+
+def test_the_limit_counts_rows_that_are_used_and_reads_no_further() -> None:
+    taken = []
+
+    def source() -> Iterator[Example]:
+        for example in EXAMPLES:
+            taken.append(example.id)
+            yield example
+
+    split = split_in_memory(source(), keep_all=False, limit=2)
+    assert split.rows["id"][:] == ["0", "3"]
+    assert taken == ["0", "1", "2", "3"]
+    assert split.health.rows == 4
+
+
+@pytest.mark.parametrize("keep_all", [False, True])
+def test_memory_and_disk_agree_and_the_second_time_nothing_is_read(
+    tmp_path: Path, keep_all: bool
+) -> None:
+    in_memory = split_in_memory(EXAMPLES, keep_all=keep_all, limit=None)
+    first = stored_split(EXAMPLES, tmp_path / "key", keep_all=keep_all, limit=None)
+    again = stored_split(iter(()), tmp_path / "key", keep_all=keep_all, limit=None)
+    for split in (first, again):
+        assert list(split.rows) == list(in_memory.rows)
+        assert split.health == in_memory.health
+        assert split.fingerprint == in_memory.fingerprint == split.rows._fingerprint
+        assert (split.hashes == in_memory.hashes).all()
+
+
+def test_the_fingerprint_stands_for_the_exact_rows() -> None:
+    def fingerprint(*examples: Example) -> str:
+        return split_in_memory(examples, keep_all=True, limit=None).fingerprint
+
+    base = fingerprint(Example("0", "ab", "c"))
+    assert base == fingerprint(Example("0", "ab", "c"))
+    others = [Example("0", "a", "bc"), Example("0", "ab ", "c"), Example("1", "ab", "c")]
+    assert base not in map(fingerprint, others)
+
+
+def test_a_broken_source_leaves_nothing_behind(tmp_path: Path) -> None:
+    def source() -> Iterator[Example]:
+        yield EXAMPLES[0]
+        raise ConfigError("line 2 is broken")
+
+    with pytest.raises(ConfigError):
+        stored_split(source(), tmp_path / "key", keep_all=False, limit=None)
+    assert os.listdir(tmp_path) == []
+
+
+def _store(folder: Path) -> int:
+    many = (Example(str(n), f"document {n}", "s") for n in range(20_000))
+    return len(stored_split(many, folder, keep_all=False, limit=None).rows)
+
+
+def test_jobs_that_store_the_same_split_do_not_clash(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert pool.map(_store, [tmp_path / "key"] * 4) == [20_000] * 4
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_the_key_depends_on_every_part() -> None:
+    assert store_key("file", "abc", None) == store_key("file", "abc", None)
+    assert len({store_key("a", None), store_key("a", 1), store_key("b", None)}) == 3

@@ -1,0 +1,190 @@
+"""What happens when a folder is used again, twice at once, or left early."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import forked
+
+TINY = ("debug=tiny", "data.max_eval_samples=4")
+
+
+def run(folder: Path, *words: str, expect: int = 0) -> str:
+    log = folder / f"{time.monotonic_ns()}.log"
+    code, output = forked.run(*TINY, *words, log=log, cwd=folder)
+    assert code == expect, output
+    assert "Traceback" not in output
+    return output
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def written(folder: Path) -> dict[str, int]:
+    return {
+        path.name: path.stat().st_mtime_ns
+        for path in folder.iterdir()
+        if path.is_file() and path.name not in ("train.log", ".summexp.lock")
+    }
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    run(tmp_path, "output_dir=run")
+    return tmp_path / "run"
+
+
+def test_a_finished_run_does_nothing(finished: Path) -> None:
+    before = written(finished)
+    output = run(finished.parent, "output_dir=run")
+    assert "is finished: there is nothing left to do" in output
+    assert written(finished) == before
+
+
+def test_prediction_of_a_finished_run_only_predicts(finished: Path) -> None:
+    before = written(finished)
+    run(finished.parent, "output_dir=run", "training.do_predict=true")
+    after = written(finished)
+    for name in ("model.safetensors", "train_results.json", "eval_results.json"):
+        assert after[name] == before[name], name
+    rows = (finished / "generated_predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 8
+    assert {"predict_rougeL", "eval_rougeL", "train_loss"} <= json.loads(
+        (finished / "all_results.json").read_text()
+    ).keys()
+    again = run(finished.parent, "output_dir=run", "training.do_predict=true")
+    assert "nothing left to do" in again
+    beams = run(finished.parent, "output_dir=run", "training.do_predict=true", "generation=beam4")
+    assert "predict" in beams
+    assert written(finished)["model.safetensors"] == before["model.safetensors"]
+
+
+def test_another_training_in_the_same_folder_is_refused(finished: Path) -> None:
+    before = written(finished)
+    output = run(
+        finished.parent,
+        "output_dir=run",
+        "training.learning_rate=0.5",
+        "model.architecture.d_ff=16",
+        expect=2,
+    )
+    assert "training.learning_rate: was" in output
+    assert "is 0.5 now" in output
+    assert "model.architecture.d_ff" in output
+    assert "overwrite_output_dir=true" in output
+    assert written(finished) == before
+
+
+def test_more_steps_go_on(finished: Path) -> None:
+    output = run(finished.parent, "output_dir=run", "training.max_steps=4")
+    assert "training goes on from" in output
+    assert "checkpoint-2" in output
+    state = json.loads((finished / "trainer_state.json").read_text())
+    assert state["global_step"] == 4
+    assert [entry["step"] for entry in state["log_history"] if "loss" in entry] == [1, 2, 3, 4]
+
+
+def test_overwriting_starts_anew_and_keeps_foreign_files(finished: Path) -> None:
+    (finished / "notes.txt").write_text("mine")
+    (finished / "checkpoint-2" / "mark").write_text("")
+    run(
+        finished.parent,
+        "output_dir=run",
+        "overwrite_output_dir=true",
+        "training.learning_rate=0.5",
+    )
+    assert (finished / "notes.txt").read_text() == "mine"
+    assert not (finished / "checkpoint-2" / "mark").exists()
+    assert record(finished)["status"] == "finished"
+
+
+def test_a_folder_with_foreign_files_of_our_names_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "README.md").write_text("mine")
+    for words in ([], ["overwrite_output_dir=true"]):
+        output = run(tmp_path, "output_dir=work", *words, expect=2)
+        assert "README.md" in output
+    assert [path.name for path in (tmp_path / "work").iterdir() if path.suffix] == ["README.md"]
+    assert (tmp_path / "work" / "README.md").read_text() == "mine"
+
+
+def long_run(folder: Path) -> Any:
+    words = (*TINY, "output_dir=run", "training.max_steps=100000", "training.eval_strategy=no")
+    return forked.start(*words, "training.save_strategy=no", log=folder / "long.log", cwd=folder)
+
+
+def wait_for_training(folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while "step" not in (folder / "long.log").read_text() if (folder / "long.log").exists() else 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_second_live_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    first = long_run(tmp_path)
+    wait_for_training(tmp_path)
+    before = {name: t for name, t in written(tmp_path / "run").items() if name == "config.yaml"}
+    output = run(tmp_path, "output_dir=run", expect=2)
+    assert "another run is at work" in output
+    assert first.is_alive()
+    after = written(tmp_path / "run")
+    assert {name: after[name] for name in before} == before
+    first.kill()
+    first.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_its_code_and_is_recorded(tmp_path: Path, number: int) -> None:
+    process = long_run(tmp_path)
+    wait_for_training(tmp_path)
+    time.sleep(0.3)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(30)
+    assert process.exitcode == 128 + number
+    ended = record(tmp_path / "run")
+    assert ended["status"] == "interrupted"
+    assert ended["reason"] == ("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+    assert "Traceback" not in (tmp_path / "long.log").read_text()
+
+
+def test_the_config_of_a_run_is_whole_and_loadable(finished: Path) -> None:
+    from omegaconf import OmegaConf
+
+    from summexp.config.schema import known_keys
+
+    config = OmegaConf.load(finished / "config.yaml")
+    missing = [key for key in known_keys() if OmegaConf.select(config, key, default=...) is ...]
+    assert missing == []
+    assert config.data.name == "news_briefs"
+    assert config.debug.tiny is True
+
+
+def test_a_sweep_goes_to_numbered_folders(tmp_path: Path) -> None:
+    run(tmp_path, "-m", "seed=1,2", "output_dir=sweep")
+    seeds = [
+        json.loads((tmp_path / "sweep" / job / "run.json").read_text())["status"]
+        for job in ("0", "1")
+    ]
+    assert seeds == ["finished", "finished"]
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
+    processes = [
+        forked.start(*TINY, log=tmp_path / f"{number}.log", cwd=tmp_path) for number in range(2)
+    ]
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    folders = list((tmp_path / "outputs").glob("*/*"))
+    assert len(folders) == 2
+    assert {record(folder)["status"] for folder in folders} == {"finished"}

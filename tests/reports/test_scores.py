@@ -1,0 +1,88 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from summexp.metrics.rouge import TYPES
+from summexp.reports.results import read_run
+from summexp.reports.scores import LABELS, MetricKey, parse_key, score_tables
+
+MakeRun = Callable[..., Path]
+
+
+def test_every_score_of_the_metric_has_a_label() -> None:
+    assert tuple(LABELS) == TYPES
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        ("eval_rougeL", MetricKey("eval", "rougeL")),
+        ("eval_rougeLsum_low", MetricKey("eval", "rougeLsum", bound="low")),
+        ("eval_lead3_rouge1", MetricKey("eval", "rouge1", lead="lead3")),
+        ("eval_my_set_rougeL_high", MetricKey("eval_my_set", "rougeL", bound="high")),
+        ("eval_my_set_lead1_rougeL", MetricKey("eval_my_set", "rougeL", lead="lead1")),
+        ("predict_gen_len", MetricKey("predict", "gen_len")),
+        ("eval_samples_per_second", None),
+        ("train_loss", None),
+        ("epoch", None),
+    ],
+)
+def test_parse_key(key: str, parts: MetricKey | None) -> None:
+    assert parse_key(key) == parts
+
+
+def test_a_table_holds_value_interval_and_baseline(run_folder: Path) -> None:
+    (table,) = score_tables(read_run(run_folder))
+    assert (table.title, table.interval_name, table.baseline_name) == (
+        "Validation",
+        "95 % interval",
+        "lead-1",
+    )
+    assert [(r.label, r.value, r.low, r.high, r.baseline) for r in table.rows] == [
+        ("ROUGE-1", 71.2345678, 69.5, 72.9, 30.1),
+        ("ROUGE-2", 55.5, 53.0, 57.8, 14.2),
+        ("ROUGE-L", 66.6666, 64.9, 68.3, 27.3),
+        ("ROUGE-Lsum", 66.6666, 64.9, 68.3, 27.3),
+    ]
+    assert table.rows[0].interval == "69.50 to 72.90"
+    assert table.note == "300 rows, loss 0.988, 13.2 tokens a summary"
+
+
+def test_validation_sets_keep_their_order_and_come_before_the_test(make_run: MakeRun) -> None:
+    metrics = {
+        "predict_samples": 200,
+        "eval_web_rougeL": 20.0,
+        "eval_news_rougeL": 30.0,
+        "eval_news_lead3_rougeL": 35.0,
+    }
+    config = "metric: {confidence: 0.9}"
+    tables = score_tables(read_run(make_run(config=config, metrics=metrics)))
+    assert [table.title for table in tables] == ["Validation: web", "Validation: news", "Test"]
+    web, news, test = tables
+    assert (web.baseline_name, web.interval_name, web.verdict) == (None, None, None)
+    assert (news.baseline_name, news.rows[0].baseline) == ("lead-3", 35.0)
+    assert (test.rows, test.note) == ((), "200 rows")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "verdict"),
+    [(39.9, "is above"), (41.0, "is not clearly above"), (45.1, "is below")],
+)
+def test_the_verdict_takes_the_interval_into_account(
+    make_run: MakeRun, baseline: float, verdict: str
+) -> None:
+    metrics = {
+        "eval_rougeL": 42.0,
+        "eval_rougeL_low": 40.0,
+        "eval_rougeL_high": 45.0,
+        "eval_lead1_rougeL": baseline,
+    }
+    (table,) = score_tables(read_run(make_run(metrics=metrics)))
+    expected = f"The model {verdict} the lead-1 baseline (ROUGE-L 42.00, lead-1 {baseline:.2f})."
+    assert table.verdict == expected
+
+
+def test_the_confidence_of_the_config_names_the_intervals(make_run: MakeRun) -> None:
+    folder = make_run(config="metric: {confidence: 0.9}")
+    assert score_tables(read_run(folder))[0].interval_name == "90 % interval"
