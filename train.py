@@ -1,7 +1,7 @@
 """Fine-tune, evaluate and predict: `python train.py model=t5_small data=cnn_dailymail`.
 
-The whole way: compose the config from `conf/` (Hydra), check it, then data, model, engine, metrics and the
-run folder. `summexp train` is the same for whoever installed the wheel.
+The whole way: compose the config from `conf/` (Hydra), check it, then data, model, engine, metrics
+and the run folder. `summexp train` is the same for whoever installed the wheel.
 """
 
 from summexp.entry import main

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
-from summexp.config.overrides import nearest_key
-from summexp.errors import ConfigError, Problem
+from summexp.config.keys import nearest_key
+from summexp.config.provenance import COMMAND_LINE
+from summexp.config.refused import is_secret_key, looks_secret
+from summexp.errors import ConfigError, Problem, nearest
+
+_FLAGS = ("help", "version", "multirun", "cfg", "resolve", "package", "info", "config-dir")
 
 
 @dataclass(frozen=True)
@@ -26,16 +31,20 @@ class CommandLine:
     """Another root than `conf/config.yaml` (`--config-name`)."""
     wants_help: bool
     """Whether it asks for the help text."""
+    wants_version: bool
+    """Whether it asks for the version."""
+    shows_job: bool
+    """Whether it asks for the composed config (`--cfg job`)."""
+    package: str | None
+    """The part of the config that it asks for (`--package`)."""
+    resolve: bool
+    """Whether interpolations are filled in before the config is shown (`--resolve`)."""
     starts_a_run: bool
     """Whether it runs something, and not only shows a part of the config."""
     for_hydra: list[str]
     """The words to hand on to Hydra."""
     problems: list[Problem]
-    """Flags that do not exist, or that are refused."""
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ConfigError(Problem(what=message, where="command line"))
+    """Flags that do not exist, or that are refused, and secrets; these are in no other field."""
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
@@ -44,41 +53,109 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     Raises:
         ConfigError: a flag of Hydra's lacks its value.
     """
+    words, problems = _without_secrets(arguments)
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
-    args, unknown = parser.parse_known_intermixed_args(list(arguments))
-    problems = [_unknown_flag(word) for word in unknown if word.startswith("-")]
-    if args.experimental_rerun is not None:
-        problems.append(
-            Problem(
-                what="--experimental-rerun loads a pickle and is refused",
-                hint="Run `summexp train` with the overrides in the run's .hydra/overrides.yaml.",
-            )
-        )
-    if args.config_path is not None:
-        problems.append(
-            Problem(
-                what="--config-path would hide the shipped choices",
-                hint=f"Add a folder of your own with --config-dir {args.config_path}",
-            )
-        )
-    shows = args.cfg or args.info or args.hydra_help or args.shell_completion
+    wants_version = "--version" in words
+    try:
+        args, unknown = parser.parse_known_intermixed_args([w for w in words if w != "--version"])
+    except ConfigError as error:
+        # A flag may lack its value because that was a secret, which is the mistake to tell.
+        raise ConfigError(problems or error.problems) from None
+    flags = [word for word in unknown if word.startswith("-")]
+    values = _values_of(flags, words)
+    problems += [_unknown_flag(flag, values.get(flag)) for flag in flags]
+    problems += _refused_flags(args)
+    positional = [*args.overrides, *(word for word in unknown if not word.startswith("-"))]
     return CommandLine(
-        overrides=[*args.overrides, *(word for word in unknown if not word.startswith("-"))],
+        overrides=[word for word in positional if word not in values.values()],
         multirun=bool(args.multirun),
         config_dir=args.config_dir,
         config_name=args.config_name,
         wants_help=bool(args.help),
-        starts_a_run=not shows,
-        for_hydra=list(arguments),
+        wants_version=wants_version,
+        shows_job=args.cfg == "job",
+        package=args.package,
+        resolve=bool(args.resolve),
+        starts_a_run=not (args.cfg or args.info or args.hydra_help or args.shell_completion),
+        for_hydra=words,
         problems=problems,
     )
 
 
-def _unknown_flag(word: str) -> Problem:
-    name, _, value = word.lstrip("-").partition("=")
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(Problem(what=message, where=COMMAND_LINE))
+
+
+def _without_secrets(arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """Return the words that hold no secret, and a problem for each of the others."""
+    words: list[str] = []
+    problems = []
+    previous = ""
+    for word in arguments:
+        name = word.split("=", 1)[0].lstrip("+~-")
+        # `--hub_token abc` has its secret in a word of its own.
+        follows_secret_flag = previous.startswith("-") and is_secret_key(previous.lstrip("-"))
+        if looks_secret(word) or is_secret_key(name) or follows_secret_flag:
+            if not (word.startswith("-") and "=" not in word and not looks_secret(word)):
+                key = name if is_secret_key(name) and not looks_secret(name) else None
+                problems.append(_secret(key or previous.lstrip("-") or None))
+        else:
+            words.append(word)
+        previous = "" if "=" in word or not word.startswith("-") else word
+    return words, problems
+
+
+def _secret(key: str | None) -> Problem:
     return Problem(
-        what=f"there is no flag {word.split('=')[0]!r}",
-        where="command line",
-        hint=f"{nearest_key(name.replace('-', '_')) or ''} Keys have no dashes: key=value".strip(),
+        key=key,
+        what="a secret does not belong on the command line, where it would be saved with the run",
+        where=COMMAND_LINE,
+        hint="Set it in the environment instead: HF_TOKEN for the Hub, WANDB_API_KEY for wandb.",
     )
+
+
+def _values_of(flags: list[str], words: list[str]) -> dict[str, str]:
+    """Return the word after each unknown flag that looks like its value: `--seed 1`."""
+    return {
+        word: following
+        for word, following in pairwise(words)
+        if word in flags and not following.startswith("-") and "=" not in word + following
+    }
+
+
+def _unknown_flag(flag: str, following: str | None) -> Problem:
+    name, _, value = flag.lstrip("-").partition("=")
+    key = name.replace("-", "_")
+    near = nearest(name, _FLAGS)
+    if near and not value:
+        hint = near.replace("'", "'--", 1)
+    else:
+        written = value or following or "value"
+        near_key = nearest_key(key)
+        hint = f"{near_key or ''} Keys have no dashes: key={written}".strip()
+    return Problem(what=f"there is no flag --{name}", where=COMMAND_LINE, hint=hint)
+
+
+def _refused_flags(args: object) -> list[Problem]:
+    """Return the problems of Hydra's flags that are refused or contradict each other."""
+    given = vars(args)
+    problems = []
+    if given["experimental_rerun"] is not None:
+        what = "--experimental-rerun loads a pickle, which could run anything, and is refused"
+        hint = "Run train.py with the words in the run's .hydra/overrides.yaml."
+        problems.append(Problem(what=what, where=COMMAND_LINE, hint=hint))
+    if given["config_path"] is not None:
+        what = "--config-path would hide the choices that come with summexp"
+        hint = f"Add a folder of your own with --config-dir {given['config_path']}"
+        problems.append(Problem(what=what, where=COMMAND_LINE, hint=hint))
+    if given["resolve"] and given["cfg"] != "job":
+        # In Hydra's own node it would make the run folder.
+        what, hint = "--resolve goes with --cfg job", "Write --cfg job --resolve."
+        problems.append(Problem(what=what, where=COMMAND_LINE, hint=hint))
+    modes = ("run", "multirun", "cfg", "info", "shell_completion")
+    chosen = [f"--{name.replace('_', '-')}" for name in modes if given[name]]
+    if len(chosen) > 1:
+        what = f"{' and '.join(chosen)} exclude each other"
+        problems.append(Problem(what=what, where=COMMAND_LINE, hint="Choose one of them."))
+    return problems

@@ -1,7 +1,7 @@
 """The way of a command line: check everything cheaply, then let Hydra start the job or the sweep.
 
-Nothing here, nor in what is imported at the top, imports torch or transformers: a mistake is told in well
-under a second.
+Nothing here, nor in what is imported at the top, imports torch or transformers: a mistake is told
+in well under a second.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from summexp.config.compose import conf_dir, register
+from summexp.command_line import CommandLine, parse
+from summexp.config.compose import conf_dir, register, shown_config
+from summexp.config.refused import without_secrets
 from summexp.config.typed import typed_config
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
+from summexp.preflight import check, claim
 
 log = logging.getLogger(__name__)
 
 
-class _Told(SummexpError):
+class _ToldError(SummexpError):
     """A job failed, and has told why; carries its exit code past Hydra."""
 
     def __init__(self, exit_code: int) -> None:
@@ -37,11 +40,11 @@ class _Told(SummexpError):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line of `train.py` and exit: 0, 1 or 2, or 128+n when ended by signal n."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     # A library's half-written bytecode or output must not hide the reason of an end by SIGTERM.
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        code = _run(arguments)
+        code = _run(words)
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
         code = 128 + signal.SIGINT
@@ -52,24 +55,42 @@ def _on_sigterm(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def _run(arguments: list[str]) -> int:
-    from summexp.command_line import parse
-    from summexp.preflight import check_and_claim
-
+def _run(words: list[str]) -> int:
     try:
-        command = parse(arguments)
+        command = parse(words)
+        if command.wants_version:
+            print_version()
+            return 0
         if command.wants_help:
+            # Reads the sources of the schemas, which no other command needs.
             from summexp.config.help import help_text
 
             print(help_text(command.config_dir))
             return 0
-        if command.problems and not command.starts_a_run:
-            raise ConfigError(command.problems)
-        if command.starts_a_run:
-            check_and_claim(command)
+        jobs = check(command)
+        if command.shows_job:
+            print(shown_config(jobs[0].tree, command.package, resolve=command.resolve))
+            return 0
+        # Referred to until the end: the lock falls with the last reference to it.
+        held = claim(jobs) if command.starts_a_run else None
     except ConfigError as error:
         tell(error)
         return error.exit_code
+    try:
+        return _hand_to_hydra(command)
+    finally:
+        del held
+
+
+def print_version() -> None:
+    """Print the name and version of this package."""
+    # Slow to import: it brings the parser of e-mails.
+    from importlib.metadata import version
+
+    print(f"summexp {version('summexp')}")
+
+
+def _hand_to_hydra(command: CommandLine) -> int:
     register()
     sys.argv = [sys.argv[0], *command.for_hydra]
     # Hydra then hands every error to us instead of printing it in its own words.
@@ -86,6 +107,7 @@ def _run(arguments: list[str]) -> int:
 
 def _job(tree: DictConfig) -> float | None:
     """Run one job, which Hydra has given its folder and its log."""
+    # Imported only by a process that runs a job; a sweep's launcher may do so elsewhere.
     from summexp.runs.job import run_job
 
     try:
@@ -93,7 +115,7 @@ def _job(tree: DictConfig) -> float | None:
         config.output_dir = HydraConfig.get().runtime.output_dir
         return run_job(config)
     except SummexpError as error:
-        log.error("%s", _in_words(error))
+        log.error("%s", in_words(error))
         code = error.exit_code
     except Exception:
         log.exception("the run failed; the traceback means a bug in summexp or a library")
@@ -101,15 +123,16 @@ def _job(tree: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.RUN:
         # Hydra lets this pass without words of its own.
         raise SystemExit(code)
-    raise _Told(code)
+    raise _ToldError(code)
 
 
 def tell(error: SummexpError) -> None:
-    """Print what went wrong to standard error, without a traceback."""
-    print(_in_words(error), file=sys.stderr)
+    """Print what went wrong to standard error, without a traceback and without any secret."""
+    print(without_secrets(in_words(error)), file=sys.stderr)
 
 
-def _in_words(error: SummexpError) -> str:
+def in_words(error: SummexpError) -> str:
+    """Return the message of an error, each problem of a wrong config on lines of its own."""
     if not isinstance(error, ConfigError):
         return str(error)
     count = len(error.problems)

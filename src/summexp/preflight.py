@@ -1,4 +1,4 @@
-"""All that can be found wrong before torch is imported, a model is loaded or a process is started."""
+"""All that can be found wrong before torch is imported, a model loaded or a process started."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+from omegaconf import DictConfig
+
 from summexp.command_line import CommandLine
 from summexp.config.compose import ChoiceTree, choice_tree
 from summexp.config.overrides import check_words
-from summexp.config.schema import Config, schema_node
-from summexp.config.typed import typed_config
+from summexp.config.schema import Config
+from summexp.config.typed import Reading, read_tree
 from summexp.data.preflight import check_data
 from summexp.errors import ConfigError, Problem
 from summexp.launch.preflight import check_hardware
+from summexp.modeling.preflight import check_model
 from summexp.runs.folder import lock
 from summexp.runs.resume import plan_run
 
@@ -26,101 +30,103 @@ class CheckedJob:
     """Its overrides, the sweep expanded."""
     config: Config
     """Its typed config."""
+    tree: DictConfig
+    """The composed tree, its `hydra` node included."""
 
 
 def check(command: CommandLine) -> list[CheckedJob]:
     """Compose and check each job of a command line, and change nothing.
 
+    A command that only shows the config (`--cfg job`) is held against the schema alone: whether its
+    files exist, or this machine has a GPU, is of no concern then.
+
     Raises:
         ConfigError: with every problem of every job.
     """
     with choice_tree(command.config_dir, command.config_name) as tree:
-        words = check_words(
-            command.overrides, tree.loader, schema_node(), multirun=command.multirun
-        )
-        jobs, problems = [], [*command.problems, *words.problems]
-        wrong = {(problem.key or "").split(".")[0] for problem in problems}
+        words = check_words(command.overrides, tree.loader, multirun=command.multirun)
+        problems = [*command.problems, *tree.problems, *words.problems]
+        wrong_keys = {problem.key for problem in problems if problem.key}
+        jobs = []
         for overrides in words.jobs:
-            try:
-                config = _checked_config(tree, overrides, in_sweep=command.multirun)
-            except ConfigError as error:
-                located = tree.locate(error.problems, overrides)
-                # A key that could not be set is missing: that is no second mistake.
-                problems += [
-                    problem
-                    for problem in located
-                    if problem not in problems
-                    and ((problem.key or "").split(".")[0] not in wrong or problem.where)
-                ]
+            job = _check_job(tree, overrides, wrong_keys, command)
+            if isinstance(job, CheckedJob):
+                jobs.append(job)
             else:
-                jobs.append(CheckedJob(overrides, config))
+                problems += (problem for problem in job if problem not in problems)
     if problems:
         raise ConfigError(problems)
     return jobs
 
 
-def check_and_claim(command: CommandLine) -> list[CheckedJob]:
-    """Check each job, then take the lock of the folder that the command line names.
+def claim(jobs: list[CheckedJob]) -> FileLock | None:
+    """Take the lock of the folder that the command line names, for as long as it is referred to.
 
     Raises:
-        ConfigError: a problem, or another live run in that folder.
+        ConfigError: another live run holds it.
     """
-    jobs = check(command)
     output_dir = jobs[0].config.output_dir
-    if output_dir is not None:
-        lock(Path(output_dir))
-    return jobs
+    return None if output_dir is None else lock(Path(output_dir))
 
 
-def _checked_config(tree: ChoiceTree, overrides: list[str], *, in_sweep: bool) -> Config:
-    config = typed_config(tree.compose(overrides))
-    problems = list(_problems(config, in_sweep=in_sweep))
-    if problems:
-        raise ConfigError(problems)
-    return config
+def _check_job(
+    tree: ChoiceTree, overrides: list[str], wrong_keys: set[str], command: CommandLine
+) -> CheckedJob | list[Problem]:
+    """Compose and check one job; return it, or all that is wrong with it.
+
+    Args:
+        tree: the choices.
+        overrides: of the job.
+        wrong_keys: what was wrong on the command line, and so has no part in the job.
+        command: whether it runs, and whether as a sweep.
+    """
+    try:
+        composed, problems = tree.compose(overrides)
+    except ConfigError as error:
+        return error.problems
+    wrong_keys = wrong_keys | {problem.key for problem in problems if problem.key}
+    reading = read_tree(composed)
+    found = list(reading.problems)
+    if command.starts_a_run:
+        found += _world_problems(reading, in_sweep=command.multirun)
+    if found:
+        located = tree.locate(found, overrides)
+        problems += (one for one in located if not _follows_from(one, wrong_keys))
+    # Without a config there are problems, be it those that others follow from.
+    if problems or wrong_keys or reading.config is None:
+        return problems
+    return CheckedJob(overrides, reading.config, composed)
 
 
-def _problems(config: Config, *, in_sweep: bool) -> Iterator[Problem]:
-    training = config.training
-    yield from check_data(
-        config.data,
-        do_train=training.do_train,
-        do_eval=training.do_eval,
-        do_predict=training.do_predict,
-        debug_tiny=config.debug.tiny,
-    )
-    yield from check_hardware(config)
-    yield from _check_phases(config)
+def _follows_from(problem: Problem, wrong_keys: set[str]) -> bool:
+    """Tell whether nobody set the key of a problem, and a mistake elsewhere may be why."""
+    if not problem.key or problem.where:
+        return False
+    section, _, name = problem.key.partition(".")
+    return any(section == wrong.split(".")[0] or name == wrong for wrong in wrong_keys)
+
+
+def _world_problems(reading: Reading, *, in_sweep: bool) -> Iterator[Problem]:
+    """Yield what the config asks of files, folders and this machine that is not there."""
+    sections = reading.sections
+    if {"data", "training", "debug"} <= sections.keys():
+        training = sections["training"]
+        yield from check_data(
+            sections["data"],
+            do_train=training.do_train,
+            do_eval=training.do_eval,
+            do_predict=training.do_predict,
+            debug_tiny=sections["debug"].tiny,
+        )
+    if {"hardware", "training"} <= sections.keys():
+        yield from check_hardware(sections["hardware"], sections["training"])
+    config = reading.config
+    if config is None:
+        return
+    if not config.debug.tiny:
+        yield from check_model(config.model, offline=config.offline)
     if config.output_dir is not None and not in_sweep:
         try:
             plan_run(config, Path(config.output_dir))
         except ConfigError as error:
             yield from error.problems
-
-
-def _check_phases(config: Config) -> Iterator[Problem]:
-    training = config.training
-    if not (training.do_train or training.do_eval or training.do_predict):
-        yield Problem(
-            key="training.do_train",
-            what="and do_eval and do_predict are all off, so there is nothing to do",
-            hint="Set one of them to true.",
-        )
-    if config.data.streaming and training.do_train and training.max_steps <= 0:
-        yield Problem(
-            key="data.streaming",
-            what="is on, so nobody knows how long an epoch is",
-            hint="Say how long to train: training.max_steps=10000",
-        )
-    if config.engine.sampler == "length_grouped" and training.train_sampling_strategy != "random":
-        yield Problem(
-            key="training.train_sampling_strategy",
-            what="has no effect on our own sampler",
-            hint="Add engine.sampler=upstream, or leave it away.",
-        )
-    if training.load_best_model_at_end and not training.do_eval:
-        yield Problem(
-            key="training.load_best_model_at_end",
-            what="needs evaluation, which is off",
-            hint="Set training.do_eval=true.",
-        )

@@ -17,9 +17,9 @@ from summexp.data.news_briefs import SIZES, generate
 from summexp.data.news_briefs.compose import fill, join
 
 SHA256 = {
-    "train": "9231ea129677948a84f48efef0f436e96b8fc5d96e60bf4d830f21223270e4f3",
+    "train": "5113607b3c29c570662a975f67724862bc6db573c63cbd30729b1805559022d2",
     "validation": "95498261c57f9fff5274b6e863334a0f5c4d35ed73b795d3bfbabe11d5741185",
-    "test": "a0728e1729d175f3b8ecde87dd389d4c2e52598795fddf481b33c77c39b4163b",
+    "test": "81142e8cf98098b520f438042645c6d27c5465500dcee3b7bb385f0347b1c819",
 }
 SENTENCE_END = re.compile(r'(?<=[.?!])"? (?=[A-Z"])')
 

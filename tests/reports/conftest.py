@@ -156,6 +156,10 @@ HISTORY = [
 MakeRun = Callable[..., Path]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: opens a page in a real browser")
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes a run folder; each file's content can be replaced, or left out with None."""

@@ -16,16 +16,12 @@ MakeRun = Callable[..., Path]
         (0, 300, [0, 100, 200, 300]),
         (0.31, 4.2, [0, 1, 2, 3, 4, 5]),
         (27.3, 66.7, [20, 30, 40, 50, 60, 70]),
-        (2.0, 2.0, [1.4, 1.6, 1.8, 2.0, 2.2, 2.4, 2.6][1:]),
+        (2.0, 2.0, [1.5, 2.0, 2.5]),
         (1e-4, 4e-4, [1e-4, 2e-4, 3e-4, 4e-4]),
     ],
 )
 def test_nice_ticks(low: float, high: float, ticks: list[float]) -> None:
-    found = nice_ticks(low, high)
-    assert found[0] <= low <= high <= found[-1]
-    assert len(found) <= 6
-    if low != high:
-        assert found == pytest.approx(ticks)
+    assert nice_ticks(low, high) == pytest.approx(ticks)
 
 
 def test_losses_and_scores_share_the_steps(run_folder: Path) -> None:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.version import setbase
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
-from summexp.config.provenance import source_of
-from summexp.config.schema import schema_node
-from summexp.errors import ConfigError, Problem
+from summexp.config.files import folder_problems, wrong_entries
+from summexp.config.objections import OBJECTIONS, in_words
+from summexp.config.provenance import files_of, source_of
+from summexp.config.schema import SECTIONS, schema_node
+from summexp.errors import ConfigError, Problem, nearest
 from summexp.runs.folder import register_resolvers
 
 
@@ -34,7 +38,9 @@ def conf_dir() -> Path:
 def register() -> None:
     """Make the typed schema and our resolvers known to Hydra."""
     setbase("1.3")
-    ConfigStore.instance().store(name="schema", node=schema_node(), provider="summexp")
+    store = ConfigStore.instance()
+    if "schema.yaml" not in store.repo:
+        store.store(name="schema", node=schema_node(), provider="summexp")
     register_resolvers()
 
 
@@ -46,31 +52,86 @@ class ChoiceTree:
     """Hydra's view of the folders."""
     config_name: str = "config"
     """The root that is composed; `conf/config.yaml` where the user names no other."""
+    has_own_files: bool = False
+    """Whether some files are not ours, so that each must be checked by itself."""
+    problems: list[Problem] = field(default_factory=list)
+    """What is wrong with the names in the user's folder."""
 
-    def compose(self, overrides: list[str]) -> DictConfig:
+    def compose(self, overrides: list[str]) -> tuple[DictConfig, list[Problem]]:
         """Compose the tree of one job, its `hydra` node included.
 
+        Returns:
+            The tree, and what is wrong in the files, which was left out of it.
+
         Raises:
-            ConfigError: Hydra or OmegaConf objected; told in words.
+            ConfigError: nothing can be composed.
         """
-        try:
-            return self.loader.load_configuration(
-                config_name=self.config_name,
-                overrides=overrides,
-                run_mode=RunMode.RUN,
-                validate_sweep_overrides=False,
-            )
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_in_words(error)) from error
+        with self._read_once():
+            if not self.has_own_files:
+                try:
+                    return self._load(overrides), []
+                except OBJECTIONS:
+                    pass  # looked at again, file by file
+        with self._read_once():
+            problems: list[Problem] = []
+            try:
+                problems = wrong_entries(files_of(self.loader, self.config_name, overrides))
+                return self._load(overrides), problems
+            except OBJECTIONS as error:
+                raise ConfigError([*problems, in_words(error, self.loader, overrides)]) from error
+
+    def default_choices(self) -> dict[str, str]:
+        """Return what the root chooses where nobody else does, group to choice."""
+        with self._read_once():
+            loader: Any = self.loader
+            root = loader.repository.load_config(self.config_name)
+        listed = root.defaults_list if root is not None else []
+        groups = [one for one in listed if isinstance(one, GroupDefault) and not one.override]
+        return {str(one.group): one.value for one in groups if isinstance(one.value, str)}
 
     def locate(self, problems: Iterable[Problem], overrides: list[str]) -> list[Problem]:
         """Add to each problem the file or the command-line word that set its key."""
+        with self._read_once():
+            try:
+                files = files_of(self.loader, self.config_name, overrides)
+            except OBJECTIONS:
+                files = []  # and that is one of the problems
         return [
-            replace(problem, where=source_of(problem.key, self.loader, self.config_name, overrides))
+            replace(problem, where=source_of(problem.key, files, overrides))
             if problem.key and not problem.where
             else problem
             for problem in problems
         ]
+
+    def _load(self, overrides: list[str]) -> DictConfig:
+        return self.loader.load_configuration(
+            config_name=self.config_name,
+            overrides=overrides,
+            run_mode=RunMode.RUN,
+            validate_sweep_overrides=False,
+        )
+
+    @contextmanager
+    def _read_once(self) -> Iterator[None]:
+        """Read each file once inside; merging uses the contents up, so they serve one job only."""
+        loader: Any = self.loader
+        plain = loader.repository
+        loader.repository = _Repository(plain.delegate)
+        try:
+            yield
+        finally:
+            loader.repository = plain
+
+
+class _Repository(CachingConfigRepository):
+    """A cache that stays the same one when Hydra copies it, as it does at every step."""
+
+    def __init__(self, delegate: IConfigRepository) -> None:
+        self.delegate = delegate
+        self.cache = {}
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> _Repository:
+        return self
 
 
 @contextmanager
@@ -83,26 +144,46 @@ def choice_tree(
         ConfigError: `config_dir` is not a folder.
     """
     register()
-    search_path = create_config_search_path(str(conf_dir()))
+    shipped = conf_dir()
+    search_path = create_config_search_path(str(shipped))
+    problems: list[Problem] = []
     if config_dir is not None:
-        if not Path(config_dir).is_dir():
-            raise ConfigError(f"--config-dir {config_dir!r} is not a folder")
-        search_path.append("command-line", str(Path(config_dir).resolve()))
+        own = Path(config_dir)
+        if not own.is_dir():
+            raise ConfigError(f"--config-dir: {config_dir!r} is not a folder")
+        problems = list(folder_problems(own, shipped))
+        # The schema's place has to stay the last one.
+        before = SearchPathQuery(provider="schema")
+        search_path.prepend("command-line", str(own.resolve()), anchor=before)
     hydra = Hydra.create_main_hydra2(task_name="train", config_search_path=search_path)
+    loader: Any = hydra.config_loader
+    loader.repository = _Repository(loader.repository)
+    has_own_files = config_dir is not None or any(shipped.glob("local/*.yaml"))
     try:
-        yield ChoiceTree(hydra.config_loader, config_name or "config")
+        yield ChoiceTree(loader, config_name or "config", has_own_files, problems)
     finally:
         GlobalHydra.instance().clear()
 
 
-def _in_words(error: BaseException) -> Problem:
-    """Tell what Hydra or OmegaConf objected to, without their advice to add a plus."""
-    noise = ("To append", "full_key", "object_type", "Set the environment variable")
-    lines: dict[str, None] = {}
-    cause: BaseException | None = error
-    while cause is not None:
-        for line in map(str.strip, str(cause).splitlines()):
-            if line and not line.startswith(noise):
-                lines[line] = None
-        cause = cause.__cause__
-    return Problem(what="; ".join(lines))
+def shown_config(tree: DictConfig, package: str | None, *, resolve: bool) -> str:
+    """Return the composed config as YAML, like Hydra's `--cfg job` without composing once more.
+
+    Args:
+        tree: the composed tree.
+        package: the part to show (`training`), or None for all but the `hydra` node.
+        resolve: whether to fill in interpolations.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    shown: Any = OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"])
+    # Interpolations lead to other parts of the whole.
+    shown._set_parent(None)
+    if package is not None:
+        shown = OmegaConf.select(shown, package, default=None)
+    if not OmegaConf.is_config(shown):
+        hint = nearest(str(package), SECTIONS)
+        what = f"--package: there is no group of keys {package!r}"
+        raise ConfigError(Problem(what=what, hint=hint))
+    header = "" if package is None else f"# @package {package}\n"
+    return header + OmegaConf.to_yaml(shown, resolve=resolve).rstrip("\n")

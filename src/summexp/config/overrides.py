@@ -1,27 +1,30 @@
 """Check each word of the command line by itself, before anything is composed.
 
-Hydra stops at its first objection and advises to append a misspelled key with a plus. Here each word is
-held against the tree of choices and the typed schema, and every mistake is told with the nearest name.
+Hydra stops at its first objection and advises to append a misspelled key with a plus. Here each
+word is held against the tree of choices and the typed schema, and every mistake is told with the
+nearest name.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from summexp.config.files import NO_CODE, names_code
+from summexp.config.hydra_node import unknown_hydra_key
+from summexp.config.keys import declared, is_mapping, nearest_key, type_names
 from summexp.config.provenance import COMMAND_LINE
-from summexp.config.refused import SECRET_KEYS, TRUE_NAMES, looks_secret
-from summexp.config.schema import SECTIONS, known_keys
-from summexp.config.values import value_problem
+from summexp.config.refused import DOUBLES
+from summexp.config.schema import SECTIONS
+from summexp.config.values import shown, value_problem
 from summexp.errors import Problem, nearest
 
 
@@ -32,236 +35,169 @@ class CheckedWords:
     problems: list[Problem]
     """All that is wrong with the words."""
     jobs: list[list[str]]
-    """The overrides of each job: one, or as many as the sweep has; words that are wrong left out."""
+    """The overrides of each job, one or as many as the sweep has. Wrong words are left out, but a
+    misspelled choice stands corrected, so that what hangs on it is checked too."""
 
 
-def check_words(
-    words: list[str], loader: ConfigLoader, schema: DictConfig, *, multirun: bool
-) -> CheckedWords:
+def check_words(words: list[str], loader: ConfigLoader, *, multirun: bool) -> CheckedWords:
     """Hold each word (`key=value`, `group=choice`) against the choices and the typed schema.
 
     Args:
         words: the overrides as typed.
         loader: Hydra's view of the folders of choices.
-        schema: the typed tree, used up by trying values on it.
         multirun: whether `seed=1,2` is two jobs or a mistake.
     """
     parser = OverridesParser.create(config_loader=loader)
+    checker = _Checker(loader, frozenset(_groups(loader)))
     problems: list[Problem] = []
-    alternatives: list[list[str]] = []
+    alternatives: dict[str, list[str]] = {}
     for word in words:
-        found, values = _check_word(word, parser, loader, schema, multirun=multirun)
+        try:
+            # `parse_override` alone would leave `glob(…)` without the choices that it stands for.
+            (override,) = parser.parse_overrides([word])
+        except HydraException:
+            problems.append(_not_an_override(word))
+            continue
+        found, values = _check_word(override, word, parser, checker, multirun=multirun)
+        name = override.key_or_group
+        if name in alternatives and name in checker.groups:
+            found.append(Problem(key=name, what="is chosen twice", hint="Leave one of them away."))
+            values = []
         problems += found
         if values:
-            alternatives.append(values)
-    jobs = [list(job) for job in itertools.product(*alternatives)]
-    return CheckedWords(problems, jobs)
+            # Of a key that is set twice the last one counts, as in Hydra.
+            alternatives.pop(name, None)
+            alternatives[name] = values
+    jobs = [list(job) for job in itertools.product(*alternatives.values())]
+    return CheckedWords([replace(one, where=COMMAND_LINE) for one in problems], jobs)
 
 
 def _check_word(
-    word: str, parser: OverridesParser, loader: ConfigLoader, schema: DictConfig, *, multirun: bool
+    override: Override, word: str, parser: OverridesParser, checker: _Checker, *, multirun: bool
 ) -> tuple[list[Problem], list[str]]:
-    """Return what is wrong with `word`, and the overrides that it stands for in the jobs."""
-    secret = _secret_problem(word)
-    if secret:
-        return [secret], []
-    try:
-        override = parser.parse_override(word)
-    except HydraException:
-        return [_not_an_override(word)], []
+    """Return what is wrong with a word, and the overrides that it stands for in the jobs."""
     if not override.is_sweep_override():
-        problem = _check_override(override, loader, schema)
-        return ([problem], []) if problem else ([], [word])
+        problem = checker.check(override)
+        return ([problem], checker.meant(override)) if problem else ([], [word])
     name = word.split("=", 1)[0]
-    singles = [f"{name}={value}" for value in override.sweep_string_iterator()]
+    try:
+        singles = [f"{name}={value}" for value in override.sweep_string_iterator()]
+    except HydraException:
+        what = "has a range that this sweeper cannot list"
+        hint = "List the values: 1e-5,1e-4 or choice(…) or range(…)."
+        return [Problem(key=override.key_or_group, what=what, hint=hint)], []
+    if not singles:
+        return [Problem(key=override.key_or_group, what=f"{word!r} matches nothing")], []
+    parsed = [(checker.check(parser.parse_override(single)), single) for single in singles]
+    problems = [problem for problem, _ in parsed if problem]
     if not multirun:
-        hint = f"Add -m to run {len(singles)} jobs, or quote the value if the comma belongs to it."
-        problem = Problem(
-            key=name.lstrip("+"), what="has several values", where=COMMAND_LINE, hint=hint
-        )
-        return [problem], []
-    checked = [(_check_override(parser.parse_override(one), loader, schema), one) for one in singles]
-    problems = [problem for problem, _ in checked if problem]
-    return problems, [one for problem, one in checked if not problem]
+        # Of a key, the comma may belong to the value; of a group it cannot.
+        problems = problems if override.key_or_group in checker.groups else []
+        return [_needs_multirun(override, len(singles)), *problems], []
+    return problems, [single for problem, single in parsed if not problem]
 
 
-def _secret_problem(word: str) -> Problem | None:
-    name = word.split("=", 1)[0].lstrip("+~-")
-    if name.rsplit(".", 1)[-1].lower() not in SECRET_KEYS and not looks_secret(word):
-        return None
-    key = None if looks_secret(name) else name
-    return Problem(
-        key=key,
-        what="a secret does not belong on the command line, where it would be saved with the run",
-        where=COMMAND_LINE,
-        hint="Set it in the environment instead: HF_TOKEN for the Hub, WANDB_API_KEY for wandb.",
-    )
+def _needs_multirun(override: Override, count: int) -> Problem:
+    key = override.key_or_group
+    hint = f"Add -m to run {count} jobs, or quote the value if the comma belongs to it."
+    outer = declared(key)
+    if outer == key and any(name.startswith("list") for name in type_names(key)):
+        hint = f"Add -m to run {count} jobs, or write a list: {key}=[a,b]"
+    return Problem(key=key, what="has several values", hint=hint)
+
+
+def _groups(loader: ConfigLoader, below: str = "") -> Iterator[str]:
+    """Yield the groups of choices, those inside of others too (`hydra/launcher`)."""
+    for name in loader.list_groups(below):
+        group = f"{below}/{name}" if below else name
+        yield group
+        yield from _groups(loader, group)
 
 
 def _not_an_override(word: str) -> Problem:
     name = word.lstrip("-").split("=", 1)[0].replace("-", "_")
-    return Problem(
-        what=f"{word!r} cannot be read",
-        where=COMMAND_LINE,
-        hint=nearest_key(name)
-        or "Write key=value; quote a value that holds spaces, commas or braces: 'key=\"a, b\"'.",
-    )
+    advice = "Write key=value, and quote what is more than a plain word: 'key=\"a, b\"'"
+    if declared(name) or name in SECTIONS:
+        if "=" not in word:
+            return Problem(key=name, what="has no value", hint=f"Write {name}=value.")
+        value = word.split("=", 1)[1]
+        if not set(value) & set("'\"{}[]"):
+            advice = f"Quote it, for the shell and for Hydra: '{name}=\"{value}\"'"
+        return Problem(key=name, what=f"the value in {word!r} cannot be read", hint=advice)
+    return Problem(what=f"{word!r} cannot be read", hint=nearest_key(name) or advice)
 
 
-def _check_override(
-    override: Override, loader: ConfigLoader, schema: DictConfig
-) -> Problem | None:
-    key = override.key_or_group
-    if key.startswith("hydra.") or key == "hydra":
-        return _check_hydra_key(override)
-    if _is_group(key, loader):
-        return _check_choice(override, loader)
-    problem = _check_key(override, key)
-    return problem or _check_value(override, key, schema)
+@dataclass(frozen=True)
+class _Checker:
+    """Checks words with a single value."""
 
+    loader: ConfigLoader
+    groups: frozenset[str]
 
-def _is_group(key: str, loader: ConfigLoader) -> bool:
-    return "." not in key and bool(loader.get_group_options(key, ObjectType.CONFIG))
+    def check(self, override: Override) -> Problem | None:
+        """Return what is wrong with an override, or None."""
+        key = override.key_or_group
+        if override.package is not None:
+            what = "a choice goes where its file says, not to another package"
+            return Problem(key=key, what=what, hint=f"Leave away @{override.package}.")
+        if key in DOUBLES:
+            what = "is another name for a thing that has its own key"
+            return Problem(key=key, what=what, hint=DOUBLES[key])
+        if names_code(key, override.value()):
+            return replace(NO_CODE, key=key)
+        if key in self.groups and "." not in key:
+            return self._check_choice(override)
+        if key.partition(".")[0] == "hydra":
+            return unknown_hydra_key(key)
+        return self._check_key(override, key) or value_problem(key, override.value())
 
+    def meant(self, override: Override) -> list[str]:
+        """Return the override that a misspelled choice most likely means, or nothing."""
+        group, value = override.key_or_group, override.value()
+        if group not in self.groups or not isinstance(value, str):
+            return []
+        options = self.loader.get_group_options(group, ObjectType.CONFIG)
+        return [f"{group}={name}" for name in get_close_matches(value, options, n=1)]
 
-def _check_hydra_key(override: Override) -> Problem | None:
-    key = override.key_or_group
-    if key in TRUE_NAMES:
-        return _double(key)
-    if key.endswith("_target_"):
-        return Problem(
-            key=key,
-            what="naming Python code to import is refused",
-            where=COMMAND_LINE,
-            hint="Choose one of the files in conf/hydra, such as hydra/launcher=basic.",
-        )
-    return None
+    def _check_choice(self, override: Override) -> Problem | None:
+        group, value = override.key_or_group, override.value()
+        options = self.loader.get_group_options(group, ObjectType.CONFIG)
+        listed = f"There are: {', '.join(options)}." if options else "It has none."
+        if override.is_delete():
+            what = "a group cannot be taken away"
+            return Problem(key=group, what=what, hint=f"Choose another of its files. {listed}")
+        if override.is_add() or override.is_force_add():
+            what = "is there already, so nothing is added"
+            return Problem(key=group, what=what, hint=f"Leave the plus away: {group}=…")
+        if isinstance(value, dict):
+            hint = f"Set single keys as {group}.key=value. {listed}"
+            return Problem(key=group, what="takes the name of a file", hint=hint)
+        if isinstance(value, list):
+            hint = f"Choose one of its files. {listed}"
+            return Problem(key=group, what="takes one name, not a list", hint=hint)
+        name = "" if value is None else str(value)
+        if name in options:
+            return None
+        hint = " ".join(filter(None, (nearest(name, options), listed)))
+        return Problem(key=group, what=f"there is no {group} {shown(value)}", hint=hint)
 
-
-def _double(key: str) -> Problem:
-    return Problem(
-        key=key,
-        what="is another name for a thing that has its own key",
-        where=COMMAND_LINE,
-        hint=f"Set {TRUE_NAMES[key]} instead.",
-    )
-
-
-def _check_choice(override: Override, loader: ConfigLoader) -> Problem | None:
-    group = override.key_or_group
-    options = loader.get_group_options(group, ObjectType.CONFIG)
-    listed = f"There are: {', '.join(options)}."
-    if override.is_delete():
-        return Problem(
-            key=group,
-            what="a group cannot be taken away",
-            where=COMMAND_LINE,
-            hint=f"Choose another of its files. {listed}",
-        )
-    value = override.value()
-    if isinstance(value, dict):
-        return Problem(
-            key=group,
-            what="takes the name of a file",
-            where=COMMAND_LINE,
-            hint=f"Set single keys as {group}.key=value. {listed}",
-        )
-    for name in value if isinstance(value, list) else [value]:
-        if name is None and group in ("experiment",):
-            continue
-        if str(name) not in options:
-            near = nearest(str(name), options)
-            return Problem(
-                key=group,
-                what=f"there is no {group} {str(name)!r}",
-                where=COMMAND_LINE,
-                hint=f"{near} {listed}" if near else listed,
-            )
-    return None
-
-
-def _check_key(override: Override, key: str) -> Problem | None:
-    """Refuse a key that the schema does not have, and any attempt to add or take one away."""
-    if key in TRUE_NAMES:
-        return _double(key)
-    if not _is_known(key):
-        return Problem(
-            key=key,
-            what="there is no such key",
-            where=COMMAND_LINE,
-            hint=nearest_key(key) or "python train.py --help lists every key.",
-        )
-    if override.is_delete():
-        return Problem(
-            key=key,
-            what="a key cannot be taken away",
-            where=COMMAND_LINE,
-            hint=f"Set it to another value; {key}=null where it may be unset.",
-        )
-    if override.is_add() and not _is_open(key):
-        return Problem(
-            key=key,
-            what="is there already, so nothing is added",
-            where=COMMAND_LINE,
-            hint=f"Leave the plus away: {key}=…",
-        )
-    return None
-
-
-def _is_known(key: str) -> bool:
-    return _declared(key) is not None
-
-
-def _declared(key: str) -> str | None:
-    """Return the declared key that `key` is, or lies inside of if that one takes any content."""
-    keys = set(known_keys())
-    if key in keys:
-        return key
-    parts = key.split(".")
-    outer = ".".join(parts[:2])
-    return outer if len(parts) > 2 and outer in keys and _is_open(outer) else None
-
-
-def _is_open(key: str) -> bool:
-    """Tell whether `key` takes a mapping with any content."""
-    section, _, name = key.partition(".")
-    if section not in SECTIONS or not name:
-        return False
-    return SECTIONS[section].__annotations__.get(name.split(".")[0]) in ("Any", Any)
-
-
-def nearest_key(name: str) -> str | None:
-    """Return the sentence that names the keys nearest to `name`, its section left away or not."""
-    keys = [key for key in known_keys() if key not in TRUE_NAMES]
-    last = name.rsplit(".", 1)[-1]
-    same = [key for key in keys if key.rsplit(".", 1)[-1] == last]
-    if same:
-        return f"Did you mean {' or '.join(map(repr, same[:3]))}?"
-    section, _, rest = name.partition(".")
-    if section in SECTIONS and rest:
-        within = nearest(name, [key for key in keys if key.startswith(f"{section}.")])
-        if within:
-            return within
-    return nearest(name, keys) or nearest_last(last, keys)
-
-
-def nearest_last(last: str, keys: list[str]) -> str | None:
-    """Return the sentence that names the keys whose last part is nearest to `last`."""
-    by_last = {key.rsplit(".", 1)[-1]: key for key in keys}
-    found = nearest(last, by_last)
-    for part, key in by_last.items():
-        found = found.replace(repr(part), repr(key)) if found else None
-    return found
-
-
-def _check_value(override: Override, key: str, schema: DictConfig) -> Problem | None:
-    """Try the value on the typed tree, and hold it against the allowed ones."""
-    value: Any = override.value()
-    if isinstance(value, str) and "${" in value:
+    def _check_key(self, override: Override, key: str) -> Problem | None:
+        """Refuse a key that the schema does not have, and attempts to add or take one away."""
+        if key in SECTIONS:
+            what, hint = "is a group of keys", f"Set single keys: {key}.name=value"
+            return Problem(key=key, what=what, hint=hint)
+        outer = declared(key)
+        if outer is None:
+            return Problem(key=key, what="there is no such key", hint=self._near(key))
+        if override.is_delete():
+            unset = f"; {key}=null leaves it unset" if "None" in type_names(outer) else ""
+            hint = f"Set it to another value{unset}."
+            return Problem(key=key, what="a key cannot be taken away", hint=hint)
+        if (override.is_add() or override.is_force_add()) and not is_mapping(outer):
+            what = "is there already, so nothing is added"
+            return Problem(key=key, what=what, hint=f"Leave the plus away: {key}=…")
         return None
-    try:
-        OmegaConf.update(schema, key, value, merge=True)
-    except OmegaConfBaseException as error:
-        return value_problem(key, value, error)
-    section, _, name = key.partition(".")
-    return value_problem(key, value, None) if name else None
+
+    def _near(self, key: str) -> str:
+        found = None if "." in key else nearest(key, self.groups)
+        return found or nearest_key(key) or "python train.py --help lists every key."

@@ -1,40 +1,84 @@
-"""Which file, or which word of the command line, set a key."""
+"""The files that a job is composed of, and which of them, or which word, set a key."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
+
+from summexp.config.schema import SECTIONS
 
 COMMAND_LINE = "command line"
 """The source of a key that a word of the command line set."""
+SHIPPED = "main"
+"""What Hydra calls the folder of our own choices."""
 
 
-def source_of(
-    key: str, loader: ConfigLoader, config_name: str, overrides: list[str]
-) -> str | None:
+@dataclass(frozen=True)
+class ChoiceFile:
+    """One YAML file that a job is composed of."""
+
+    path: str
+    """As a user would write it."""
+    package: str
+    """Where its content goes in the tree, dotted; empty for the root."""
+    content: DictConfig
+    """Its content, interpolations unresolved, the defaults list left out."""
+    is_shipped: bool = False
+    """Whether it comes with summexp, so that no mistake is looked for in it."""
+
+    def key(self, inner: str) -> str:
+        """Return the key of the tree that `inner` sets."""
+        return f"{self.package}.{inner}" if self.package else inner
+
+    def sets(self, key: str) -> bool:
+        """Tell whether the file sets `key` of the tree, or a part of it."""
+        if self.package:
+            if not key.startswith(f"{self.package}."):
+                return False
+            key = key.removeprefix(f"{self.package}.")
+        # Not `select`, which would follow interpolations.
+        node: Any = self.content
+        for name in key.split("."):
+            node = node._get_node(name) if isinstance(node, DictConfig) and node else None
+        return node is not None
+
+
+def files_of(loader: ConfigLoader, config_name: str, overrides: list[str]) -> list[ChoiceFile]:
+    """Return the YAML files of a job, the strongest last; Hydra's own and the schema left out.
+
+    Raises:
+        Exception: whatever Hydra objects to in a defaults list.
+    """
+    defaults = loader.compute_defaults_list(config_name, overrides, RunMode.RUN).defaults
+    repository = loader.repository  # type: ignore[attr-defined]
+    files = []
+    for default in defaults:
+        loaded = repository.load_config(default.config_path) if default.config_path else None
+        if loaded is None or not loaded.path.startswith("file://"):
+            continue
+        if isinstance(loaded.config, DictConfig):
+            name = f"{default.config_path}.yaml"
+            path = display_path(Path(loaded.path.removeprefix("file://"), name))
+            is_shipped = loaded.provider == SHIPPED and not name.startswith("local/")
+            files.append(ChoiceFile(path, default.package or "", loaded.config, is_shipped))
+    return files
+
+
+def source_of(key: str, files: Sequence[ChoiceFile], overrides: Sequence[str]) -> str | None:
     """Return what set `key` last: the command line, a file, or None for a default of the schema."""
     if any(_sets(word, key) for word in overrides):
         return COMMAND_LINE
-    repository = CachingConfigRepository(loader.repository)  # type: ignore[attr-defined]
-    defaults = loader.compute_defaults_list(config_name, overrides, RunMode.RUN)
-    for default in reversed(defaults.defaults):
-        loaded = repository.load_config(default.config_path) if default.config_path else None
-        if loaded is None or loaded.provider == "summexp":
-            continue
-        package = default.package or ""
-        inner = key.removeprefix(f"{package}.") if package else key
-        if (not package or key.startswith(f"{package}.")) and _holds(loaded.config, inner):
-            root = loaded.path.removeprefix("file://")
-            return display_path(Path(root, f"{default.config_path}.yaml"))
-    return None
+    return next((file.path for file in reversed(files) if file.sets(key)), None)
 
 
 def display_path(path: Path) -> str:
-    """Return `path` as a user would write it: relative to the working folder where it lies below."""
+    """Return `path` as a user would write it: relative, where it lies below the working folder."""
     absolute = path.resolve()
     here = Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
@@ -42,9 +86,5 @@ def display_path(path: Path) -> str:
 
 def _sets(word: str, key: str) -> bool:
     name = word.split("=", 1)[0].lstrip("+~")
-    return name == key or key.startswith(f"{name}.")
-
-
-def _holds(config: object, key: str) -> bool:
-    missing = object()
-    return OmegaConf.select(config, key, default=missing, throw_on_missing=False) is not missing  # type: ignore[arg-type]
+    # `data=custom_csv` chooses a file, which then sets `data.name`.
+    return name == key or (name not in SECTIONS and key.startswith(f"{name}."))

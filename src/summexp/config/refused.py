@@ -1,41 +1,106 @@
-"""Keys that are refused because a thing has one name, and what must never be written into a config."""
+"""What Hydra or upstream would take, but is refused: doubles, options without effect, secrets."""
 
 from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
-TRUE_NAMES = {
-    "training.output_dir": "output_dir",
-    "training.seed": "seed",
-    "training.report_to": "tracking.trackers (or tracking=wandb)",
-    "training.run_name": "tracking.run_name",
-    "training.project": "tracking.project",
-    "training.generation_max_length": "generation.max_length",
-    "training.generation_num_beams": "generation.num_beams",
-    "training.generation_config": "generation.* (one key for each setting)",
-    "training.use_cpu": "hardware=cpu",
-    "training.local_rank": "hardware",
-    "training.disable_tqdm": "logging to a file, which shows no progress bar",
-    "hydra.run.dir": "output_dir",
-    "hydra.sweep.dir": "output_dir",
-    "hydra.sweep.subdir": "output_dir",
+DOUBLES = {
+    "training.output_dir": "Set output_dir instead.",
+    "training.seed": "Set seed instead.",
+    "training.report_to": "Choose tracking=tensorboard or tracking=wandb instead.",
+    "training.run_name": "Set tracking.run_name instead.",
+    "training.project": "Set tracking.project instead.",
+    "training.generation_max_length": "Set generation.max_length instead.",
+    "training.generation_num_beams": "Set generation.num_beams instead.",
+    "training.generation_config": "Set generation.*, one key for each option, instead.",
+    "training.use_cpu": "Choose hardware=cpu instead.",
+    "training.local_rank": "The launcher tells each process its number.",
+    "training.disable_tqdm": "The progress bar shows on a terminal only, not in a file.",
+    "hydra.run.dir": "Set output_dir instead.",
+    "hydra.sweep.dir": "Set output_dir instead.",
+    "hydra.sweep.subdir": "Set output_dir instead; jobs go to N/ below it.",
+    "hydra.mode": "Add the flag -m for a sweep instead.",
+    "hydra.searchpath": "Add a folder of your own with --config-dir instead.",
+    "hydra.job.chdir": "A run stays where it was started, so that paths keep their meaning.",
 }
-"""Keys that exist upstream but are doubles here, each with the key that is the truth."""
+"""Keys that exist in Hydra or upstream, but whose truth lies elsewhere, each with what to do."""
+
+_OWN_EVALUATION = "has no effect, since all engines share an evaluation of our own"
+_ONE_SUMMARY = "has no effect, since a run keeps one summary of each document and nothing else"
+_GONE = "would stop the first evaluation, since its code left transformers"
+
+WITHOUT_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "training.eval_accumulation_steps": (_OWN_EVALUATION, ()),
+    "training.batch_eval_metrics": (_OWN_EVALUATION, ()),
+    "training.include_for_metrics": (_OWN_EVALUATION, ()),
+    "training.eval_do_concat_batches": (_OWN_EVALUATION, ()),
+    "training.eval_use_gather_object": (_OWN_EVALUATION, ()),
+    "training.label_names": ("has no effect, since the labels are known", ()),
+    "training.remove_unused_columns": ("has no effect, since rows hold tokens alone", ()),
+    "training.sortish_sampler": ("has no effect, upstream included", ()),
+    "generation.num_return_sequences": (_ONE_SUMMARY, (1,)),
+    "generation.return_dict_in_generate": (_ONE_SUMMARY, (False,)),
+    "generation.output_attentions": (_ONE_SUMMARY, (False,)),
+    "generation.output_hidden_states": (_ONE_SUMMARY, (False,)),
+    "generation.output_scores": (_ONE_SUMMARY, (False,)),
+    "generation.output_logits": (_ONE_SUMMARY, (False,)),
+    "generation.is_assistant": ("has no effect, since a run has one model", (False,)),
+    "generation.continuous_batching_config": ("has no effect, upstream included", ()),
+    "generation.low_memory": (_GONE, (False,)),
+    "generation.penalty_alpha": (_GONE, (0,)),
+    "generation.dola_layers": (_GONE, ()),
+    "generation.diversity_penalty": (_GONE, (0,)),
+    "generation.num_beam_groups": (_GONE, (1,)),
+    "generation.constraints": (_GONE, ()),
+    "generation.force_words_ids": (_GONE, ()),
+}
+"""Upstream's options that do nothing here: why, and the values beside the default that do no harm.
+
+To ignore them would let someone believe in a setting that was never in force.
+"""
 
 SECRET_KEYS = frozenset(
     {"hub_token", "token", "hf_token", "wandb_api_key", "api_key", "password", "use_auth_token"}
-    | {"push_to_hub_token"}
+    | {"push_to_hub_token", "hugging_face_hub_token", "huggingface_hub_token"}
 )
 """Last parts of the keys that would hold a secret."""
 
-SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY")
+SECRET_VARIABLES = (
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HUGGINGFACE_HUB_TOKEN",
+    "WANDB_API_KEY",
+)
 """Environment variables whose values must not reach a config, a log or a report."""
 
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}\b|\bapi_org_[A-Za-z0-9]{16,}\b")
+_SHORTEST_SECRET = 6
+_TOKEN = re.compile(
+    r"\bhf_[A-Za-z0-9]{16,}\b|\bapi_org_[A-Za-z0-9]{16,}\b|\bwandb_v\d_[A-Za-z0-9_]{16,}"
+)
+_FROM_ENVIRONMENT = re.compile(rf"oc\.env\s*:\s*['\"]?({'|'.join(SECRET_VARIABLES)})\b")
 
 
 def looks_secret(text: str) -> bool:
-    """Tell whether `text` holds a Hub token, or the value of one of the secret variables."""
+    """Tell whether `text` holds a token, the value of a secret variable, or reads one of these."""
+    return bool(_TOKEN.search(text) or _FROM_ENVIRONMENT.search(text)) or any(
+        value in text for value in _secret_values()
+    )
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with every token and every value of a secret variable blotted out."""
+    for value in _secret_values():
+        text = text.replace(value, "(a secret)")
+    return _TOKEN.sub("(a secret)", text)
+
+
+def is_secret_key(key: str) -> bool:
+    """Tell whether the value of a key of this name would be a secret."""
+    return key.rsplit(".", 1)[-1].lower().replace("-", "_") in SECRET_KEYS
+
+
+def _secret_values() -> list[str]:
     values = (os.environ.get(name, "") for name in SECRET_VARIABLES)
-    return bool(_TOKEN.search(text)) or any(len(value) >= 8 and value in text for value in values)
+    return [value for value in values if len(value) >= _SHORTEST_SECRET]

@@ -1,11 +1,11 @@
-"""The whole config as one typed tree, assembled from the dataclasses beside the code they configure."""
+"""The whole config as one typed tree, assembled from the dataclasses beside the code of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from typing import get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from summexp.data.config import DataConfig
 from summexp.engines.config import EngineConfig
@@ -54,22 +54,32 @@ class Config:
 
 
 SECTIONS: dict[str, type] = {
-    name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)
+    name: hint
+    for name, hint in get_type_hints(Config).items()
+    if isinstance(hint, type) and is_dataclass(hint)
 }
 """The groups of the config that are nodes of the tree, name to dataclass."""
 
 
-def schema_node() -> DictConfig:
-    """Return the tree of every key with its type and default, before any choice is made."""
-    node = OmegaConf.structured(Config)
-    for name, section in SECTIONS.items():
-        node[name] = OmegaConf.structured(section)
+def schema_section(name: str) -> DictConfig:
+    """Return the typed node of one section, or with `""` of the keys that lie in none.
+
+    Its types are OmegaConf's to guard, its names are not: a node that refused unknown names would
+    also refuse a mapping for a field of any type (`training.lr_scheduler_kwargs={num_cycles: 2}`)
+    unless it came with a plus. `typed.py` refuses unknown names, all of them at once.
+    """
+    node: DictConfig = OmegaConf.structured(SECTIONS[name] if name else Config)
+    OmegaConf.set_struct(node, False)
     return node
 
 
-def config_class_at(path: str) -> type | None:
-    """Return the dataclass of the node at `path` (`""` is the root), or None if it is none of ours."""
-    return SECTIONS.get(path) if path else Config
+def schema_node() -> DictConfig:
+    """Return the tree of every key with its type and default, before any choice is made."""
+    node = schema_section("")
+    with flag_override(node, "no_deepcopy_set_nodes", True):
+        for name in SECTIONS:
+            node[name] = schema_section(name)
+    return node
 
 
 def known_keys() -> list[str]:

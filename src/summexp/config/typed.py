@@ -1,94 +1,139 @@
-"""From the composed tree to the typed `Config`, or to all that is wrong with it."""
+"""From the composed tree, or from a run's `config.yaml`, to the typed `Config`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from summexp.config.overrides import nearest_key
-from summexp.config.refused import SECRET_KEYS, TRUE_NAMES, looks_secret
-from summexp.config.schema import SECTIONS, Config
+from summexp.config.files import IN_A_FILE, NO_CODE, holds_secret, wrong_entries
+from summexp.config.hydra_node import hydra_problems
+from summexp.config.keys import allowed_values, declared_fields, nearest_key
+from summexp.config.objections import OBJECTIONS
+from summexp.config.provenance import ChoiceFile, display_path
+from summexp.config.refused import DOUBLES
+from summexp.config.rules import rule_problems
+from summexp.config.schema import SECTIONS, Config, schema_node
 from summexp.config.values import value_problem
 from summexp.errors import ConfigError, Problem
-from summexp.options import declared_choices
 
 
-def typed_config(tree: DictConfig) -> Config:
-    """Turn the composed tree (with or without its `hydra` node) into dataclasses.
+@dataclass(frozen=True)
+class Reading:
+    """What could be read of a composed tree, and what was wrong in it."""
 
-    Raises:
-        ConfigError: with every problem found: unknown keys, values that are not allowed, doubles,
-            secrets, interpolations that lead nowhere, and the cross-field rules of each dataclass.
-    """
-    problems = [
-        *_unknown_keys(tree),
-        *_resolution_problems(tree),
-    ]
+    config: Config | None
+    """The whole, where every section could be read."""
+    sections: dict[str, Any]
+    """The sections that could be read, name to dataclass."""
+    problems: list[Problem]
+    """Unknown keys, values that are not allowed, doubles, secrets, interpolations that lead
+    nowhere, and broken rules between keys."""
+
+
+def read_tree(tree: DictConfig) -> Reading:
+    """Turn the composed tree (with or without its `hydra` node) into dataclasses."""
+    problems = [*_shape_problems(tree)]
     if problems:
-        raise ConfigError(problems)
+        return Reading(None, {}, problems)
+    problems += [*_leaf_problems(tree), *_doubles(tree)]
+    unreadable = {(problem.key or "").split(".")[0] for problem in problems}
     sections: dict[str, Any] = {}
-    for name, section in SECTIONS.items():
-        problems += _value_problems(name, section, tree[name])
+    for name in SECTIONS:
+        if name in unreadable:
+            continue
         try:
             sections[name] = OmegaConf.to_object(tree[name])
         except ConfigError as error:
             problems += error.problems
         except OmegaConfBaseException as error:
             problems.append(Problem(key=name, what=str(error).splitlines()[0]))
-    problems += _doubles(tree)
+    plain = [spec.name for spec in fields(Config) if spec.name not in SECTIONS]
+    if len(sections) < len(SECTIONS) or unreadable.intersection(plain):
+        return Reading(None, sections, problems)
+    config = Config(**{name: tree[name] for name in plain}, **sections)
+    return Reading(config, sections, [*problems, *rule_problems(config)])
+
+
+def typed_config(tree: DictConfig) -> Config:
+    """Turn the composed tree (with or without its `hydra` node) into dataclasses.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    reading = read_tree(tree)
+    if reading.problems or reading.config is None:
+        raise ConfigError(reading.problems)
+    return reading.config
+
+
+def load_config(path: Path) -> Config:
+    """Load the `config.yaml` that a run left.
+
+    Raises:
+        ConfigError: it cannot be read, or does not fit the installed version.
+    """
+    where = display_path(path)
+    try:
+        saved = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError(Problem(what="there is no such file", where=where)) from None
+    except OBJECTIONS as error:
+        raise ConfigError(Problem(what=str(error).splitlines()[0], where=where)) from error
+    if not isinstance(saved, DictConfig):
+        raise ConfigError(Problem(what="this is not the config of a run", where=where))
+    problems = wrong_entries([ChoiceFile(where, "", saved)])
     if problems:
         raise ConfigError(problems)
-    plain = {spec.name: tree[spec.name] for spec in fields(Config) if spec.name not in SECTIONS}
-    return Config(**plain, **sections)
+    tree = OmegaConf.merge(schema_node(), saved)
+    assert isinstance(tree, DictConfig)
+    return typed_config(tree)
 
 
-def _unknown_keys(tree: DictConfig) -> Iterator[Problem]:
+def _shape_problems(tree: DictConfig) -> Iterator[Problem]:
+    """Yield keys that do not exist, or that a root of the user's own leaves out."""
     known = {"": {spec.name for spec in fields(Config)} | {"hydra"}}
     known |= {name: {spec.name for spec in fields(section)} for name, section in SECTIONS.items()}
     for path, names in known.items():
-        node = tree if not path else tree._get_node(path)
+        node = tree._get_node(path) if path else tree
         if not isinstance(node, DictConfig):
-            yield Problem(key=path, what="is not a group of keys")
+            yield Problem(key=path, what="is missing from the composed config")
             continue
-        for name in node:
-            key = f"{path}.{name}" if path else str(name)
-            if name not in names:
-                yield Problem(key=key, what="there is no such key", hint=nearest_key(key))
-        for name in sorted(names - set(map(str, node)) - {"hydra"}):
-            key = f"{path}.{name}" if path else name
-            yield Problem(key=key, what="is missing from the composed config")
+        there = set(map(str, node))
+        prefix = f"{path}." if path else ""
+        for name in sorted(there - names):
+            key = f"{prefix}{name}"
+            yield Problem(key=key, what="there is no such key", hint=nearest_key(key))
+        for name in sorted(names - there - {"hydra", *SECTIONS}):
+            yield Problem(key=f"{prefix}{name}", what="is missing from the composed config")
 
 
-def _resolution_problems(tree: DictConfig) -> Iterator[Problem]:
-    """Yield interpolations that lead nowhere, secrets, and names of Python code to import."""
+def _leaf_problems(tree: DictConfig) -> Iterator[Problem]:
+    """Yield interpolations that lead nowhere or to a wrong value, secrets, and names of code."""
     for name in tree:
         if name == "hydra":
-            yield from _foreign_targets(tree[name], "hydra")
+            yield from hydra_problems(tree[name])
             continue
         for key, value in _leaves(tree, str(name)):
-            if key.endswith("_target_"):
-                yield Problem(key=key, what="naming Python code to import is refused")
+            if isinstance(value, MissingMandatoryValue):
+                yield Problem(key=key, what="has to be set", hint=f"Set {key}=… .")
             elif isinstance(value, OmegaConfBaseException):
                 yield Problem(key=key, what=str(value).splitlines()[0])
-            elif value is not None and key.rsplit(".", 1)[-1].lower() in SECRET_KEYS:
-                yield _secret(key)
-            elif isinstance(value, str) and looks_secret(value):
-                yield _secret(key)
+            elif key.rsplit(".", 1)[-1] == "_target_":
+                yield Problem(key=key, what=NO_CODE.what, hint=NO_CODE.hint)
+            elif holds_secret(key, value):
+                yield Problem(key=key, what=IN_A_FILE.what, hint=IN_A_FILE.hint)
+            elif key in allowed_values() and (problem := value_problem(key, value)):
+                yield problem
 
 
-def _secret(key: str) -> Problem:
-    return Problem(
-        key=key,
-        what="holds a secret, which would be saved with the run",
-        hint="Set HF_TOKEN or WANDB_API_KEY in the environment instead.",
-    )
-
-
-def _leaves(parent: DictConfig | ListConfig, name: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(
+    parent: DictConfig | ListConfig, name: Any, path: str = ""
+) -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, resolved value or the error) for each leaf below `parent[name]`."""
     key = f"{path}.{name}" if path else str(name)
     try:
@@ -106,43 +151,13 @@ def _leaves(parent: DictConfig | ListConfig, name: Any, path: str = "") -> Itera
         yield key, value
 
 
-def _foreign_targets(node: Any, path: str) -> Iterator[Problem]:
-    """Yield the `_target_`s in Hydra's own node that are not of Hydra's core or ours."""
-    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-        for name in node:
-            child = node._get_node(name)
-            if name in ("_target_", "()"):
-                target = str(node._get_node(name)._value())  # type: ignore[union-attr]
-                if not target.startswith(("hydra._internal.core_plugins.", "summexp.")):
-                    yield Problem(
-                        key=f"{path}.{name}",
-                        what=f"imports {target!r}, which is not shipped with summexp",
-                        hint="Choose one of the files in conf/hydra.",
-                    )
-            else:
-                yield from _foreign_targets(child, f"{path}.{name}")
-    elif isinstance(node, ListConfig) and not node._is_none() and not node._is_missing():
-        for index in range(len(node)):
-            yield from _foreign_targets(node._get_node(index), f"{path}.{index}")
-
-
-def _value_problems(name: str, section: type, node: DictConfig) -> Iterator[Problem]:
-    for field_name, _ in declared_choices(section):
-        problem = value_problem(f"{name}.{field_name}", node[field_name], None)
-        if problem:
-            yield problem
-
-
 def _doubles(tree: DictConfig) -> Iterator[Problem]:
     """Yield the doubles that a file sets to something else than upstream's default."""
-    for key, true_name in TRUE_NAMES.items():
+    for key, hint in DOUBLES.items():
         section, _, name = key.partition(".")
         if section not in SECTIONS:
             continue
-        default = {spec.name: spec.default for spec in fields(SECTIONS[section])}.get(name)
-        if tree[section][name] != default:
-            yield Problem(
-                key=key,
-                what="is another name for a thing that has its own key",
-                hint=f"Set {true_name} instead.",
-            )
+        node = tree[section]._get_node(name)
+        if node._is_interpolation() or node._value() != declared_fields()[key].default:
+            what = "is another name for a thing that has its own key"
+            yield Problem(key=key, what=what, hint=hint)

@@ -2,73 +2,106 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from summexp.config.schema import SECTIONS
+from summexp.config.keys import (
+    allowed_values,
+    declared,
+    is_mapping,
+    type_in_words,
+    type_names,
+)
+from summexp.config.schema import schema_section
 from summexp.errors import Problem, nearest
-from summexp.options import declared_choices
 
-_EXPECTED = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "list": "a list such as [a,b]",
-    "dict": "a mapping such as {a: 1}",
-}
+_MAY_BE_EMPTY = {"model.source_prefix", "training.debug", "generation.stop_strings"}
+"""Keys of text for which no text at all means something."""
 
 
-def value_problem(
-    key: str, value: Any, error: OmegaConfBaseException | None
-) -> Problem | None:
-    """Return what is wrong with `value` at the declared `key`, or None.
+def value_problem(key: str, value: Any) -> Problem | None:
+    """Return what is wrong with `value` at `key`, which is declared or inside an open mapping.
 
     Args:
         key: dotted, such as `training.save_strategy`.
-        value: the value that was given.
-        error: OmegaConf's objection to its type, if it had one.
+        value: plain Python, lists and mappings included. Interpolations are not looked at.
     """
+    if isinstance(value, str) and "${" in value:
+        return None
+    if key in allowed_values():
+        return _choice_problem(key, value)
+    outer = declared(key) or key
+    if outer != key:
+        return None if is_mapping(outer) else _inside_problem(outer, key, value)
+    if is_mapping(key):
+        return None if isinstance(value, dict) else _type_problem(key, value)
+    # OmegaConf would take true for 1, and for text.
+    if isinstance(value, bool) and not {"bool", "Any"} & set(type_names(key)):
+        return _type_problem(key, value)
+    try:
+        _try(key, value)
+    except OmegaConfBaseException:
+        return _type_problem(key, value)
+    return _empty_problem(key, value)
+
+
+def _try(key: str, value: Any) -> None:
     section, _, name = key.partition(".")
-    allowed = dict(declared_choices(SECTIONS[section])).get(name) if section in SECTIONS else None
-    if allowed is not None:
-        return _choice_problem(key, value, allowed)
-    if error is None:
-        return None
-    return Problem(key=key, what=f"{_shown(value)} is not {_expected(key)}")
+    if name:
+        OmegaConf.update(_blank(section), name, value, merge=True)
+    else:
+        OmegaConf.update(_blank(""), key, value, merge=True)
 
 
-def _choice_problem(key: str, value: Any, allowed: tuple[str, ...]) -> Problem | None:
-    if value is None or value in allowed:
+@cache
+def _blank(section: str) -> DictConfig:
+    """Return a typed section (`""` for the keys outside of any) to try values on."""
+    return schema_section(section)
+
+
+def _choice_problem(key: str, value: Any) -> Problem | None:
+    allowed = allowed_values()[key]
+    nullable = "None" in type_names(key)
+    if (value is None and nullable) or (isinstance(value, str) and value in allowed):
         return None
-    listed = f"It takes {', '.join(allowed)}."
-    if str(value) == "False" and "no" in allowed:
+    listed = f"It takes {', '.join(allowed)}{' or null' if nullable else ''}."
+    if value is False and "no" in allowed:
         listed += ' In YAML a bare no means false: write "no".'
     near = nearest(str(value), allowed)
     return Problem(
         key=key,
-        what=f"{_shown(value)} is none of its values",
+        what=f"{shown(value)} is none of its values",
         hint=f"{near} {listed}" if near else listed,
     )
 
 
-def _shown(value: Any) -> str:
-    return "null" if value is None else repr(value)
+def _type_problem(key: str, value: Any) -> Problem:
+    hint = None
+    if isinstance(value, str) and any(part.startswith("list[str") for part in type_names(key)):
+        hint = f"Write {key}=[{value}]."
+    elif isinstance(value, float) and value.is_integer() and "int" in type_names(key):
+        hint = f"Write it without a point or exponent: {int(value)}."
+    return Problem(key=key, what=f"{shown(value)} is not {type_in_words(key)}", hint=hint)
 
 
-def _expected(key: str) -> str:
-    """Say in words what type the declared `key` has."""
-    section, _, name = key.partition(".")
-    if not name:
-        from summexp.config.schema import Config
+def _inside_problem(outer: str, key: str, value: Any) -> Problem:
+    name = key.removeprefix(f"{outer}.")
+    hint = f"Write the whole mapping: {outer}={{{name}: {value}}}" if "." not in name else None
+    return Problem(key=key, what=f"{outer} is not a mapping that has keys", hint=hint)
 
-        annotation = Config.__annotations__.get(section, "")
-        if section in SECTIONS and is_dataclass(SECTIONS[section]):
-            return "a group of keys"
-    else:
-        annotation = SECTIONS[section].__annotations__.get(name, "")
-    names = [part.strip() for part in str(annotation).split("|")]
-    words = [_EXPECTED.get(part.split("[")[0], part) for part in names if part != "None"]
-    return " or ".join(words) + (", nor null" if "None" in names else "")
+
+def _empty_problem(key: str, value: Any) -> Problem | None:
+    if value != "" or key in _MAY_BE_EMPTY:
+        return None
+    unset = f"Write {key}=null to leave it unset." if "None" in type_names(key) else None
+    return Problem(key=key, what="is empty", hint=unset)
+
+
+def shown(value: Any) -> str:
+    """Return a value as a user would write it in YAML."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)

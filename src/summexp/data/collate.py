@@ -52,7 +52,8 @@ class Collator:
 
         Returns:
             `input_ids`, `attention_mask` (rows, source tokens), `labels`, `decoder_input_ids`
-            (rows, target tokens), and `global_attention_mask` (rows, source tokens) for LED.
+            (rows, target tokens; only where every row has labels), and `global_attention_mask`
+            (rows, source tokens) for LED.
         """
         features = [{"input_ids": list(row["input_ids"])} for row in rows]
         if all(row.get("labels") for row in rows):
@@ -60,7 +61,8 @@ class Collator:
                 feature["labels"] = list(row["labels"])
         if self._config.pad_to_max_length:
             features = [self._padded_to_maximum(feature) for feature in features]
-        batch = dict(self._pad(features))
+        # Upstream says that there are no labels by a None.
+        batch = {name: value for name, value in self._pad(features).items() if value is not None}
         if self._with_global_attention:
             # LED's summaries were trained with global attention on the first token.
             mask = torch.zeros_like(batch["input_ids"])

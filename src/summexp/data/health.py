@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,7 @@ class CorpusHealth:
     overlaps: list[Overlap] = field(default_factory=list)
     """One for each pair of splits, those without a shared document included."""
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """Return the counts as plain JSON, for `run.json`."""
         return asdict(self)
 

@@ -1,12 +1,16 @@
-"""The order of the training rows: rows of like length together, the same for every split of a batch."""
+"""The order of the training rows: like lengths together, the same for every split of a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
+
+Lengths: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
+"""(rows,) tokens of each row's document."""
 
 _POOL = 50
 """Global batches among which rows are sorted by length: large enough to save padding, small enough
@@ -14,13 +18,14 @@ that an epoch's batches still differ from the last one's."""
 
 
 def epoch_order(
-    lengths: Sequence[int] | npt.NDArray[np.int64], global_batch: int, seed: int, epoch: int
+    lengths: Lengths, global_batch: int, seed: int, epoch: int
 ) -> npt.NDArray[np.int64]:
     """Return the order of one epoch: a pure function of its arguments.
 
-    The rows are shuffled, sorted by length within pools of 50 global batches, cut into global batches,
-    and the batches are shuffled; the last one, which may be short, stays last. As the unit is the
-    *global* batch, any split of it into devices and accumulation steps sees the same rows in each step.
+    The rows are shuffled, sorted by length within pools of 50 global batches, cut into global
+    batches, and the batches are shuffled; the last one, which may be short, stays last. As the unit
+    is the *global* batch, any split of it into devices and accumulation steps sees the same rows in
+    each step.
 
     Args:
         lengths: (rows,) tokens of each row's document.
@@ -36,7 +41,9 @@ def epoch_order(
     rows = rng.permutation(len(sizes))
     pool = _POOL * global_batch
     pools = [rows[start : start + pool] for start in range(0, len(rows), pool)]
-    ordered = np.concatenate([one[np.argsort(-sizes[one], kind="stable")] for one in pools] or [rows])
+    ordered = np.concatenate(
+        [one[np.argsort(-sizes[one], kind="stable")] for one in pools] or [rows]
+    )
     whole = len(rows) // global_batch * global_batch
     batches = ordered[:whole].reshape(-1, global_batch)
     return np.concatenate([batches[rng.permutation(len(batches))].ravel(), ordered[whole:]])
@@ -45,7 +52,7 @@ def epoch_order(
 class LengthGroupedSampler(Sampler[int]):
     """Yields `epoch_order` for the epoch that `set_epoch` named last."""
 
-    def __init__(self, lengths: Sequence[int], global_batch: int, seed: int) -> None:
+    def __init__(self, lengths: Lengths, global_batch: int, seed: int) -> None:
         """Take the rows' lengths in tokens, the rows of one optimizer step, and the run's seed."""
         self.lengths = np.asarray(lengths)
         self.global_batch = global_batch

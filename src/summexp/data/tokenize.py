@@ -46,8 +46,8 @@ class Tokenizing:
         """Tokenize the rows of a batch of `document` and `summary`.
 
         Returns:
-            `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where there
-            is no summary), and whether the document and the summary were cut.
+            `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where
+            there is no summary), and whether the document and the summary were cut.
         """
         documents = self.tokenizer(
             [self.prefix + text for text in batch["document"]],
@@ -133,7 +133,8 @@ def tokenize(
 def row_lengths(tokens: Dataset) -> npt.NDArray[np.int64]:
     """Return (rows,) the tokens of each row's document."""
     table = tokens.select_columns("input_ids").with_format("arrow")[:]
-    return pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
+    lengths: npt.NDArray[np.int64] = pc.list_value_length(table["input_ids"]).to_numpy()
+    return lengths.astype(np.int64)
 
 
 def tokenize_stream(rows: IterableDataset, tokenizing: Tokenizing) -> IterableDataset:

@@ -47,7 +47,7 @@ class EvaluationSettings:
     generate: bool
     """Whether to generate summaries, and not only compute the loss."""
     mean_of_batches: bool = False
-    """Average the loss over the rows' batches, as the upstream Trainer does, and not over tokens."""
+    """Average the loss over the rows' batches, as upstream does, and not over the tokens."""
     autocast: torch.dtype | None = None
     """Number type of mixed precision."""
     references_from_labels: bool = False
@@ -89,36 +89,26 @@ def evaluate(
     started = time.perf_counter()
     was_training = model.training
     model.eval()
-    predictions = [""] * len(rows.tokens)
-    lengths = [0] * len(rows.tokens)
-    losses = _LossMean(settings.mean_of_batches)
+    found = _Found(len(rows.tokens), settings.mean_of_batches)
     batches = list(batch_rows(rows.tokens, settings))
     try:
         with (
             torch.inference_mode(),
-            torch.random.fork_rng(),
+            _own_random_numbers(model.device, settings.seed),
             _autocast(model, settings.autocast),
         ):
-            torch.manual_seed(settings.seed)
             for numbers in batches:
-                batch = collate([rows.tokens[number] for number in numbers])
-                batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-                losses.add(model, batch)
-                if settings.generate:
-                    generated = _generate(model, batch, settings.generation)
-                    texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
-                    counts = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
-                    for number, text, count in zip(numbers, texts, counts, strict=True):
-                        predictions[number], lengths[number] = text.strip(), count
+                chosen = [rows.tokens[number] for number in numbers]
+                _evaluate_batch(model, tokenizer, collate, chosen, numbers, settings, found)
                 on_batch(len(numbers))
     finally:
         model.train(was_training)
-    metrics = losses.metrics()
+    metrics = found.losses.metrics()
     row_scores: dict[str, list[float]] = {}
-    if settings.generate and rows.tokens:
-        scores, row_scores = _score(rows, predictions, tokenizer, settings)
+    if settings.generate and len(rows.tokens):
+        scores, row_scores = _score(rows, found.predictions, tokenizer, settings)
         metrics |= scores
-        metrics["gen_len"] = sum(lengths) / len(lengths)
+        metrics["gen_len"] = sum(found.lengths) / len(found.lengths)
     seconds = time.perf_counter() - started
     metrics |= {
         "runtime": round(seconds, 4),
@@ -126,7 +116,7 @@ def evaluate(
         "steps_per_second": round(len(batches) / seconds, 3),
     }
     named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
-    return Evaluated(named, predictions if settings.generate else [], row_scores)
+    return Evaluated(named, found.predictions if settings.generate else [], row_scores)
 
 
 def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[int]]:
@@ -139,20 +129,68 @@ def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[i
     if settings.sort_by_length:
         order.sort(key=lambda number: -lengths[number])
     batch: list[int] = []
+    longest = 0
     for number in order:
-        longest = max(lengths[number], *(lengths[one] for one in batch[:1]), 0)
-        if batch and _is_full(len(batch), longest, settings):
+        longest = max(longest, lengths[number])
+        if batch and not _fits(len(batch) + 1, longest, settings):
             yield batch
-            batch = []
+            batch, longest = [], lengths[number]
         batch.append(number)
     if batch:
         yield batch
 
 
-def _is_full(rows: int, longest: int, settings: EvaluationSettings) -> bool:
+def _fits(rows: int, longest: int, settings: EvaluationSettings) -> bool:
     if settings.batch_tokens is not None:
-        return (rows + 1) * longest > settings.batch_tokens
-    return rows >= settings.batch_rows
+        return rows * longest <= settings.batch_tokens
+    return rows <= settings.batch_rows
+
+
+@contextlib.contextmanager
+def _own_random_numbers(device: torch.device, seed: int) -> Iterator[None]:
+    """Sample from `seed`, and leave training's random numbers as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+class _Found:
+    """What the batches gave so far, by row."""
+
+    def __init__(self, rows: int, mean_of_batches: bool) -> None:
+        self.predictions = [""] * rows
+        self.lengths = [0] * rows
+        self.losses = _LossMean(mean_of_batches)
+
+
+def _evaluate_batch(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    collate: Collator,
+    rows: Sequence[dict[str, list[int]]],
+    numbers: Sequence[int],
+    settings: EvaluationSettings,
+    found: _Found,
+) -> None:
+    """Add the loss and the summaries of the rows with `numbers` to `found`."""
+    batch = _moved(collate(rows), model.device)
+    # A row without a reference takes no part in the loss, and keeps no other row out of it.
+    with_reference = [row for row in rows if row["labels"]]
+    if len(with_reference) == len(rows):
+        found.losses.add(model, batch)
+    elif with_reference:
+        found.losses.add(model, _moved(collate(with_reference), model.device))
+    if not settings.generate:
+        return
+    generated = _generate(model, batch, settings.generation)
+    texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
+    counts = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
+    for number, text, count in zip(numbers, texts, counts, strict=True):
+        found.predictions[number], found.lengths[number] = text.strip(), count
+
+
+def _moved(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 class _LossMean:
@@ -164,9 +202,7 @@ class _LossMean:
         self._count = 0
 
     def add(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> None:
-        """Add a batch; one that lacks a row's labels does not count."""
-        if "labels" not in batch:
-            return
+        """Add a batch of rows that all have labels."""
         labels = batch["labels"]
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         total = token_loss_sum(model(**inputs).logits, labels).item()
@@ -207,10 +243,10 @@ def _score(
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Score the rows that have a reference; the others' scores are left out (see `row_scores`)."""
     references = list(rows.rows["summary"])
+    scored = [number for number, text in enumerate(references) if text]
     if settings.references_from_labels:
         decoded = tokenizer.batch_decode(list(rows.tokens["labels"]), skip_special_tokens=True)
         references = [text.strip() for text in decoded]
-    scored = [number for number, text in enumerate(references) if text]
     if rows.scorer is None or not scored:
         return {}, {}
     scores = rows.scorer.score(

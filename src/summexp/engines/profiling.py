@@ -31,15 +31,15 @@ class StepProfiler(TrainerCallback):  # type: ignore[misc]
             profile_memory=True,
         )
 
-    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, *_args: Any, **_kwargs: Any) -> None:
         """Start."""
         self._profile.start()
 
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
         """Count a step."""
         self._profile.step()
 
-    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_train_end(self, *_args: Any, **_kwargs: Any) -> None:
         """Stop."""
         self._profile.stop()
 

@@ -22,8 +22,8 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         self,
         args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        _control: TrainerControl,
+        **_kwargs: Any,
     ) -> None:
         """Open the bar at the step that training goes on from."""
         if state.is_local_process_zero:
@@ -40,10 +40,10 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(
         self,
-        args: TrainingArguments,
+        _args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        _control: TrainerControl,
+        **_kwargs: Any,
     ) -> None:
         """Move the bar."""
         if self._bar is not None:
@@ -51,11 +51,11 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
 
     def on_log(
         self,
-        args: TrainingArguments,
+        _args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,
+        _control: TrainerControl,
         logs: dict[str, float] | None = None,
-        **kwargs: Any,
+        **_kwargs: Any,
     ) -> None:
         """Show the last loss, or the scores of an evaluation."""
         if self._bar is None or logs is None:
@@ -79,10 +79,10 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(
         self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
     ) -> None:
         """Close the bar."""
         if self._bar is not None:

@@ -1,15 +1,18 @@
-"""`engine=trainer`: the Hugging Face Seq2SeqTrainer, with our loss, order of rows, evaluation and seal."""
+"""`engine=trainer`: the Hugging Face Seq2SeqTrainer with our loss, order of rows and evaluation."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import Seq2SeqTrainer, TrainerCallback, set_seed
+from transformers import Seq2SeqTrainer, TrainerCallback, TrainerControl, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -32,19 +35,22 @@ class TrainerEngine:
         trainer = SummarizationTrainer(job)
         # Nothing that came before, such as training a tokenizer, may move the random numbers.
         set_seed(job.config.seed)
-        result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        with _trackers_of(job):
+            result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         trainer.save_state()
         metrics = {
-            name: value
-            for name, value in result.metrics.items()
-            if isinstance(value, int | float)
+            name: value for name, value in result.metrics.items() if isinstance(value, int | float)
         }
         state = trainer.state
-        return Fitted(metrics, state.global_step, float(state.epoch or 0.0), trainer.last_evaluation())
+        return Fitted(
+            metrics, state.global_step, float(state.epoch or 0.0), trainer.last_evaluation()
+        )
 
 
 class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     """A Seq2SeqTrainer whose numbers do not depend on how the global batch is split."""
+
+    control: TrainerControl
 
     def __init__(self, job: TrainingJob) -> None:
         """Prepare the training of `job`."""
@@ -90,14 +96,16 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         targets = count_targets(labels) if num_items_in_batch is None else num_items_in_batch
         smoothing = self.args.label_smoothing_factor
         loss = token_loss_sum(outputs.logits, labels, smoothing) / targets
-        # DDP averages the gradients of the processes; their sum is what is wanted.
-        loss = loss * self.accelerator.num_processes
+        if self.args.average_tokens_across_devices:
+            # DDP averages the gradients of the processes; their sum is what is wanted.
+            loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         rows = self.train_dataset if train_dataset is None else train_dataset
         if self._job.config.engine.sampler == "upstream" or not isinstance(rows, Dataset):
-            return super()._get_train_sampler(train_dataset)
+            theirs: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return theirs
         args = self.args
         rows_a_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         seed = args.seed if args.data_seed is None else args.data_seed
@@ -111,13 +119,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             self._sampler.set_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
 
-    def evaluate(
-        self,
-        eval_dataset: Any = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-        **gen_kwargs: Any,
-    ) -> dict[str, float]:
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with the evaluation that all engines share."""
         self._evaluated = self._job.evaluate(self.model)
         self._evaluated_at = self.state.global_step
@@ -137,6 +139,15 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         if self.args.load_best_model_at_end and best is not None:
             ended_with = step_of(Path(best))
         return self._evaluated if self._evaluated_at == ended_with else None
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        # Weights that are another's are not in the file, and not missing either.
+        shared = self.model.all_tied_weights_keys
+        missing = [name for name in load_result.missing_keys if name not in shared]
+        unexpected = load_result.unexpected_keys
+        super()._issue_warnings_after_load(
+            SimpleNamespace(missing_keys=missing, unexpected_keys=unexpected)
+        )
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         checkpoint = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
@@ -179,6 +190,21 @@ def _arguments(job: TrainingJob) -> Any:
         # One process drives one GPU; DataParallel over several is slow, and breaks generation.
         args._n_gpu = 1
     return args
+
+
+@contextmanager
+def _trackers_of(job: TrainingJob) -> Iterator[None]:
+    """Close what the trackers opened; a sweep's next job would go on in this one's run."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if "wandb" in job.config.tracking.trackers:
+            import wandb
+
+            wandb.finish(exit_code=int(failed))
+            wandb.teardown()
 
 
 def _callbacks(job: TrainingJob) -> list[TrainerCallback]:

@@ -1,16 +1,23 @@
-"""The shape of a model: its transformers config, from the Hub, from `model.architecture`, or a toy's."""
+"""The shape of a model: a transformers config, from the Hub, `model.architecture`, or a toy's."""
 
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.hub import loading
+
+log = logging.getLogger(__name__)
 
 _TOY_SIZES: dict[str, Any] = {
     "d_model": 32,
@@ -50,15 +57,15 @@ def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
         tiny: shrink it to a toy without dropout, and ask neither Hub nor cache.
 
     Raises:
-        ConfigError: a key of `model.architecture` that this architecture does not have, a value that
-            it does not take, or a repository that cannot be read.
+        ConfigError: a key of `model.architecture` that this architecture does not have, a value
+            that it does not take, or a repository that cannot be read.
     """
     own = config.architecture.get("model_type") is not None
     if tiny:
         return _toy(_own(config) if own else _local(config))
     if config.init == "random":
         return _own(config) if own else _updated(_pretrained(config), config.architecture)
-    return _with_dropout(_pretrained(config), config.architecture)
+    return _of_trained_weights(_pretrained(config), config.architecture)
 
 
 def dropout_fields(shape: PreTrainedConfig) -> list[str]:
@@ -85,8 +92,25 @@ def _own(config: ModelConfig) -> PreTrainedConfig:
     return _updated(CONFIG_MAPPING[model_type](), config.architecture)
 
 
-def _updated(shape: PreTrainedConfig, overrides: dict[str, Any]) -> PreTrainedConfig:
+def _updated(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTrainedConfig:
     """Return a config of the same class with `overrides`, which are checked first."""
+    changed = _checked(shape, overrides)
+    try:
+        return type(shape)(**{**_given(shape), **changed})
+    except (StrictDataclassError, ValueError, TypeError) as error:
+        raise ConfigError(architecture_problem(changed, error)) from error
+
+
+def architecture_problem(overrides: Mapping[str, Any], error: Exception) -> Problem:
+    """Return what transformers objects to in `model.architecture`, with the key it speaks of."""
+    # A wrong type is told in two sentences, of which the second says it all.
+    text = re.sub(r"^(Class v|V)alidation error for .+?Error: ", "", " ".join(str(error).split()))
+    named = [name for name, value in overrides.items() if name in text or repr(value) in text]
+    return Problem(key=".".join(["model.architecture", *named[:1]]), what=text)
+
+
+def _checked(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `overrides` without `model_type`; every name is a field of `shape`."""
     changed = {name: value for name, value in overrides.items() if name != "model_type"}
     known = _field_names(shape)
     problems = [
@@ -100,19 +124,13 @@ def _updated(shape: PreTrainedConfig, overrides: dict[str, Any]) -> PreTrainedCo
     ]
     if problems:
         raise ConfigError(problems)
-    try:
-        return type(shape)(**{**_given(shape), **changed})
-    except (ValueError, TypeError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        named = [name for name in changed if name in str(error)]
-        key = f"model.architecture.{named[0]}" if named else "model.architecture"
-        raise ConfigError(Problem(key=key, what=" ".join(lines))) from error
+    return changed
 
 
 def _given(shape: PreTrainedConfig) -> dict[str, Any]:
     """Return what makes `shape` differ from its class's defaults, what it derives itself left out.
 
-    T5's config derives `is_gated_act` from `feed_forward_proj`; handed on, it would outlive a change.
+    T5 derives `is_gated_act` from `feed_forward_proj`; handed on, it would outlive a change.
     """
     derived = set(type(shape)().to_dict()) - _declared(shape) - _NOT_DERIVED
     given = shape.to_diff_dict()
@@ -145,20 +163,46 @@ def _pretrained(config: ModelConfig) -> PreTrainedConfig:
         )
 
 
-def _with_dropout(shape: PreTrainedConfig, overrides: dict[str, Any]) -> PreTrainedConfig:
-    """Take the dropout from `overrides`; every other field belongs to the trained weights."""
-    names = set(dropout_fields(shape))
-    for name, value in overrides.items():
-        if name in names:
+def _of_trained_weights(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTrainedConfig:
+    """Take the dropout from `overrides`; every other field is the trained weights' own.
+
+    What differs from them is said, since whoever set it expects another model. A whole description
+    of another family (`model=t5_small model.name_or_path=<a BART>`) is one remark.
+    """
+    family = overrides.get("model_type", shape.model_type)
+    if family != shape.model_type:
+        log.warning(
+            "model.architecture describes %s, and the trained weights are %s: it has no effect",
+            family,
+            shape.model_type,
+        )
+        return shape
+    changed = _checked(shape, overrides)
+    dropout = {name: changed[name] for name in dropout_fields(shape) if name in changed}
+    ignored = [*_differing(shape, {name: changed[name] for name in changed.keys() - dropout})]
+    if ignored:
+        log.warning(
+            "the trained weights keep their own shape: %s; model.init=random makes another",
+            ", ".join(sorted(ignored)),
+        )
+    try:
+        for name, value in dropout.items():
             setattr(shape, name, value)
-        elif name != "model_type" and "drop" in name:
-            _updated(shape, {name: value})
+    except StrictDataclassError as error:
+        raise ConfigError(architecture_problem(dropout, error)) from error
     return shape
 
 
-def _local(config: ModelConfig) -> PreTrainedConfig:
-    from pathlib import Path
+def _differing(shape: PreTrainedConfig, wanted: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in wanted.items():
+        own = getattr(shape, name, None)
+        # LED writes one window for every layer.
+        each = own if isinstance(own, list) and not isinstance(value, list) else [own]
+        if any(one != value for one in each):
+            yield f"model.architecture.{name}={value} has no effect on {own}"
 
+
+def _local(config: ModelConfig) -> PreTrainedConfig:
     name = config.config_name or config.name_or_path
     if name and Path(name, "config.json").is_file():
         return _pretrained(config)

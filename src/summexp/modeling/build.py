@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
@@ -16,8 +17,8 @@ from transformers import (
     set_seed,
 )
 
-from summexp.errors import ConfigError, Problem
-from summexp.modeling.architecture import architecture
+from summexp.errors import ConfigError, Problem, nearest
+from summexp.modeling.architecture import architecture, architecture_problem
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.hub import loading
 from summexp.modeling.positions import fit_positions
@@ -50,17 +51,18 @@ def build_tokenizer(
     shape = architecture(config, tiny=tiny)
     named = config.tokenizer_name or config.name_or_path
     if tiny or (config.init == "random" and not named):
-        languages = dict.fromkeys(filter(None, (config.lang, config.forced_bos_token)))
         tokenizer = corpus_tokenizer(
             corpus.texts,
             corpus=corpus.digest,
             shape=shape,
-            extra_tokens=languages,
+            language=config.lang,
+            first_token=config.forced_bos_token,
             cache_dir=None if tiny else cache_dir,
         )
     else:
         tokenizer = pretrained_tokenizer(config)
-    _set_language(tokenizer, config)
+    _set_languages(tokenizer, config)
+    _start_token(shape, tokenizer, config)
     return shape, tokenizer
 
 
@@ -74,7 +76,7 @@ def build_model(
     longest_target: int,
     tiny: bool = False,
 ) -> PreTrainedModel:
-    """Make or load the weights, and fit vocabulary, positions, languages and frozen parts to the run.
+    """Make or load the weights, and fit vocabulary, positions, languages and frozen parts.
 
     Args:
         config: the `model` group.
@@ -104,9 +106,17 @@ def build_model(
 
 def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
     dtype = torch.float32 if config.dtype == "auto" else getattr(torch, config.dtype)
-    return AutoModelForSeq2SeqLM.from_config(
-        shape, dtype=dtype, attn_implementation=config.attn_implementation
-    )
+    try:
+        return AutoModelForSeq2SeqLM.from_config(
+            shape, dtype=dtype, attn_implementation=config.attn_implementation
+        )
+    except (ValueError, KeyError, ImportError) as error:
+        # Some values are looked at only now: heads that do not divide the width, an activation.
+        if "attn_implementation" in str(error) or isinstance(error, ImportError):
+            problem = Problem(key="model.attn_implementation", what=" ".join(str(error).split()))
+        else:
+            problem = architecture_problem(config.architecture, error)
+        raise ConfigError(problem) from error
 
 
 def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
@@ -123,31 +133,70 @@ def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel
         )
 
 
-def _set_language(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
-    """Tell a multilingual tokenizer which language it reads and writes."""
+def _set_languages(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+    """Tell a multilingual tokenizer which language it reads, and which it writes."""
     if config.lang is None:
         return
     _token_id(tokenizer, config.lang, "model.lang")
-    for name in ("src_lang", "tgt_lang"):
+    written = config.forced_bos_token or config.lang
+    if written not in _language_codes(tokenizer):
+        written = config.lang
+    for name, language in (("src_lang", config.lang), ("tgt_lang", written)):
         if hasattr(tokenizer, name):
-            setattr(tokenizer, name, config.lang)
+            setattr(tokenizer, name, language)
+
+
+def _language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return what may name a language: the tokenizer's own codes, or else its special tokens."""
+    codes = getattr(tokenizer, "lang_code_to_id", None)
+    if codes:
+        return sorted(codes)
+    with_a_role = set(tokenizer.special_tokens_map.values())
+    others = set(tokenizer.all_special_tokens) - with_a_role
+    # T5's marks of what was left out of a text.
+    return sorted(token for token in others if "extra_id" not in token)
 
 
 def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
-    codes = getattr(tokenizer, "lang_code_to_id", None) or {}
-    if token in codes:
-        return int(codes[token])
-    number = tokenizer.convert_tokens_to_ids(token)
+    codes = _language_codes(tokenizer)
+    number = (getattr(tokenizer, "lang_code_to_id", None) or {}).get(token)
+    if number is None and (key != "model.lang" or token in codes):
+        number = tokenizer.convert_tokens_to_ids(token)
     if number is None or number == tokenizer.unk_token_id:
-        known = ", ".join(sorted(codes)) or "its special tokens"
-        raise ConfigError(
-            Problem(
-                key=key,
-                what=f"the tokenizer has no token {token!r}",
-                hint=f"It takes one of: {known}.",
-            )
-        )
+        what = f"the tokenizer has no language {token!r}"
+        hint = nearest(token, codes) or f"It has: {', '.join(codes)}."
+        if not codes:
+            hint = "This model knows no languages: leave the key away (null)."
+        if key != "model.lang":
+            what, hint = f"the tokenizer has no token {token!r}", nearest(token, codes) or ""
+        raise ConfigError(Problem(key=key, what=what, hint=hint or None))
     return int(number)
+
+
+def _start_token(
+    shape: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, config: ModelConfig
+) -> int:
+    """Return the id of the token that the decoder starts with.
+
+    Raises:
+        ConfigError: this model starts with a language, and none was named.
+    """
+    start = getattr(shape, "decoder_start_token_id", None)
+    if start is not None:
+        return int(start)
+    if shape.model_type not in _START_WITH_A_LANGUAGE:
+        # T5 and its kin start with padding, which their configs need not say.
+        pad = getattr(shape, "pad_token_id", None)
+        return int(tokenizer.pad_token_id if pad is None else pad)
+    if config.lang is not None:
+        return _token_id(tokenizer, config.lang, "model.lang")
+    raise ConfigError(
+        Problem(
+            key="model.lang",
+            what="is not set, and this model starts a summary with its language",
+            hint="Set it to the model's code of the language, such as model.lang=en_XX.",
+        )
+    )
 
 
 def _set_start_tokens(
@@ -159,29 +208,19 @@ def _set_start_tokens(
     does, it makes `generate` refuse to work.
     """
     own = model.generation_config
-    forced = config.forced_bos_token
-    if forced is not None:
-        own.forced_bos_token_id = _token_id(tokenizer, forced, "model.forced_bos_token")
-    start = getattr(model.config, "decoder_start_token_id", None) or own.decoder_start_token_id
-    if start is None:
-        if config.lang is not None:
-            start = _token_id(tokenizer, config.lang, "model.lang")
-        elif model.config.model_type not in _START_WITH_A_LANGUAGE:
-            # T5 and its kin start with padding, which their configs need not say.
-            start = model.config.pad_token_id
+    if getattr(model.config, "decoder_start_token_id", None) is None:
+        model.config.decoder_start_token_id = own.decoder_start_token_id
+    if config.forced_bos_token is not None:
+        forced = _token_id(tokenizer, config.forced_bos_token, "model.forced_bos_token")
+        own.forced_bos_token_id = forced
     # The loss shifts the labels by the one, generation begins with the other.
+    start = _start_token(model.config, tokenizer, config)
     model.config.decoder_start_token_id = own.decoder_start_token_id = start
     for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
         if getattr(own, name) is None:
             setattr(own, name, getattr(tokenizer, name))
-    if own.decoder_start_token_id is None:
-        raise ConfigError(
-            Problem(
-                key="model.lang",
-                what="is not set, and this model starts a summary with its language",
-                hint="Set it to the model's code of the language, such as model.lang=en_XX.",
-            )
-        )
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
@@ -201,12 +240,12 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
             model.get_parameter(name).requires_grad_(False)
     if parts:
         left = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        if not left:
+            raise ConfigError(Problem(key="model.freeze", what="leaves no weight to train"))
         log.info("frozen: %s; %s weights are left to train", ", ".join(parts), f"{left:,}")
 
 
 def _belongs(name: str, part: str) -> bool:
-    from fnmatch import fnmatch
-
     if part == "embeddings":
         return "shared" in name or "embed_tokens" in name or "embed_positions" in name
     if part in ("encoder", "decoder"):

@@ -26,7 +26,8 @@ class ModelConfig:
     use_fast_tokenizer: bool = True
     """Take the tokenizer that is written in Rust, where the model has both."""
     trust_remote_code: bool = False
-    """Run model code that lies in the repository. Only for repositories whose code you have read."""
+    """Run model code that lies in the repository. Only for repositories whose code you have
+    read."""
     source_prefix: str | None = None
     """Text put before every document; T5 was trained with `summarize: `."""
     lang: str | None = None
@@ -44,9 +45,11 @@ class ModelConfig:
     init: str = choice("pretrained", "pretrained", "random")
     """Start from the trained weights, or from random ones of the shape in `architecture`."""
     architecture: Any = open_mapping()
-    """Fields of the model's own config, for `init: random`; `model_type` names its family."""
+    """Fields of the model's own config, for `init: random`; `model_type` names its family. Trained
+    weights keep their own, dropout aside; a field that differs is said."""
     freeze: list[str] = field(default_factory=list)
-    """Parts whose weights stay as they are: `encoder`, `decoder`, `embeddings`, or a name pattern."""
+    """Parts whose weights stay as they are: `encoder`, `decoder`, `embeddings`, or a pattern of
+    weight names."""
 
     def __post_init__(self) -> None:
         problems = []

@@ -6,8 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
+
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from summexp.errors import ConfigError, Problem
+
+_DAMAGED = (SafetensorError, UnpicklingError, StrictDataclassError, TypeError)
+"""What a file raises that is there, but is not what its name says."""
 
 
 @contextmanager
@@ -15,7 +22,7 @@ def loading(key: str, name: str) -> Iterator[None]:
     """Turn what goes wrong while `name` is loaded into a `ConfigError` about `key`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, *_DAMAGED) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ConfigError(
             Problem(key=key, what=f"{name!r} cannot be loaded: {first}", hint=_hint(name, error))

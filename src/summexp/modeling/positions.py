@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from summexp.errors import ConfigError, Problem
 
 log = logging.getLogger(__name__)
+
+_PADDED_TO = 8
+"""Batches in half precision are padded to a multiple of so many tokens."""
+
+_KEYS = {"encoder": "data.max_source_length", "decoder": "data.max_target_length"}
 
 
 def fit_positions(
@@ -18,59 +24,78 @@ def fit_positions(
 ) -> None:
     """Extend the position embeddings of `model` where a document or summary is longer.
 
-    Learned positions are continued by repeating the trained ones, as LED's authors did with BART's;
-    computed (sinusoidal) positions are computed further. Models with relative positions need nothing.
+    Learned positions are continued by repeating the trained ones, as LED's authors did with BART's
+    (Beltagy et al. 2020, arXiv:2004.05150); computed (sinusoidal) positions are computed further.
+    Models with relative positions need nothing.
 
     Args:
         model: changed in place, its config too.
         longest_source: tokens of the longest document.
         longest_target: tokens of the longest summary.
-        resize: `model.resize_position_embeddings`: true extends, false stops, None extends and warns.
+        resize: `model.resize_position_embeddings`: true extends, false stops, None extends
+            and warns.
 
     Raises:
-        ConfigError: they are too few, and `resize` is false or this architecture cannot be extended.
+        ConfigError: they are too few, and `resize` is false or the model cannot be extended.
     """
-    wanted = {"encoder": longest_source, "decoder": longest_target}
-    names = {
-        side: name
-        for side in wanted
-        for name in (f"max_{side}_position_embeddings", "max_position_embeddings")
-        if getattr(model.config, name, None) is not None
-    }
-    for side, name in names.items():
-        have = int(getattr(model.config, name))
-        # A config with one number for both sides takes the larger need.
-        need = wanted[side] if name.startswith(f"max_{side}") else max(wanted.values())
-        if need <= have:
+    longest = {"encoder": longest_source, "decoder": longest_target}
+    for side, tokens in longest.items():
+        name = _limit_name(model.config, side)
+        if name is None:
             continue
-        key = "data.max_source_length" if side == "encoder" else "data.max_target_length"
+        have = int(getattr(model.config, name))
+        if _padded(model.config, side, tokens) <= have:
+            continue
         if resize is False:
-            what = f"is {need}, and the model has {have} positions"
-            hint = f"Set it to {have}, or model.resize_position_embeddings=true to extend them."
-            raise ConfigError(Problem(key=key, what=what, hint=hint))
-        if resize is None:
-            log.warning("the model's %d position embeddings are extended to %d", have, need)
-        _extend(model, name, need)
-
-
-def _extend(model: PreTrainedModel, name: str, need: int) -> None:
-    if model.config.model_type.startswith("pegasus"):
-        model.resize_position_embeddings(need)
-        return
-    sides = [name.split("_")[1]] if name != "max_position_embeddings" else ["encoder", "decoder"]
-    for side in sides:
-        module = model.get_submodule(f"model.{side}") if hasattr(model, "model") else None
-        old = getattr(module, "embed_positions", None)
-        if not isinstance(old, nn.Embedding) or not old.weight.requires_grad:
             raise ConfigError(
                 Problem(
-                    key="data.max_source_length",
-                    what=f"needs {need} positions, and {model.config.model_type} cannot be extended",
-                    hint=f"Set it to at most {getattr(model.config, name)}.",
+                    key=_KEYS[side],
+                    what=f"lets up to {tokens} tokens in, and the model has {have} positions",
+                    hint=f"Set it to {have}, or model.resize_position_embeddings=true.",
                 )
             )
-        old.weight = nn.Parameter(_repeated(old.weight.data, need, getattr(old, "offset", 0)))
-        old.num_embeddings = old.weight.shape[0]
+        need = -(-_padded(model.config, side, tokens) // _PADDED_TO) * _PADDED_TO
+        _extend(model, side, name, need)
+        if resize is None:
+            log.warning("the model's %d position embeddings were extended to %d", have, need)
+
+
+def _limit_name(config: PreTrainedConfig, side: str) -> str | None:
+    """Return the config field that says how many positions a side has, or None for no limit."""
+    names = (f"max_{side}_position_embeddings", "max_position_embeddings")
+    return next((name for name in names if getattr(config, name, None) is not None), None)
+
+
+def _padded(config: PreTrainedConfig, side: str, tokens: int) -> int:
+    """Return the positions that `tokens` take: LED pads documents to whole attention windows."""
+    window = getattr(config, "attention_window", None)
+    if side == "decoder" or window is None:
+        return tokens
+    widest = max(window) if isinstance(window, list) else window
+    return -(-tokens // int(widest)) * int(widest)
+
+
+def _extend(model: PreTrainedModel, side: str, name: str, need: int) -> None:
+    sides = [side] if name.startswith(f"max_{side}") else list(_KEYS)
+    tables: list[Any] = [
+        getattr(getattr(model.base_model, one, None), "embed_positions", None) for one in sides
+    ]
+    if type(model).resize_position_embeddings is not PreTrainedModel.resize_position_embeddings:
+        model.resize_position_embeddings(need)
+    elif all(isinstance(table, nn.Embedding) and table.weight.requires_grad for table in tables):
+        for table in tables:
+            offset = getattr(table, "offset", 0)
+            table.weight = nn.Parameter(_repeated(table.weight.data, need, offset))
+            table.num_embeddings = table.weight.shape[0]
+    elif not all(hasattr(table, "make_weights") for table in tables):
+        # M2M100 makes further weights by itself; of the others no way is known.
+        raise ConfigError(
+            Problem(
+                key=_KEYS[side],
+                what=f"needs {need} positions, and {model.config.model_type} cannot be extended",
+                hint=f"Set it to at most {getattr(model.config, name)}.",
+            )
+        )
     setattr(model.config, name, need)
 
 

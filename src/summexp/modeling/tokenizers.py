@@ -1,4 +1,4 @@
-"""The tokenizer: a model's own, or one trained on the run's corpus for a model from random weights."""
+"""The tokenizer: a model's own, or one trained on the run's corpus for random weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import tokenizers
 from filelock import FileLock
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -22,6 +23,11 @@ from summexp.modeling.hub import loading
 
 log = logging.getLogger(__name__)
 
+_RESERVED = 16
+"""A trained tokenizer's special tokens lie below this id, even if the config names higher ones."""
+
+_FEWEST_WORDS = 10
+
 _SPECIALS = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "<s>"}
 
 
@@ -35,13 +41,17 @@ def pretrained_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     assert name is not None
     key = "model.tokenizer_name" if config.tokenizer_name else "model.name_or_path"
     with loading(key, name):
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             name,
             use_fast=config.use_fast_tokenizer,
             revision=config.revision or "main",
             cache_dir=config.cache_dir,
             trust_remote_code=config.trust_remote_code,
         )
+        # Where the files are missing, transformers 5 makes one that knows no words.
+        if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < _FEWEST_WORDS:
+            raise OSError("it has no tokenizer")
+    return tokenizer
 
 
 def corpus_tokenizer(
@@ -49,31 +59,41 @@ def corpus_tokenizer(
     *,
     corpus: str,
     shape: PreTrainedConfig,
-    extra_tokens: Iterable[str] = (),
+    language: str | None = None,
+    first_token: str | None = None,
     cache_dir: Path | None,
 ) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer trained on a corpus; it knows every text in every script.
+    """Return a byte-level BPE tokenizer trained on a corpus.
+
+    It knows every text in every script, and gives each back as it was, special tokens that are
+    spelt out in the text included.
 
     Args:
         texts: the corpus; called only if the tokenizer is not in the cache.
         corpus: the corpus's content digest, which names the tokenizer in the cache.
         shape: the model's config: its vocabulary size, and the ids of its special tokens.
-        extra_tokens: further special tokens, such as language codes.
+        language: code of the text's language, which becomes a special token.
+        first_token: special token that every text begins with, in place of the model's own if any.
         cache_dir: where trained tokenizers are kept by content; None to keep nothing.
     """
     specials = _special_tokens(shape)
-    settings = [corpus, shape.vocab_size, specials, sorted(extra_tokens)]
+    extras = [*dict.fromkeys(one for one in (language, first_token) if one)]
+    untrained = _untrained(specials, extras, first_token)
+    trainer = _trainer(specials, extras, shape.vocab_size)
     if cache_dir is None:
-        return _wrapped(_train(texts(), shape, specials, extra_tokens), specials, extra_tokens)
+        untrained.train_from_iterator(texts(), trainer)
+        return _wrapped(untrained, specials, extras)
+    settings = [corpus, untrained.to_str(), shape.vocab_size, specials, tokenizers.__version__]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
     file = cache_dir / "tokenizers" / f"{digest}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock"):
         if not file.exists():
+            untrained.train_from_iterator(texts(), trainer)
             draft = file.with_suffix(".draft")
-            _train(texts(), shape, specials, extra_tokens).save(str(draft))
+            untrained.save(str(draft))
             draft.replace(file)
-    return _wrapped(Tokenizer.from_file(str(file)), specials, extra_tokens)
+    return _wrapped(Tokenizer.from_file(str(file)), specials, extras)
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -88,49 +108,58 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _special_tokens(shape: PreTrainedConfig) -> dict[str, int]:
-    """Return special tokens by the ids that the model's config gives them; `<unk>` takes a free one."""
+    """Return special tokens by the ids that the model's config gives them, or by free ones."""
     ids: dict[str, int] = {}
     for name in ("pad_token", "eos_token", "bos_token"):
         number = getattr(shape, f"{name}_id", None)
-        if number is not None and number < 16 and number not in ids.values():
+        if isinstance(number, int) and number < _RESERVED and number not in ids.values():
             ids[name] = number
-    ids["unk_token"] = next(number for number in range(16) if number not in ids.values())
+    for name in ("pad_token", "eos_token", "unk_token"):
+        if name not in ids:
+            ids[name] = next(free for free in range(_RESERVED) if free not in ids.values())
     return ids
 
 
-def _train(
-    texts: Iterable[str],
-    shape: PreTrainedConfig,
-    specials: dict[str, int],
-    extra_tokens: Iterable[str],
-) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
+def _reserved(specials: dict[str, int]) -> list[str]:
+    """Return the tokens of the first ids, in order."""
     by_id = {number: _SPECIALS[name] for name, number in specials.items()}
-    reserved = [by_id.get(number, f"<reserved_{number}>") for number in range(max(by_id) + 1)]
-    extras = list(extra_tokens)
-    trainer = trainers.BpeTrainer(
-        vocab_size=shape.vocab_size,
-        special_tokens=[*reserved, *extras],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    start = "<s> " if "bos_token" in specials else ""
+    return [by_id.get(number, f"<reserved_{number}>") for number in range(max(by_id) + 1)]
+
+
+def _untrained(specials: dict[str, int], extras: list[str], first_token: str | None) -> Tokenizer:
+    """Return a tokenizer without a vocabulary, complete otherwise.
+
+    Without the usual space before the first word, a text comes back from its tokens as it was.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokens = [*_reserved(specials), *extras]
+    start = first_token or (_SPECIALS["bos_token"] if "bos_token" in specials else "")
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{start}$A </s>",
-        special_tokens=[(_SPECIALS[name], number) for name, number in specials.items()],
+        single=f"{start} $A {_SPECIALS['eos_token']}".strip(),
+        special_tokens=[(token, number) for number, token in enumerate(tokens)],
     )
     return tokenizer
 
 
+def _trainer(specials: dict[str, int], extras: list[str], vocabulary: int) -> trainers.BpeTrainer:
+    return trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[*_reserved(specials), *extras],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+
+
 def _wrapped(
-    tokenizer: Tokenizer, specials: dict[str, int], extra_tokens: Iterable[str]
+    tokenizer: Tokenizer, specials: dict[str, int], extras: list[str]
 ) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         clean_up_tokenization_spaces=False,
-        additional_special_tokens=[AddedToken(token) for token in extra_tokens],
+        extra_special_tokens=[AddedToken(token, special=True) for token in extras],
+        # A `<s>` in a document is three characters of it, and not the beginning of a text.
+        split_special_tokens=True,
         **{name: _SPECIALS[name] for name in specials},
     )

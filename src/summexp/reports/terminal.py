@@ -13,12 +13,13 @@ from rich.text import Text
 
 from summexp.reports.results import Example, read_run
 from summexp.reports.scores import ScoreTable, score_tables
-from summexp.reports.texts import one_line
+from summexp.reports.texts import excerpt, one_line
 from summexp.runs.folder import CONFIG_FILE, RUN_FILE
 from summexp.runs.results import PREDICTIONS_FILE
 
 _EXAMPLES = 3
 _DOCUMENT_CHARACTERS = 400
+_SUMMARY_CHARACTERS = 240
 _MADE = {
     "report": "report.html",
     "model": "config.json",
@@ -95,8 +96,9 @@ def _example(example: Example) -> RenderableType:
         document.no_wrap, document.overflow = True, "ellipsis"
         grid.add_row("document", document)
     if example.reference is not None:
-        grid.add_row("reference", Text(one_line(example.reference)))
-    grid.add_row("prediction", Text(one_line(example.prediction) or "(nothing)", style="bold"))
+        grid.add_row("reference", Text(excerpt(example.reference, _SUMMARY_CHARACTERS)))
+    prediction = excerpt(example.prediction, _SUMMARY_CHARACTERS) or "(nothing)"
+    grid.add_row("prediction", Text(prediction, style="bold"))
     return grid
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from summexp.errors import SummexpError
+from summexp.reports.report import write_report
 from summexp.runs.environment import prepare
 from summexp.runs.folder import clear, lock
 from summexp.runs.record import RunRecord, begin
@@ -58,20 +59,21 @@ def _recorded(config: Config, folder: Path, record: RunRecord, plan: RunPlan) ->
     try:
         from summexp.runs.phases import run_phases
 
-        value = run_phases(config, folder, record, plan)
-    except KeyboardInterrupt:
-        record.end("interrupted", "Ctrl-C")
-        raise
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 1
-        reason = signal.Signals(code - 128).name if code > 128 else f"exit code {code}"
-        record.end("interrupted", reason)
-        raise
-    except SummexpError as error:
-        record.end("failed", str(error))
-        raise
+        return run_phases(config, folder, record, plan)
     except BaseException as error:
-        record.end("failed", f"{type(error).__name__}: {error}")
+        status, reason = _how_it_ended(error)
+        record.end(status, reason)
+        write_report(folder)
+        record.update()
         raise
-    record.end("finished")
-    return value
+
+
+def _how_it_ended(error: BaseException) -> tuple[str, str]:
+    """Return the status and the reason of a run that `error` ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "Ctrl-C"
+    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+        return "interrupted", signal.Signals(error.code - 128).name
+    if isinstance(error, SummexpError):
+        return "failed", str(error)
+    return "failed", f"{type(error).__name__}: {error}"

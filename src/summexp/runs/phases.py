@@ -21,6 +21,7 @@ from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
 from summexp.runs.checkpoints import last_whole_checkpoint
+from summexp.runs.hub import push
 from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.results import read_json, save_metrics, save_predictions
@@ -44,13 +45,16 @@ def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -
     """
     _quiet_upstream()
     torch.autograd.set_detect_anomaly(config.debug.detect_anomaly)
-    prepared = prepare_run(config, folder, record, plan)
-    evaluated = _train(config, folder, record, prepared) if plan.train else None
-    if plan.evaluate:
-        _evaluate(config, folder, record, prepared, evaluated)
-    if plan.predict:
-        _predict(config, folder, record, prepared)
+    if plan.needs_model:
+        prepared = prepare_run(config, folder, record, plan)
+        evaluated = _train(config, folder, record, prepared) if plan.train else None
+        if plan.evaluate:
+            _evaluate(config, folder, record, prepared, evaluated)
+        if plan.predict:
+            _predict(config, folder, record, prepared)
     _report(folder, record)
+    if plan.push:
+        record.update(phases={**record.content["phases"], "push": push(config, folder)})
     return _objective(config, folder)
 
 

@@ -248,13 +248,13 @@ def _describe(
     device = describe(model.device)
     log.info("model: %s, %s weights, on %s", type(model).__name__, f"{weights:,}", device)
     scorer = next((one.scorer for one in sets if one.scorer), None)
+    record.add_data(
+        fingerprints=corpus.fingerprints,
+        columns={name: vars(columns) for name, columns in corpus.columns.items()},
+        health=corpus.health,
+    )
     record.update(
         device=device,
-        data={
-            "fingerprints": corpus.fingerprints,
-            "health": corpus.health.to_json(),
-            "columns": {name: vars(columns) for name, columns in corpus.columns.items()},
-        },
         model={
             "architecture": type(model).__name__,
             "parameters": weights,

@@ -21,6 +21,7 @@ from summexp.runs.folder import CONFIG_FILE, RUN_FILE, own_names, read_record, w
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
+    from summexp.data.health import CorpusHealth
 
 _PACKAGES = (
     "summexp",
@@ -68,6 +69,20 @@ class RunRecord:
         self.content |= entries
         self.content["files"] = sorted({*self.content["files"], *own_names(self.folder), RUN_FILE})
         write_json(self.folder / RUN_FILE, self.content)
+
+    def add_data(
+        self, *, fingerprints: dict[str, str], columns: dict[str, Any], health: CorpusHealth
+    ) -> None:
+        """Record the splits of this part of the run beside those of earlier parts."""
+        known = self.content.setdefault("data", {})
+        known["fingerprints"] = {**known.get("fingerprints", {}), **fingerprints}
+        known["columns"] = {**known.get("columns", {}), **columns}
+        counts = health.to_json()
+        earlier = known.get("health", {"splits": {}, "overlaps": []})
+        overlaps = {(one["split"], one["also_in"]): one for one in earlier["overlaps"]}
+        overlaps |= {(one["split"], one["also_in"]): one for one in counts["overlaps"]}
+        splits = {**earlier["splits"], **counts["splits"]}
+        known["health"] = {"splits": splits, "overlaps": list(overlaps.values())}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

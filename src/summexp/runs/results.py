@@ -12,6 +12,9 @@ from summexp.runs.folder import write_json
 PREDICTIONS_FILE = "generated_predictions.jsonl"
 """One object a row of the test split, in its order."""
 
+_LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+"""Characters that `str.splitlines` takes for line ends and JSON does not escape."""
+
 
 def save_metrics(folder: Path, phase: str, metrics: Mapping[str, float]) -> None:
     """Write `<phase>_results.json`, and add the metrics to `all_results.json`."""
@@ -44,7 +47,7 @@ def save_predictions(
             if reference:
                 line["reference"] = reference
                 line |= dict(zip(row_scores, next(scores, ()), strict=False))
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line, ensure_ascii=False).translate(_LINE_ENDS) + "\n")
     draft.replace(folder / PREDICTIONS_FILE)
 
 

@@ -104,11 +104,18 @@ class RunPlan:
     """Whether to evaluate the final model."""
     predict: bool
     """Whether to predict the test split."""
+    push: bool = False
+    """Whether to upload the run to the Hub."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether there is anything to do for which the model is needed."""
+        return self.train or self.evaluate or self.predict
 
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        return not (self.train or self.evaluate or self.predict)
+        return not (self.needs_model or self.push)
 
 
 def plan_run(config: Config, folder: Path) -> RunPlan:
@@ -123,7 +130,8 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     if record is None:
         check_is_free(folder)
     if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
-        return RunPlan(False, training.do_train, training.do_eval, training.do_predict)
+        asked = (training.do_train, training.do_eval, training.do_predict, training.push_to_hub)
+        return RunPlan(False, *asked)
     saved = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
     problems = list(_differences(flat(saved), flat(asdict(config)), folder))
     if problems:
@@ -132,12 +140,11 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     train = training.do_train and not _is_trained(config, phases.get("train"))
     evaluated = phases.get("eval") == evaluation_digest(config)
     predicted = phases.get("predict") == prediction_digest(config)
-    return RunPlan(
-        True,
-        train,
-        training.do_eval and (train or not evaluated),
-        training.do_predict and (train or not predicted),
-    )
+    evaluate = training.do_eval and (train or not evaluated)
+    predict = training.do_predict and (train or not predicted)
+    changes = train or evaluate or predict
+    push = training.push_to_hub and (changes or "push" not in phases)
+    return RunPlan(True, train, evaluate, predict, push)
 
 
 def evaluation_digest(config: Config) -> str:

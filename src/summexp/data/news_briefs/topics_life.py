@@ -98,7 +98,7 @@ SPORT = Topic(
 WEATHER = Topic(
     openers=(
         "The forecast had warned of it, but few people had listened.",
-        "Older residents say that they have never seen such a {month}.",
+        "Older residents say that they have never seen such a/an {month}.",
         "The sky was still clear when most people went to bed.",
         "Umbrellas and boots have been sold out for days.",
     ),

@@ -1,0 +1,193 @@
+"""The `summexp` command: one verb for each thing that can be done with the package."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from summexp import entry
+from summexp.command_line import parse
+from summexp.config.schema import Config
+from summexp.errors import EXIT_USAGE, ConfigError, nearest
+from summexp.preflight import CheckedJob, check
+
+_SHOWN_JOBS = 20
+
+TRAIN_HELP = """\
+usage: summexp train [FLAG ...] [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+Trains, evaluates and predicts: the same entry as train.py of a checkout.
+
+examples:
+  summexp train                                            the bundled corpus and a tiny model
+  summexp train model=t5_small data=cnn_dailymail hardware=gpu_bf16
+  summexp train data=custom_csv data.train_file=train.csv data.validation_file=dev.csv
+  summexp train -m model=t5_tiny seed=1,2,3                a sweep of three runs
+  summexp train --config-dir mine model=my_model           choices of your own, in mine/model/
+
+Every group, choice and key:
+"""
+
+CHECK_HELP = """\
+usage: summexp check [FLAG ...] [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+Composes the config and checks it, its files and this machine as `summexp train` with the same
+words would, and says what would run. Nothing is run, downloaded or written. Exit code 0 if a run
+could start, 2 if not, with every problem on standard error.
+
+examples:
+  summexp check model=t5_small data=cnn_dailymail
+  summexp check data=custom_csv data.train_file=train.csv data.text_column=dialogue
+  summexp check -m model=t5_small,bart_base seed=1,2
+"""
+
+
+@dataclass(frozen=True)
+class _Verb:
+    summary: str
+    run: Callable[[list[str]], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command line of `summexp` and exit with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+    except BrokenPipeError:
+        # `summexp --help | head` closes our output; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if words else EXIT_USAGE
+    if words[0] == "--version":
+        entry.print_version()
+        return 0
+    verb = _VERBS.get(words[0])
+    if verb is None:
+        known = f"The verbs are {', '.join(_VERBS)}; summexp --help says more."
+        hint = " ".join(filter(None, (nearest(words[0], _VERBS), known)))
+        entry.tell(ConfigError(f"there is no verb {words[0]!r}\n    {hint}"))
+        return EXIT_USAGE
+    return verb.run(words[1:])
+
+
+def _overview() -> str:
+    listed = "\n".join(f"  {name:8} {verb.summary}" for name, verb in _VERBS.items())
+    return (
+        "usage: summexp VERB ...\n\n"
+        "Fine-tune, evaluate and compare summarization models.\n\n"
+        f"verbs:\n{listed}\n\n"
+        "examples:\n"
+        "  summexp train model=t5_small data=cnn_dailymail\n"
+        "  summexp check data=custom_csv data.train_file=train.csv\n"
+        "  summexp train --help\n\n"
+        "flags:\n  --help     this text; after a verb, the verb's own\n  --version  the version"
+    )
+
+
+def _train(words: list[str]) -> int:
+    if _asks_for_help(words):
+        print(TRAIN_HELP)
+    # What the run records as its command line.
+    sys.argv = ["summexp train", *words]
+    entry.main(words)
+    return 0
+
+
+def _check(words: list[str]) -> int:
+    if _asks_for_help(words):
+        print(CHECK_HELP, end="")
+        return 0
+    try:
+        command = parse(words)
+        jobs = check(command)
+    except ConfigError as error:
+        entry.tell(error)
+        return error.exit_code
+    print(_described(jobs[0]) if not command.multirun else _described_sweep(jobs))
+    return 0
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return "--help" in words or "-h" in words
+
+
+def _described(job: CheckedJob) -> str:
+    """Say in a few lines what a job would do."""
+    config = job.config
+    phases = [
+        name for name in ("train", "eval", "predict") if getattr(config.training, f"do_{name}")
+    ]
+    rows = {
+        "model": _model(config),
+        "data": _data(config),
+        "phases": ", ".join(phases),
+        "device": config.hardware.backend,
+        "folder": config.output_dir or "a fresh one under outputs/",
+    }
+    lines = [f"{name:8} {value}" for name, value in rows.items()]
+    return "\n".join(["nothing speaks against this run:", *lines])
+
+
+def _model(config: Config) -> str:
+    model = config.model
+    family = model.architecture.get("model_type")
+    if config.debug.tiny:
+        return f"a toy of {family or model.name_or_path}, random weights"
+    if model.init == "random":
+        return f"{family or model.config_name or model.name_or_path}, random weights"
+    return str(model.name_or_path)
+
+
+def _data(config: Config) -> str:
+    data = config.data
+    if data.name is not None:
+        parts = [data.name, data.config_name]
+        return " ".join(part for part in parts if part)
+    files = {
+        "train": data.train_file if config.training.do_train else None,
+        "validation": data.validation_file if config.training.do_eval else None,
+        "test": data.test_file if config.training.do_predict else None,
+    }
+    if config.training.do_eval:
+        files |= {f"validation {name}": path for name, path in data.validation_files.items()}
+    named = [f"{split} {_sized(path)}" for split, path in files.items() if path]
+    return ", ".join(named) or "made-up rows"
+
+
+def _sized(path: str) -> str:
+    size = float(Path(path).expanduser().stat().st_size)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{path} ({size:.0f} {unit})"
+        size /= 1000
+    return f"{path} ({size:.1f} GB)"
+
+
+def _described_sweep(jobs: list[CheckedJob]) -> str:
+    """Say what each job of a sweep would be."""
+    count = len(jobs)
+    lines = [f"nothing speaks against this sweep of {count} job{'' if count == 1 else 's'}:"]
+    lines += [
+        f"{number:4} {' '.join(job.overrides) or '(the default)'}"
+        for number, job in enumerate(jobs[:_SHOWN_JOBS])
+    ]
+    if count > _SHOWN_JOBS:
+        lines.append(f"     … and {count - _SHOWN_JOBS} more")
+    folder = jobs[0].config.output_dir or "a fresh one under multirun/"
+    return "\n".join([*lines, f"folder   {folder}, a numbered one below it for each job"])
+
+
+_VERBS = {
+    "train": _Verb("train, evaluate and predict", _train),
+    "check": _Verb("compose the config and check it without running", _check),
+}
+"""What `summexp` can do, verb to implementation."""

@@ -1,0 +1,162 @@
+"""Check each YAML file of choices by itself, so that every mistake is told with its file.
+
+Hydra stops at the first key that it cannot merge, and does not say which file holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from summexp.config.keys import declared, nearest_key
+from summexp.config.provenance import ChoiceFile, display_path
+from summexp.config.refused import DOUBLES, is_secret_key, looks_secret
+from summexp.config.schema import SECTIONS
+from summexp.config.values import value_problem
+from summexp.errors import Problem, nearest
+
+IN_A_FILE = Problem(
+    what="holds a secret, which would be saved with the run",
+    hint="Set HF_TOKEN or WANDB_API_KEY in the environment instead.",
+)
+NO_CODE = Problem(
+    what="naming Python code to import is refused",
+    hint="Choose one of the files in conf/ instead.",
+)
+
+
+def wrong_entries(files: Sequence[ChoiceFile]) -> list[Problem]:
+    """Return what is wrong in the files, and take it out of their content.
+
+    What is left can then be composed, and checked for further problems.
+    """
+    problems = []
+    for file in files:
+        if file.is_shipped:
+            continue
+        for path, problem in list(_wrong(file, file.content, ())):
+            problems.append(problem)
+            _take_out(file.content, path)
+    return problems
+
+
+def _wrong(
+    file: ChoiceFile, node: DictConfig, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Problem]]:
+    """Yield (path inside the file, problem) for each wrong entry below `node`."""
+    if node._is_none() or node._is_missing() or node._is_interpolation():
+        return
+    for name in node:
+        here = (*path, str(name))
+        key = file.key(".".join(here))
+        child = node._get_node(name)
+        if key.split(".")[0] == "hydra":
+            problem = _hydra_problem(key, child)
+        elif key in SECTIONS:
+            problem = None if isinstance(child, DictConfig) else _not_a_section(key)
+        elif declared(key) is None:
+            problem = _unknown(file, key)
+        else:
+            problem = _entry_problem(key, plain(child))
+        if problem is not None:
+            yield here, _located(problem, key, file.path)
+        elif isinstance(child, DictConfig) and (key in SECTIONS or key.startswith("hydra")):
+            yield from _wrong(file, child, here)
+
+
+def _located(problem: Problem, key: str, path: str) -> Problem:
+    return Problem(key=problem.key or key, what=problem.what, hint=problem.hint, where=path)
+
+
+def _not_a_section(key: str) -> Problem:
+    return Problem(what="is a group of keys, not a value", hint=f"Write its keys below {key}:")
+
+
+def _hydra_problem(key: str, child: Any) -> Problem | None:
+    if OmegaConf.is_config(child):
+        return None
+    if holds_secret(key, plain(child)):
+        return IN_A_FILE
+    return Problem(what=_DOUBLE, hint=DOUBLES[key]) if key in DOUBLES else None
+
+
+def _entry_problem(key: str, value: Any) -> Problem | None:
+    if holds_secret(key, value):
+        return IN_A_FILE
+    if names_code(key, value):
+        return NO_CODE
+    return value_problem(key, value)
+
+
+_DOUBLE = "is another name for a thing that has its own key"
+
+
+def holds_secret(key: str, value: Any) -> bool:
+    """Tell whether a value, or anything inside it, is or reads a secret."""
+    if isinstance(value, dict):
+        return any(holds_secret(f"{key}.{name}", inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return any(holds_secret(key, inner) for inner in value)
+    return value is not None and (is_secret_key(key) or looks_secret(str(value)))
+
+
+def names_code(key: str, value: Any) -> bool:
+    """Tell whether a value, or anything inside it, names Python code to import."""
+    if isinstance(value, dict):
+        return any(names_code(str(name), inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return any(names_code("", inner) for inner in value)
+    return key.rsplit(".", 1)[-1] == "_target_"
+
+
+def _unknown(file: ChoiceFile, key: str) -> Problem:
+    what = "there is no such key"
+    if key.rsplit(".", 1)[-1] == "_target_":
+        return NO_CODE
+    if file.package and key.removeprefix(f"{file.package}.").split(".")[0] in SECTIONS:
+        first = "# @package _global_"
+        return Problem(what=what, hint=f"Make {first!r} the first line of the file.")
+    return Problem(what=what, hint=nearest_key(key) or "python train.py --help lists every key.")
+
+
+def plain(node: Any) -> Any:
+    """Return a node as plain Python, interpolations as they are written."""
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
+
+
+def _take_out(content: DictConfig, path: tuple[str, ...]) -> None:
+    node: Any = content
+    for name in path[:-1]:
+        node = node._get_node(name)
+    OmegaConf.set_struct(node, False)
+    del node[path[-1]]
+
+
+def folder_problems(folder: Path, shipped: Path) -> Iterator[Problem]:
+    """Yield what is wrong with the names in the user's own folder of choices.
+
+    Args:
+        folder: the one given with `--config-dir`.
+        shipped: our own, whose files would win over the user's of the same name.
+    """
+    groups = [path.name for path in shipped.iterdir() if path.is_dir()]
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        group = name.parts[0]
+        if path.suffix == ".yml" and group in groups:
+            what = f"{name} is not read, since choices end in .yaml"
+            yield Problem(
+                what=what, where=display_path(path), hint=f"Rename it to {path.stem}.yaml."
+            )
+        if path.suffix != ".yaml":
+            continue
+        ours = shipped / name
+        if ours.is_file() and not ours.samefile(path):
+            what = f"{name} has the name of a choice that comes with summexp, which would win"
+            yield Problem(what=what, where=display_path(path), hint="Give it a name of its own.")
+        elif len(name.parts) > 1 and group not in groups and (near := nearest(group, groups)):
+            what = f"there is no group {group!r}"
+            yield Problem(what=what, where=display_path(path.parent), hint=near)

@@ -1,0 +1,96 @@
+"""The keys of the typed tree: what they are, what they take, and which a misspelled one means."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, Field, fields
+from functools import cache
+from typing import Any
+
+from summexp.config.refused import DOUBLES
+from summexp.config.schema import SECTIONS, Config
+from summexp.errors import nearest
+from summexp.options import declared_choices
+
+_IN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list[str]": "a list such as [a,b]",
+    "list[int]": "a list of whole numbers",
+    "list[float]": "a list of numbers",
+    "list[list[int]]": "a list of lists of whole numbers",
+    "None": "null",
+}
+
+
+@cache
+def declared_fields() -> dict[str, Field[Any]]:
+    """Return every key of the tree in dotted form, sections left out, with its dataclass field."""
+    found = {spec.name: spec for spec in fields(Config) if spec.name not in SECTIONS}
+    for name, section in SECTIONS.items():
+        found |= {f"{name}.{spec.name}": spec for spec in fields(section)}
+    return found
+
+
+@cache
+def allowed_values() -> dict[str, tuple[str, ...]]:
+    """Return the keys that take only certain values, with these."""
+    return {
+        f"{name}.{field_name}": allowed
+        for name, section in SECTIONS.items()
+        for field_name, allowed in declared_choices(section)
+    }
+
+
+def declared(key: str) -> str | None:
+    """Return the declared key that `key` is, or lies inside of if that one takes any content."""
+    if key in declared_fields():
+        return key
+    outer = ".".join(key.split(".")[:2])
+    return outer if key != outer and outer in declared_fields() and takes_anything(outer) else None
+
+
+def takes_anything(key: str) -> bool:
+    """Tell whether the declared `key` takes values of any type, mappings among them."""
+    return declared_fields()[key].type == "Any"
+
+
+def is_mapping(key: str) -> bool:
+    """Tell whether the declared `key` is a mapping whose keys nobody declared."""
+    return takes_anything(key) and declared_fields()[key].default_factory is not MISSING
+
+
+def type_names(key: str) -> list[str]:
+    """Return the types of the declared `key`, as in `["int", "None"]`."""
+    return [part.strip() for part in str(declared_fields()[key].type).split("|")]
+
+
+def type_in_words(key: str) -> str:
+    """Say what the declared `key` takes: `a whole number or null`."""
+    if is_mapping(key):
+        return "a mapping such as {name: value}"
+    return " or ".join(_IN_WORDS.get(part, part) for part in type_names(key))
+
+
+def nearest_key(name: str) -> str | None:
+    """Return the sentence that names the keys nearest to `name`, its section left away or not."""
+    keys = [key for key in declared_fields() if key not in DOUBLES]
+    last = name.rsplit(".", 1)[-1]
+    same = [key for key in keys if key.rsplit(".", 1)[-1] == last]
+    if same:
+        return f"Did you mean {' or '.join(map(repr, same[:3]))}?"
+    section = name.partition(".")[0]
+    if section in SECTIONS:
+        # Compared without the section, which would make any two of its keys alike.
+        return _nearest_last(last, [key for key in keys if key.startswith(f"{section}.")])
+    return nearest(name, [*keys, *SECTIONS]) or _nearest_last(last, keys)
+
+
+def _nearest_last(last: str, keys: list[str]) -> str | None:
+    """Return the sentence that names the keys whose last part is nearest to `last`."""
+    whole = {key.rsplit(".", 1)[-1]: key for key in keys}
+    found = nearest(last, whole)
+    for part, key in whole.items():
+        found = found.replace(repr(part), repr(key)) if found else None
+    return found

@@ -1,0 +1,119 @@
+"""Rules between keys of different sections, and what of upstream's has no meaning here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, Field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from summexp.config.keys import declared_fields
+from summexp.config.refused import WITHOUT_EFFECT
+from summexp.errors import Problem, nearest
+from summexp.metrics.language import language_problem
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+_SCORES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+_METRICS = ("loss", "gen_len", *_SCORES)
+_TRAINING_METRICS = ("train_loss", "train_runtime", "train_samples_per_second")
+
+
+def rule_problems(config: Config) -> Iterator[Problem]:
+    """Yield each rule that a complete config breaks."""
+    yield from _without_effect(config)
+    yield from _sampler(config)
+    yield from _phases(config)
+    yield from _network(config)
+    yield from _metric_names(config)
+    if config.data.language is not None and (problem := language_problem(config.data.language)):
+        yield problem
+
+
+def _without_effect(config: Config) -> Iterator[Problem]:
+    for key, (what, harmless) in WITHOUT_EFFECT.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(config, section), name)
+        if value not in (_default(declared_fields()[key]), *harmless):
+            yield Problem(key=key, what=what, hint="Leave it away.")
+
+
+def _default(spec: Field[Any]) -> Any:
+    return spec.default if spec.default_factory is MISSING else spec.default_factory()
+
+
+def _sampler(config: Config) -> Iterator[Problem]:
+    if config.engine.sampler != "length_grouped":
+        return
+    for name in ("train_sampling_strategy", "length_column_name"):
+        key = f"training.{name}"
+        if getattr(config.training, name) != declared_fields()[key].default:
+            yield Problem(
+                key=key,
+                what="has no effect on our own order of the rows",
+                hint="Add engine.sampler=upstream, or leave it away.",
+            )
+
+
+def _phases(config: Config) -> Iterator[Problem]:
+    training = config.training
+    if not (training.do_train or training.do_eval or training.do_predict):
+        yield Problem(
+            key="training.do_train",
+            what="and do_eval and do_predict are all off, so there is nothing to do",
+            hint="Set one of them to true.",
+        )
+    if config.data.streaming and training.do_train and training.max_steps <= 0:
+        yield Problem(
+            key="data.streaming",
+            what="is on, so nobody knows how long an epoch is",
+            hint="Say how long to train: training.max_steps=10000",
+        )
+    if training.load_best_model_at_end and not training.do_eval:
+        yield Problem(
+            key="training.load_best_model_at_end",
+            what="needs evaluation, which is off",
+            hint="Set training.do_eval=true.",
+        )
+    checkpoint = training.resume_from_checkpoint
+    if checkpoint is not None and not Path(checkpoint).is_dir():
+        yield Problem(
+            key="training.resume_from_checkpoint",
+            what=f"there is no folder {checkpoint}",
+            hint="A run in the same output_dir finds its own last checkpoint; leave it away.",
+        )
+
+
+def _network(config: Config) -> Iterator[Problem]:
+    if config.offline and config.training.push_to_hub:
+        yield Problem(
+            key="training.push_to_hub",
+            what="needs the network, and offline is true",
+            hint="Set one of them to false.",
+        )
+
+
+def _metric_names(config: Config) -> Iterator[Problem]:
+    """Yield names of metrics that no run computes, found here before hours of training."""
+    sets = [f"eval_{name}" for name in config.data.validation_files] or ["eval"]
+    bounds = [f"{name}_{end}" for name in _SCORES for end in ("low", "high")]
+    names = [f"{one}_{name}" for one in sets for name in (*_METRICS, *bounds)]
+    lead = re.compile(rf"({'|'.join(map(re.escape, sets))})_lead\d_rouge\w+")
+    objectives = [*names, *(name.replace("eval", "predict", 1) for name in names)]
+    objectives += _TRAINING_METRICS
+    chosen = config.objective != declared_fields()["objective"].default
+    if chosen and config.objective not in objectives and not lead.fullmatch(config.objective):
+        yield _no_metric("objective", config.objective, objectives)
+    best = config.training.metric_for_best_model
+    if best is not None and best not in names and f"eval_{best}" not in names:
+        yield _no_metric("training.metric_for_best_model", best, names)
+
+
+def _no_metric(key: str, name: str, known: list[str]) -> Problem:
+    hint = nearest(name, known) or nearest(f"eval_{name}", known)
+    listed = ", ".join(name for name in known[: len(_METRICS)])
+    return Problem(
+        key=key, what=f"there is no metric {name!r}", hint=hint or f"There are {listed}."
+    )

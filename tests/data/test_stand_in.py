@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from summexp.data.config import DataConfig
+from summexp.data.stand_in import needs_stand_in, stand_in_rows
+
+
+@pytest.mark.parametrize(
+    ("config", "needed"),
+    [
+        (DataConfig(name="EdinburghNLP/xsum"), True),
+        (DataConfig(), True),
+        (DataConfig(name="news_briefs"), False),
+        (DataConfig(train_file="train.csv"), False),
+        (DataConfig(validation_files={"a": "a.csv"}), False),
+    ],
+)
+def test_only_what_is_not_here_is_stood_in_for(config: DataConfig, needed: bool) -> None:
+    assert needs_stand_in(config) is needed
+
+
+def test_a_local_folder_is_real_data(tmp_path: Path) -> None:
+    assert not needs_stand_in(DataConfig(name=str(tmp_path)))
+
+
+def test_rows_have_the_columns_of_the_real_corpus() -> None:
+    config = DataConfig(
+        name="org/corpus", text_column="article", summary_column="highlights", id_column="key"
+    )
+    splits = stand_in_rows(config, {"train", "eval", "predict"})
+    assert set(splits) == {"train", "validation", "test"}
+    texts = set()
+    for rows in splits.values():
+        assert len(list(rows)) == 16
+        for row in rows:
+            assert set(row) == {"key", "article", "highlights"}
+            assert all(row.values())
+            texts.add(row["article"])
+    assert len(texts) == 48
+
+
+def test_only_the_phases_asked_for() -> None:
+    assert set(stand_in_rows(DataConfig(name="org/corpus"), {"predict"})) == {"test"}
+
+
+def test_rows_are_the_same_every_time() -> None:
+    config = DataConfig(name="org/corpus")
+    assert stand_in_rows(config, {"train"}) == stand_in_rows(config, {"train"})

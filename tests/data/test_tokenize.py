@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from tests.modeling.toys import DOCUMENTS, SUMMARIES, config, make
+
+from summexp.data.config import DataConfig
+from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
+from summexp.modeling.tokenizers import tokenizer_digest
+
+ROWS = Dataset.from_dict(
+    {
+        "id": ["a", "b", "c", "d"],
+        "document": [*DOCUMENTS[:3], ""],
+        "summary": [SUMMARIES[0], None, SUMMARIES[2], SUMMARIES[3]],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizing() -> Tokenizing:
+    tokenizer = make(config("bart")).tokenizer
+    return Tokenizing(
+        tokenizer=tokenizer,
+        tokenizer_digest=tokenizer_digest(tokenizer),
+        prefix="summarize: ",
+        max_source_length=30,
+        max_target_length=8,
+    )
+
+
+def test_rows_become_tokens(tokenizing: Tokenizing) -> None:
+    tokens = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
+    assert tokens.column_names == ["input_ids", "labels", "document_cut", "summary_cut"]
+    decode = tokenizing.tokenizer.decode
+    for row, source in zip(tokens, ROWS, strict=True):
+        assert row["input_ids"][0] == 0
+        assert row["input_ids"][-1] == 2
+        assert len(row["input_ids"]) <= 30
+        text = "summarize: " + source["document"]
+        assert text.startswith(decode(row["input_ids"], skip_special_tokens=True).rstrip("\ufffd"))
+        whole = tokenizing.tokenizer(text)["input_ids"]
+        assert row["document_cut"] == (len(whole) > 30)
+        assert len(row["labels"]) <= 8
+
+
+def test_a_row_without_a_summary_has_no_labels(tokenizing: Tokenizing) -> None:
+    tokens = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
+    assert [bool(labels) for labels in tokens["labels"]] == [True, False, True, True]
+    assert tokens["summary_cut"][1] is False
+
+
+def test_an_empty_document_still_has_its_place(tokenizing: Tokenizing) -> None:
+    tokens = tokenize(ROWS, "content", replace(tokenizing, prefix=""), DataConfig(), None)
+    assert tokens["input_ids"][3] == [0, 2]
+
+
+def test_what_fits_exactly_is_not_cut(tokenizing: Tokenizing) -> None:
+    length = len(tokenizing.tokenizer("summarize: " + DOCUMENTS[0])["input_ids"])
+    for limit, cut in ((length, False), (length - 1, True)):
+        shorter = replace(tokenizing, max_source_length=limit)
+        tokens = tokenize(ROWS, "content", shorter, DataConfig(), None)
+        assert tokens["document_cut"][0] is cut
+        assert len(tokens["input_ids"][0]) == limit
+
+
+class Counted(Tokenizing):
+    """Counts the batches that are really tokenized."""
+
+    batches = 0
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        Counted.batches += 1
+        return super().__call__(batch)
+
+
+def test_the_cache_goes_by_content_and_settings(tokenizing: Tokenizing, tmp_path: Path) -> None:
+    def batches(content: str, data: DataConfig | None = None, **changes: Any) -> int:
+        Counted.batches = 0
+        one = Counted(**{**vars(tokenizing), **changes})
+        tokens = tokenize(ROWS, content, one, data or DataConfig(), tmp_path)
+        assert (
+            tokens["labels"][0] == one({"document": [""], "summary": [SUMMARIES[0]]})["labels"][0]
+        )
+        return Counted.batches - 1
+
+    assert batches("one") == 1
+    assert batches("one") == 0
+    assert batches("two") == 1
+    assert batches("one", prefix="") == 1
+    assert batches("one", max_source_length=29) == 1
+    assert batches("one", max_target_length=7) == 1
+    assert batches("one", tokenizer_digest="other") == 1
+    assert batches("one", DataConfig(overwrite_cache=True)) == 1
+    assert batches("one") == 0
+
+
+def test_several_processes_give_the_same(tokenizing: Tokenizing, tmp_path: Path) -> None:
+    alone = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
+    shared = tokenize(
+        ROWS, "content", tokenizing, DataConfig(preprocessing_num_workers=2), tmp_path
+    )
+    assert shared.to_dict() == alone.to_dict()
+
+
+def test_lengths_are_the_documents_tokens(tokenizing: Tokenizing) -> None:
+    tokens = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
+    assert row_lengths(tokens).tolist() == [len(ids) for ids in tokens["input_ids"]]
+    assert row_lengths(tokens.select([2, 0])).tolist() == [
+        len(tokens[number]["input_ids"]) for number in (2, 0)
+    ]
+
+
+def test_a_stream_gives_the_same_tokens(tokenizing: Tokenizing) -> None:
+    streamed = list(tokenize_stream(ROWS.to_iterable_dataset(), tokenizing))
+    whole = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
+    assert streamed == list(whole.select_columns(["input_ids", "labels"]))

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from tests.engines.toys import text
+from tests.modeling.toys import Toy, config, make
+from torch.nn import functional
+from transformers import GenerationConfig
+
+from summexp.data.collate import Collator
+from summexp.data.config import DataConfig
+from summexp.engines.evaluation import (
+    Evaluated,
+    EvaluationSet,
+    EvaluationSettings,
+    batch_rows,
+    evaluate,
+)
+from summexp.metrics.config import MetricConfig
+from summexp.metrics.scorer import SummaryScorer
+
+REFERENCES: list[str | None] = [
+    "river bridge", "dog", None, "rain snow road", "", "goat", "mill night harbour lamp", "dog dog"
+]  # fmt: skip
+DOCUMENTS = [text(number, 1 + number * 5 % 7) for number in range(7)] + [""]
+
+
+def evaluation_set(
+    toy: Toy,
+    references: Sequence[str | None] = REFERENCES,
+    documents: Sequence[str] = DOCUMENTS,
+) -> EvaluationSet:
+    rows = Dataset.from_dict(
+        {
+            "id": [str(number) for number in range(len(documents))],
+            "document": list(documents),
+            "summary": list(references),
+        }
+    )
+    tokens = Dataset.from_dict(
+        {
+            "input_ids": [toy.tokenizer(one)["input_ids"] for one in documents],
+            "labels": [toy.tokenizer(one)["input_ids"] if one else [] for one in references],
+        }
+    )
+    known = [one for one in references if one]
+    scorer = SummaryScorer(MetricConfig(), language="en", references=known) if known else None
+    return EvaluationSet("eval", rows, tokens, scorer, {"lead1_rougeL": 12.5})
+
+
+def settings(toy: Toy, **options: Any) -> EvaluationSettings:
+    generation = GenerationConfig(
+        max_length=8,
+        decoder_start_token_id=toy.model.config.decoder_start_token_id,
+        pad_token_id=toy.tokenizer.pad_token_id,
+        eos_token_id=toy.tokenizer.eos_token_id,
+        **options.pop("generation", {}),
+    )
+    given = {
+        "batch_rows": 3,
+        "batch_tokens": None,
+        "sort_by_length": True,
+        "generate": True,
+        **options,
+    }
+    return EvaluationSettings(generation=generation, **given)
+
+
+@pytest.fixture(scope="module")
+def toy() -> Toy:
+    toy = make(config("t5"))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in toy.model.parameters():
+            # Loud enough to say something else of each document.
+            weight.normal_(0, 0.3)
+    return toy
+
+
+def evaluated(toy: Toy, rows: EvaluationSet | None = None, **options: Any) -> Evaluated:
+    collate = Collator(toy.tokenizer, toy.model, DataConfig())
+    return evaluate(
+        toy.model, toy.tokenizer, collate, rows or evaluation_set(toy), settings(toy, **options)
+    )
+
+
+def alone(toy: Toy, document: str) -> str:
+    """What is generated for a document without any other beside it."""
+    ids = torch.tensor([toy.tokenizer(document)["input_ids"]])
+    generated = toy.model.eval().generate(ids, generation_config=settings(toy).generation)
+    return toy.tokenizer.decode(generated[0], skip_special_tokens=True).strip()
+
+
+@pytest.mark.parametrize("sort", [True, False])
+@pytest.mark.parametrize("batch_tokens", [None, 60])
+def test_predictions_keep_the_order_of_the_rows(
+    toy: Toy, sort: bool, batch_tokens: int | None
+) -> None:
+    found = evaluated(toy, sort_by_length=sort, batch_tokens=batch_tokens)
+    assert found.predictions == [alone(toy, document) for document in DOCUMENTS]
+    assert len(set(found.predictions)) > 1
+
+
+@pytest.mark.parametrize("sort", [True, False])
+def test_the_loss_is_the_mean_over_all_target_tokens(toy: Toy, sort: bool) -> None:
+    total, count = 0.0, 0
+    for document, reference in zip(DOCUMENTS, REFERENCES, strict=True):
+        if not reference:
+            continue
+        ids = torch.tensor([toy.tokenizer(document)["input_ids"]])
+        labels = torch.tensor([toy.tokenizer(reference)["input_ids"]])
+        with torch.no_grad():
+            logits = toy.model(input_ids=ids, labels=labels).logits
+        total += functional.cross_entropy(logits[0], labels[0], reduction="sum").item()
+        count += labels.numel()
+    found = evaluated(toy, sort_by_length=sort, generate=False)
+    assert found.metrics["eval_loss"] == pytest.approx(total / count, rel=1e-6)
+
+
+def test_upstreams_loss_weighs_batches_by_their_rows(toy: Toy) -> None:
+    references = [one or "lamp" for one in REFERENCES]
+    rows = evaluation_set(toy, references)
+    collate = Collator(toy.tokenizer, toy.model, DataConfig())
+    means = []
+    for start in (0, 3, 6):
+        batch = collate([rows.tokens[number] for number in range(8)[start : start + 3]])
+        with torch.no_grad():
+            means += [toy.model(**batch).loss.item()] * len(batch["labels"])
+    found = evaluated(toy, rows, sort_by_length=False, generate=False, mean_of_batches=True)
+    assert found.metrics["eval_loss"] == pytest.approx(sum(means) / 8, rel=1e-6)
+
+
+def test_row_scores_belong_to_the_rows_with_a_reference(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is made to say what it was asked for in all rows but one."""
+    said = [
+        "river bridge",
+        "dog",
+        "goat",
+        "rain snow road",
+        "goat",
+        "lamp",
+        REFERENCES[6],
+        "dog dog",
+    ]
+    answers = iter(said)
+    monkeypatch.setattr(
+        toy.tokenizer, "batch_decode", lambda ids, **_: [next(answers) for _ in ids]
+    )
+    found = evaluated(toy, sort_by_length=False)
+    assert found.predictions == said
+    # Rows 2 and 4 have no reference, row 5 is wrong.
+    assert found.row_scores["rouge1"] == [100, 100, 100, 0, 100, 100]
+    assert found.metrics["eval_rouge1"] == pytest.approx(500 / 6)
+    assert found.metrics["eval_lead1_rougeL"] == 12.5
+
+
+def test_references_from_labels_keep_the_rows_aligned(toy: Toy) -> None:
+    rows = evaluation_set(toy)
+    # Cut to its first tokens, one reference says less, and another nothing.
+    cut = [
+        labels[:1] if number == 6 else labels for number, labels in enumerate(rows.tokens["labels"])
+    ]
+    cut[5] = [toy.tokenizer.eos_token_id]
+    rows = replace(rows, tokens=rows.tokens.remove_columns("labels").add_column("labels", cut))
+    found = evaluated(toy, rows, references_from_labels=True)
+    assert {len(scores) for scores in found.row_scores.values()} == {6}
+    assert found.row_scores["rouge1"][3] == 0
+
+
+def test_no_references_no_scores(toy: Toy) -> None:
+    found = evaluated(toy, evaluation_set(toy, [None] * 8))
+    assert len(found.predictions) == 8
+    assert found.row_scores == {}
+    assert set(found.metrics) == {
+        "eval_gen_len", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second"
+    }  # fmt: skip
+
+
+def test_without_generation_there_is_only_the_loss(toy: Toy) -> None:
+    found = evaluated(toy, generate=False)
+    assert found.predictions == []
+    assert "eval_loss" in found.metrics
+    assert not any("rouge" in name or "gen_len" in name for name in found.metrics)
+
+
+def test_length_of_summaries_counts_their_tokens(toy: Toy) -> None:
+    # As the old script has it, all but padding counts, and T5 starts with padding.
+    found = evaluated(toy, generation={"min_length": 8})
+    assert found.metrics["eval_gen_len"] == 7
+
+
+@pytest.mark.parametrize("sort", [True, False])
+@pytest.mark.parametrize("limit", [1, 20, 64, 1000])
+def test_batches_are_bounded_by_their_tokens(toy: Toy, sort: bool, limit: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 40, (200,), generator=generator).tolist()
+    tokens = Dataset.from_dict({"input_ids": [[5] * length for length in lengths]})
+    chosen = settings(toy, sort_by_length=sort, batch_tokens=limit)
+    batches = list(batch_rows(tokens, chosen))
+    assert sorted(itertools.chain(*batches)) == list(range(200))
+    for batch in batches:
+        padded = len(batch) * max(lengths[number] for number in batch)
+        # A row longer than the limit comes alone.
+        assert padded <= limit or len(batch) == 1
+    for batch, after in itertools.pairwise(batches):
+        longest = max(lengths[number] for number in [*batch, after[0]])
+        assert (len(batch) + 1) * longest > limit
+
+
+def test_batches_of_rows(toy: Toy) -> None:
+    tokens = Dataset.from_dict({"input_ids": [[5] * length for length in (2, 9, 4, 9, 1)]})
+    in_order = settings(toy, batch_rows=2, sort_by_length=False)
+    assert list(batch_rows(tokens, in_order)) == [[0, 1], [2, 3], [4]]
+    assert list(batch_rows(tokens, settings(toy, batch_rows=2))) == [[1, 3], [2, 0], [4]]
+
+
+def test_sampling_goes_by_the_seed_and_moves_no_other_random_number(toy: Toy) -> None:
+    sampled = {"do_sample": True, "temperature": 2.0}
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = evaluated(toy, generation=sampled, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(100)
+    again = evaluated(toy, generation=sampled, seed=1)
+    other = evaluated(toy, generation=sampled, seed=2)
+    assert again.predictions == first.predictions
+    assert other.predictions != first.predictions
+
+
+def test_the_mode_of_the_model_is_left_as_it_was(toy: Toy) -> None:
+    for training in (True, False):
+        toy.model.train(training)
+        evaluated(toy)
+        assert toy.model.training is training
+
+
+def test_generation_options_are_obeyed(toy: Toy) -> None:
+    short = evaluated(toy, generation={"max_new_tokens": 2})
+    assert short.metrics["eval_gen_len"] <= 2
+    beams = evaluated(toy, generation={"num_beams": 3, "no_repeat_ngram_size": 1, "min_length": 8})
+    for prediction in beams.predictions:
+        ids = toy.tokenizer(prediction, add_special_tokens=False)["input_ids"]
+        assert len(ids) == len(set(ids)) or prediction.count("\ufffd")
+
+
+def test_progress_counts_rows(toy: Toy) -> None:
+    done: list[int] = []
+    collate = Collator(toy.tokenizer, toy.model, DataConfig())
+    evaluate(toy.model, toy.tokenizer, collate, evaluation_set(toy), settings(toy), done.append)
+    assert done == [3, 3, 2]
+
+
+def test_led_summarizes_with_global_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    led = make(config("led"))
+    seen: list[torch.Tensor] = []
+    encoder = led.model.get_encoder()
+    real = encoder.forward
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seen.append(kwargs["global_attention_mask"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(encoder, "forward", watched)
+    evaluated(led)
+    # Once for the loss of each batch (of its rows with a reference), and once to generate.
+    assert len(seen) == 6
+    for mask in seen:
+        assert mask[:, 0].eq(1).all()
+        assert mask[:, 1:].eq(0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16])
+def test_mixed_precision(toy: Toy, dtype: torch.dtype) -> None:
+    exact = evaluated(toy, generate=False).metrics["eval_loss"]
+    rough = evaluated(toy, generate=False, autocast=dtype).metrics["eval_loss"]
+    assert rough == pytest.approx(exact, rel=0.02)
+    assert rough != exact
+
+
+def test_an_empty_set(toy: Toy) -> None:
+    rows = evaluation_set(toy)
+    empty = replace(rows, rows=rows.rows.select([]), tokens=rows.tokens.select([]))
+    found = evaluated(toy, empty)
+    assert found.predictions == []
+    assert found.metrics["eval_samples_per_second"] == 0

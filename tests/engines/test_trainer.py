@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.engines.toys import job, rows, training
+from tests.modeling.toys import config, make
+from torch.nn import functional
+
+from summexp.data.sampling import epoch_order
+from summexp.data.tokenize import row_lengths
+from summexp.engines.config import EngineConfig
+from summexp.engines.evaluation import Evaluated
+from summexp.engines.loss import count_targets, token_loss_sum
+from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
+from summexp.runs.checkpoints import checkpoints, damage
+from summexp.runs.config import TrackingConfig
+
+WHOLE = {"per_device_train_batch_size": 16}
+SPLIT = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+
+
+def steps_of(folder: Path, **options: Any) -> list[dict[str, float]]:
+    """Train, and return what was logged of each step."""
+    one = job(folder, **options)
+    TrainerEngine().fit(one, None)
+    state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    return [step for step in state["log_history"] if "loss" in step]
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart", "led"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_split_batch_has_the_loss_and_gradient_of_the_whole(
+    model_type: str, smoothing: float, tmp_path: Path
+) -> None:
+    """Two epochs of 42 rows: two whole steps, and one of 10 rows in micro-batches of 4, 4 and 2."""
+    logged = [
+        steps_of(
+            tmp_path / str(number),
+            model_type=model_type,
+            training=training(num_train_epochs=2, label_smoothing_factor=smoothing, **split),
+        )
+        for number, split in enumerate((WHOLE, SPLIT))
+    ]
+    assert len(logged[0]) == len(logged[1]) == 6
+    for whole, split in zip(*logged, strict=True):
+        assert split["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+        assert split["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-5)
+    assert logged[0][-1]["loss"] < logged[0][0]["loss"]
+
+
+def test_the_first_loss_is_the_mean_over_the_steps_target_tokens(tmp_path: Path) -> None:
+    toy = make(config("bart"))
+    tokens = rows(toy, 42)
+    order = epoch_order(row_lengths(tokens), 16, seed=42, epoch=0)[:16]
+    total, count = 0.0, 0
+    for number in order.tolist():
+        ids = torch.tensor([tokens[number]["input_ids"]])
+        labels = torch.tensor([tokens[number]["labels"]])
+        with torch.no_grad():
+            logits = toy.model(input_ids=ids, labels=labels).logits
+        total += functional.cross_entropy(logits[0], labels[0], reduction="sum").item()
+        count += labels.numel()
+    (first,) = steps_of(tmp_path, toy=toy, training=training(max_steps=1, **SPLIT))
+    assert first["loss"] == pytest.approx(total / count, rel=1e-5)
+
+
+def test_upstreams_loss_is_upstreams(tmp_path: Path) -> None:
+    """Accumulating four batches, the Trainer of 5.23 reports the sum of their means for T5."""
+    toy = make(config("t5"))
+    upstream = EngineConfig(loss="upstream")
+    (step,) = steps_of(tmp_path, toy=toy, engine=upstream, training=training(max_steps=1, **SPLIT))
+    fresh = make(config("t5"))
+    tokens = rows(fresh, 42)
+    order = epoch_order(row_lengths(tokens), 16, seed=42, epoch=0)[:16].tolist()
+    collate = job(tmp_path, toy=fresh).collate
+    means = []
+    for start in range(0, 16, 4):
+        with torch.no_grad():
+            means.append(fresh.model(**collate([tokens[n] for n in order[start : start + 4]])).loss)
+    assert step["loss"] == pytest.approx(float(sum(means)), rel=1e-5)
+
+
+def test_smoothing_is_upstreams_on_a_batch(tmp_path: Path) -> None:
+    one = job(tmp_path, training=training(label_smoothing_factor=0.1))
+    batch = one.collate([one.rows[number] for number in range(5)])
+    trainer = SummarizationTrainer(one)
+    ours = trainer.compute_loss(one.model, dict(batch))
+    assert trainer.label_smoother is not None
+    theirs = trainer.label_smoother(one.model(**batch), batch["labels"])
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+class Seen:
+    """Remembers the rows of each batch."""
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+        self.batches: list[list[list[int]]] = []
+
+    def __call__(self, batch: list[dict[str, list[int]]]) -> Any:
+        self.batches.append([row["input_ids"] for row in batch])
+        return self.collate(batch)
+
+
+def seen(one: Any, resume_from: Path | None = None) -> list[list[list[int]]]:
+    watch = Seen(one.collate)
+    object.__setattr__(one, "collate", watch)
+    TrainerEngine().fit(one, resume_from)
+    return watch.batches
+
+
+def test_rows_come_in_the_samplers_order_and_resume_in_it(tmp_path: Path) -> None:
+    # Three steps an epoch; a checkpoint after the fourth and so within the second epoch.
+    options = training(num_train_epochs=3, save_strategy="steps", save_steps=4, **WHOLE)
+    one = job(tmp_path, training=options)
+    batches = seen(one)
+    expected = []
+    for epoch in range(3):
+        order = epoch_order(row_lengths(one.rows), 16, seed=42, epoch=epoch).tolist()
+        expected += [one.rows[order[start : start + 16]]["input_ids"] for start in (0, 16, 32)]
+    assert batches == expected
+    again = job(tmp_path, training=options)
+    resumed = seen(again, tmp_path / "checkpoint-4")
+    assert resumed[-5:] == expected[4:]
+    for weight, same in zip(one.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(weight, same)
+
+
+def test_the_data_seed_orders_rows_alone(tmp_path: Path) -> None:
+    one = job(tmp_path, training=training(max_steps=1, data_seed=7, **WHOLE))
+    order = epoch_order(row_lengths(one.rows), 16, seed=7, epoch=0).tolist()
+    assert seen(one)[0] == one.rows[order[:16]]["input_ids"]
+
+
+def test_the_upstream_sampler_can_be_had(tmp_path: Path) -> None:
+    one = job(
+        tmp_path, engine=EngineConfig(sampler="upstream"), training=training(max_steps=1, **WHOLE)
+    )
+    order = epoch_order(row_lengths(one.rows), 16, seed=42, epoch=0).tolist()
+    assert seen(one)[0] != one.rows[order[:16]]["input_ids"]
+
+
+def evaluation(calls: list[int]) -> Any:
+    """Two sets whose score is best at the second evaluation."""
+    scores = [10.0, 30.0, 20.0]
+
+    def evaluate(_: Any) -> list[Evaluated]:
+        calls.append(len(calls))
+        score = scores[len(calls) - 1]
+        return [
+            Evaluated({"eval_a_rougeL": score, "eval_a_loss": 1.0}, [], {}),
+            Evaluated({"eval_b_rougeL": -score}, [], {}),
+        ]
+
+    return evaluate
+
+
+@pytest.mark.parametrize(("best", "kept"), [(False, [9, 6]), (True, [9, 6])])
+def test_evaluations_checkpoints_and_the_best_model(
+    best: bool, kept: list[int], tmp_path: Path
+) -> None:
+    calls: list[int] = []
+    options = training(
+        num_train_epochs=3,
+        do_eval=True,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=best,
+        metric_for_best_model="eval_a_rougeL" if best else None,
+        **WHOLE,
+    )
+    fitted = TrainerEngine().fit(job(tmp_path, training=options, evaluate=evaluation(calls)), None)
+    assert len(calls) == 3
+    assert fitted.steps == 9
+    assert fitted.epochs == 3
+    assert [int(path.name.split("-")[1]) for path in checkpoints(tmp_path)] == kept
+    assert all(damage(path) is None for path in checkpoints(tmp_path))
+    # The last evaluation is of the model at hand only if no better one was loaded.
+    assert (fitted.evaluated is None) is best
+    state = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))
+    scores = [line["eval_a_rougeL"] for line in state["log_history"] if "eval_a_rougeL" in line]
+    assert scores == [10.0, 30.0, 20.0]
+    assert (state["best_metric"] == 30.0) is best
+
+
+def test_no_evaluation_where_none_is_wanted(tmp_path: Path) -> None:
+    calls: list[int] = []
+    options = training(max_steps=3, eval_strategy="epoch", do_eval=False, **WHOLE)
+    fitted = TrainerEngine().fit(job(tmp_path, training=options, evaluate=evaluation(calls)), None)
+    assert calls == []
+    assert fitted.evaluated is None
+
+
+def test_half_written_checkpoints_are_replaced(tmp_path: Path) -> None:
+    stale = tmp_path / "checkpoint-3"
+    stale.mkdir()
+    (stale / "adapter_model.bin").write_bytes(b"half")
+    options = training(max_steps=3, save_strategy="steps", save_steps=3, **WHOLE)
+    TrainerEngine().fit(job(tmp_path, training=options), None)
+    assert not (stale / "adapter_model.bin").exists()
+    assert damage(stale) is None
+
+
+def test_bfloat16_on_a_cpu(tmp_path: Path) -> None:
+    full = steps_of(tmp_path / "full", training=training(max_steps=3, **WHOLE))
+    half = steps_of(tmp_path / "half", training=training(max_steps=3, bf16=True, **WHOLE))
+    for exact, rough in zip(full, half, strict=True):
+        assert rough["loss"] == pytest.approx(exact["loss"], rel=0.02)
+        assert rough["loss"] != exact["loss"]
+
+
+def test_what_came_before_does_not_move_the_random_numbers(tmp_path: Path) -> None:
+    def losses(before: int) -> list[float]:
+        toy = make(config("t5"))
+        for module in toy.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.3
+        torch.rand(before)
+        folder = tmp_path / str(before)
+        return [step["loss"] for step in steps_of(folder, toy=toy, training=training(**WHOLE))]
+
+    assert losses(1) == losses(1000)
+
+
+def test_each_job_of_a_process_has_its_own_wandb_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("0", "1"):
+        folder = tmp_path / name
+        (folder / "tracking").mkdir(parents=True)
+        for variable, value in (("DIR", str(folder / "tracking")), ("MODE", "offline")):
+            monkeypatch.setenv(f"WANDB_{variable}", value)
+        monkeypatch.setenv("WANDB_SILENT", "true")
+        tracked = TrackingConfig(trackers=["wandb"], run_name=f"run-{name}")
+        options = training(max_steps=1, **WHOLE)
+        TrainerEngine().fit(job(folder, training=options, tracking=tracked), None)
+    for name in ("0", "1"):
+        (kept,) = (tmp_path / name / "tracking" / "wandb").glob("offline-run-*/*.wandb")
+        assert f"run-{name}".encode() in kept.read_bytes()
+
+
+def test_loss_without_a_count_is_the_mean_of_the_batch(tmp_path: Path) -> None:
+    one = job(tmp_path, training=training())
+    batch = one.collate([one.rows[number] for number in range(5)])
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    logits = one.model(**inputs).logits
+    expected = token_loss_sum(logits, batch["labels"]) / count_targets(batch["labels"])
+    loss, _ = SummarizationTrainer(one).compute_loss(one.model, dict(batch), return_outputs=True)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)

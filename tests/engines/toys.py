@@ -1,0 +1,85 @@
+"""Configs, rows and jobs for toys of `tests.modeling.toys`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from tests.modeling.toys import Toy, config, make
+
+from summexp.config.schema import SECTIONS, Config
+from summexp.data.collate import Collator
+from summexp.engines.evaluation import Evaluated
+from summexp.engines.protocol import TrainingJob
+
+WORDS = "river dog bridge rain 버스 東京 snow road goat mill 요금 night".split()  # noqa: SIM905
+
+
+def text(number: int, words: int) -> str:
+    chosen = (number * 7 + word * (number % 5 + 1) for word in range(words))
+    return " ".join(WORDS[one % len(WORDS)] for one in chosen)
+
+
+def rows(toy: Toy, count: int) -> Dataset:
+    """Tokenized rows of very different lengths, of the document and of the summary."""
+    return Dataset.from_dict(
+        {
+            "input_ids": [
+                toy.tokenizer(text(number, 1 + number * 5 % 7))["input_ids"]
+                for number in range(count)
+            ],
+            "labels": [
+                toy.tokenizer(text(number, 1 + number % 4))["input_ids"] for number in range(count)
+            ],
+        }
+    )
+
+
+def run_config(**sections: Any) -> Config:
+    """A config with upstream's defaults but for what is given, on the CPU."""
+    given = {
+        "model": config("t5"),
+        "training": SECTIONS["training"](),
+        "hardware": SECTIONS["hardware"](backend="cpu"),
+        **sections,
+    }
+    for name, section in SECTIONS.items():
+        if name not in given:
+            given[name] = section()
+    return Config(**given)
+
+
+def training(**fields: Any) -> Any:
+    quiet = {
+        "logging_steps": 1,
+        "learning_rate": 1e-3,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "do_eval": False,
+    }
+    return SECTIONS["training"](**{**quiet, **fields})
+
+
+def job(
+    folder: Path,
+    *,
+    toy: Toy | None = None,
+    count: int = 42,
+    evaluate: Callable[[Any], list[Evaluated]] = lambda _: [],
+    model_type: str = "t5",
+    **sections: Any,
+) -> TrainingJob:
+    toy = toy or make(config(model_type))
+    chosen = run_config(**sections)
+    return TrainingJob(
+        config=replace(chosen, model=toy.config),
+        folder=folder,
+        model=toy.model,
+        tokenizer=toy.tokenizer,
+        rows=rows(toy, count),
+        collate=Collator(toy.tokenizer, toy.model, chosen.data),
+        evaluate=evaluate,
+    )

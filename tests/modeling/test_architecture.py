@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import BartConfig, LEDConfig, T5Config
+
+from summexp.errors import ConfigError
+from summexp.modeling.architecture import TOY_VOCABULARY, architecture, dropout_fields
+from summexp.modeling.config import ModelConfig
+
+
+def random(**fields: Any) -> ModelConfig:
+    return ModelConfig(init="random", architecture=fields)
+
+
+def refusal(config: ModelConfig, *, tiny: bool = False) -> str:
+    with pytest.raises(ConfigError) as caught:
+        architecture(config, tiny=tiny)
+    return str(caught.value)
+
+
+def test_random_shape_is_what_was_asked_for() -> None:
+    shape = architecture(
+        random(model_type="t5", d_model=48, num_layers=3, feed_forward_proj="gated-gelu"),
+        tiny=False,
+    )
+    assert isinstance(shape, T5Config)
+    assert (shape.d_model, shape.num_layers, shape.is_gated_act) == (48, 3, True)
+    assert shape.dropout_rate == T5Config().dropout_rate
+
+
+def test_upstreams_other_names_are_taken() -> None:
+    assert architecture(random(model_type="t5", hidden_size=48), tiny=False).d_model == 48
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"model_type": "t5", "d_modle": 3}, "model.architecture.d_modle: .*'d_model'"),
+        ({"model_type": "t55"}, r"model.architecture.model_type: .*'t55'\s+Did you mean 't5'"),
+        ({"model_type": "gpt2"}, "no sequence-to-sequence architecture 'gpt2'"),
+        ({"model_type": "t5", "d_model": "abc"}, "model.architecture.d_model: .*int, got str"),
+        ({"model_type": "t5", "dropout_rate": "x"}, "model.architecture.dropout_rate: "),
+    ],
+)
+def test_mistakes_are_told_with_their_key(fields: dict[str, Any], told: str) -> None:
+    import re
+
+    assert re.search(told, refusal(random(**fields)), re.DOTALL)
+
+
+def test_every_unknown_name_is_told_at_once() -> None:
+    text = refusal(random(model_type="t5", d_modle=3, num_layer=2))
+    assert "d_modle" in text
+    assert "num_layer:" in text
+
+
+def test_toy_keeps_the_architecture_and_drops_nothing() -> None:
+    shape = architecture(
+        random(
+            model_type="bart", d_model=1024, encoder_layers=12, dropout=0.3, scale_embedding=True
+        ),
+        tiny=True,
+    )
+    assert isinstance(shape, BartConfig)
+    assert shape.vocab_size == TOY_VOCABULARY
+    assert (shape.d_model, shape.encoder_layers, shape.scale_embedding) == (32, 2, True)
+    assert {getattr(shape, name) for name in dropout_fields(shape)} <= {0.0}
+
+
+def test_toy_needs_an_architecture_without_asking_the_hub() -> None:
+    text = refusal(ModelConfig(name_or_path="nobody/nothing"), tiny=True)
+    assert text.startswith("model.architecture.model_type: is not set")
+
+
+def test_toy_of_a_local_folder(tmp_path: Path) -> None:
+    LEDConfig(attention_window=[512] * 6, max_decoder_position_embeddings=2048).save_pretrained(
+        tmp_path
+    )
+    shape = architecture(ModelConfig(name_or_path=str(tmp_path)), tiny=True)
+    assert shape.model_type == "led"
+    assert shape.attention_window == [16, 16]
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> str:
+    T5Config(d_model=16, dropout_rate=0.2, feed_forward_proj="gated-gelu").save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def test_random_weights_of_a_named_shape(trained: str) -> None:
+    config = ModelConfig(
+        init="random", name_or_path=trained, architecture={"feed_forward_proj": "relu"}
+    )
+    shape = architecture(config, tiny=False)
+    assert (shape.d_model, shape.dropout_rate, shape.is_gated_act) == (16, 0.2, False)
+
+
+def test_dropout_of_trained_weights_can_be_set(
+    trained: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = {"model_type": "t5", "dropout_rate": 0, "d_model": 16}
+    with caplog.at_level(logging.WARNING):
+        shape = architecture(ModelConfig(name_or_path=trained, architecture=fields), tiny=False)
+    assert shape.dropout_rate == 0
+    assert caplog.messages == []
+
+
+def test_a_shape_that_trained_weights_do_not_have_is_said(
+    trained: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        shape = architecture(
+            ModelConfig(name_or_path=trained, architecture={"d_model": 64}), tiny=False
+        )
+    assert shape.d_model == 16
+    assert "model.architecture.d_model=64 has no effect on 16" in caplog.text
+    assert "model.init=random" in caplog.text
+
+
+def test_another_family_is_one_remark(trained: str, caplog: pytest.LogCaptureFixture) -> None:
+    fields = {"model_type": "bart", "encoder_layers": 6, "dropout": 0.3}
+    with caplog.at_level(logging.WARNING):
+        shape = architecture(ModelConfig(name_or_path=trained, architecture=fields), tiny=False)
+    assert shape.dropout_rate == 0.2
+    assert len(caplog.messages) == 1
+    assert "describes bart, and the trained weights are t5" in caplog.text
+
+
+def test_trained_weights_refuse_unknown_names_and_values(trained: str) -> None:
+    named = {"name_or_path": trained}
+    assert "'dropout_rate'" in refusal(ModelConfig(**named, architecture={"dropout_rat": 0}))
+    wrong = refusal(ModelConfig(**named, architecture={"dropout_rate": "none"}))
+    assert wrong.startswith("model.architecture.dropout_rate: ")
+
+
+def test_one_window_for_every_layer_is_no_difference(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    LEDConfig(attention_window=[1024] * 6).save_pretrained(tmp_path)
+    fields = {"model_type": "led", "attention_window": 1024}
+    with caplog.at_level(logging.WARNING):
+        architecture(ModelConfig(name_or_path=str(tmp_path), architecture=fields), tiny=False)
+    assert caplog.messages == []

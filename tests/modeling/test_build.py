@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.modeling.toys import (
+    ARCHITECTURES,
+    DOCUMENTS,
+    SUMMARIES,
+    Toy,
+    config,
+    corpus,
+    load,
+    make,
+    mbart50_tokenizer,
+    summarize,
+)
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+
+from summexp.data.collate import Collator
+from summexp.data.config import DataConfig
+from summexp.engines.loss import count_targets, token_loss_sum
+from summexp.errors import ConfigError
+from summexp.modeling.build import build_tokenizer
+from summexp.modeling.config import ModelConfig
+
+
+def batch_of(toy: Toy) -> dict[str, torch.Tensor]:
+    rows = [
+        {
+            "input_ids": toy.tokenizer(document)["input_ids"],
+            "labels": toy.tokenizer(text_target=summary)["input_ids"],
+        }
+        for document, summary in zip(DOCUMENTS, SUMMARIES, strict=True)
+    ]
+    return Collator(toy.tokenizer, toy.model, DataConfig())(rows)
+
+
+def train_a_step(toy: Toy) -> float:
+    toy.model.train()
+    batch = batch_of(toy)
+    labels = batch.pop("labels")
+    loss = token_loss_sum(toy.model(**batch).logits, labels) / count_targets(labels)
+    loss.backward()
+    weights = [weight for weight in toy.model.parameters() if weight.requires_grad]
+    torch.optim.AdamW(weights, lr=0.01).step()
+    return loss.item()
+
+
+def refusal(chosen: ModelConfig, *, loads: bool = False) -> str:
+    with pytest.raises(ConfigError) as caught:
+        (load if loads else make)(chosen)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_each_architecture_trains_generates_saves_and_loads(
+    model_type: str, tmp_path: Path
+) -> None:
+    toy = make(config(model_type))
+    assert toy.model.config.model_type == model_type
+    first = train_a_step(toy)
+    assert train_a_step(toy) < first
+    text = summarize(toy.model, toy.tokenizer, DOCUMENTS)
+    toy.model.save_pretrained(tmp_path)
+    toy.tokenizer.save_pretrained(tmp_path)
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert type(loaded) is type(toy.model)
+    assert loaded.config.decoder_start_token_id == toy.model.config.decoder_start_token_id
+    assert summarize(loaded, tokenizer, DOCUMENTS) == text
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart", "pegasus", "led"])
+def test_generation_starts_as_training_does(model_type: str) -> None:
+    toy = make(config(model_type))
+    start = batch_of(toy)["decoder_input_ids"][:, 0].tolist()
+    ids = toy.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
+    generated = toy.model.generate(**ids, max_new_tokens=2)
+    assert generated[:, 0].tolist() == start
+    assert set(start) == {toy.model.generation_config.decoder_start_token_id}
+
+
+def test_weights_come_from_the_seed() -> None:
+    one, same = make(config("t5")), make(config("t5"))
+    pairs = zip(one.model.parameters(), same.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_language_is_forced_without_touching_the_models_config() -> None:
+    toy = make(config("mbart"))
+    code = toy.tokenizer.convert_tokens_to_ids("ko_KR")
+    assert toy.model.generation_config.forced_bos_token_id == code
+    assert getattr(toy.model.config, "forced_bos_token_id", None) is None
+    labels = batch_of(toy)["labels"]
+    assert set(labels[:, 0].tolist()) == {code}
+    ids = toy.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
+    assert set(toy.model.generate(**ids, max_new_tokens=4)[:, 1].tolist()) == {code}
+
+
+def test_a_model_that_starts_with_its_language_needs_one() -> None:
+    chosen = config(
+        "mbart", lang=None, forced_bos_token=None, architecture={"decoder_start_token_id": None}
+    )
+    with pytest.raises(ConfigError, match=r"model\.lang: is not set"):
+        build_tokenizer(chosen, corpus(), tiny=True, cache_dir=None)
+    toy = make(config("mbart", architecture={"decoder_start_token_id": None}))
+    code = toy.tokenizer.convert_tokens_to_ids("ko_KR")
+    assert toy.model.config.decoder_start_token_id == code
+
+
+@pytest.fixture
+def mbart50(tmp_path: Path) -> str:
+    toy = make(config("mbart", architecture={"vocab_size": 512}))
+    toy.model.generation_config.forced_bos_token_id = None
+    toy.model.save_pretrained(tmp_path)
+    mbart50_tokenizer().save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def test_mbart50_reads_one_language_and_writes_another(mbart50: str) -> None:
+    toy = load(ModelConfig(name_or_path=mbart50, lang="en_XX", forced_bos_token="ko_KR"))
+    tokens = toy.tokenizer.convert_ids_to_tokens
+    assert tokens(toy.tokenizer("rain")["input_ids"][0]) == "en_XX"
+    assert tokens(toy.tokenizer(text_target="rain")["input_ids"][0]) == "ko_KR"
+    batch = batch_of(toy)
+    assert set(tokens(batch["decoder_input_ids"][:, 0].tolist())) == {"</s>"}
+    for text in summarize(toy.model, toy.tokenizer, DOCUMENTS):
+        assert text.startswith("</s>ko_KR")
+
+
+def test_mbart50_with_one_language(mbart50: str) -> None:
+    toy = load(ModelConfig(name_or_path=mbart50, lang="ja_XX"))
+    tokens = toy.tokenizer.convert_ids_to_tokens
+    assert tokens(toy.tokenizer("rain")["input_ids"][0]) == "ja_XX"
+    assert tokens(toy.tokenizer(text_target="rain")["input_ids"][0]) == "ja_XX"
+    assert toy.model.generation_config.forced_bos_token_id is None
+
+
+def test_languages_that_the_model_does_not_have(mbart50: str) -> None:
+    text = refusal(ModelConfig(name_or_path=mbart50, lang="ko_KO"), loads=True)
+    assert text.startswith("model.lang: the tokenizer has no language 'ko_KO'")
+    assert "'ko_KR'" in text
+    text = refusal(
+        ModelConfig(name_or_path=mbart50, lang="ko_KR", forced_bos_token="xx_YY"), loads=True
+    )
+    assert text.startswith("model.forced_bos_token: the tokenizer has no token 'xx_YY'")
+
+
+def saved(toy: Toy, folder: Path) -> str:
+    toy.model.save_pretrained(folder)
+    toy.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_model_without_languages_says_so(tmp_path: Path) -> None:
+    name = saved(make(config("t5")), tmp_path)
+    # "a" is a token of every vocabulary, and no language.
+    text = refusal(ModelConfig(name_or_path=name, lang="a"), loads=True)
+    assert "knows no languages" in text
+
+
+def test_a_folders_own_generation_config_is_kept(tmp_path: Path) -> None:
+    toy = make(config("bart"))
+    own = {"num_beams": 4, "max_length": 142, "min_length": 56, "length_penalty": 2.0}
+    toy.model.generation_config = GenerationConfig(
+        **own, decoder_start_token_id=2, pad_token_id=1, eos_token_id=2, bos_token_id=0
+    )
+    loaded = load(ModelConfig(name_or_path=saved(toy, tmp_path)))
+    assert {key: getattr(loaded.model.generation_config, key) for key in own} == own
+
+
+def test_the_vocabulary_grows_to_the_tokenizers(tmp_path: Path) -> None:
+    toy = make(config("t5"))
+    before = toy.model.get_input_embeddings().weight.detach().clone()
+    toy.tokenizer.add_tokens([f"<speaker_{number}>" for number in range(600)])
+    loaded = load(ModelConfig(name_or_path=saved(toy, tmp_path)))
+    after = loaded.model.get_input_embeddings().weight
+    assert after.shape[0] == len(loaded.tokenizer) == loaded.model.config.vocab_size
+    assert torch.equal(after[: before.shape[0]], before)
+    train_a_step(loaded)
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+@pytest.mark.parametrize("part", ["encoder", "decoder", "embeddings", "*layer_norm*"])
+def test_frozen_parts_do_not_move(model_type: str, part: str) -> None:
+    toy = make(config(model_type, freeze=[part]))
+    before = {name: weight.detach().clone() for name, weight in toy.model.named_parameters()}
+    train_a_step(toy)
+    moved = {
+        name
+        for name, weight in toy.model.named_parameters()
+        if not torch.equal(weight, before[name])
+    }
+    marks = {"embeddings": ("shared", "embed_"), "*layer_norm*": ("layer_norm",)}
+    frozen = {
+        name
+        for name in before
+        if any(mark in f".{name}" for mark in marks.get(part, (f".{part}.",)))
+    }
+    assert frozen
+    assert not moved & frozen
+    assert len(moved) > 5
+
+
+def test_freezing_nothing_or_everything_is_a_mistake() -> None:
+    assert "no weight of the model belongs to 'encodr'" in refusal(config("t5", freeze=["encodr"]))
+    assert "leaves no weight to train" in refusal(config("t5", freeze=["*"]))
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
+def test_dtype(name: str, tmp_path: Path) -> None:
+    toy = make(config("t5", dtype=name))
+    assert toy.model.dtype == getattr(torch, name)
+    folder = saved(toy, tmp_path)
+    assert load(ModelConfig(name_or_path=folder, dtype="auto")).model.dtype == toy.model.dtype
+    assert load(ModelConfig(name_or_path=folder)).model.dtype == torch.float32
+
+
+def test_attention_implementation() -> None:
+    toy = make(config("bart", attn_implementation="eager"))
+    assert toy.model.config._attn_implementation == "eager"
+    text = refusal(config("bart", attn_implementation="flash_attention_2"))
+    assert text.startswith("model.attn_implementation: ")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "fields", "key"),
+    [
+        ("bart", {"d_model": 30}, "model.architecture.d_model"),
+        ("t5", {"feed_forward_proj": "bogus"}, "model.architecture.feed_forward_proj"),
+        ("bart", {"activation_function": "bogus"}, "model.architecture.activation_function"),
+    ],
+)
+def test_values_that_no_model_can_be_made_of(
+    model_type: str, fields: dict[str, Any], key: str
+) -> None:
+    chosen = config(model_type, architecture={"vocab_size": 300, **fields})
+    text = refusal(chosen, loads=True)
+    assert text.startswith(f"{key}: "), text
+
+
+def damaged(folder: Path, what: str) -> None:
+    if what == "no tokenizer":
+        for path in folder.glob("tokenizer*"):
+            path.unlink()
+    elif what == "no weights":
+        (folder / "model.safetensors").unlink()
+    elif what == "cut weights":
+        whole = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    elif what == "no config":
+        (folder / "config.json").unlink()
+    elif what == "broken config":
+        (folder / "config.json").write_text("{", encoding="utf-8")
+    else:
+        text = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        text["model_type"] = "bert"
+        (folder / "config.json").write_text(json.dumps(text), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["no tokenizer", "no weights", "cut weights", "no config", "broken config", "an encoder"],
+)
+def test_a_folder_that_cannot_be_loaded_is_told_in_words(what: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    saved(make(config("t5")), folder)
+    damaged(folder, what)
+    text = refusal(ModelConfig(name_or_path=str(folder)), loads=True)
+    assert text.startswith(f"model.name_or_path: {str(folder)!r} cannot be loaded: ")
+    assert "config.json, the weights and the tokenizer" in text
+
+
+def test_no_such_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    text = refusal(ModelConfig(name_or_path="models/t5"), loads=True)
+    assert text.startswith("model.name_or_path: 'models/t5' cannot be loaded")
+    assert "The run is offline" in text
+
+
+def test_loading_prints_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = saved(make(config("bart")), tmp_path)
+    with caplog.at_level(logging.WARNING):
+        toy = load(ModelConfig(name_or_path=folder))
+        summarize(toy.model, toy.tokenizer, DOCUMENTS)
+    assert caplog.messages == []

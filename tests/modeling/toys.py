@@ -1,0 +1,108 @@
+"""Models of a few thousand random weights, one of each architecture, made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    MBart50Tokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
+from summexp.modeling.config import ModelConfig
+
+# Threads cost toys more than they give, above all where several tests share the cores.
+torch.set_num_threads(1)
+
+DOCUMENTS = [
+    "The river rose for three days, and then the bridge was closed.",
+    "서울시는 내년부터 버스 요금을 올린다고 밝혔다.",
+    "A dog found its way home after two years in the mountains.",
+    "東京の気温は三十五度を超えた。 More rain is expected.",
+]
+SUMMARIES = ["Bridge closed after rain.", "버스 요금 인상", "Dog comes home.", "東京、猛暑日"]
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "t5": {},
+    "mt5": {"feed_forward_proj": "gated-gelu"},
+    "bart": {},
+    "mbart": {"decoder_start_token_id": 2},
+    "pegasus": {},
+    "led": {"attention_window": 8},
+    "longt5": {"encoder_attention_type": "transient-global"},
+}
+
+
+@dataclass(frozen=True)
+class Toy:
+    config: ModelConfig
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def corpus() -> CorpusTexts:
+    def texts() -> Iterator[str]:
+        yield from DOCUMENTS
+        yield from SUMMARIES
+
+    return CorpusTexts("toys", texts)
+
+
+def config(model_type: str, /, **options: Any) -> ModelConfig:
+    """The config of a toy; the field `architecture` is added to what its family needs."""
+    fields = {"model_type": model_type, **ARCHITECTURES[model_type]}
+    fields |= options.pop("architecture", {})
+    if model_type == "mbart":
+        options = {"lang": "ko_KR", "forced_bos_token": "ko_KR"} | options
+    return ModelConfig(init="random", architecture=fields, **options)
+
+
+def make(chosen: ModelConfig, longest_source: int = 40, longest_target: int = 12) -> Toy:
+    shape, tokenizer = build_tokenizer(chosen, corpus(), tiny=True, cache_dir=None)
+    model = build_model(
+        chosen,
+        shape,
+        tokenizer,
+        seed=0,
+        longest_source=longest_source,
+        longest_target=longest_target,
+        tiny=True,
+    )
+    return Toy(chosen, model, tokenizer)
+
+
+def load(chosen: ModelConfig, longest_source: int = 40, longest_target: int = 12) -> Toy:
+    """Load trained weights as a run does."""
+    shape, tokenizer = build_tokenizer(chosen, corpus(), tiny=False, cache_dir=None)
+    model = build_model(
+        chosen,
+        shape,
+        tokenizer,
+        seed=0,
+        longest_source=longest_source,
+        longest_target=longest_target,
+    )
+    return Toy(chosen, model, tokenizer)
+
+
+def summarize(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: list[str], **options: Any
+) -> list[str]:
+    """Generate greedily, and show special tokens."""
+    batch = tokenizer(documents, padding=True, return_tensors="pt")
+    greedy = GenerationConfig(max_new_tokens=8, do_sample=False, num_beams=1, **options)
+    return list(tokenizer.batch_decode(model.eval().generate(**batch, generation_config=greedy)))
+
+
+def mbart50_tokenizer() -> MBart50Tokenizer:
+    """mBART-50's own tokenizer class with all its languages, over a vocabulary of letters."""
+    control = ["<s>", "<pad>", "</s>", "<unk>"]
+    letters = sorted({"▁", *"".join([*DOCUMENTS, *SUMMARIES])} - {" "})
+    vocabulary = [(token, 0.0) for token in control] + [(token, -5.0) for token in letters]
+    return MBart50Tokenizer(vocab=vocabulary, src_lang="en_XX", tgt_lang="en_XX")

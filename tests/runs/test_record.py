@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from summexp.data.health import CorpusHealth, Overlap, SplitHealth
+from summexp.runs.record import RunRecord, git_state
+
+TOKEN = "hf_" + "a" * 30
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+    subprocess.run(["git", *identity, "-C", str(folder), *words], check=True, capture_output=True)
+
+
+def test_git_state_holds_commit_and_changes(tmp_path: Path) -> None:
+    git(tmp_path, "init")
+    (tmp_path / "file").write_text("one\n")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-m", "one")
+    state = git_state(tmp_path)
+    assert state is not None
+    assert len(state["commit"]) == 40
+    assert (state["dirty"], state["diff"]) == (False, "")
+    (tmp_path / "file").write_text("two\n")
+    state = git_state(tmp_path)
+    assert state is not None
+    assert state["dirty"] is True
+    assert "+two" in state["diff"]
+    (tmp_path / "file").write_text(f"{TOKEN}\n")
+    state = git_state(tmp_path)
+    assert state is not None
+    assert TOKEN not in json.dumps(state)
+
+
+def test_outside_a_checkout_there_is_no_git_state(tmp_path: Path) -> None:
+    assert git_state(tmp_path) is None
+
+
+def test_no_secret_of_the_environment_reaches_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    monkeypatch.setattr("sys.argv", ["train.py", "tracking.run_name=0123456789abcdef"])
+    RunRecord(tmp_path).update()
+    assert "0123456789abcdef" not in (tmp_path / "run.json").read_text()
+
+
+def test_a_later_part_keeps_what_an_earlier_one_counted(tmp_path: Path) -> None:
+    first = RunRecord(tmp_path)
+    overlap = Overlap(split="validation", also_in="train", rows=1)
+    both = {"train": SplitHealth(rows=5), "validation": SplitHealth(rows=2)}
+    first.add_data(
+        fingerprints={"train": "a", "validation": "b"},
+        columns={},
+        health=CorpusHealth(splits=both, overlaps=[overlap]),
+    )
+    first.update(phases={"train": {"steps": 3, "epochs": 1.0}})
+    with first.phase("train"):
+        pass
+    first.end("finished")
+    later = RunRecord(tmp_path, json.loads((tmp_path / "run.json").read_text()))
+    later.add_data(
+        fingerprints={"test": "c"},
+        columns={},
+        health=CorpusHealth(splits={"test": SplitHealth(rows=7)}),
+    )
+    later.end("finished")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["data"]["fingerprints"] == {"train": "a", "validation": "b", "test": "c"}
+    assert set(record["data"]["health"]["splits"]) == {"train", "validation", "test"}
+    assert record["data"]["health"]["overlaps"][0]["rows"] == 1
+    assert record["phases"]["train"]["steps"] == 3
+    assert record["seconds"].keys() == {"train"}
+    assert record["resumed_from"] == "finished"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from summexp.command_line import parse
+from summexp.config.schema import Config
+from summexp.errors import ConfigError
+from summexp.preflight import check
+from summexp.runs.folder import write_json
+from summexp.runs.resume import (
+    RunPlan,
+    evaluation_digest,
+    flat,
+    plan_run,
+    prediction_digest,
+)
+
+
+def composed(*words: str) -> Config:
+    return check(parse(list(words)))[0].config
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A folder that a run of three epochs left, which evaluated but did not predict."""
+    config = composed("training.num_train_epochs=3", "training.max_steps=-1")
+    OmegaConf.save(OmegaConf.create(asdict(config)), tmp_path / "config.yaml")
+    phases = {"train": {"steps": 30, "epochs": 3.0}, "eval": evaluation_digest(config)}
+    write_json(tmp_path / "run.json", {"status": "finished", "phases": phases})
+    return tmp_path
+
+
+SAME = ("training.num_train_epochs=3", "training.max_steps=-1")
+
+
+@pytest.mark.parametrize(
+    ("words", "plan"),
+    [
+        ((), RunPlan(True, False, False, False)),
+        (("training.do_predict=true",), RunPlan(True, False, False, True)),
+        (("generation.num_beams=4",), RunPlan(True, False, True, False)),
+        (("data.max_eval_samples=5",), RunPlan(True, False, True, False)),
+        (("training.num_train_epochs=4",), RunPlan(True, True, True, False)),
+        (("training.num_train_epochs=2",), RunPlan(True, False, False, False)),
+        (("training.max_steps=31",), RunPlan(True, True, True, False)),
+        (("training.max_steps=30",), RunPlan(True, False, False, False)),
+        (("tracking=tensorboard",), RunPlan(True, False, False, False)),
+        (("overwrite_output_dir=true",), RunPlan(False, True, True, False)),
+        (("training.do_eval=false",), RunPlan(True, False, False, False)),
+    ],
+)
+def test_what_is_left_to_do(words: tuple[str, ...], plan: RunPlan, finished: Path) -> None:
+    assert plan_run(composed(*SAME, *words), finished) == plan
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("training.learning_rate=0.1", "training.learning_rate"),
+        ("seed=7", "seed"),
+        ("data.max_source_length=9", "data.max_source_length"),
+        ("model.architecture.d_model=16", "model.architecture.d_model"),
+        ("engine.sampler=upstream", "engine.sampler"),
+        ("training.per_device_train_batch_size=3", "training.per_device_train_batch_size"),
+    ],
+)
+def test_another_training_is_refused_with_the_difference(
+    word: str, key: str, finished: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_run(composed(*SAME, word), finished)
+    assert key in [problem.key for problem in caught.value.problems]
+
+
+def test_batch_and_accumulation_may_be_traded(finished: Path) -> None:
+    rows = composed(*SAME).training.per_device_train_batch_size
+    words = (f"training.per_device_train_batch_size={rows // 2}",)
+    config = composed(*SAME, *words, "training.gradient_accumulation_steps=2")
+    assert plan_run(config, finished) == RunPlan(True, False, False, False)
+
+
+def test_a_run_stopped_before_the_end_of_training_trains(finished: Path) -> None:
+    write_json(finished / "run.json", {"status": "interrupted", "phases": {}})
+    assert plan_run(composed(*SAME), finished) == RunPlan(True, True, True, False)
+
+
+def test_a_new_folder_begins(tmp_path: Path) -> None:
+    assert plan_run(composed(), tmp_path / "new") == RunPlan(False, True, True, False)
+
+
+def test_digests_depend_on_their_own_keys_only() -> None:
+    base = composed(*SAME)
+    beams = composed(*SAME, "generation.num_beams=4")
+    test_rows = composed(*SAME, "data.max_predict_samples=4")
+    assert evaluation_digest(base) != evaluation_digest(beams)
+    assert prediction_digest(base) != prediction_digest(beams)
+    assert evaluation_digest(base) == evaluation_digest(test_rows)
+    assert prediction_digest(base) != prediction_digest(test_rows)
+
+
+def test_flat() -> None:
+    tree = {"a": {"b": 1, "c": {}}, "d": [1]}
+    assert flat(tree) == {"a.b": 1, "a.c": {}, "d": [1]}

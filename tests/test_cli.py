@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from summexp import cli
+
+DEAR = ["torch", "transformers", "datasets", "pandas", "numpy", "evaluate"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+    code = stopped.value.code
+    assert isinstance(code, int)
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"summexp {version('summexp')}\n", "")
+    code, out, err = run(capsys, "--help")
+    assert (code, err) == (0, "")
+    assert "train" in out
+    assert "check" in out
+    for verb in ("train", "check"):
+        code, out, err = run(capsys, verb, "--help")
+        assert (code, err) == (0, "")
+        assert out.startswith(f"usage: summexp {verb}")
+        assert f"  summexp {verb} " in out
+
+
+def test_an_unknown_verb_brings_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "chek", "model=t5_small")
+    assert (code, out) == (2, "")
+    assert "Did you mean 'check'?" in err
+    code, _, err = run(capsys, "check", "model=t5_smal")
+    assert code == 2
+    assert "Did you mean 't5_small'" in err
+
+
+def test_check_says_what_would_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, err = run(capsys, "check", "model=t5_small", "data=xlsum", "output_dir=runs/a")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "nothing speaks against this run:",
+        "model    google-t5/t5-small",
+        "data     csebuetnlp/xlsum english",
+        "phases   train, eval",
+        "device   auto",
+        "folder   runs/a",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_says_what_a_sweep_would_run(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "check", "-m", "seed=1,2")
+    assert code == 0
+    assert out.splitlines() == [
+        "nothing speaks against this sweep of 2 jobs:",
+        "   0 seed=1",
+        "   1 seed=2",
+        "folder   a fresh one under multirun/, a numbered one below it for each job",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "debug=tiny"],
+        ["check", "model=t5_smal"],
+        ["check", "--help"],
+        ["train", "--help"],
+        ["train", "--cfg", "job"],
+        ["train", "training.learnin_rate=1"],
+    ],
+)
+def test_what_answers_at_once_imports_nothing_dear(words: list[str]) -> None:
+    code = f"""
+import sys
+from summexp.cli import main
+try:
+    main({words!r})
+except SystemExit:
+    print(*(name for name in {DEAR!r} if name in sys.modules), file=sys.stderr, end="<dear>")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "<dear>"

@@ -1,0 +1,243 @@
+"""What the README and the docs say is so: commands compose and run, lists are whole, links lead."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tests import forked
+
+from summexp.command_line import parse
+from summexp.errors import ConfigError
+from summexp.preflight import check
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CHOICES = sorted(path for path in (ROOT / "conf").rglob("*.yaml") if path.parent.name != "local")
+OUR_COMMANDS = ("python train.py", "summexp train", "summexp check")
+MINE = "# @package _global_\nmodel:\n  init: random\n  architecture:\n    model_type: t5\n"
+NOTES = (
+    "# @package _global_\ndata:\n  train_file: train.csv\n  validation_file: dev.csv\n"
+    "  text_column: dialogue\n  summary_column: note\n"
+)
+
+
+def bash_lines(page: Path) -> Iterator[str]:
+    """Yield the lines of a page's bash blocks, continued lines joined."""
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        yield from filter(None, block.replace("\\\n", " ").splitlines())
+
+
+def comment_lines(choice: Path) -> Iterator[str]:
+    """Yield the comments of a file of `conf/`, continued lines joined."""
+    lines = [line for line in choice.read_text(encoding="utf-8").splitlines() if line[:2] == "# "]
+    yield from "\n".join(line[2:] for line in lines).replace("\\\n", " ").splitlines()
+
+
+def our_commands(lines: Iterator[str]) -> Iterator[list[str]]:
+    """Yield the words that follow `python train.py` and its like."""
+    for line in lines:
+        if line.startswith(OUR_COMMANDS):
+            words = shlex.split(line, comments=True)
+            yield words[2:]
+
+
+def commands(paths: list[Path]) -> list[object]:
+    found = [
+        pytest.param(words, id=f"{path.relative_to(ROOT)}-{' '.join(words)}")
+        for path in paths
+        for words in our_commands(
+            comment_lines(path) if path.suffix == ".yaml" else bash_lines(path)
+        )
+    ]
+    assert len(found) >= len(paths) / 2
+    return found
+
+
+def value_of(words: list[str], key: str) -> str | None:
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{key}=")), None)
+
+
+def make_what_is_named(words: list[str], folder: Path) -> None:
+    """Write the files, folders and choices that a command names, as a reader would have them."""
+    columns = (
+        value_of(words, "data.text_column") or "document",
+        value_of(words, "data.summary_column") or "summary",
+    )
+    rows = [{columns[0]: f"Text {i}. It is long.", columns[1]: f"Sum {i}."} for i in range(8)]
+    for word in words:
+        key, _, value = word.partition("=")
+        if re.fullmatch(r"data\.(\w+_file|validation_files\.\w+)", key):
+            write_rows(folder / value, rows)
+    for word, name in (("data.name", "train.jsonl"), ("model.name_or_path", "config.json")):
+        value = value_of(words, word)
+        if value is not None and value.startswith(("corpora/", "models/")):
+            write_rows(folder / value / name, rows)
+    if "my_choices" in words:
+        for name, text in (("model/mine.yaml", MINE), ("data/notes.yaml", NOTES)):
+            (folder / "my_choices" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "my_choices" / name).write_text(text, encoding="utf-8")
+        rows = [{"dialogue": f"Text {i}. It is long.", "note": f"Sum {i}."} for i in range(8)]
+        write_rows(folder / "train.csv", rows)
+        write_rows(folder / "dev.csv", rows)
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def on_this_machine(words: list[str]) -> list[str]:
+    """Return the words without what a test machine may lack: hardware, and the Hub's files."""
+    words = [word for word in words if not word.startswith("hardware=")]
+    return [*words, "debug=tiny"] if "offline=true" in words else words
+
+
+@pytest.mark.parametrize("words", commands(PAGES + CHOICES))
+def test_command_composes(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_what_is_named(words, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = parse(on_this_machine(words))
+    assert command.problems == []
+    if command.wants_help:
+        return
+    try:
+        jobs = check(command)
+    except ConfigError as error:
+        pytest.fail(str(error))
+    assert len(jobs) == 1 or command.multirun
+
+
+@pytest.mark.parametrize("words", commands([README]))
+def test_readme_command_runs(words: list[str], tmp_path: Path) -> None:
+    make_what_is_named(words, tmp_path)
+    # A toy learns nothing from 600 steps.
+    long = ("debug=", "training.max_steps=")
+    words = [word for word in on_this_machine(words) if not word.startswith(long)]
+    code, output = forked.run(*words, "debug=tiny", log=tmp_path / "log", cwd=tmp_path)
+    assert code == 0, output
+    assert "Traceback" not in output
+    shows = "--cfg" in words or "--help" in words
+    assert shows or list(tmp_path.glob("*/**/report.html"))
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    (command,) = [line for line in bash_lines(README) if line.endswith("pytest")]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert [line.strip() for line in script].count(command) == 1
+
+
+def test_readme_has_the_two_set_up_commands() -> None:
+    run, test = [line for line in bash_lines(README) if "venv" in line]
+    start = "python3.11 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt"
+    assert run == f"{start} -e . && python train.py"
+    assert test == f'{start} -e ".[test]" && pytest'
+
+
+def test_tree_names_every_folder() -> None:
+    (tree,) = re.findall(r"```\n(train\.py .*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    named, parent = set(), ""
+    for line in tree.splitlines():
+        match = re.fullmatch(r"( *)(\S+?)/? +<- \S.*", line)
+        assert match, f"a line without a note: {line}"
+        indent, name = match.groups()
+        parent = parent if indent else name
+        named.add(f"{parent}/{name}" if indent else name)
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout, so nobody knows which folders belong to it")
+    folders = set()
+    for path in map(Path, tracked.stdout.splitlines()):
+        parts = path.parts[:-1]
+        if parts and not parts[0].startswith("."):
+            folders.add(parts[0] if parts[0] != "src" else "src/summexp")
+        if parts[:1] == ("conf",) and len(parts) > 1:
+            folders.add(f"conf/{parts[1]}")
+        if parts[:1] == ("src",) and len(parts) > 2:
+            folders.add("/".join(parts[:3]))
+    assert folders - named == set()
+
+
+def test_table_names_what_a_run_leaves(tmp_path: Path) -> None:
+    words = ("debug=tiny", "training.do_predict=true", "output_dir=run")
+    code, output = forked.run(*words, log=tmp_path / "log", cwd=tmp_path)
+    assert code == 0, output
+    text = README.read_text(encoding="utf-8")
+    table = text[text.index("## What a run leaves") : text.index("## When not")]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    left = {path.name for path in (tmp_path / "run").iterdir() if path.name[0] != "."}
+    left = {re.sub(r"checkpoint-\d+", "checkpoint-N", name) for name in left}
+    assert named == left
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages - {"index.md"} if f"({page})" not in index} == set()
+
+
+def test_reference_is_up_to_date() -> None:
+    tool = ROOT / "tools" / "generate_reference.py"
+    done = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def requirements() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [
+        Requirement(text)
+        for text in project["dependencies"] + project["optional-dependencies"]["test"]
+    ]
+
+
+def test_constraints_pin_every_dependency() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    versions = {canonicalize_name(name): version for name, version in pins.items()}
+    for requirement in requirements():
+        version = versions.get(canonicalize_name(requirement.name))
+        assert version is not None, requirement.name
+        assert requirement.specifier.contains(version), requirement
+    # A build of torch for one device would keep everybody else's from being installed.
+    assert [version for version in versions.values() if "+" in version] == []
+
+
+def test_every_dependency_is_explained() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ")]
+    explained = {name.strip() for row in rows for name in row.split(",")} - {"library"}
+    assert explained == {requirement.name for requirement in requirements()}

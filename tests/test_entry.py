@@ -1,0 +1,84 @@
+"""`train.py` as a process of its own: exit codes, what is said where, what is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from summexp.config.compose import conf_dir
+
+TRAIN = Path(__file__).resolve().parents[1] / "train.py"
+
+
+def train(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(TRAIN), *words],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=t5_smal"],
+        ["+training.learning_rate=1"],
+        ["-m", "seed=1,x"],
+        ["--cfg", "hydra", "model=t5_smal"],
+        ["--cfg", "job", "--package", "modle"],
+        ["--info", "defaults", "model=t5_smal"],
+        ["hydra.launcher._target_=os.system"],
+        ["data=custom_csv", "data.train_file=absent.csv"],
+        ["--cfg"],
+    ],
+)
+def test_a_mistake_is_one_message_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
+    done = train(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "HYDRA_FULL_ERROR" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_reaches_neither_message_nor_disk(tmp_path: Path) -> None:
+    secret = "a-key-of-no-known-form"
+    done = train(f"tracking.project={secret}", cwd=tmp_path, WANDB_API_KEY=secret)
+    assert done.returncode == 2
+    assert secret not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_composed_config_is_shown_as_yaml(tmp_path: Path) -> None:
+    done = train("--cfg", "job", "model=mbart50", "model.lang=ko_KR", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = OmegaConf.create(done.stdout)
+    assert "hydra" not in shown
+    assert shown.model.forced_bos_token == "ko_KR"
+    assert OmegaConf.to_container(shown).get("model", {})["forced_bos_token"] == "${.lang}"
+    part = train("--cfg", "job", "--resolve", "--package", "model", "model=mbart50", cwd=tmp_path)
+    assert part.stdout.startswith("# @package model\nname_or_path: facebook/mbart-large-50\n")
+    assert "forced_bos_token: en_XX\n" in part.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_and_version_answer(tmp_path: Path) -> None:
+    done = train("--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: python train.py")
+    assert train("--version", cwd=tmp_path).stdout.startswith("summexp ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_entry_is_short() -> None:
+    assert len(TRAIN.read_text(encoding="utf-8").splitlines()) < 40
+    assert (conf_dir() / "config.yaml").is_file()
