@@ -1,7 +1,7 @@
 """Runs of `train.py` in processes of their own that need not import torch again.
 
-A server process imports everything once; each run is a fork of it, so that a test can start dozens, and
-kill them as a user or a cluster would.
+A server process imports everything once; each run is a fork of it, so that a test can start dozens,
+and kill them as a user or a cluster would.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def train(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 def test_a_mistake_is_one_message_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
     done = train(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "nothing was started" in done.stderr
+    assert "Nothing was started." in done.stderr
     assert "Traceback" not in done.stderr
     assert "HYDRA_FULL_ERROR" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -42,7 +42,7 @@ class CommandLine:
     starts_a_run: bool
     """Whether it runs something, and not only shows a part of the config."""
     for_hydra: list[str]
-    """The words to hand on to Hydra."""
+    """The words to hand on to Hydra, flags first."""
     problems: list[Problem]
     """Flags that do not exist, or that are refused, and secrets; these are in no other field."""
 
@@ -78,9 +78,21 @@ def parse(arguments: Sequence[str]) -> CommandLine:
         package=args.package,
         resolve=bool(args.resolve),
         starts_a_run=not (args.cfg or args.info or args.hydra_help or args.shell_completion),
-        for_hydra=words,
+        for_hydra=_flags_first(words, positional),
         problems=problems,
     )
+
+
+def _flags_first(words: list[str], positional: list[str]) -> list[str]:
+    """Return the words with the positional ones at the end: Hydra takes no flag between them."""
+    rest = list(positional)
+    flags = []
+    for word in words:
+        if rest and word == rest[0]:
+            rest.pop(0)
+        else:
+            flags.append(word)
+    return [*flags, *positional]
 
 
 def _refuse(message: str) -> NoReturn:

@@ -129,6 +129,7 @@ def _job(tree: DictConfig) -> float | None:
 def tell(error: SummexpError) -> None:
     """Print what went wrong to standard error, without a traceback and without any secret."""
     print(without_secrets(in_words(error)), file=sys.stderr)
+    print("Nothing was started.", file=sys.stderr)
 
 
 def in_words(error: SummexpError) -> str:
@@ -138,4 +139,4 @@ def in_words(error: SummexpError) -> str:
     count = len(error.problems)
     head = "1 problem" if count == 1 else f"{count} problems"
     listed = "\n".join(f"  {problem}" for problem in error.problems)
-    return f"{head}, nothing was started:\n{listed}"
+    return f"{head}:\n{listed}"

@@ -1,7 +1,7 @@
 """The errors that a user is meant to read, and what they say.
 
-A mistake of the user is a list of `Problem`s, so that all of them can be told in one message. Anything
-else that escapes is a bug of ours, and keeps its traceback.
+A mistake of the user is a list of `Problem`s, so that all of them can be told in one message.
+Anything else that escapes is a bug of ours, and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
 from summexp.runs.checkpoints import checkpoints, damage
-from summexp.runs.config import TrackingConfig
 
 WHOLE = {"per_device_train_batch_size": 16}
 SPLIT = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
@@ -225,23 +224,6 @@ def test_what_came_before_does_not_move_the_random_numbers(tmp_path: Path) -> No
         return [step["loss"] for step in steps_of(folder, toy=toy, training=training(**WHOLE))]
 
     assert losses(1) == losses(1000)
-
-
-def test_each_job_of_a_process_has_its_own_wandb_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("0", "1"):
-        folder = tmp_path / name
-        (folder / "tracking").mkdir(parents=True)
-        for variable, value in (("DIR", str(folder / "tracking")), ("MODE", "offline")):
-            monkeypatch.setenv(f"WANDB_{variable}", value)
-        monkeypatch.setenv("WANDB_SILENT", "true")
-        tracked = TrackingConfig(trackers=["wandb"], run_name=f"run-{name}")
-        options = training(max_steps=1, **WHOLE)
-        TrainerEngine().fit(job(folder, training=options, tracking=tracked), None)
-    for name in ("0", "1"):
-        (kept,) = (tmp_path / name / "tracking" / "wandb").glob("offline-run-*/*.wandb")
-        assert f"run-{name}".encode() in kept.read_bytes()
 
 
 def test_loss_without_a_count_is_the_mean_of_the_batch(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-
 from tests import forked
 
 SMALL = (
@@ -51,9 +50,7 @@ def weights_equal(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.parametrize("moment", [i / 12 for i in range(1, 12)])
-def test_killed_and_started_again(
-    moment: float, place: Path, unbroken: tuple[Path, float]
-) -> None:
+def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Path, float]) -> None:
     whole, seconds = unbroken
     folder = place / f"killed-{moment:.2f}"
     words = (*SMALL, f"output_dir={folder}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests import forked
 
 TINY = ("debug=tiny", "data.max_eval_samples=4")

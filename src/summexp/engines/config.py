@@ -19,4 +19,4 @@ class EngineConfig:
     """`token_mean` averages over all target tokens of the global batch; `upstream` is as the model
     and the Trainer have it, which depends on how the batch is split."""
     generation_order: str = choice("length", "length", "input")
-    """Order in which rows are generated; by `length` wastes less padding. Files keep the input's."""
+    """Order in which rows are generated; `length` wastes less padding. Files keep the input's."""

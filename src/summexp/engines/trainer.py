@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,8 +33,7 @@ class TrainerEngine:
         trainer = SummarizationTrainer(job)
         # Nothing that came before, such as training a tokenizer, may move the random numbers.
         set_seed(job.config.seed)
-        with _trackers_of(job):
-            result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         trainer.save_state()
         metrics = {
             name: value for name, value in result.metrics.items() if isinstance(value, int | float)
@@ -190,21 +187,6 @@ def _arguments(job: TrainingJob) -> Any:
         # One process drives one GPU; DataParallel over several is slow, and breaks generation.
         args._n_gpu = 1
     return args
-
-
-@contextmanager
-def _trackers_of(job: TrainingJob) -> Iterator[None]:
-    """Close what the trackers opened; a sweep's next job would go on in this one's run."""
-    failed = True
-    try:
-        yield
-        failed = False
-    finally:
-        if "wandb" in job.config.tracking.trackers:
-            import wandb
-
-            wandb.finish(exit_code=int(failed))
-            wandb.teardown()
 
 
 def _callbacks(job: TrainingJob) -> list[TrainerCallback]:

@@ -25,7 +25,7 @@ class MetricConfig:
     aggregate: str = choice("mean", "mean", "bootstrap_median")
     """A score over all rows: their mean, or the median of the resampled means (the old scripts)."""
     references: str = choice("original", "original", "labels")
-    """Score against the full text, or (as the old scripts do) against what is left of it in tokens."""
+    """Score against the full text, or against what the labels keep of it (the old scripts)."""
     decimals: int | None = None
     """Round the scores over all rows to so many decimals; not at all where not set."""
     bootstrap_samples: int = 1000

@@ -23,8 +23,8 @@ def cache_dir() -> Path:
     return Path(base, "summexp")
 
 
-def prepare(config: Config, folder: Path) -> None:
-    """Set network use and trackers for the run in `folder`.
+def prepare(config: Config) -> None:
+    """Set network use and threads for a run.
 
     Must be called before datasets and transformers are imported; where an earlier job of a sweep
     has imported them, what they read at import is set again.
@@ -44,10 +44,8 @@ def prepare(config: Config, folder: Path) -> None:
     # The tokenizers of a data loader's worker processes would deadlock after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
     # OpenMP's threads wait for each other by spinning. Where another program has one of the cores,
-    # most of the time goes into that: 60 steps of t5_tiny on two busy cores took 179 s, and 33 s so.
+    # most of the time goes into that: 60 steps of t5_tiny on two busy cores took 179 s, so 33 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if config.tracking.trackers:
-        _prepare_trackers(config, folder)
 
 
 _set_by_us: set[str] = set()
@@ -55,16 +53,3 @@ _set_by_us: set[str] = set()
 
 def _forks(config: Config) -> bool:
     return bool(config.training.dataloader_num_workers or config.data.preprocessing_num_workers)
-
-
-def _prepare_trackers(config: Config, folder: Path) -> None:
-    tracking = folder / "tracking"
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(tracking)
-    if "wandb" in config.tracking.trackers:
-        tracking.mkdir(exist_ok=True)
-        os.environ["WANDB_DIR"] = str(tracking)
-        os.environ["WANDB_PROJECT"] = config.tracking.project
-        os.environ["WANDB_TAGS"] = ",".join(config.tracking.tags)
-        os.environ["WANDB_SILENT"] = "true"
-        if config.offline:
-            os.environ["WANDB_MODE"] = "offline"

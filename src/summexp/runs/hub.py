@@ -23,8 +23,8 @@ _NOT_PUSHED = ["checkpoint-*", "tracking/*", "profile/*", ".*", "train.log"]
 def push(config: Config, folder: Path) -> str:
     """Upload model, tokenizer, card, report and scores; return the repository's address.
 
-    The repository is `training.hub_model_id`, or the run folder's name under the user's account. The
-    token comes from HF_TOKEN or from `hf auth login`.
+    The repository is `training.hub_model_id`, or the run folder's name under the user's account.
+    The token comes from HF_TOKEN or from `hf auth login`.
 
     Raises:
         RunError: the Hub refused, or could not be reached; the run itself is whole.

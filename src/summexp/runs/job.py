@@ -50,7 +50,7 @@ def run_job(config: Config) -> float | None:
             log.info("the run in %s is finished: there is nothing left to do", folder)
             return read_metric(folder, config.objective)
         record = begin(config, folder, goes_on=plan.goes_on)
-        prepare(config, folder)
+        prepare(config)
         return _recorded(config, folder, record, plan)
 
 

@@ -26,6 +26,7 @@ from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.results import read_json, save_metrics, save_predictions
 from summexp.runs.resume import RunPlan, evaluation_digest, prediction_digest
+from summexp.runs.tracking import trackers
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -47,11 +48,12 @@ def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -
     torch.autograd.set_detect_anomaly(config.debug.detect_anomaly)
     if plan.needs_model:
         prepared = prepare_run(config, folder, record, plan)
-        evaluated = _train(config, folder, record, prepared) if plan.train else None
-        if plan.evaluate:
-            _evaluate(config, folder, record, prepared, evaluated)
-        if plan.predict:
-            _predict(config, folder, record, prepared)
+        with trackers(config, folder) as tell:
+            evaluated = _train(config, folder, record, prepared) if plan.train else None
+            if plan.evaluate:
+                tell(_evaluate(config, folder, record, prepared, evaluated))
+            if plan.predict:
+                tell(_predict(config, folder, record, prepared))
     _report(folder, record)
     if plan.push:
         record.update(phases={**record.content["phases"], "push": push(config, folder)})
@@ -111,7 +113,7 @@ def _evaluate(
     record: RunRecord,
     prepared: Prepared,
     evaluated: list[Evaluated] | None,
-) -> None:
+) -> dict[str, float]:
     with record.phase("eval"):
         if evaluated is None:
             evaluated = [
@@ -124,9 +126,12 @@ def _evaluate(
     examples = _examples(prepared.validation[0], evaluated[0])
     phases = {**record.content["phases"], "eval": evaluation_digest(config)}
     record.update(phases=phases, examples=examples)
+    return metrics
 
 
-def _predict(config: Config, folder: Path, record: RunRecord, prepared: Prepared) -> None:
+def _predict(
+    config: Config, folder: Path, record: RunRecord, prepared: Prepared
+) -> dict[str, float]:
     rows = prepared.test
     assert rows is not None
     # Predictions are what this phase is for, whatever evaluation does.
@@ -140,6 +145,7 @@ def _predict(config: Config, folder: Path, record: RunRecord, prepared: Prepared
     examples = record.content.get("examples") or _examples(rows, found)
     phases = {**record.content["phases"], "predict": prediction_digest(config)}
     record.update(phases=phases, examples=examples)
+    return found.metrics
 
 
 def _examples(rows: EvaluationSet, found: Evaluated) -> list[dict[str, Any]]:

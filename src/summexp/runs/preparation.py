@@ -69,8 +69,10 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     cache = None if config.debug.tiny else cache_dir()
     with record.phase("data"):
         corpus = _load(config, plan)
+    # What a stream holds is not known beforehand, so its tokenizer has no name in the cache.
+    kept = None if isinstance(corpus.train, IterableDataset) else cache
     with record.phase("model"):
-        shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=cache)
+        shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=kept)
     with record.phase("data"):
         splits = _Splits(config, corpus, tokenizer, cache)
         sets = [*splits.validation, *([splits.test] if splits.test else [])]
@@ -85,7 +87,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             tokenizer,
             seed=config.seed,
             longest_source=splits.longest_source(),
-            longest_target=max(config.data.max_target_length, config.data.eval_target_length),
+            longest_target=_longest_target(config),
             tiny=tiny,
         )
         model.to(select_device(config.hardware.backend))
@@ -118,6 +120,7 @@ def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelCon
         config_name=None,
         tokenizer_name=None,
         revision=None,
+        architecture={},
         freeze=[],
     )
     return taken, False
@@ -262,6 +265,17 @@ def _describe(
         },
         metric=scorer.signature if scorer else None,
         language=scorer.remark if scorer else None,
+    )
+
+
+def _longest_target(config: Config) -> int:
+    """Return the tokens of the longest summary that may be fed or generated."""
+    generation = config.generation
+    return max(
+        config.data.max_target_length,
+        config.data.eval_target_length,
+        generation.max_length or 0,
+        (generation.max_new_tokens or 0) + 1,
     )
 
 

@@ -1,0 +1,92 @@
+"""Experiment trackers: opened before the first phase, told every score, closed whatever happens.
+
+The training loop's own callbacks send the curves; what is scored outside it is sent from here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+FOLDER = "tracking"
+"""Where trackers write, in the run folder."""
+
+Tell = Callable[[Mapping[str, float]], None]
+"""Sends scores to every tracker."""
+
+
+@contextmanager
+def trackers(config: Config, folder: Path) -> Iterator[Tell]:
+    """Open the trackers of a run, and close them at the end.
+
+    A tracker left open would take the scores of the next job of the process for its own.
+    """
+    names = config.tracking.trackers
+    tells: list[Tell] = []
+
+    def tell_all(scores: Mapping[str, float]) -> None:
+        for tell in tells:
+            tell(scores)
+
+    with (
+        _tensorboard(folder, tells, on="tensorboard" in names),
+        _wandb(config, folder, tells, on="wandb" in names),
+    ):
+        yield tell_all
+
+
+@contextmanager
+def _tensorboard(folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]:
+    if not on:
+        yield
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    # The Trainer's callback asks for its folder through the environment.
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / FOLDER)
+    with SummaryWriter(folder / FOLDER) as writer:
+
+        def tell(scores: Mapping[str, float]) -> None:
+            for name, value in scores.items():
+                writer.add_scalar(f"final/{name}", value)
+
+        tells.append(tell)
+        try:
+            yield
+        finally:
+            os.environ.pop("TENSORBOARD_LOGGING_DIR", None)
+
+
+@contextmanager
+def _wandb(config: Config, folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]:
+    if not on:
+        yield
+        return
+    import wandb
+
+    tracking = config.tracking
+    (folder / FOLDER).mkdir(exist_ok=True)
+    run = wandb.init(
+        project=tracking.project,
+        name=tracking.run_name or folder.name,
+        tags=tracking.tags,
+        dir=folder / FOLDER,
+        config=asdict(config),
+        mode="offline" if config.offline else None,
+        settings=wandb.Settings(silent=True),
+    )
+    tells.append(lambda scores: run.summary.update(dict(scores)))
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        run.finish(exit_code=int(failed))
+        wandb.teardown()

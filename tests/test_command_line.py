@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from summexp.command_line import parse
+
+
+def test_flags_may_stand_anywhere() -> None:
+    command = parse(["model=t5_tiny", "-m", "seed=1,2", "--config-dir", "own", "debug=tiny"])
+    assert command.multirun
+    assert command.config_dir == "own"
+    assert command.overrides == ["model=t5_tiny", "seed=1,2", "debug=tiny"]
+    # Hydra itself refuses a flag between the words.
+    assert command.for_hydra == ["-m", "--config-dir", "own", *command.overrides]
+
+
+def test_what_is_asked_for() -> None:
+    assert parse([]).starts_a_run
+    assert parse(["--help"]).wants_help
+    assert parse(["--version"]).wants_version
+    shown = parse(["--cfg", "job", "--package", "model", "--resolve"])
+    assert (shown.starts_a_run, shown.shows_job, shown.package) == (False, True, "model")
+    assert shown.resolve
+
+
+def test_a_secret_is_handed_to_nobody() -> None:
+    command = parse(["training.hub_token=x", "seed=1", "--hub_token", "y"])
+    assert command.overrides == ["seed=1"]
+    assert command.for_hydra == ["seed=1"]
+    assert [problem.key for problem in command.problems] == ["training.hub_token", "hub_token"]
