@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from summexp.config.provenance import display_path
 from summexp.errors import SummexpError
 from summexp.reports.report import write_report
 from summexp.runs.environment import prepare
@@ -49,6 +50,7 @@ def run_job(config: Config) -> float | None:
 
             log.info("the run in %s is finished: there is nothing left to do", folder)
             return read_metric(folder, config.objective)
+        log.info("%s %s", "going on in" if plan.goes_on else "run folder:", display_path(folder))
         record = begin(config, folder, goes_on=plan.goes_on)
         prepare(config)
         return _recorded(config, folder, record, plan)

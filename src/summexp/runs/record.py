@@ -51,7 +51,7 @@ class RunRecord:
             "argv": _safe_argv(),
             "started": _now(),
             "ended": None,
-            "git": git_state(Path.cwd()),
+            "git": git_state(_checkout()),
             "versions": _versions(),
             "device": None,
             "world_size": 1,
@@ -106,6 +106,12 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     OmegaConf.save(OmegaConf.create(asdict(config)), folder / CONFIG_FILE)
     record.update()
     return record
+
+
+def _checkout() -> Path:
+    """Return the checkout that summexp runs from, or the working folder of an installed one."""
+    root = Path(__file__).resolve().parents[3]
+    return root if (root / ".git").exists() else Path.cwd()
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
