@@ -149,7 +149,7 @@ def test_readme_command_runs(words: list[str], tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_readme_shows_what_the_bare_command_prints(tmp_path: Path) -> None:
     text = README.read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```\n(train: .*?)```", text, re.DOTALL)
+    (shown,) = re.findall(r"```\n(run folder: .*?)```", text, re.DOTALL)
     code, output = forked.run(log=tmp_path / "log", cwd=tmp_path)
     assert code == 0, output
     # Numbers and what was generated differ a little from machine to machine.

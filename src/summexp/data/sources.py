@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import httpx
+import httpx2
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import (
     DataFilesNotFoundError,
@@ -189,7 +189,7 @@ def _told(config: DataConfig, sources: Sequence[SplitSource], *, offline: bool) 
 
 def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> SummexpError | None:
     name = config.name
-    if isinstance(error, LocalEntryNotFoundError | ConnectionError | httpx.TransportError):
+    if isinstance(error, LocalEntryNotFoundError | ConnectionError | httpx2.TransportError):
         return _unreachable(config, offline=offline)
     if isinstance(error, GatedRepoError) or "gated dataset" in str(error):
         return _problem(

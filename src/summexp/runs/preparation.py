@@ -78,8 +78,9 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         sets = [*splits.validation, *([splits.test] if splits.test else [])]
         for line in corpus.health.lines():
             log.info("%s", line)
-        for remark in dict.fromkeys(one.scorer.remark for one in sets if one.scorer):
-            log.info("%s", remark)
+        # Sets of one language have one signature; it is said once.
+        for scorer in {one.scorer.signature: one.scorer for one in sets if one.scorer}.values():
+            log.info("%s", scorer.remark)
     with record.phase("model"):
         model = build_model(
             chosen,
