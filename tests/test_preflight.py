@@ -126,7 +126,7 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         ("model=t5_small model.name_or_path=./absent", "model.name_or_path", None),
         ("model=t5_small offline=true model.cache_dir=none", "model.name_or_path", "debug=tiny"),
         ("training.resume_from_checkpoint=absent", "training.resume_from_checkpoint", None),
-        ("offline=true training.push_to_hub=true", "training.push_to_hub", None),
+        ("offline=true training.push_to_hub=true output_dir=mine", "training.push_to_hub", None),
         ("training.do_train=false training.do_eval=false", "training.do_train", None),
         # flags
         ("--hepl", None, "'--help'"),

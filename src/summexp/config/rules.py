@@ -93,6 +93,12 @@ def _network(config: Config) -> Iterator[Problem]:
             what="needs the network, and offline is true",
             hint="Set one of them to false.",
         )
+    if config.training.push_to_hub and not (config.training.hub_model_id or config.output_dir):
+        yield Problem(
+            key="training.hub_model_id",
+            what="is not set, and a fresh folder's time of day is no name for a repository",
+            hint="Name the repository: training.hub_model_id=my-summarizer",
+        )
 
 
 def _metric_names(config: Config) -> Iterator[Problem]:
