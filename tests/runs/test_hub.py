@@ -43,7 +43,7 @@ def test_a_refusal_is_told_and_the_run_is_said_to_be_whole(
 
     monkeypatch.setattr(HfApi, "create_repo", create_repo)
     config = composed("training.push_to_hub=true", "training.hub_model_id=mine")
-    with pytest.raises(RunError, match="the run is whole .* no route to host"):
+    with pytest.raises(RunError, match=r"the run is whole .* no route to host"):
         push(config, tmp_path)
 
 
