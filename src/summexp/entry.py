@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 class _ToldError(SummexpError):
     """A job failed, and has told why; carries its exit code past Hydra."""
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(f"the job failed with exit code {exit_code}")
+    def __init__(self, exit_code: int, folder: str, reason: str) -> None:
+        """Take the code, the job's folder and its reason, of which the first line is kept."""
+        lines = reason.splitlines()
+        super().__init__(f"a job of the sweep failed, in {folder}: {' '.join(lines[:2])}")
         self.exit_code = exit_code
 
 
@@ -98,8 +100,13 @@ def _hand_to_hydra(command: CommandLine) -> int:
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
     except SummexpError as error:
+        print(error, file=sys.stderr)
         return error.exit_code
-    except Exception:
+    except Exception as error:
+        # OmegaConf wraps what our resolvers raise, such as a folder that cannot be made.
+        if isinstance(error.__cause__, ConfigError):
+            tell(error.__cause__)
+            return error.__cause__.exit_code
         traceback.print_exc()
         return EXIT_FAILED
     return 0
@@ -115,15 +122,15 @@ def _job(tree: DictConfig) -> float | None:
         config.output_dir = HydraConfig.get().runtime.output_dir
         return run_job(config)
     except SummexpError as error:
-        log.error("%s", in_words(error))
-        code = error.exit_code
-    except Exception:
+        code, reason = error.exit_code, in_words(error)
+        log.error("%s", reason)
+    except Exception as error:
+        code, reason = EXIT_FAILED, f"{type(error).__name__}: {error}"
         log.exception("the run failed; the traceback means a bug in summexp or a library")
-        code = EXIT_FAILED
     if HydraConfig.get().mode == RunMode.RUN:
         # Hydra lets this pass without words of its own.
         raise SystemExit(code)
-    raise _ToldError(code)
+    raise _ToldError(code, HydraConfig.get().runtime.output_dir, reason)
 
 
 def tell(error: SummexpError) -> None:

@@ -110,19 +110,22 @@ def _world_problems(reading: Reading, *, in_sweep: bool) -> Iterator[Problem]:
     """Yield what the config asks of files, folders and this machine that is not there."""
     sections = reading.sections
     if {"data", "training", "debug"} <= sections.keys():
-        training = sections["training"]
+        training, debug = sections["training"], sections["debug"]
         yield from check_data(
             sections["data"],
-            do_train=training.do_train,
-            do_eval=training.do_eval,
+            # With debug=overfit the training rows are evaluated.
+            do_train=training.do_train or debug.overfit,
+            do_eval=training.do_eval and not debug.overfit,
             do_predict=training.do_predict,
-            debug_tiny=sections["debug"].tiny,
+            debug_tiny=debug.tiny,
         )
     if {"hardware", "training"} <= sections.keys():
         yield from check_hardware(sections["hardware"], sections["training"])
     config = reading.config
     if config is None:
         return
+    if config.metric.sentences == "punkt":
+        yield from _punkt_problems()
     if not config.debug.tiny:
         yield from check_model(config.model, offline=config.offline)
     if config.output_dir is not None and not in_sweep:
@@ -130,3 +133,13 @@ def _world_problems(reading: Reading, *, in_sweep: bool) -> Iterator[Problem]:
             plan_run(config, Path(config.output_dir))
         except ConfigError as error:
             yield from error.problems
+
+
+def _punkt_problems() -> Iterator[Problem]:
+    # Brings nltk, which only the old scripts' sentences need.
+    from summexp.metrics.sentences import load_punkt
+
+    try:
+        load_punkt()
+    except ConfigError as error:
+        yield from error.problems

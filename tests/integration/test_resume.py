@@ -49,6 +49,10 @@ def weights_equal(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
 
 
+resumed: list[float] = []
+"""The moments after which there was a checkpoint to go on from."""
+
+
 @pytest.mark.parametrize("moment", [i / 12 for i in range(1, 12)])
 def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Path, float]) -> None:
     whole, seconds = unbroken
@@ -60,7 +64,14 @@ def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Pa
     process.join()
     code, output = forked.run(*words, log=place / f"{folder.name}-again.log", cwd=place)
     assert code == 0, output
+    if "training goes on from" in output:
+        resumed.append(moment)
     assert weights_equal(folder, whole), output
     same = ("eval_loss", "eval_rougeL")
     results = [json.loads((one / "all_results.json").read_text()) for one in (folder, whole)]
     assert [results[0][key] for key in same] == [results[1][key] for key in same]
+
+
+def test_most_of_them_went_on_from_a_checkpoint() -> None:
+    # Training anew from the same seed would end with the same weights, and prove nothing.
+    assert len(resumed) >= 4

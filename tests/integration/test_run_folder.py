@@ -187,3 +187,99 @@ def test_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
     folders = list((tmp_path / "outputs").glob("*/*"))
     assert len(folders) == 2
     assert {record(folder)["status"] for folder in folders} == {"finished"}
+
+
+def csv(path: Path, rows: int, word: str = "rain") -> Path:
+    lines = [
+        f'"The {word} fell on town {n} for a day. It stopped.","{word} {n}"' for n in range(rows)
+    ]
+    path.write_text("\n".join(["document,summary", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+OWN = ("data=custom_csv", "data.train_file=train.csv", "data.validation_file=dev.csv")
+
+
+@pytest.fixture
+def own_data(tmp_path: Path) -> Path:
+    for name in ("train", "dev", "test"):
+        csv(tmp_path / f"{name}.csv", 8)
+    return tmp_path
+
+
+def test_training_does_not_go_on_with_other_rows(own_data: Path) -> None:
+    run(own_data, *OWN, "output_dir=run")
+    csv(own_data / "train.csv", 8, "snow")
+    output = run(own_data, *OWN, "output_dir=run", "training.max_steps=4", expect=2)
+    assert "the training rows are not those" in output
+
+
+def test_scores_of_an_older_model_do_not_stay(own_data: Path) -> None:
+    predict = ("data.test_file=test.csv", "training.do_predict=true")
+    run(own_data, *OWN, *predict, "output_dir=run")
+    run(own_data, *OWN, "output_dir=run", "training.max_steps=4")
+    results = json.loads((own_data / "run" / "all_results.json").read_text())
+    assert "eval_rougeL" in results
+    assert not [name for name in results if name.startswith("predict_")]
+    assert not (own_data / "run" / "generated_predictions.jsonl").exists()
+
+
+def test_a_changed_test_file_is_predicted_again(own_data: Path) -> None:
+    words = (*OWN, "data.test_file=test.csv", "training.do_predict=true", "output_dir=run")
+    run(own_data, *words)
+    csv(own_data / "test.csv", 5)
+    run(own_data, *words)
+    text = (own_data / "run" / "generated_predictions.jsonl").read_text()
+    assert len(text.splitlines()) == 5
+
+
+def test_one_entry_of_validation_files_has_its_name(own_data: Path) -> None:
+    files = "data.validation_files={a: dev.csv}"
+    words = ("data=custom_csv", "data.train_file=train.csv", files, "objective=eval_a_rougeL")
+    run(own_data, *words, "output_dir=run")
+    assert "eval_a_rougeL" in json.loads((own_data / "run" / "eval_results.json").read_text())
+
+
+def test_overfitting_is_scored_on_the_training_rows_each_time(own_data: Path) -> None:
+    csv(own_data / "dev.csv", 3)
+    words = ("data=custom_csv", "data.train_file=train.csv", "data.validation_file=dev.csv")
+    overfit = ("debug.overfit=true", "data.max_eval_samples=8", "output_dir=run")
+    for more in ((), ("generation=beam4",)):
+        run(own_data, *words, *overfit, *more)
+        results = json.loads((own_data / "run" / "eval_results.json").read_text())
+        assert results["eval_samples"] == 8
+
+
+def test_a_damaged_config_is_one_problem(finished: Path) -> None:
+    (finished / "config.yaml").write_text("a: [b")
+    output = run(finished.parent, "output_dir=run", expect=2)
+    assert "config.yaml cannot be read" in output
+    assert "1 problem" in output
+
+
+def test_damaged_results_are_written_again(finished: Path) -> None:
+    (finished / "all_results.json").write_text('{"x": ')
+    run(finished.parent, "output_dir=run", "generation=beam4")
+    assert "train_loss" in json.loads((finished / "all_results.json").read_text())
+
+
+def test_overwriting_twice_keeps_a_file_that_was_put_there_later(finished: Path) -> None:
+    (finished / "tokenizer_notes.txt").write_text("mine")
+    (finished / "vocab.txt").write_text("mine")
+    for _ in range(2):
+        run(finished.parent, "output_dir=run", "overwrite_output_dir=true")
+    assert (finished / "tokenizer_notes.txt").read_text() == "mine"
+    assert (finished / "vocab.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("folder", ["train.csv/run", "/proc/run"])
+def test_a_folder_that_cannot_be_made_is_told(own_data: Path, folder: str) -> None:
+    output = run(own_data, f"output_dir={folder}", expect=2)
+    assert "output_dir" in output
+
+
+def test_the_reason_of_a_failed_job_is_the_last_word_of_a_sweep(own_data: Path) -> None:
+    words = ("model.architecture.num_heads=4,2", "model.architecture.d_modell=8")
+    output = run(own_data, "-m", *words, "output_dir=sweep", expect=2)
+    assert "a job of the sweep failed" in output.splitlines()[-1] + output.splitlines()[-2]
+    assert "d_modell" in output

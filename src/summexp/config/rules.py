@@ -77,6 +77,12 @@ def _phases(config: Config) -> Iterator[Problem]:
             what="needs evaluation, which is off",
             hint="Set training.do_eval=true.",
         )
+    if config.data.streaming and config.debug.overfit:
+        yield Problem(
+            key="data.streaming",
+            what="is on, and debug=overfit evaluates the training rows, which are not kept then",
+            hint="Set data.streaming=false.",
+        )
     checkpoint = training.resume_from_checkpoint
     if checkpoint is not None and not Path(checkpoint).is_dir():
         yield Problem(
@@ -105,7 +111,9 @@ def _metric_names(config: Config) -> Iterator[Problem]:
     """Yield names of metrics that no run computes, found here before hours of training."""
     sets = [f"eval_{name}" for name in config.data.validation_files] or ["eval"]
     bounds = [f"{name}_{end}" for name in _SCORES for end in ("low", "high")]
-    names = [f"{one}_{name}" for one in sets for name in (*_METRICS, *bounds)]
+    generated = config.training.predict_with_generate and not config.training.prediction_loss_only
+    scored = (*_METRICS, *bounds) if generated else ("loss",)
+    names = [f"{one}_{name}" for one in sets for name in scored]
     lead = re.compile(rf"({'|'.join(map(re.escape, sets))})_lead\d_rouge\w+")
     objectives = [*names, *(name.replace("eval", "predict", 1) for name in names)]
     objectives += _TRAINING_METRICS
@@ -113,8 +121,24 @@ def _metric_names(config: Config) -> Iterator[Problem]:
     if chosen and config.objective not in objectives and not lead.fullmatch(config.objective):
         yield _no_metric("objective", config.objective, objectives)
     best = config.training.metric_for_best_model
+    if best is None and "eval_loss" not in names and _chooses_by_score(config):
+        yield Problem(
+            key="training.metric_for_best_model",
+            what="is not set, and there are several validation sets to choose by",
+            hint=f"Name one of its metrics, such as {names[0]}.",
+        )
     if best is not None and best not in names and f"eval_{best}" not in names:
         yield _no_metric("training.metric_for_best_model", best, names)
+
+
+def _chooses_by_score(config: Config) -> bool:
+    training = config.training
+    by_score = ("reduce_lr_on_plateau", "greedy")
+    return (
+        training.load_best_model_at_end
+        or training.save_strategy == "best"
+        or training.lr_scheduler_type in by_score
+    )
 
 
 def _no_metric(key: str, name: str, known: list[str]) -> Problem:

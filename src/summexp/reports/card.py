@@ -26,6 +26,7 @@ from summexp.reports.facts import (
 from summexp.reports.rendering import render
 from summexp.reports.results import RunResults, read_run
 from summexp.reports.scores import ScoreTable, score_tables
+from summexp.runs.folder import write_text
 
 _TASK = "summarization"
 _NOT_ON_THE_HUB = "unknown"
@@ -56,7 +57,7 @@ def write_model_card(folder: Path) -> Path:
         versions=versions(results, *_SHOWN_VERSIONS),
         commit=commit(results),
     )
-    path.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text)
     return path
 
 

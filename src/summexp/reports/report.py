@@ -12,6 +12,7 @@ from summexp.reports.facts import command, facts, language_code, title
 from summexp.reports.rendering import render
 from summexp.reports.results import read_run
 from summexp.reports.scores import score_tables
+from summexp.runs.folder import write_text
 
 NAMES = ("report.md", "report.html")
 """The files of a report."""
@@ -60,7 +61,7 @@ def write_report(folder: Path) -> list[Path]:
     paths = []
     for name in NAMES:
         path = folder / name
-        path.write_text(render(f"{name}.j2", **values), encoding="utf-8", newline="\n")
+        write_text(path, render(f"{name}.j2", **values))
         paths.append(path)
     return paths
 

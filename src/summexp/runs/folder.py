@@ -24,8 +24,9 @@ LOCK_FILE = ".summexp.lock"
 _OURS = re.compile(
     r"config\.yaml|run\.json|(train|eval|predict|all)_results\.json|trainer_state\.json"
     r"|generated_predictions.*\.jsonl|checkpoint-\d+|report\.(html|md)|README\.md"
-    r"|config\.json|generation_config\.json|model.*\.safetensors(\.index\.json)?|tokenizer.*"
-    r"|special_tokens_map\.json|added_tokens\.json|vocab\..*|merges\.txt|(spiece|sentencepiece\.bpe)\.model"
+    r"|config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors"
+    r"|model\.safetensors\.index\.json|tokenizer(_config)?\.json"
+    r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|(spiece|sentencepiece\.bpe)\.model"
     r"|training_args\.bin|tracking|profile"
 )
 """Names that a run writes. A folder that holds one of them, but no run, is not written to."""
@@ -45,7 +46,7 @@ def register_resolvers() -> None:
 def fresh_folder(parent: Path) -> Path:
     """Make and return a new folder `parent/DATE/TIME`, with a number where the second is taken."""
     day = parent / time.strftime("%Y-%m-%d")
-    day.mkdir(parents=True, exist_ok=True)
+    _make(day)
     second = time.strftime("%H-%M-%S")
     number = 1
     while True:
@@ -64,7 +65,7 @@ def lock(folder: Path) -> FileLock:
     Raises:
         ConfigError: another live run holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     held = FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True)
     try:
         held.acquire()
@@ -77,6 +78,19 @@ def lock(folder: Path) -> FileLock:
             )
         ) from None
     return held
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            Problem(
+                key="output_dir",
+                what=f"the folder {folder} cannot be made: {error.strerror}",
+                hint="Name a place that you may write to: output_dir=…",
+            )
+        ) from error
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -94,8 +108,9 @@ def check_is_free(folder: Path) -> None:
     Raises:
         ConfigError: it is a file, or holds files of another origin under names that a run writes.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(Problem(key="output_dir", what=f"{folder} is a file, not a folder"))
+    for path in (folder, *folder.absolute().parents):
+        if path.is_file():
+            raise ConfigError(Problem(key="output_dir", what=f"{path} is a file, not a folder"))
     if not folder.is_dir():
         return
     taken = sorted(entry.name for entry in folder.iterdir() if _OURS.fullmatch(entry.name))
@@ -124,7 +139,7 @@ def clear(folder: Path) -> None:
 
 def is_checkpoint(path: Path) -> bool:
     """Tell whether `path` is a checkpoint folder that training wrote, whole or not."""
-    return bool(re.fullmatch(r"(tmp-)?checkpoint-\d+", path.name)) and path.is_dir()
+    return bool(re.fullmatch(r"checkpoint-\d+", path.name)) and path.is_dir()
 
 
 def own_names(folder: Path) -> list[str]:
@@ -134,7 +149,11 @@ def own_names(folder: Path) -> list[str]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False, default=str)
-    draft.write_text(text + "\n", encoding="utf-8")
+    draft.write_text(text, encoding="utf-8", newline="\n")
     draft.replace(path)

@@ -6,6 +6,7 @@ known first.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 from pathlib import Path
@@ -65,8 +66,10 @@ def _recorded(config: Config, folder: Path, record: RunRecord, plan: RunPlan) ->
     except BaseException as error:
         status, reason = _how_it_ended(error)
         record.end(status, reason)
-        write_report(folder)
-        record.update()
+        # What is wrong with the report must not hide what was wrong with the run.
+        with contextlib.suppress(Exception):
+            write_report(folder)
+            record.update()
         raise
 
 

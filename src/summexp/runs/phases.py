@@ -24,7 +24,7 @@ from summexp.runs.checkpoints import last_whole_checkpoint
 from summexp.runs.hub import push
 from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
-from summexp.runs.results import read_json, save_metrics, save_predictions
+from summexp.runs.results import drop_results, read_json, save_metrics, save_predictions
 from summexp.runs.resume import RunPlan, evaluation_digest, prediction_digest
 from summexp.runs.tracking import trackers
 
@@ -71,8 +71,9 @@ def _quiet_upstream() -> None:
 def _train(
     config: Config, folder: Path, record: RunRecord, prepared: Prepared
 ) -> list[Evaluated] | None:
-    given = config.training.resume_from_checkpoint
-    resume_from = Path(given) if given else last_whole_checkpoint(folder)
+    drop_results(folder)
+    record.content.pop("examples", None)
+    resume_from = _checkpoint(config, folder)
     if resume_from is not None:
         log.info("training goes on from %s", resume_from)
     assert prepared.train is not None
@@ -96,6 +97,17 @@ def _train(
     trained = {"steps": fitted.steps, "epochs": fitted.epochs}
     record.update(phases={"train": trained})
     return fitted.evaluated
+
+
+def _checkpoint(config: Config, folder: Path) -> Path | None:
+    """Return the checkpoint to go on from, if there is one.
+
+    One of another folder is where the run begins; after a kill its own later ones come first.
+    """
+    given = config.training.resume_from_checkpoint
+    if given is not None and Path(given).resolve().parent == folder.resolve():
+        return Path(given)
+    return last_whole_checkpoint(folder) or (Path(given) if given else None)
 
 
 def _evaluated(
@@ -176,7 +188,7 @@ def _objective(config: Config, folder: Path) -> float | None:
     metrics = read_json(folder / "all_results.json")
     if config.objective in metrics:
         return float(metrics[config.objective])
-    if config.training.do_eval:
+    if config.objective != type(config).objective:
         log.warning(
             "objective %r was not computed. %s",
             config.objective,

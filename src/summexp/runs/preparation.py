@@ -20,6 +20,7 @@ from summexp.data.stand_in import needs_stand_in, stand_in_rows
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
 from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
 from summexp.engines.upstream import generation_config
+from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, select_device
 from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _TOKENIZER_ROWS = 20_000
 """Rows that a tokenizer is trained on; more would not change a small vocabulary."""
+_SHUFFLED_ROWS = 10_000
+"""Rows of a stream among which the next one is drawn."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     cache = None if config.debug.tiny else cache_dir()
     with record.phase("data"):
         corpus = _load(config, plan)
+        if plan.train and plan.goes_on:
+            _check_same_rows(corpus, record, folder)
     # What a stream holds is not known beforehand, so its tokenizer has no name in the cache.
     kept = None if isinstance(corpus.train, IterableDataset) else cache
     with record.phase("model"):
@@ -128,14 +133,7 @@ def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelCon
 
 
 def _load(config: Config, plan: RunPlan) -> Corpus:
-    training = config.training
-    phases: set[Phase] = set()
-    if plan.train:
-        phases.add("train")
-    if plan.evaluate or (plan.train and training.do_eval and training.eval_strategy != "no"):
-        phases.add("eval")
-    if plan.predict:
-        phases.add("predict")
+    phases = set(_phases(config, plan))
     tiny = config.debug.tiny
     rows = stand_in_rows(config.data, phases) if tiny and needs_stand_in(config.data) else None
     corpus = load_corpus(
@@ -146,13 +144,47 @@ def _load(config: Config, plan: RunPlan) -> Corpus:
         in_memory=tiny,
         rows=rows,
     )
+    if isinstance(corpus.train, IterableDataset) and next(iter(corpus.train), None) is None:
+        raise ConfigError(
+            Problem(key="data.streaming", what="the training data have no usable row")
+        )
     if config.debug.overfit and isinstance(corpus.train, Dataset):
         corpus = replace(
             corpus,
+            train=corpus.train if plan.train else None,
             validation={"validation": corpus.train},
             fingerprints={**corpus.fingerprints, "validation": corpus.fingerprints["train"]},
         )
     return corpus
+
+
+def _phases(config: Config, plan: RunPlan) -> Iterator[Phase]:
+    """Yield the phases whose rows are needed."""
+    training = config.training
+    in_training = plan.train and training.do_eval and training.eval_strategy != "no"
+    # With debug=overfit the training rows are evaluated.
+    evaluated: Phase = "train" if config.debug.overfit else "eval"
+    if plan.train:
+        yield "train"
+    if plan.evaluate or in_training:
+        yield evaluated
+    if plan.predict:
+        yield "predict"
+
+
+def _check_same_rows(corpus: Corpus, record: RunRecord, folder: Path) -> None:
+    """Check that training goes on with the rows that it began with."""
+    earlier = record.content.get("data", {}).get("fingerprints", {}).get("train")
+    now = corpus.fingerprints.get("train")
+    if earlier is not None and now is not None and earlier != now:
+        raise ConfigError(
+            Problem(
+                key="data.train_file",
+                what=f"the training rows are not those that the run in {folder} began with",
+                hint="Bring the old rows back to go on, or choose another output_dir, or "
+                "overwrite_output_dir=true.",
+            )
+        )
 
 
 def _texts(corpus: Corpus) -> CorpusTexts:
@@ -208,14 +240,15 @@ class _Splits:
         if rows is None:
             return None
         if isinstance(rows, IterableDataset):
-            return tokenize_stream(rows, self._tokenizing)
+            shuffled = rows.shuffle(seed=self._config.seed, buffer_size=_SHUFFLED_ROWS)
+            return tokenize_stream(shuffled, self._tokenizing)
         tokens = self._tokenize("train", rows, self._tokenizing)
         return tokens.select_columns(["input_ids", "labels"])
 
     def _validation(self, name: str) -> EvaluationSet:
         """Return a validation set; with several, their metrics are called `eval_<name>_…`."""
         rows = self._corpus.validation[name]
-        if len(self._corpus.validation) == 1:
+        if not self._config.data.validation_files or self._config.debug.overfit:
             return self._set("validation", "eval", rows)
         return self._set(f"validation_{name}", f"eval_{name}", rows)
 

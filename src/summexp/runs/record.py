@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from summexp.config.refused import looks_secret
-from summexp.runs.folder import CONFIG_FILE, RUN_FILE, own_names, read_record, write_json
+from summexp.runs.folder import (
+    CONFIG_FILE,
+    RUN_FILE,
+    own_names,
+    read_record,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -63,11 +70,14 @@ class RunRecord:
             kept = ("phases", "files", "data", "model", "metric", "language", "examples", "seconds")
             self.content |= {name: earlier[name] for name in kept if name in earlier}
             self.content["resumed_from"] = earlier.get("status")
+        # What lies here and no part of the run has written is somebody else's, whatever its name.
+        self._foreign = set(own_names(folder)) - set(self.content["files"])
 
     def update(self, **entries: Any) -> None:
         """Set entries and write the file."""
         self.content |= entries
-        self.content["files"] = sorted({*self.content["files"], *own_names(self.folder), RUN_FILE})
+        written = set(own_names(self.folder)) - self._foreign
+        self.content["files"] = sorted({*self.content["files"], *written, RUN_FILE})
         write_json(self.folder / RUN_FILE, self.content)
 
     def add_data(
@@ -103,7 +113,7 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     """Write `config.yaml` and the first `run.json` of a run, or of its next part."""
     record = RunRecord(folder, read_record(folder) if goes_on else None)
     record.update()
-    OmegaConf.save(OmegaConf.create(asdict(config)), folder / CONFIG_FILE)
+    write_text(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
     record.update()
     return record
 

@@ -11,16 +11,28 @@ from summexp.runs.folder import write_json
 
 PREDICTIONS_FILE = "generated_predictions.jsonl"
 """One object a row of the test split, in its order."""
+_PHASES = ("train", "eval", "predict")
 
 _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 """Characters that `str.splitlines` takes for line ends and JSON does not escape."""
 
 
 def save_metrics(folder: Path, phase: str, metrics: Mapping[str, float]) -> None:
-    """Write `<phase>_results.json`, and add the metrics to `all_results.json`."""
+    """Write `<phase>_results.json`, and `all_results.json` from the files of every phase."""
     write_json(folder / f"{phase}_results.json", dict(metrics))
-    together = folder / "all_results.json"
-    write_json(together, {**read_json(together), **metrics})
+    _put_together(folder)
+
+
+def drop_results(folder: Path) -> None:
+    """Delete scores and predictions: training goes on, and they are of the model before."""
+    for name in (*(f"{phase}_results.json" for phase in _PHASES), PREDICTIONS_FILE):
+        (folder / name).unlink(missing_ok=True)
+    _put_together(folder)
+
+
+def _put_together(folder: Path) -> None:
+    parts = [read_json(folder / f"{phase}_results.json") for phase in _PHASES]
+    write_json(folder / "all_results.json", {key: part[key] for part in parts for key in part})
 
 
 def save_predictions(
@@ -58,9 +70,9 @@ def read_metric(folder: Path, name: str) -> float | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file, or nothing where there is none."""
+    """Return the content of a JSON file, or nothing where there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
     return dict(content)

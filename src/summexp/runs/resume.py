@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from summexp.config.schema import schema_node
+from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
 from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
 
@@ -132,8 +136,7 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
         asked = (training.do_train, training.do_eval, training.do_predict, training.push_to_hub)
         return RunPlan(False, *asked)
-    saved = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
-    problems = list(_differences(flat(saved), flat(asdict(config)), folder))
+    problems = list(_differences(_saved(folder), flat(asdict(config)), folder))
     if problems:
         raise ConfigError(problems)
     phases = record.get("phases", {})
@@ -145,6 +148,19 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     changes = train or evaluate or predict
     push = training.push_to_hub and (changes or "push" not in phases)
     return RunPlan(True, train, evaluate, predict, push)
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    """Return the leaves of a run's config."""
+    try:
+        saved = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
+    except (YAMLError, OmegaConfBaseException, OSError) as error:
+        saved = str(error)
+    if not isinstance(saved, dict) or not saved:
+        what = f"{folder / CONFIG_FILE} cannot be read, so it is not known what was trained there"
+        hint = "Choose another output_dir, or overwrite_output_dir=true to begin anew."
+        raise ConfigError(Problem(key="output_dir", what=what, hint=hint))
+    return flat(saved)
 
 
 def evaluation_digest(config: Config) -> str:
@@ -172,9 +188,16 @@ def _names(folder: Path) -> set[str]:
 
 
 def _digest(config: Config, patterns: tuple[str, ...]) -> str:
-    chosen = {key: value for key, value in flat(asdict(config)).items() if _matches(key, patterns)}
+    leaves = flat(asdict(config)).items()
+    chosen = {key: _content(key, value) for key, value in leaves if _matches(key, patterns)}
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _content(key: str, value: Any) -> Any:
+    """Return the digest of a data file in place of its name, and any other value as it is."""
+    is_file = key.startswith("data.") and "_file" in key and value and Path(value).is_file()
+    return digest(value) if is_file else value
 
 
 def _matches(key: str, patterns: tuple[str, ...]) -> bool:
@@ -183,8 +206,10 @@ def _matches(key: str, patterns: tuple[str, ...]) -> bool:
 
 def _differences(saved: dict[str, Any], asked: dict[str, Any], folder: Path) -> Iterator[Problem]:
     hint = "Set it back to go on, or choose another output_dir, or overwrite_output_dir=true."
+    # A key that is newer than the run had its default.
+    defaults = flat(OmegaConf.to_container(schema_node()))
     for key in sorted(saved.keys() | asked.keys()):
-        before, now = saved.get(key), asked.get(key)
+        before, now = saved.get(key, defaults.get(key)), asked.get(key)
         if before != now and not _matches(key, _NOT_OF_THE_TRAINING):
             what = f"was {before!r} in the run in {folder}, and is {now!r} now"
             yield Problem(key=key, what=what, hint=hint)
