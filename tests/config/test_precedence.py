@@ -70,7 +70,8 @@ def test_the_stronger_file_wins_at_every_step(write: Write) -> None:
 def test_generation_follows_the_same_order(write: Write) -> None:
     write("model/mine", "model:\n  name_or_path: owner/name\ngeneration:\n  num_beams: 6\n")
     assert composed("model=mine", "generation=beam4").generation.num_beams == 6
-    assert composed("model=mine", "experiment=hf_parity").generation.num_beams == 1
+    parity = composed("model=mine", "experiment=hf_parity", "metric.sentences=sentencex")
+    assert parity.generation.num_beams == 1
     assert composed("model=mine", "generation.num_beams=3").generation.num_beams == 3
 
 

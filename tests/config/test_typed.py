@@ -17,7 +17,12 @@ from summexp.preflight import check
     [
         [],
         ["model=mbart50", "model.lang=ko_KR", "data=xlsum", "data.config_name=korean"],
-        ["experiment=hf_parity", "model=t5_small", "data=cnn_dailymail"],
+        [
+            "experiment=hf_parity",
+            "metric.sentences=sentencex",
+            "model=t5_small",
+            "data=cnn_dailymail",
+        ],
         ["debug=tiny", "model=bart_base", "data=custom_csv"],
         ["training.lr_scheduler_kwargs={num_cycles: 2}", "generation.bad_words_ids=[[1,2],[3]]"],
         ["model.freeze=[encoder]", "tracking.tags=[a,'b c']", "training.save_strategy='no'"],
