@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,16 @@ def test_a_folder_with_foreign_files_of_our_names_is_refused(tmp_path: Path) -> 
     assert (tmp_path / "work" / "README.md").read_text() == "mine"
 
 
-def long_run(folder: Path) -> Any:
+@pytest.fixture
+def long_run(tmp_path: Path) -> Iterator[Any]:
+    """A run in `run` that trains until it is stopped, and is stopped with the test at the latest."""
     words = (*TINY, "output_dir=run", "training.max_steps=100000", "training.eval_strategy=no")
-    return forked.start(*words, "training.save_strategy=no", log=folder / "long.log", cwd=folder)
+    log = tmp_path / "long.log"
+    process = forked.start(*words, "training.save_strategy=no", log=log, cwd=tmp_path)
+    wait_for_training(tmp_path)
+    yield process
+    process.kill()
+    process.join()
 
 
 def wait_for_training(folder: Path) -> None:
@@ -127,28 +135,23 @@ def wait_for_training(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_second_live_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
-    first = long_run(tmp_path)
-    wait_for_training(tmp_path)
+def test_a_second_live_run_is_refused_and_the_first_goes_on(tmp_path: Path, long_run: Any) -> None:
     before = {name: t for name, t in written(tmp_path / "run").items() if name == "config.yaml"}
     output = run(tmp_path, "output_dir=run", expect=2)
     assert "another run is at work" in output
-    assert first.is_alive()
+    assert long_run.is_alive()
     after = written(tmp_path / "run")
     assert {name: after[name] for name in before} == before
-    first.kill()
-    first.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_its_code_and_is_recorded(tmp_path: Path, number: int) -> None:
-    process = long_run(tmp_path)
-    wait_for_training(tmp_path)
+def test_a_signal_ends_it_with_its_code_and_is_recorded(
+    tmp_path: Path, number: int, long_run: Any
+) -> None:
     time.sleep(0.3)
-    assert process.pid is not None
-    os.kill(process.pid, number)
-    process.join(30)
-    assert process.exitcode == 128 + number
+    os.kill(long_run.pid, number)
+    long_run.join(60)
+    assert long_run.exitcode == 128 + number
     ended = record(tmp_path / "run")
     assert ended["status"] == "interrupted"
     assert ended["reason"] == ("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
