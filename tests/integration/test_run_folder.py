@@ -118,7 +118,7 @@ def test_a_folder_with_foreign_files_of_our_names_is_refused(tmp_path: Path) -> 
 
 @pytest.fixture
 def long_run(tmp_path: Path) -> Iterator[Any]:
-    """A run in `run` that trains until it is stopped, and is stopped with the test at the latest."""
+    """A run in `run` that trains until it is stopped, with the test at the latest."""
     words = (*TINY, "output_dir=run", "training.max_steps=100000", "training.eval_strategy=no")
     log = tmp_path / "long.log"
     process = forked.start(*words, "training.save_strategy=no", log=log, cwd=tmp_path)
