@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -49,10 +50,6 @@ def weights_equal(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
 
 
-resumed: list[float] = []
-"""The moments after which there was a checkpoint to go on from."""
-
-
 @pytest.mark.parametrize("moment", [i / 12 for i in range(1, 12)])
 def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Path, float]) -> None:
     whole, seconds = unbroken
@@ -64,14 +61,31 @@ def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Pa
     process.join()
     code, output = forked.run(*words, log=place / f"{folder.name}-again.log", cwd=place)
     assert code == 0, output
-    if "training goes on from" in output:
-        resumed.append(moment)
     assert weights_equal(folder, whole), output
     same = ("eval_loss", "eval_rougeL")
     results = [json.loads((one / "all_results.json").read_text()) for one in (folder, whole)]
     assert [results[0][key] for key in same] == [results[1][key] for key in same]
 
 
-def test_some_of_them_went_on_from_a_checkpoint() -> None:
+@pytest.mark.parametrize("step", [5, 15, 30])
+def test_killed_after_a_checkpoint_goes_on_from_one(
+    step: int, place: Path, unbroken: tuple[Path, float]
+) -> None:
     # Training anew from the same seed would end with the same weights, and prove nothing.
-    assert resumed
+    whole, _ = unbroken
+    folder = place / f"after-{step}"
+    words = (*SMALL, f"output_dir={folder}", "training.save_total_limit=null")
+    process = forked.start(*words, log=place / f"{folder.name}.log", cwd=place)
+    deadline = time.monotonic() + 120
+    while not (folder / f"checkpoint-{step}" / "manifest.json").exists():
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    code, output = forked.run(*words, log=place / f"{folder.name}-again.log", cwd=place)
+    assert code == 0, output
+    gone_on = re.search(r"training goes on from .*checkpoint-(\d+)", output)
+    assert gone_on, output
+    assert int(gone_on[1]) >= step
+    assert weights_equal(folder, whole), output
