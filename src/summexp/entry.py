@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,7 +25,14 @@ from summexp.config.compose import conf_dir, register, shown_config
 from summexp.config.refused import without_secrets
 from summexp.config.typed import typed_config
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
-from summexp.preflight import check, claim
+from summexp.launch.failures import RankFailedError
+from summexp.launch.world import outside_world
+from summexp.preflight import check, check_on_arrival, claim
+from summexp.runs.environment import prepare
+from summexp.runs.parts import follow, follows, silence, start_ranks
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +80,41 @@ def _run(words: list[str]) -> int:
         if command.shows_job:
             print(shown_config(jobs[0].tree, command.package, resolve=command.resolve))
             return 0
+        if command.starts_a_run and follows(jobs[0].config.hardware):
+            return _follow(jobs[0].config)
         # Referred to until the end: the lock falls with the last reference to it.
         held = claim(jobs) if command.starts_a_run else None
     except ConfigError as error:
-        tell(error)
+        if speaks_of_mistakes():
+            tell(error)
         return error.exit_code
     try:
         return _hand_to_hydra(command)
     finally:
         del held
+
+
+def speaks_of_mistakes() -> bool:
+    """Tell whether this process is not one of several on its node that find the same mistakes."""
+    world = outside_world()
+    return world is None or world.local_rank == 0
+
+
+def _follow(config: Config) -> int:
+    """Do the part of a rank that another one leads, or of a node that is not the first."""
+    prepare(config)
+    if outside_world() is None:
+        return _ended(lambda: start_ranks(config))
+    return _ended(lambda: follow(config.hardware))
+
+
+def _ended(part: Callable[[], None]) -> int:
+    try:
+        part()
+    except SummexpError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 def print_version() -> None:
@@ -120,10 +153,17 @@ def _job(tree: DictConfig) -> float | None:
     try:
         config = typed_config(tree)
         config.output_dir = HydraConfig.get().runtime.output_dir
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            check_on_arrival(config, HydraConfig.get())
+        if follows(config.hardware):
+            # A launcher has started the job on each node, and the first one speaks for it.
+            silence()
         return run_job(config)
     except SummexpError as error:
         code, reason = error.exit_code, in_words(error)
         log.error("%s", reason)
+        if isinstance(error, RankFailedError):
+            log.error("the traceback means a bug in summexp or a library\n%s", error.traceback)
     except Exception as error:
         code, reason = EXIT_FAILED, f"{type(error).__name__}: {error}"
         log.exception("the run failed; the traceback means a bug in summexp or a library")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from omegaconf import DictConfig
@@ -16,9 +17,11 @@ from summexp.config.schema import Config
 from summexp.config.typed import Reading, read_tree
 from summexp.data.preflight import check_data
 from summexp.errors import ConfigError, Problem
-from summexp.launch.preflight import check_hardware
+from summexp.launch.preflight import check_hardware, check_launch
+from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.modeling.preflight import check_model
 from summexp.runs.folder import lock
+from summexp.runs.parts import follows
 from summexp.runs.resume import plan_run
 
 
@@ -69,6 +72,21 @@ def claim(jobs: list[CheckedJob]) -> FileLock | None:
     return None if output_dir is None else lock(Path(output_dir))
 
 
+def check_on_arrival(config: Config, hydra: Any) -> None:
+    """Check the machine that a sweep handed this job to, which the sweep itself could not.
+
+    Raises:
+        ConfigError: it has not what the job needs.
+    """
+    problems = [*check_hardware(config.hardware, config.training)] if _is_elsewhere(hydra) else []
+    if problems:
+        raise ConfigError(problems)
+
+
+def _is_elsewhere(hydra: Any) -> bool:
+    return bool(hydra.launcher.get("_target_") == SLURM)
+
+
 def _check_job(
     tree: ChoiceTree, overrides: list[str], wrong_keys: set[str], command: CommandLine
 ) -> CheckedJob | list[Problem]:
@@ -88,7 +106,8 @@ def _check_job(
     reading = read_tree(composed)
     found = list(reading.problems)
     if command.starts_a_run:
-        found += _world_problems(reading, in_sweep=command.multirun)
+        elsewhere = command.multirun and _is_elsewhere(composed.hydra)
+        found += _world_problems(reading, in_sweep=command.multirun, elsewhere=elsewhere)
     if found:
         located = tree.locate(found, overrides)
         problems += (one for one in located if not _follows_from(one, wrong_keys))
@@ -106,7 +125,7 @@ def _follows_from(problem: Problem, wrong_keys: set[str]) -> bool:
     return any(section == wrong.split(".")[0] or name == wrong for wrong in wrong_keys)
 
 
-def _world_problems(reading: Reading, *, in_sweep: bool) -> Iterator[Problem]:
+def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Iterator[Problem]:
     """Yield what the config asks of files, folders and this machine that is not there."""
     sections = reading.sections
     if {"data", "training", "debug"} <= sections.keys():
@@ -120,7 +139,10 @@ def _world_problems(reading: Reading, *, in_sweep: bool) -> Iterator[Problem]:
             debug_tiny=debug.tiny,
         )
     if {"hardware", "training"} <= sections.keys():
-        yield from check_hardware(sections["hardware"], sections["training"])
+        group = (sections["hardware"], sections["training"])
+        yield from check_launch(*group, in_sweep=in_sweep)
+        if not elsewhere:
+            yield from check_hardware(*group, in_sweep=in_sweep)
     config = reading.config
     if config is None:
         return
@@ -128,7 +150,8 @@ def _world_problems(reading: Reading, *, in_sweep: bool) -> Iterator[Problem]:
         yield from _punkt_problems()
     if not config.debug.tiny:
         yield from check_model(config.model, offline=config.offline)
-    if config.output_dir is not None and not in_sweep:
+    # Whoever follows would look while the run is being begun.
+    if config.output_dir is not None and not in_sweep and not follows(config.hardware):
         try:
             plan_run(config, Path(config.output_dir))
         except ConfigError as error:

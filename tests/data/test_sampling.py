@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
-from summexp.data.sampling import LengthGroupedSampler, epoch_order
+from summexp.data.sampling import FILLER, GlobalBatches, epoch_order
+from summexp.launch.world import World
 
 LENGTHS = np.random.default_rng(0).lognormal(5, 1, size=1003).astype(int)
 """Skewed like real documents; the last global batch of 16 has 11 rows."""
@@ -69,27 +72,57 @@ def test_long_and_short_batches_are_mixed() -> None:
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.4
 
 
-@pytest.mark.parametrize(("devices", "rows"), [(1, 16), (1, 4), (2, 8), (4, 2), (8, 2)])
-def test_any_split_sees_the_same_global_batches(devices: int, rows: int) -> None:
-    """Splits as accelerate does: micro-batches in turn to each device."""
-    order = epoch_order(LENGTHS, 16, seed=3, epoch=2)
-    micro = [order[start : start + rows] for start in range(0, len(order), rows)]
+def batches_of(devices: int, rows: int, count: int = 1003) -> list[list[list[int]]]:
+    """Return the batches of each device, which with their accumulation make 16 rows a step."""
+    split = []
+    for rank in range(devices):
+        batches = GlobalBatches(
+            LENGTHS[:count],
+            rows=rows,
+            accumulation=16 // (devices * rows),
+            seed=3,
+            world=World(rank=rank, size=devices),
+        )
+        batches.set_epoch(2)
+        split.append(list(batches))
+        assert len(batches) == len(split[-1])
+    return split
+
+
+@pytest.mark.parametrize(("devices", "rows"), [(1, 16), (1, 4), (2, 8), (4, 4), (4, 2), (8, 2)])
+@pytest.mark.parametrize("count", [1003, 16, 13, 1])
+def test_any_split_sees_the_same_global_batches(devices: int, rows: int, count: int) -> None:
+    order = epoch_order(LENGTHS[:count], 16, seed=3, epoch=2)
+    split = batches_of(devices, rows, count)
+    assert len({len(mine) for mine in split}) == 1
     steps = 16 // (devices * rows)
-    per_device = [micro[device::devices] for device in range(devices)]
-    for step in range(1003 // 16):
+    for step in range(-(-count // 16)):
         seen = [
             row
-            for mine in per_device
+            for mine in split
             for batch in mine[step * steps : (step + 1) * steps]
             for row in batch
+            if row != FILLER
         ]
         assert sorted(seen) == sorted(order[step * 16 : (step + 1) * 16])
 
 
-def test_sampler_yields_the_epoch_that_was_set() -> None:
-    sampler = LengthGroupedSampler(LENGTHS, 16, seed=7)
-    assert len(sampler) == 1003
-    assert list(sampler) == epoch_order(LENGTHS, 16, 7, 0).tolist()
-    sampler.set_epoch(5)
-    assert list(sampler) == epoch_order(LENGTHS, 16, 7, 5).tolist()
-    assert list(sampler) == list(sampler)
+def test_no_batch_is_empty_and_a_filler_stands_alone() -> None:
+    split = batches_of(4, 4, count=17)
+    assert [mine[1] == [FILLER] for mine in split] == [False, True, True, True]
+
+
+def test_a_short_global_batch_can_be_left_out() -> None:
+    batches = GlobalBatches(LENGTHS, rows=4, accumulation=4, seed=7, drop_last=True)
+    assert len(batches) == len(list(batches)) == 1003 // 16 * 4
+    assert [row for batch in batches for row in batch] == epoch_order(LENGTHS, 16, 7, 0)[
+        :992
+    ].tolist()
+
+
+def test_it_yields_the_epoch_that_was_set() -> None:
+    batches = GlobalBatches(LENGTHS, rows=16, accumulation=1, seed=7)
+    assert list(chain.from_iterable(batches)) == epoch_order(LENGTHS, 16, 7, 0).tolist()
+    batches.set_epoch(5)
+    assert list(chain.from_iterable(batches)) == epoch_order(LENGTHS, 16, 7, 5).tolist()
+    assert list(batches) == list(batches)

@@ -16,6 +16,7 @@ from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
+from summexp.launch.signals import StopRequest
 from summexp.runs.checkpoints import checkpoints, damage
 
 WHOLE = {"per_device_train_batch_size": 16}
@@ -86,7 +87,7 @@ def test_upstreams_loss_is_upstreams(tmp_path: Path) -> None:
 def test_smoothing_is_upstreams_on_a_batch(tmp_path: Path) -> None:
     one = job(tmp_path, training=training(label_smoothing_factor=0.1))
     batch = one.collate([one.rows[number] for number in range(5)])
-    trainer = SummarizationTrainer(one)
+    trainer = SummarizationTrainer(one, StopRequest(repeats_end=True))
     ours = trainer.compute_loss(one.model, dict(batch))
     assert trainer.label_smoother is not None
     theirs = trainer.label_smoother(one.model(**batch), batch["labels"])
@@ -147,7 +148,7 @@ def evaluation(calls: list[int]) -> Any:
     """Two sets whose score is best at the second evaluation."""
     scores = [10.0, 30.0, 20.0]
 
-    def evaluate(_: Any) -> list[Evaluated]:
+    def evaluate(*_: Any) -> list[Evaluated]:
         calls.append(len(calls))
         score = scores[len(calls) - 1]
         return [
@@ -232,5 +233,7 @@ def test_loss_without_a_count_is_the_mean_of_the_batch(tmp_path: Path) -> None:
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     logits = one.model(**inputs).logits
     expected = token_loss_sum(logits, batch["labels"]) / count_targets(batch["labels"])
-    loss, _ = SummarizationTrainer(one).compute_loss(one.model, dict(batch), return_outputs=True)
+    loss, _ = SummarizationTrainer(one, StopRequest(repeats_end=True)).compute_loss(
+        one.model, dict(batch), return_outputs=True
+    )
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -68,7 +68,7 @@ def job(
     *,
     toy: Toy | None = None,
     count: int = 42,
-    evaluate: Callable[[Any], list[Evaluated]] = lambda _: [],
+    evaluate: Callable[..., list[Evaluated]] = lambda *_: [],
     model_type: str = "t5",
     **sections: Any,
 ) -> TrainingJob:

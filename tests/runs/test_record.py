@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from summexp.command_line import parse
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
-from summexp.runs.record import RunRecord, git_state
+from summexp.preflight import check
+from summexp.runs.record import RunRecord, begin, git_state
 
 TOKEN = "hf_" + "a" * 30
 
@@ -46,12 +48,12 @@ def test_no_secret_of_the_environment_reaches_the_record(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
     monkeypatch.setattr("sys.argv", ["train.py", "tracking.run_name=0123456789abcdef"])
-    RunRecord(tmp_path).update()
+    begin(check(parse([]))[0].config, tmp_path, goes_on=False)
     assert "0123456789abcdef" not in (tmp_path / "run.json").read_text()
 
 
 def test_a_later_part_keeps_what_an_earlier_one_counted(tmp_path: Path) -> None:
-    first = RunRecord(tmp_path)
+    first = RunRecord(tmp_path, {})
     overlap = Overlap(split="validation", also_in="train", rows=1)
     both = {"train": SplitHealth(rows=5), "validation": SplitHealth(rows=2)}
     first.add_data(
@@ -63,7 +65,7 @@ def test_a_later_part_keeps_what_an_earlier_one_counted(tmp_path: Path) -> None:
     with first.phase("train"):
         pass
     first.end("finished")
-    later = RunRecord(tmp_path, json.loads((tmp_path / "run.json").read_text()))
+    later = begin(check(parse([]))[0].config, tmp_path, goes_on=True)
     later.add_data(
         fingerprints={"test": "c"},
         columns={},

@@ -65,7 +65,6 @@ def test_what_is_left_to_do(words: tuple[str, ...], plan: RunPlan, finished: Pat
         ("data.max_source_length=9", "data.max_source_length"),
         ("model.architecture.d_model=16", "model.architecture.d_model"),
         ("engine.sampler=upstream", "engine.sampler"),
-        ("training.per_device_train_batch_size=3", "training.per_device_train_batch_size"),
     ],
 )
 def test_another_training_is_refused_with_the_difference(
@@ -76,11 +75,31 @@ def test_another_training_is_refused_with_the_difference(
     assert key in [problem.key for problem in caught.value.problems]
 
 
+MORE = ("training.num_train_epochs=4", "training.max_steps=-1")
+
+
+def test_another_global_batch_is_refused_while_training_goes_on(finished: Path) -> None:
+    smaller = "training.per_device_train_batch_size=3"
+    with pytest.raises(ConfigError, match="makes 3 rows a step") as caught:
+        plan_run(composed(*MORE, smaller), finished)
+    assert [problem.key for problem in caught.value.problems] == [smaller.split("=")[0]]
+    # What is trained is not trained again.
+    assert not plan_run(composed(*SAME, smaller), finished).train
+
+
+def test_processes_may_be_traded_for_rows(finished: Path) -> None:
+    rows = composed(*MORE).training.per_device_train_batch_size
+    words = (f"training.per_device_train_batch_size={rows // 2}", "hardware=ddp2_cpu")
+    assert plan_run(composed(*MORE, *words), finished).train
+    with pytest.raises(ConfigError, match=f"makes {2 * rows} rows a step"):
+        plan_run(composed(*MORE, "hardware=ddp2_cpu"), finished)
+
+
 def test_batch_and_accumulation_may_be_traded(finished: Path) -> None:
     rows = composed(*SAME).training.per_device_train_batch_size
     words = (f"training.per_device_train_batch_size={rows // 2}",)
-    config = composed(*SAME, *words, "training.gradient_accumulation_steps=2")
-    assert plan_run(config, finished) == RunPlan(True, False, False, False)
+    config = composed(*MORE, *words, "training.gradient_accumulation_steps=2")
+    assert plan_run(config, finished) == RunPlan(True, True, True, False)
 
 
 def test_a_run_stopped_before_the_end_of_training_trains(finished: Path) -> None:

@@ -16,6 +16,8 @@ DOUBLES = {
     "training.generation_num_beams": "Set generation.num_beams instead.",
     "training.generation_config": "Set generation.*, one key for each option, instead.",
     "training.use_cpu": "Choose hardware=cpu instead.",
+    "training.ddp_backend": "It follows from hardware.backend.",
+    "training.ddp_timeout": "Set hardware.timeout_minutes instead.",
     "training.local_rank": "The launcher tells each process its number.",
     "training.disable_tqdm": "The progress bar shows on a terminal only, not in a file.",
     "hydra.run.dir": "Set output_dir instead.",

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+import datasets
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
+
+from summexp.data.collate import IGNORED
+from summexp.launch.world import World
 
 Lengths: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 """(rows,) tokens of each row's document."""
 
+FILLER = -1
+"""Number of the row that stands in where a rank has none left."""
 _POOL = 50
 """Global batches among which rows are sorted by length: large enough to save padding, small enough
 that an epoch's batches still differ from the last one's."""
@@ -49,22 +55,68 @@ def epoch_order(
     return np.concatenate([batches[rng.permutation(len(batches))].ravel(), ordered[whole:]])
 
 
-class LengthGroupedSampler(Sampler[int]):
-    """Yields `epoch_order` for the epoch that `set_epoch` named last."""
+class GlobalBatches(Sampler[list[int]]):
+    """Yields one rank's micro-batches of `epoch_order` for the epoch that `set_epoch` named last.
 
-    def __init__(self, lengths: Lengths, global_batch: int, seed: int) -> None:
-        """Take the rows' lengths in tokens, the rows of one optimizer step, and the run's seed."""
+    All ranks' n-th micro-batches together are the next rows of the order, so that each optimizer
+    step sees the same global batch for every split into ranks and accumulation steps. In the last
+    step of an epoch a rank may have no row left; it then gets a `FILLER`.
+    """
+
+    def __init__(
+        self,
+        lengths: Lengths,
+        *,
+        rows: int,
+        accumulation: int,
+        seed: int,
+        world: World | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        """Describe the batches.
+
+        Args:
+            lengths: (rows,) tokens of each row's document.
+            rows: of a micro-batch.
+            accumulation: micro-batches of an optimizer step on each rank.
+            seed: of the run.
+            world: which rank of how many.
+            drop_last: leave out the last global batch of an epoch where it is not full.
+        """
         self.lengths = np.asarray(lengths)
-        self.global_batch = global_batch
+        self.rows = rows
         self.seed = seed
         self.epoch = 0
+        self.world = World() if world is None else world
+        self.global_batch = rows * accumulation * self.world.size
+        count = len(self.lengths)
+        self._used = count // self.global_batch * self.global_batch if drop_last else count
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch, counted from 0, the next pass is."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return -(-self._used // (self.rows * self.world.size))
 
-    def __iter__(self) -> Iterator[int]:
-        yield from epoch_order(self.lengths, self.global_batch, self.seed, self.epoch).tolist()
+    def __iter__(self) -> Iterator[list[int]]:
+        order = epoch_order(self.lengths, self.global_batch, self.seed, self.epoch)[: self._used]
+        for start in range(0, len(order), self.rows * self.world.size):
+            first = start + self.rows * self.world.rank
+            yield order[first : first + self.rows].tolist() or [FILLER]
+
+
+class FilledRows(Dataset[dict[str, list[int]]]):
+    """Tokenized rows, and under `FILLER` one that has no part in the loss."""
+
+    def __init__(self, rows: datasets.Dataset) -> None:
+        """Wrap `rows`, each with `input_ids` and `labels`."""
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> dict[str, list[int]]:
+        if number == FILLER:
+            return {"input_ids": list(self._rows[0]["input_ids"][:1]), "labels": [IGNORED]}
+        return dict(self._rows[number])

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from summexp.data.collate import Collator
 from summexp.engines.loss import count_targets, token_loss_sum
+from summexp.launch.ranks import from_main, gathered, is_main, this_world
 from summexp.metrics.scorer import SummaryScorer
 
 
@@ -87,36 +88,23 @@ def evaluate(
         on_batch: called with the number of rows of each batch that is done.
     """
     started = time.perf_counter()
-    was_training = model.training
-    model.eval()
-    found = _Found(len(rows.tokens), settings.mean_of_batches)
     batches = list(batch_rows(rows.tokens, settings))
-    try:
-        with (
-            torch.inference_mode(),
-            _own_random_numbers(model.device, settings.seed),
-            _autocast(model, settings.autocast),
-        ):
-            for numbers in batches:
-                chosen = [rows.tokens[number] for number in numbers]
-                _evaluate_batch(model, tokenizer, collate, chosen, numbers, settings, found)
-                on_batch(len(numbers))
-    finally:
-        model.train(was_training)
-    metrics = found.losses.metrics()
-    row_scores: dict[str, list[float]] = {}
-    if settings.generate and len(rows.tokens):
-        scores, row_scores = _score(rows, found.predictions, tokenizer, settings)
-        metrics |= scores
-        metrics["gen_len"] = sum(found.lengths) / len(found.lengths)
+    results = _computed(model, tokenizer, collate, rows.tokens, batches, settings, on_batch)
+    # One rank scores, and the others learn what training goes by.
+    found = _put_together(rows, batches, results, tokenizer, settings) if is_main() else None
     seconds = time.perf_counter() - started
-    metrics |= {
-        "runtime": round(seconds, 4),
-        "samples_per_second": round(len(rows.tokens) / seconds, 3),
-        "steps_per_second": round(len(batches) / seconds, 3),
+    if found is not None:
+        found.metrics.update(_speed(rows.name, seconds, len(rows.tokens), len(batches)))
+    metrics = from_main({} if found is None else found.metrics)
+    return Evaluated(metrics, [], {}) if found is None else found
+
+
+def _speed(name: str, seconds: float, rows: int, batches: int) -> dict[str, float]:
+    return {
+        f"{name}_runtime": round(seconds, 4),
+        f"{name}_samples_per_second": round(rows / seconds, 3),
+        f"{name}_steps_per_second": round(batches / seconds, 3),
     }
-    named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
-    return Evaluated(named, found.predictions if settings.generate else [], row_scores)
 
 
 def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[int]]:
@@ -146,6 +134,55 @@ def _fits(rows: int, longest: int, settings: EvaluationSettings) -> bool:
     return rows <= settings.batch_rows
 
 
+@dataclass
+class _BatchResult:
+    """What one batch gave."""
+
+    loss: float
+    """Summed over its target tokens."""
+    targets: int
+    """Its target tokens."""
+    texts: list[str]
+    """Summaries, one a row; empty where none were generated."""
+    lengths: list[int]
+    """Their tokens."""
+
+
+def _computed(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    collate: Collator,
+    tokens: Dataset,
+    batches: Sequence[Sequence[int]],
+    settings: EvaluationSettings,
+    on_batch: Callable[[int], None],
+) -> list[_BatchResult]:
+    """Return the result of each batch, on every rank; rank r takes batches r, r + ranks, ….
+
+    The batches are those of a single process, so that its numbers are the same bit by bit.
+    """
+    world = this_world()
+    was_training = model.training
+    model.eval()
+    mine: dict[int, _BatchResult] = {}
+    try:
+        with torch.inference_mode(), _autocast(model, settings.autocast):
+            for start in range(0, len(batches), world.size):
+                number = start + world.rank
+                if number < len(batches):
+                    chosen = [tokens[row] for row in batches[number]]
+                    # Sampled from the run's seed, the batch's number and nothing else.
+                    with _own_random_numbers(model.device, settings.seed + number):
+                        mine[number] = _batch_result(model, tokenizer, collate, chosen, settings)
+                on_batch(sum(map(len, batches[start : start + world.size])))
+    finally:
+        model.train(was_training)
+    every: dict[int, _BatchResult] = {}
+    for part in gathered(mine):
+        every |= part
+    return [every[number] for number in range(len(batches))]
+
+
 @contextlib.contextmanager
 def _own_random_numbers(device: torch.device, seed: int) -> Iterator[None]:
     """Sample from `seed`, and leave training's random numbers as they were."""
@@ -154,66 +191,81 @@ def _own_random_numbers(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-class _Found:
-    """What the batches gave so far, by row."""
-
-    def __init__(self, rows: int, mean_of_batches: bool) -> None:
-        self.predictions = [""] * rows
-        self.lengths = [0] * rows
-        self.losses = _LossMean(mean_of_batches)
-
-
-def _evaluate_batch(
+def _batch_result(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     collate: Collator,
     rows: Sequence[dict[str, list[int]]],
-    numbers: Sequence[int],
     settings: EvaluationSettings,
-    found: _Found,
-) -> None:
-    """Add the loss and the summaries of the rows with `numbers` to `found`."""
+) -> _BatchResult:
+    """Compute the loss and the summaries of some rows."""
     batch = _moved(collate(rows), model.device)
+    result = _BatchResult(0.0, 0, [], [])
     # A row without a reference takes no part in the loss, and keeps no other row out of it.
     with_reference = [row for row in rows if row["labels"]]
-    if len(with_reference) == len(rows):
-        found.losses.add(model, batch)
-    elif with_reference:
-        found.losses.add(model, _moved(collate(with_reference), model.device))
-    if not settings.generate:
-        return
-    generated = _generate(model, batch, settings.generation)
-    texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
-    counts = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
-    for number, text, count in zip(numbers, texts, counts, strict=True):
-        found.predictions[number], found.lengths[number] = text.strip(), count
+    if with_reference:
+        whole = len(with_reference) == len(rows)
+        labelled = batch if whole else _moved(collate(with_reference), model.device)
+        inputs = {name: tensor for name, tensor in labelled.items() if name != "labels"}
+        result.loss = token_loss_sum(model(**inputs).logits, labelled["labels"]).item()
+        result.targets = int(count_targets(labelled["labels"]))
+    if settings.generate:
+        generated = _generate(model, batch, settings.generation)
+        texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
+        result.texts = [text.strip() for text in texts]
+        result.lengths = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
+    return result
 
 
 def _moved(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
-class _LossMean:
-    """The mean loss over all target tokens (or, as upstream has it, over the batches' means)."""
+def _put_together(
+    rows: EvaluationSet,
+    batches: Sequence[Sequence[int]],
+    results: Sequence[_BatchResult],
+    tokenizer: PreTrainedTokenizerBase,
+    settings: EvaluationSettings,
+) -> Evaluated:
+    """Return the metrics, and the summaries in the rows' order."""
+    metrics = _mean_loss(rows.tokens, batches, results, settings)
+    predictions: list[str] = []
+    row_scores: dict[str, list[float]] = {}
+    if settings.generate and len(rows.tokens):
+        texts = {
+            row: text
+            for numbers, result in zip(batches, results, strict=True)
+            for row, text in zip(numbers, result.texts, strict=True)
+        }
+        predictions = [texts[row] for row in range(len(rows.tokens))]
+        scores, row_scores = _score(rows, predictions, tokenizer, settings)
+        metrics |= scores
+        lengths = [length for result in results for length in result.lengths]
+        metrics["gen_len"] = sum(lengths) / len(lengths)
+    named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
+    return Evaluated(named, predictions, row_scores)
 
-    def __init__(self, mean_of_batches: bool) -> None:
-        self._mean_of_batches = mean_of_batches
-        self._sum = 0.0
-        self._count = 0
 
-    def add(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> None:
-        """Add a batch of rows that all have labels."""
-        labels = batch["labels"]
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        total = token_loss_sum(model(**inputs).logits, labels).item()
-        count = int(count_targets(labels))
-        rows = labels.shape[0]
-        self._sum += total / count * rows if self._mean_of_batches else total
-        self._count += rows if self._mean_of_batches else count
-
-    def metrics(self) -> dict[str, float]:
-        """Return `loss`, or nothing where no row had labels."""
-        return {"loss": self._sum / self._count} if self._count else {}
+def _mean_loss(
+    tokens: Dataset,
+    batches: Sequence[Sequence[int]],
+    results: Sequence[_BatchResult],
+    settings: EvaluationSettings,
+) -> dict[str, float]:
+    """Return `loss`, over all target tokens or, as upstream has it, over the batches' means."""
+    total, count = 0.0, 0
+    for numbers, result in zip(batches, results, strict=True):
+        if not result.targets:
+            continue
+        if settings.mean_of_batches:
+            weight = sum(1 for row in numbers if tokens[row]["labels"])
+            total += result.loss / result.targets * weight
+            count += weight
+        else:
+            total += result.loss
+            count += result.targets
+    return {"loss": total / count} if count else {}
 
 
 def _autocast(

@@ -33,8 +33,9 @@ class TrainingJob:
     """Tokenized training rows: `input_ids`, `labels`."""
     collate: Collator
     """Makes batches of rows."""
-    evaluate: Callable[[PreTrainedModel], list[Evaluated]]
-    """Evaluates every validation set."""
+    evaluate: Callable[[PreTrainedModel, Callable[[], None]], list[Evaluated]]
+    """Evaluates every validation set; calls its second argument after each batch, on every rank as
+    often."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,14 @@ class Engine(Protocol):
     """A training loop."""
 
     def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
-        """Train `job.model` in place, from a checkpoint where one is given.
+        """Train `job.model` in place, from a checkpoint where one is given, and save it.
 
         Args:
             job: what to train, on what, and how to evaluate.
             resume_from: a whole checkpoint of the same job.
+
+        Raises:
+            RunError: the loss is not a number any more.
+            SystemExit: a signal asked for the end, and a checkpoint was saved.
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,20 +10,25 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainer, TrainerCallback, TrainerControl, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import rotate_checkpoints
 
-from summexp.data.sampling import LengthGroupedSampler
+from summexp.data.sampling import FilledRows, GlobalBatches
 from summexp.data.tokenize import row_lengths
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.progress import TrainingProgress
 from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.engines.upstream import training_arguments
+from summexp.engines.watch import StoppedError, TrainingWatch
 from summexp.launch.devices import select_device
+from summexp.launch.ranks import this_world, wait_for_all
+from summexp.launch.signals import StopRequest, stop_requests
 from summexp.runs.checkpoints import seal, step_of
+
+log = logging.getLogger(__name__)
 
 
 class TrainerEngine:
@@ -30,11 +36,20 @@ class TrainerEngine:
 
     def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
         """Train `job.model` in place; see `Engine.fit`."""
-        trainer = SummarizationTrainer(job)
-        # Nothing that came before, such as training a tokenizer, may move the random numbers.
-        set_seed(job.config.seed)
-        result = trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        with stop_requests() as request:
+            trainer = SummarizationTrainer(job, request)
+            # Nothing that came before, such as training a tokenizer, may move the random numbers;
+            # each rank has a dropout of its own.
+            set_seed(job.config.seed + this_world().rank)
+            try:
+                result = trainer.train(str(resume_from) if resume_from else None)
+            except StoppedError:
+                trainer.save_checkpoint()
+            if trainer.watch.stops:
+                log.info("stopped by a signal at step %s", trainer.state.global_step)
+                request.obey()
         trainer.save_state()
+        trainer.save_final()
         metrics = {
             name: value for name, value in result.metrics.items() if isinstance(value, int | float)
         }
@@ -49,11 +64,12 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     control: TrainerControl
 
-    def __init__(self, job: TrainingJob) -> None:
-        """Prepare the training of `job`."""
+    def __init__(self, job: TrainingJob, request: StopRequest) -> None:
+        """Prepare the training of `job`, which ends early on `request`."""
         self._job = job
+        self.watch = TrainingWatch(request, job.config.training)
         self._own_loss = job.config.engine.loss == "token_mean"
-        self._sampler: LengthGroupedSampler | None = None
+        self._batches: GlobalBatches | None = None
         self._evaluated: list[Evaluated] = []
         self._evaluated_at = -1
         super().__init__(
@@ -67,7 +83,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
-        for callback in _callbacks(job):
+        for callback in [*_callbacks(job), self.watch]:
             self.add_callback(callback)
         if self._own_loss:
             # The Trainer then counts the target tokens of the global batch, and scales nothing.
@@ -98,27 +114,47 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
-        rows = self.train_dataset if train_dataset is None else train_dataset
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Train on a micro-batch, and keep an eye on its loss."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        self.watch.losses.see(loss)
+        return loss
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return this rank's share of the global batches.
+
+        Upstream's sharding repeats rows of the beginning where the last batch is short.
+        """
+        rows, args = self.train_dataset, self.args
         if self._job.config.engine.sampler == "upstream" or not isinstance(rows, Dataset):
-            theirs: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            theirs: DataLoader[Any] = super().get_train_dataloader()
             return theirs
-        args = self.args
-        rows_a_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        seed = args.seed if args.data_seed is None else args.data_seed
-        self._sampler = LengthGroupedSampler(row_lengths(rows), rows_a_step, seed)
-        return self._sampler
+        self._batches = GlobalBatches(
+            row_lengths(rows),
+            rows=args.train_batch_size,
+            accumulation=args.gradient_accumulation_steps,
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            world=this_world(),
+            drop_last=args.dataloader_drop_last,
+        )
+        return DataLoader(
+            FilledRows(rows),
+            batch_sampler=self._batches,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        # Upstream's own way of handing the epoch on does not reach a sampler that skips batches,
-        # so that a run resumed within an epoch would see the first epoch's order again.
-        if self._sampler is not None:
-            self._sampler.set_epoch(kwargs["epoch"])
+        if self._batches is not None:
+            self._batches.set_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with the evaluation that all engines share."""
-        self._evaluated = self._job.evaluate(self.model)
+        self._evaluated = self._job.evaluate(self.model, self.watch.leave_evaluation)
         self._evaluated_at = self.state.global_step
         metrics: dict[str, float] = {}
         for evaluated in self._evaluated:
@@ -146,14 +182,28 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             SimpleNamespace(missing_keys=missing, unexpected_keys=unexpected)
         )
 
+    def save_checkpoint(self) -> None:
+        """Save a checkpoint of this moment."""
+        self._save_checkpoint(self.model_wrapped, None)
+
+    def save_final(self) -> None:
+        """Save model and tokenizer into the run folder."""
+        if self.args.should_save:
+            self.model.save_pretrained(self.args.output_dir)
+            self.processing_class.save_pretrained(self.args.output_dir)
+        wait_for_all()
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         checkpoint = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
         if self.args.should_save and checkpoint.exists():
             # What a killed run left half-written must not be taken for a part of this one.
             shutil.rmtree(checkpoint)
+        wait_for_all()
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         super()._save_checkpoint(model, trial)
         self.args.save_total_limit = limit
+        # It is whole when every rank has written its part.
+        wait_for_all()
         if self.args.should_save:
             seal(checkpoint)
             # Older ones go only now, so that there is a whole one at every moment.

@@ -6,7 +6,6 @@ Importing this module is cheap; each function imports transformers (and so torch
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
@@ -56,9 +55,6 @@ def training_arguments(
     # Upstream writes into the mappings that it is given (`fsdp_config`).
     values = copy.deepcopy(changed)
     values |= {"output_dir": str(output_dir), "seed": seed, "report_to": report_to} | over
-    if "LOCAL_RANK" not in os.environ:
-        # With one process, Accelerate (1.15) takes any backend for a process group that is up.
-        values.pop("ddp_backend", None)
     if isinstance(values.get("debug"), list):
         # Upstream checks the words of a text, but not those of a list.
         values["debug"] = " ".join(map(str, values["debug"]))

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import torch
 
+from summexp.launch.world import outside_world
+
 
 def select_device(backend: str) -> torch.device:
-    """Return the device of `hardware.backend`; `auto` takes an accelerator if there is one."""
+    """Return the device of `hardware.backend`; `auto` takes an accelerator if there is one.
+
+    Each rank of a node has a GPU of its own.
+    """
+    if backend == "cuda" or (backend == "auto" and torch.cuda.is_available()):
+        world = outside_world()
+        return torch.device("cuda", world.local_rank) if world else torch.device("cuda")
     if backend != "auto":
         return torch.device(backend)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")

@@ -9,16 +9,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from summexp.config.provenance import display_path
 from summexp.errors import SummexpError
+from summexp.launch.world import outside_world, starts_ranks
 from summexp.reports.report import write_report
 from summexp.runs.environment import prepare
 from summexp.runs.folder import clear, lock
-from summexp.runs.record import RunRecord, begin
-from summexp.runs.resume import RunPlan, plan_run
+from summexp.runs.parts import HandOut, follows, handed_out, start_ranks
+from summexp.runs.record import begin, reopen
+from summexp.runs.results import read_metric
+from summexp.runs.resume import plan_run
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -27,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def run_job(config: Config) -> float | None:
-    """Run what is left to do in `config.output_dir`.
+    """Run what is left to do in `config.output_dir`, in this process or in ranks of its own.
 
     Args:
         config: with `output_dir` set to the run folder.
@@ -40,6 +45,22 @@ def run_job(config: Config) -> float | None:
             the folder holds another run.
         RunError: the run cannot go on, for a reason in words.
     """
+    if follows(config.hardware):
+        # A node of a Slurm job, of which the first has the folder.
+        start_ranks(config)
+    elif outside_world() is None:
+        _run_here(config, None)
+    else:
+        # Imports torch.
+        from summexp.launch.ranks import joined
+
+        with joined(config.hardware), handed_out() as hand_out:
+            _run_here(config, hand_out)
+    assert config.output_dir is not None
+    return read_metric(Path(config.output_dir), config.objective)
+
+
+def _run_here(config: Config, hand_out: HandOut | None) -> None:
     assert config.output_dir is not None
     folder = Path(config.output_dir)
     with lock(folder):
@@ -47,25 +68,30 @@ def run_job(config: Config) -> float | None:
         if config.overwrite_output_dir:
             clear(folder)
         if plan.is_done:
-            from summexp.runs.results import read_metric
-
             log.info("the run in %s is finished: there is nothing left to do", folder)
-            return read_metric(folder, config.objective)
+            return
         log.info("%s %s", "going on in" if plan.goes_on else "run folder:", display_path(folder))
         record = begin(config, folder, goes_on=plan.goes_on)
         prepare(config)
-        return _recorded(config, folder, record, plan)
+        with _recorded(folder):
+            if starts_ranks(config.hardware):
+                start_ranks(config, plan)
+                return
+            if hand_out is not None:
+                hand_out(config, plan)
+            from summexp.runs.phases import run_phases
+
+            run_phases(config, folder, record, plan)
 
 
-def _recorded(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> float | None:
-    """Run the phases, and write down how they ended whatever happens."""
+@contextmanager
+def _recorded(folder: Path) -> Iterator[None]:
+    """Write down how a run ended if it ends early, whatever happens."""
     try:
-        from summexp.runs.phases import run_phases
-
-        return run_phases(config, folder, record, plan)
+        yield
     except BaseException as error:
-        status, reason = _how_it_ended(error)
-        record.end(status, reason)
+        record = reopen(folder)
+        record.end(*_how_it_ended(error))
         # What is wrong with the report must not hide what was wrong with the run.
         with contextlib.suppress(Exception):
             write_report(folder)

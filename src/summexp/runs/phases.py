@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from summexp.engines.build import build_engine
 from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate
 from summexp.engines.protocol import TrainingJob
 from summexp.errors import nearest
+from summexp.launch.ranks import from_main, is_main
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
@@ -26,7 +28,7 @@ from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.results import drop_results, read_json, save_metrics, save_predictions
 from summexp.runs.resume import RunPlan, evaluation_digest, prediction_digest
-from summexp.runs.tracking import trackers
+from summexp.runs.tracking import no_trackers, trackers
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -38,26 +40,23 @@ _EXCERPT = 600
 """Characters of a document that an example shows."""
 
 
-def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> float | None:
-    """Do what `plan` says, keeping `record` up to date.
-
-    Returns:
-        The metric that `config.objective` names, or None where it was not computed.
-    """
+def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> None:
+    """Do what `plan` says, keeping `record` up to date; of several ranks, the first one writes."""
     _quiet_upstream()
     torch.autograd.set_detect_anomaly(config.debug.detect_anomaly)
     if plan.needs_model:
         prepared = prepare_run(config, folder, record, plan)
-        with trackers(config, folder) as tell:
+        with trackers(config, folder) if is_main() else no_trackers() as tell:
             evaluated = _train(config, folder, record, prepared) if plan.train else None
             if plan.evaluate:
                 tell(_evaluate(config, folder, record, prepared, evaluated))
             if plan.predict:
                 tell(_predict(config, folder, record, prepared))
-    _report(folder, record)
-    if plan.push:
-        record.update(phases={**record.content["phases"], "push": push(config, folder)})
-    return _objective(config, folder)
+    if is_main():
+        _report(folder, record)
+        if plan.push:
+            record.update(phases={**record.content["phases"], "push": push(config, folder)})
+        _check_objective(config, folder)
 
 
 def _quiet_upstream() -> None:
@@ -71,9 +70,11 @@ def _quiet_upstream() -> None:
 def _train(
     config: Config, folder: Path, record: RunRecord, prepared: Prepared
 ) -> list[Evaluated] | None:
-    drop_results(folder)
+    if is_main():
+        drop_results(folder)
     record.content.pop("examples", None)
-    resume_from = _checkpoint(config, folder)
+    # One rank looks, since others might see a folder that is being written.
+    resume_from = from_main(_checkpoint(config, folder) if is_main() else None)
     if resume_from is not None:
         log.info("training goes on from %s", resume_from)
     assert prepared.train is not None
@@ -84,16 +85,17 @@ def _train(
         tokenizer=prepared.tokenizer,
         rows=prepared.train,
         collate=prepared.collate,
-        evaluate=lambda model: [_evaluated(prepared, one, model) for one in prepared.validation],
+        evaluate=lambda model, each: [
+            _evaluated(prepared, one, model, each) for one in prepared.validation
+        ],
     )
     with record.phase("train"):
         fitted = build_engine(config.engine).fit(job, resume_from)
-        prepared.model.save_pretrained(folder)
-        prepared.tokenizer.save_pretrained(folder)
     metrics = dict(fitted.metrics)
     if isinstance(prepared.train, Dataset):
         metrics["train_samples"] = len(prepared.train)
-    save_metrics(folder, "train", metrics)
+    if is_main():
+        save_metrics(folder, "train", metrics)
     trained = {"steps": fitted.steps, "epochs": fitted.epochs}
     record.update(phases={"train": trained})
     return fitted.evaluated
@@ -111,11 +113,22 @@ def _checkpoint(config: Config, folder: Path) -> Path | None:
 
 
 def _evaluated(
-    prepared: Prepared, rows: EvaluationSet, model: PreTrainedModel, *, bar: bool = False
+    prepared: Prepared,
+    rows: EvaluationSet,
+    model: PreTrainedModel,
+    each_batch: Callable[[], None] | None = None,
 ) -> Evaluated:
-    with tqdm(total=len(rows.tokens), desc=rows.name, unit="row", disable=not bar) as progress:
+    """Evaluate a set, with a progress bar where nobody else wants to know of each batch."""
+    shown = each_batch is None and is_main()
+    with tqdm(total=len(rows.tokens), desc=rows.name, unit="row", disable=not shown) as progress:
+
+        def on_batch(done: int) -> None:
+            progress.update(done)
+            if each_batch is not None:
+                each_batch()
+
         return evaluate(
-            model, prepared.tokenizer, prepared.collate, rows, prepared.settings, progress.update
+            model, prepared.tokenizer, prepared.collate, rows, prepared.settings, on_batch
         )
 
 
@@ -128,12 +141,12 @@ def _evaluate(
 ) -> dict[str, float]:
     with record.phase("eval"):
         if evaluated is None:
-            evaluated = [
-                _evaluated(prepared, one, prepared.model, bar=True) for one in prepared.validation
-            ]
+            evaluated = [_evaluated(prepared, one, prepared.model) for one in prepared.validation]
     metrics: dict[str, float] = {}
     for rows, found in zip(prepared.validation, evaluated, strict=True):
         metrics |= found.metrics | {f"{rows.name}_samples": len(rows.tokens)}
+    if not is_main():
+        return metrics
     save_metrics(folder, "eval", metrics)
     examples = _examples(prepared.validation[0], evaluated[0])
     phases = {**record.content["phases"], "eval": evaluation_digest(config)}
@@ -149,7 +162,9 @@ def _predict(
     # Predictions are what this phase is for, whatever evaluation does.
     prepared = replace(prepared, settings=replace(prepared.settings, generate=True))
     with record.phase("predict"):
-        found = _evaluated(prepared, rows, prepared.model, bar=True)
+        found = _evaluated(prepared, rows, prepared.model)
+    if not is_main():
+        return found.metrics
     save_metrics(folder, "predict", found.metrics | {"predict_samples": len(rows.tokens)})
     save_predictions(
         folder, rows.rows["id"], found.predictions, rows.rows["summary"], found.row_scores
@@ -184,14 +199,12 @@ def _report(folder: Path, record: RunRecord) -> None:
     print_summary(folder)
 
 
-def _objective(config: Config, folder: Path) -> float | None:
+def _check_objective(config: Config, folder: Path) -> None:
+    """Warn where a sweep would go by a metric that was not computed."""
     metrics = read_json(folder / "all_results.json")
-    if config.objective in metrics:
-        return float(metrics[config.objective])
-    if config.objective != type(config).objective:
+    if config.objective not in metrics and config.objective != type(config).objective:
         log.warning(
             "objective %r was not computed. %s",
             config.objective,
             nearest(config.objective, metrics) or f"There are: {', '.join(metrics)}.",
         )
-    return None

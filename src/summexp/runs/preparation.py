@@ -22,6 +22,7 @@ from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
 from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, select_device
+from summexp.launch.ranks import gathered, local_main_first
 from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import ModelConfig
@@ -70,22 +71,24 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     """
     chosen, tiny = _model_choice(config, folder, plan)
     cache = None if config.debug.tiny else cache_dir()
-    with record.phase("data"):
-        corpus = _load(config, plan)
-        if plan.train and plan.goes_on:
-            _check_same_rows(corpus, record, folder)
-    # What a stream holds is not known beforehand, so its tokenizer has no name in the cache.
-    kept = None if isinstance(corpus.train, IterableDataset) else cache
-    with record.phase("model"):
-        shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=kept)
-    with record.phase("data"):
-        splits = _Splits(config, corpus, tokenizer, cache)
-        sets = [*splits.validation, *([splits.test] if splits.test else [])]
-        for line in corpus.health.lines():
-            log.info("%s", line)
-        # Sets of one language have one signature; it is said once.
-        for scorer in {one.scorer.signature: one.scorer for one in sets if one.scorer}.values():
-            log.info("%s", scorer.remark)
+    # The first rank of a node fills the caches, and the others read them.
+    with local_main_first():
+        with record.phase("data"):
+            corpus = _load(config, plan)
+            if plan.train and plan.goes_on:
+                _check_same_rows(corpus, record, folder)
+        # What a stream holds is not known beforehand, so its tokenizer has no name in the cache.
+        kept = None if isinstance(corpus.train, IterableDataset) else cache
+        with record.phase("model"):
+            shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=kept)
+        with record.phase("data"):
+            splits = _Splits(config, corpus, tokenizer, cache)
+    sets = [*splits.validation, *([splits.test] if splits.test else [])]
+    for line in corpus.health.lines():
+        log.info("%s", line)
+    # Sets of one language have one signature; it is said once.
+    for scorer in {one.scorer.signature: one.scorer for one in sets if one.scorer}.values():
+        log.info("%s", scorer.remark)
     with record.phase("model"):
         model = build_model(
             chosen,
@@ -292,6 +295,7 @@ def _describe(
     )
     record.update(
         device=device,
+        devices=gathered(device),
         model={
             "architecture": type(model).__name__,
             "parameters": weights,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from summexp.config.refused import looks_secret
+from summexp.launch.world import world_size
 from summexp.runs.folder import (
     CONFIG_FILE,
     RUN_FILE,
@@ -49,33 +50,19 @@ _LONGEST_DIFF = 200_000
 class RunRecord:
     """The content of `run.json`, and the writing of it."""
 
-    def __init__(self, folder: Path, earlier: dict[str, Any] | None = None) -> None:
-        """Begin a record in `folder`, or go on with the one of an `earlier` part of the run."""
+    def __init__(self, folder: Path, content: dict[str, Any], *, writes: bool = True) -> None:
+        """Keep `content` in `folder`; of the ranks of a run, one `writes`."""
         self.folder = folder
-        self.content: dict[str, Any] = {
-            "status": "running",
-            "reason": None,
-            "argv": _safe_argv(),
-            "started": _now(),
-            "ended": None,
-            "git": git_state(_checkout()),
-            "versions": _versions(),
-            "device": None,
-            "world_size": 1,
-            "seconds": {},
-            "phases": {},
-            "files": [],
-        }
-        if earlier is not None:
-            kept = ("phases", "files", "data", "model", "metric", "language", "examples", "seconds")
-            self.content |= {name: earlier[name] for name in kept if name in earlier}
-            self.content["resumed_from"] = earlier.get("status")
+        self.content: dict[str, Any] = {"seconds": {}, "phases": {}, "files": []} | content
+        self._writes = writes
         # What lies here and no part of the run has written is somebody else's, whatever its name.
         self._foreign = set(own_names(folder)) - set(self.content["files"])
 
     def update(self, **entries: Any) -> None:
         """Set entries and write the file."""
         self.content |= entries
+        if not self._writes:
+            return
         written = set(own_names(self.folder)) - self._foreign
         self.content["files"] = sorted({*self.content["files"], *written, RUN_FILE})
         write_json(self.folder / RUN_FILE, self.content)
@@ -103,6 +90,8 @@ class RunRecord:
         finally:
             seconds = self.content["seconds"].get(name, 0.0) + time.perf_counter() - started
             self.content["seconds"][name] = round(seconds, 3)
+            # The end may be written by another process, which knows only the file.
+            self.update()
 
     def end(self, status: str, reason: str | None = None) -> None:
         """Say how the run ended: `finished`, `failed` or `interrupted`, and why."""
@@ -111,11 +100,33 @@ class RunRecord:
 
 def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     """Write `config.yaml` and the first `run.json` of a run, or of its next part."""
-    record = RunRecord(folder, read_record(folder) if goes_on else None)
+    content: dict[str, Any] = {
+        "status": "running",
+        "reason": None,
+        "argv": _safe_argv(),
+        "started": _now(),
+        "ended": None,
+        "git": git_state(_checkout()),
+        "versions": _versions(),
+        "device": None,
+        "devices": [],
+        "world_size": world_size(config.hardware),
+    }
+    earlier = read_record(folder) if goes_on else None
+    if earlier is not None:
+        kept = ("phases", "files", "data", "model", "metric", "language", "examples", "seconds")
+        content |= {name: earlier[name] for name in kept if name in earlier}
+        content["resumed_from"] = earlier.get("status")
+    record = RunRecord(folder, content)
     record.update()
     write_text(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
     record.update()
     return record
+
+
+def reopen(folder: Path) -> RunRecord:
+    """Return the record of a run that another process has begun."""
+    return RunRecord(folder, read_record(folder) or {})
 
 
 def _checkout() -> Path:

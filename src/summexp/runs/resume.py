@@ -17,6 +17,7 @@ from yaml import YAMLError
 from summexp.config.schema import schema_node
 from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
+from summexp.launch.world import world_size
 from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _NOT_OF_THE_TRAINING = (
     "debug.profile",
     "debug.detect_anomaly",
     "engine.generation_order",
-    "hardware.eval_batch_tokens",
+    "hardware.*",
     "model.cache_dir",
     "data.validation_*",
     "data.test_*",
@@ -68,7 +69,7 @@ _NOT_OF_THE_TRAINING = (
     "training.dataloader_*",
     "training.skip_memory_metrics",
     "training.debug",
-    # These two may be traded for each other; their product is compared.
+    # These two may be traded for each other, and for processes; their product is compared.
     "training.per_device_train_batch_size",
     "training.gradient_accumulation_steps",
 )
@@ -134,13 +135,19 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     if record is None:
         check_is_free(folder)
     if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
-        asked = (training.do_train, training.do_eval, training.do_predict, training.push_to_hub)
-        return RunPlan(False, *asked)
-    problems = list(_differences(_saved(folder), flat(asdict(config)), folder))
-    if problems:
-        raise ConfigError(problems)
+        return RunPlan(
+            False, training.do_train, training.do_eval, training.do_predict, training.push_to_hub
+        )
     phases = record.get("phases", {})
     train = training.do_train and not _is_trained(config, phases.get("train"))
+    saved, asked = _saved(folder), flat(asdict(config))
+    problems = list(_differences(saved, asked, folder))
+    before = _rows_a_step(saved) * record.get("world_size", 1)
+    now = _rows_a_step(asked) * world_size(config.hardware)
+    if train and before != now:
+        problems.append(_other_batch(before, now, folder))
+    if problems:
+        raise ConfigError(problems)
     evaluated = phases.get("eval") == evaluation_digest(config)
     predicted = phases.get("predict") == prediction_digest(config)
     evaluate = training.do_eval and (train or not evaluated)
@@ -204,8 +211,11 @@ def _matches(key: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(key, pattern) for pattern in patterns)
 
 
+_OR_ELSE = "or choose another output_dir, or overwrite_output_dir=true."
+
+
 def _differences(saved: dict[str, Any], asked: dict[str, Any], folder: Path) -> Iterator[Problem]:
-    hint = "Set it back to go on, or choose another output_dir, or overwrite_output_dir=true."
+    hint = f"Set it back to go on, {_OR_ELSE}"
     # A key that is newer than the run had its default.
     defaults = flat(OmegaConf.to_container(schema_node()))
     for key in sorted(saved.keys() | asked.keys()):
@@ -213,10 +223,15 @@ def _differences(saved: dict[str, Any], asked: dict[str, Any], folder: Path) -> 
         if before != now and not _matches(key, _NOT_OF_THE_TRAINING):
             what = f"was {before!r} in the run in {folder}, and is {now!r} now"
             yield Problem(key=key, what=what, hint=hint)
-    before, now = _rows_a_step(saved), _rows_a_step(asked)
-    if before != now:
-        what = f"makes {now} rows a step, and the run in {folder} had {before}"
-        yield Problem(key="training.per_device_train_batch_size", what=what, hint=hint)
+
+
+def _other_batch(before: int, now: int, folder: Path) -> Problem:
+    return Problem(
+        key="training.per_device_train_batch_size",
+        what=f"times accumulation steps and processes makes {now} rows a step, and the run in "
+        f"{folder} had {before}",
+        hint=f"Choose them so that the product is {before} again, {_OR_ELSE}",
+    )
 
 
 def _rows_a_step(leaves: dict[str, Any]) -> int:

@@ -43,6 +43,12 @@ def trackers(config: Config, folder: Path) -> Iterator[Tell]:
 
 
 @contextmanager
+def no_trackers() -> Iterator[Tell]:
+    """Tell nobody: of several ranks, the first one tracks."""
+    yield lambda _: None
+
+
+@contextmanager
 def _tensorboard(folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]:
     if not on:
         yield

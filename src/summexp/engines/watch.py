@@ -1,0 +1,105 @@
+"""What may end a training early: a signal, or a loss that is not a number any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from summexp.errors import RunError
+from summexp.launch.ranks import any_rank
+from summexp.launch.signals import StopRequest
+
+if TYPE_CHECKING:
+    from summexp.engines.training_schema import TrainingConfig
+
+_PATIENCE = 10
+"""Losses in a row that are not finite before training is given up; a loss scaler needs a few."""
+
+
+class StoppedError(Exception):
+    """A signal came during an evaluation, which was left."""
+
+
+class FiniteLossGuard:
+    """Counts losses in a row that are not finite, on their device."""
+
+    def __init__(self) -> None:
+        self._in_a_row: torch.Tensor | None = None
+        self._seen = 0
+
+    def see(self, loss: torch.Tensor) -> None:
+        """Take note of the loss of a micro-batch."""
+        before = torch.zeros((), device=loss.device) if self._in_a_row is None else self._in_a_row
+        self._in_a_row = torch.where(torch.isfinite(loss.detach()), 0.0, before + 1)
+        self._seen += 1
+
+    def gives_up(self) -> bool:
+        """Tell whether the loss stays not finite; looks once in a while, as looking is a wait."""
+        if self._in_a_row is None or self._seen < _PATIENCE:
+            return False
+        self._seen = 0
+        return self._in_a_row.item() >= _PATIENCE
+
+
+class TrainingWatch(TrainerCallback):  # type: ignore[misc]
+    """After each step, on every rank alike: stop for a signal, or give up a loss."""
+
+    def __init__(self, request: StopRequest, training: TrainingConfig) -> None:
+        """Watch for `request` in a training that is configured by `training`."""
+        self.losses = FiniteLossGuard()
+        self.stops = False
+        self._request = request
+        self._fp16 = training.fp16
+
+    def on_step_end(
+        self,
+        _args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Decide whether this was the last step."""
+        asked, gives_up = any_rank(self._request.came, self.losses.gives_up())
+        if gives_up:
+            raise RunError(_not_finite(state.global_step, fp16=self._fp16))
+        if asked:
+            self.stops = True
+            control.should_save = True
+            control.should_evaluate = False
+            control.should_training_stop = True
+
+    def on_epoch_end(
+        self,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Do nothing more where the step was the last."""
+        if self.stops:
+            control.should_save = control.should_evaluate = False
+
+    def leave_evaluation(self) -> None:
+        """Leave an evaluation if a signal came.
+
+        Raises:
+            StoppedError: on every rank, after the same batch.
+        """
+        if any_rank(self._request.came)[0]:
+            self.stops = True
+            raise StoppedError
+
+
+def _not_finite(step: int, *, fp16: bool) -> str:
+    head = f"the loss is not a number at step {step}, for the last {_PATIENCE} batches at least"
+    if fp16:
+        return (
+            f"{head}. T5 and its relatives overflow in fp16; train in bf16, which has the range of "
+            "fp32: hardware=gpu_bf16 (or training.fp16=false training.bf16=true)"
+        )
+    return (
+        f"{head}. Try a lower training.learning_rate; debug.detect_anomaly=true stops at the "
+        "operation that it comes from"
+    )

@@ -1,0 +1,103 @@
+"""How a rank tells the process that started it why it failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from summexp.errors import ConfigError, Problem, RunError, SummexpError
+
+_VARIABLE = "SUMMEXP_FAILURE_FILE"
+_LOST_PEER = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|TCPStore", re.I)
+"""What torch says where another rank has gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a rank ended."""
+
+    rank: int
+    """Its number."""
+    moment: float
+    """When, in seconds of the epoch."""
+    code: int
+    """Its exit code; negative for the signal that killed it."""
+    told: dict[str, Any] | None
+    """What it wrote before it ended, if it could."""
+    output: str
+    """The last lines that it printed, where they were not shown."""
+
+    @property
+    def weight(self) -> tuple[int, float]:
+        """Sorts failures: the cause of all before those who only lost a peer."""
+        if self.told is None:
+            return 1, self.moment
+        return (2 if self.told["lost_peer"] else 0), self.moment
+
+    def error(self) -> SummexpError:
+        """Return the error to raise in the process that started the ranks."""
+        if self.told is None:
+            return RunError("\n".join([f"rank {self.rank} {self._end()}", *self._printed()]))
+        if self.told["problems"] is not None:
+            return ConfigError([Problem(**problem) for problem in self.told["problems"]])
+        if self.told["in_words"]:
+            return RunError(self.told["message"])
+        return RankFailedError(self.rank, self.told["message"], self.told["traceback"])
+
+    def _end(self) -> str:
+        if self.code >= 0:
+            return f"ended with exit code {self.code}, without a word of why"
+        name = signal.Signals(-self.code).name
+        memory = "; where memory runs out, the system does so" if name == "SIGKILL" else ""
+        return f"was killed by {name}{memory}"
+
+    def _printed(self) -> list[str]:
+        return ["it printed last:", self.output] if self.output else []
+
+
+class RankFailedError(RunError):
+    """A rank failed with an error that is not in words, which means a bug."""
+
+    def __init__(self, rank: int, message: str, told: str) -> None:
+        """Take the rank, what it said, and its traceback."""
+        super().__init__(f"rank {rank} failed: {message}")
+        self.traceback = told
+
+
+def failure_environment(path: Path) -> dict[str, str]:
+    """Return what a rank needs in its environment to tell why it fails."""
+    return {_VARIABLE: str(path)}
+
+
+def tell_failure(error: BaseException) -> None:
+    """Write down, for the process that started this rank, why it ends."""
+    path = os.environ.get(_VARIABLE)
+    if path is None:
+        return
+    problems = error.problems if isinstance(error, ConfigError) else None
+    message = str(error) if isinstance(error, SummexpError) else f"{type(error).__name__}: {error}"
+    told = {
+        "moment": time.time(),
+        "message": message,
+        "in_words": isinstance(error, SummexpError),
+        "problems": None if problems is None else [asdict(problem) for problem in problems],
+        "traceback": "".join(traceback.format_exception(error)),
+        "lost_peer": not isinstance(error, SummexpError) and bool(_LOST_PEER.search(message)),
+    }
+    Path(path).write_text(json.dumps(told), encoding="utf-8")
+
+
+def read_failure(path: Path) -> dict[str, Any] | None:
+    """Return what a rank wrote, or None."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+    return told if isinstance(told, dict) else None

@@ -1,0 +1,262 @@
+"""Starts the ranks of a run on this node, watches them, and ends them together.
+
+torch's own launcher (`torch.distributed.run`) asks ranks to end with SIGTERM and gives them half a
+minute, both when another rank has failed and when the run is to stop. A rank that keeps SIGTERM for
+saving a checkpoint could then outlive a dead peer by that time.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from summexp.errors import RunError
+from summexp.launch.failures import Failure, failure_environment, read_failure
+from summexp.launch.signals import stop_requests
+from summexp.launch.world import Nodes, nodes
+
+if TYPE_CHECKING:
+    from summexp.launch.config import HardwareConfig
+
+log = logging.getLogger(__name__)
+
+PARENT = "SUMMEXP_PARENT"
+"""Environment variable with the process number that a rank ends with."""
+
+_LOOK_EVERY = 0.05
+_LOOK_AT_OTHERS_EVERY = 1.0
+_OTHERS_MAY_FOLLOW = 1.0
+"""Seconds in which the ranks that lost a peer end, so that the first cause can be told."""
+_AFTER_CTRL_C = 5.0
+_LAST_LINES = 20
+
+
+def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
+    """Start this node's ranks and wait for their end.
+
+    Args:
+        hardware: how many processes and nodes.
+        assignment: what `python -m summexp.worker` is to do.
+
+    Raises:
+        SummexpError: a rank failed; the others were ended.
+        SystemExit: SIGTERM came, and the ranks have ended.
+        KeyboardInterrupt: Ctrl-C, likewise.
+    """
+    here = nodes(hardware)
+    assert here is not None, "preflight refuses several nodes that have no way to meet"
+    processes = hardware.processes or 1
+    meeting = _Meeting(here)
+    with tempfile.TemporaryDirectory(prefix="summexp-ranks-") as folder:
+        group = _Ranks(here, processes, assignment, meeting, Path(folder))
+        try:
+            group.start()
+            group.watch(hardware.grace_seconds)
+        except KeyboardInterrupt:
+            group.signal(signal.SIGINT)
+            group.wait(_AFTER_CTRL_C)
+            raise
+        finally:
+            group.kill()
+
+
+class _Meeting:
+    """The store where the ranks meet, which also tells one node of the end of another."""
+
+    def __init__(self, here: Nodes) -> None:
+        import torch.distributed as dist
+
+        self._lost = dist.DistError
+        self._here = here
+        try:
+            self._store = dist.TCPStore(
+                here.address,
+                here.port,
+                is_master=here.rank == 0,
+                wait_for_workers=False,
+                timeout=timedelta(minutes=5),
+            )
+        except dist.DistError as error:
+            where = f"{here.address}:{here.port}"
+            raise RunError(f"node {here.rank} cannot meet the others at {where}: {error}") from None
+        self.port = self._store.port
+
+    def failure_elsewhere(self) -> str | None:
+        """Return what another node says of its failure, or None."""
+        if self._here.count == 1:
+            return None
+        try:
+            if self._store.check(["failure"]):
+                return str(self._store.get("failure").decode())
+        except self._lost:
+            return "node 0 is gone"
+        return None
+
+    def tell_failure(self, reason: str) -> None:
+        """Let the other nodes end their ranks."""
+        if self._here.count > 1:
+            with suppress(self._lost):
+                self._store.set("failure", f"on node {self._here.rank}: {reason}")
+                # Node 0 takes the store with it.
+                time.sleep(2 * _LOOK_AT_OTHERS_EVERY)
+
+    def wait_for_nodes(self) -> None:
+        """Wait on node 0, which holds the store, until the ranks of every node are done."""
+        if self._here.count == 1:
+            return
+        with suppress(self._lost):
+            self._store.set(f"done-{self._here.rank}", "")
+            if self._here.rank == 0:
+                names = [f"done-{number}" for number in range(self._here.count)]
+                self._store.wait(names, timedelta(minutes=1))
+
+
+class _Ranks:
+    """The ranks of one node."""
+
+    def __init__(
+        self, here: Nodes, count: int, assignment: str, meeting: _Meeting, folder: Path
+    ) -> None:
+        self._here = here
+        self._count = count
+        self._assignment = assignment
+        self._meeting = meeting
+        self._folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start them; only rank 0 shows what it prints."""
+        log.info("starting %s", _in_words(self._here, self._count))
+        for local in range(self._count):
+            rank = self._here.rank * self._count + local
+            environment = os.environ | self._environment(rank, local)
+            # -P: a folder of the user's called `datasets` is not the library.
+            command = [sys.executable, "-P", "-m", "summexp.worker", self._assignment]
+            output: Any = None
+            if rank:
+                output = self._output(rank).open("wb")
+            self._processes.append(
+                # In a session of its own, so that Ctrl-C comes to the parent alone.
+                subprocess.Popen(
+                    command, env=environment, stdout=output, stderr=output, start_new_session=True
+                )
+            )
+            if output is not None:
+                output.close()
+
+    def watch(self, grace_seconds: float) -> None:
+        """Wait until all are done, or one has failed, or a signal asks for the end."""
+        with stop_requests() as request:
+            until = math.inf
+            looked_at_others = time.monotonic()
+            while self._lives() and time.monotonic() < until:
+                if request.came and until == math.inf:
+                    until = time.monotonic() + grace_seconds
+                    self.signal(signal.SIGTERM)
+                if not request.came:
+                    self._raise_failure()
+                if time.monotonic() - looked_at_others > _LOOK_AT_OTHERS_EVERY:
+                    looked_at_others = time.monotonic()
+                    self._raise_failure_elsewhere()
+                time.sleep(_LOOK_EVERY)
+            if request.came and (self._lives() or self._failed()):
+                self.kill()
+                request.obey()
+        self._raise_failure()
+        self._meeting.wait_for_nodes()
+
+    def signal(self, signum: int) -> None:
+        """Send a signal to those that live."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(signum)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all have ended, or `seconds` have passed."""
+        until = time.monotonic() + seconds
+        for process in self._processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+
+    def kill(self) -> None:
+        """End those that live, now."""
+        self.signal(signal.SIGKILL)
+        self.wait(10)
+
+    def _raise_failure(self) -> None:
+        if not self._failed():
+            return
+        if any(read_failure(self._told(rank)) for rank in self._failed()):
+            self.wait(_OTHERS_MAY_FOLLOW)
+        first = min((self._failure(rank) for rank in self._failed()), key=lambda one: one.weight)
+        error = first.error()
+        self._meeting.tell_failure(str(error).splitlines()[0])
+        raise error
+
+    def _raise_failure_elsewhere(self) -> None:
+        reason = self._meeting.failure_elsewhere()
+        if reason is not None and self._lives():
+            raise RunError(f"the run failed {reason}")
+
+    def _lives(self) -> bool:
+        return any(process.poll() is None for process in self._processes)
+
+    def _failed(self) -> list[int]:
+        """Return the ranks that have ended, and not well."""
+        return [
+            self._here.rank * self._count + local
+            for local, process in enumerate(self._processes)
+            if process.poll() not in (None, 0)
+        ]
+
+    def _failure(self, rank: int) -> Failure:
+        told = read_failure(self._told(rank))
+        code = self._processes[rank - self._here.rank * self._count].returncode
+        moment = time.time() if told is None else told["moment"]
+        output = ""
+        if self._output(rank).is_file():
+            lines = self._output(rank).read_text(encoding="utf-8", errors="replace").splitlines()
+            output = "\n".join(lines[-_LAST_LINES:])
+        return Failure(rank=rank, moment=moment, code=code, told=told, output=output)
+
+    def _environment(self, rank: int, local: int) -> dict[str, str]:
+        address = self._here.address
+        cores = os.cpu_count() or 1
+        return {
+            "RANK": str(rank),
+            "WORLD_SIZE": str(self._count * self._here.count),
+            "LOCAL_RANK": str(local),
+            "LOCAL_WORLD_SIZE": str(self._count),
+            "GROUP_RANK": str(self._here.rank),
+            "MASTER_ADDR": address,
+            "MASTER_PORT": str(self._meeting.port),
+            # The ranks meet in the parent's store, and make none of their own.
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "TORCHELASTIC_RESTART_COUNT": "0",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // self._count))),
+            PARENT: str(os.getpid()),
+            **failure_environment(self._told(rank)),
+        }
+
+    def _told(self, rank: int) -> Path:
+        return self._folder / f"rank-{rank}.json"
+
+    def _output(self, rank: int) -> Path:
+        return self._folder / f"rank-{rank}.log"
+
+
+def _in_words(here: Nodes, processes: int) -> str:
+    if here.count == 1:
+        return f"{processes} processes"
+    each = "1 process" if processes == 1 else f"{processes} processes"
+    return f"{each} on each of {here.count} nodes; this is node {here.rank}"

@@ -1,0 +1,148 @@
+"""Which process of a run this one is, as the environment tells it. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from summexp.errors import RunError
+
+if TYPE_CHECKING:
+    from summexp.launch.config import HardwareConfig
+
+_FIRST_PORT, _PORTS = 20_000, 20_000
+"""A Slurm step's port is drawn from its number, below where Linux takes ports of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The ranks of a run, and which of them this process is."""
+
+    rank: int = 0
+    """Number of this process among all, from 0."""
+    size: int = 1
+    """How many processes there are."""
+    local_rank: int = 0
+    """Number of this process among those of its node, from 0."""
+    local_size: int = 1
+    """How many processes this node has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nodes:
+    """The nodes of a run that was started once on each of them."""
+
+    rank: int = 0
+    """Number of this node, from 0."""
+    count: int = 1
+    """How many nodes there are."""
+    address: str = "127.0.0.1"
+    """Name or address of node 0."""
+    port: int = 0
+    """Port on node 0 where the ranks meet; 0 takes a free one."""
+
+
+def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
+    """Return the world of a process that was started as a rank, or None.
+
+    Ranks are started by `torchrun`, `accelerate launch`, `srun` with more tasks than nodes, or by
+    our own launcher.
+    """
+    if "RANK" in environment and "LOCAL_RANK" in environment:
+        size = int(environment.get("WORLD_SIZE", 1))
+        return World(
+            rank=int(environment["RANK"]),
+            size=size,
+            local_rank=int(environment["LOCAL_RANK"]),
+            local_size=int(environment.get("LOCAL_WORLD_SIZE", size)),
+        )
+    tasks, nodes = _slurm_step(environment)
+    if tasks > nodes:
+        return World(
+            rank=int(environment["SLURM_PROCID"]),
+            size=tasks,
+            local_rank=int(environment["SLURM_LOCALID"]),
+            local_size=_tasks_here(environment),
+        )
+    return None
+
+
+def nodes(hardware: HardwareConfig, environment: Mapping[str, str] = os.environ) -> Nodes | None:
+    """Return the nodes that this process is one of, or None where nothing tells of any.
+
+    Several nodes are told by a Slurm step with a task a node, or by `MASTER_ADDR`, `MASTER_PORT`
+    and `NODE_RANK`; `hardware.nodes` then says how many.
+    """
+    tasks, count = _slurm_step(environment)
+    if tasks == count > 1:
+        rank, port = int(environment["SLURM_NODEID"]), _slurm_port(environment)
+        return Nodes(rank=rank, count=count, address=_slurm_first_node(environment), port=port)
+    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+    if hardware.nodes > 1 and all(name in environment for name in names):
+        return Nodes(
+            rank=int(environment["NODE_RANK"]),
+            count=hardware.nodes,
+            address=environment["MASTER_ADDR"],
+            port=int(environment["MASTER_PORT"]),
+        )
+    return Nodes() if hardware.nodes == 1 else None
+
+
+def starts_ranks(hardware: HardwareConfig) -> bool:
+    """Tell whether a run with `hardware` is to start ranks itself."""
+    return outside_world() is None and hardware.nodes * (hardware.processes or 1) > 1
+
+
+def world_size(hardware: HardwareConfig) -> int:
+    """Return how many processes a run with `hardware` has here."""
+    outside = outside_world()
+    return hardware.nodes * (hardware.processes or 1) if outside is None else outside.size
+
+
+def export_slurm_world() -> None:
+    """Give the ranks of a Slurm step the variables that torch reads, where they are not set."""
+    world = outside_world()
+    if world is None or "RANK" in os.environ:
+        return
+    os.environ |= {
+        "RANK": str(world.rank),
+        "WORLD_SIZE": str(world.size),
+        "LOCAL_RANK": str(world.local_rank),
+        "LOCAL_WORLD_SIZE": str(world.local_size),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR", _slurm_first_node(os.environ)),
+        "MASTER_PORT": os.environ.get("MASTER_PORT", str(_slurm_port(os.environ))),
+    }
+
+
+def _slurm_step(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return the tasks and the nodes of the Slurm step that this process is a task of."""
+    if "SLURM_PROCID" not in environment:
+        return 1, 1
+    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
+    return tasks, int(environment.get("SLURM_STEP_NUM_NODES", 1))
+
+
+def _tasks_here(environment: Mapping[str, str]) -> int:
+    """Return the tasks of this node, out of a text such as `2(x3),1`."""
+    counts: list[int] = []
+    for part in environment.get("SLURM_STEP_TASKS_PER_NODE", "1").split(","):
+        tasks, _, times = part.partition("(x")
+        counts += [int(tasks)] * int(times.rstrip(")") or 1)
+    return counts[int(environment.get("SLURM_NODEID", 0))]
+
+
+def _slurm_port(environment: Mapping[str, str]) -> int:
+    number = 100 * int(environment.get("SLURM_JOB_ID", 0)) + int(environment["SLURM_STEP_ID"])
+    return _FIRST_PORT + number % _PORTS
+
+
+def _slurm_first_node(environment: Mapping[str, str]) -> str:
+    command = ["scontrol", "show", "hostnames", environment.get("SLURM_STEP_NODELIST", "")]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RunError(f"scontrol does not tell the nodes of this Slurm step: {error}") from error
+    return shown.stdout.split()[0]
