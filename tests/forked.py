@@ -9,18 +9,50 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["summexp.runs.phases", "summexp.engines.trainer"])
 
 
-def start(*words: str, log: Path, cwd: Path) -> multiprocessing.process.BaseProcess:
+def start(
+    *words: str, log: Path, cwd: Path, environment: Mapping[str, str] | None = None
+) -> multiprocessing.process.BaseProcess:
     """Start `train.py` with `words` in `cwd`, its output going to `log`."""
-    process = _context.Process(target=_run, args=(words, str(log), str(cwd)))
+    process = _context.Process(
+        target=_run, args=(words, str(log), str(cwd), dict(environment or {}))
+    )
     process.start()
     return process
+
+
+def run_ranks(count: int, *words: str, log: Path, cwd: Path, timeout: float = 300) -> list[int]:
+    """Run `train.py` as `count` ranks, as torchrun would start them; return their exit codes.
+
+    The output of rank r goes to `log` with `.r` behind.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    sizes = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    ranks = [
+        start(
+            *words,
+            log=log.with_name(f"{log.name}.{rank}"),
+            cwd=cwd,
+            environment={"RANK": str(rank), "LOCAL_RANK": str(rank), **sizes, **meeting},
+        )
+        for rank in range(count)
+    ]
+    for rank in ranks:
+        rank.join(timeout)
+    for rank in ranks:
+        rank.kill()
+        rank.join()
+    return [rank.exitcode for rank in ranks]
 
 
 def run(*words: str, log: Path, cwd: Path, timeout: float = 300) -> tuple[int, str]:
@@ -31,12 +63,13 @@ def run(*words: str, log: Path, cwd: Path, timeout: float = 300) -> tuple[int, s
     return process.exitcode, log.read_text(encoding="utf-8")
 
 
-def _run(words: tuple[str, ...], log: str, cwd: str) -> None:
+def _run(words: tuple[str, ...], log: str, cwd: str, environment: dict[str, str]) -> None:
     import torch
 
     from summexp.entry import main
 
     torch.set_num_threads(1)
+    os.environ.update(environment)
     # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import Seq2SeqTrainer, TrainerCallback, TrainerControl, set_seed
+from transformers import PreTrainedModel, Seq2SeqTrainer, TrainerCallback, TrainerControl, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -226,6 +226,9 @@ def _arguments(job: TrainingJob) -> Any:
     }
     if not config.training.do_eval:
         over["eval_strategy"] = "no"
+    if config.training.ddp_find_unused_parameters is None:
+        # Upstream looks through the graph for them at each step; only dropped layers leave any.
+        over["ddp_find_unused_parameters"] = _drops_layers(job.model)
     args = training_arguments(
         config.training,
         output_dir=job.folder,
@@ -237,6 +240,11 @@ def _arguments(job: TrainingJob) -> Any:
         # One process drives one GPU; DataParallel over several is slow, and breaks generation.
         args._n_gpu = 1
     return args
+
+
+def _drops_layers(model: PreTrainedModel) -> bool:
+    names = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
+    return any(getattr(model.config, name, 0) for name in names)
 
 
 def _callbacks(job: TrainingJob) -> list[TrainerCallback]:

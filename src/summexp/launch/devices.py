@@ -14,7 +14,8 @@ def select_device(backend: str) -> torch.device:
     """
     if backend == "cuda" or (backend == "auto" and torch.cuda.is_available()):
         world = outside_world()
-        return torch.device("cuda", world.local_rank) if world else torch.device("cuda")
+        # A cluster may show each task its own GPU alone, which then is number 0.
+        return torch.device("cuda", world.local_rank % torch.cuda.device_count() if world else 0)
     if backend != "auto":
         return torch.device(backend)
     if torch.backends.mps.is_available():

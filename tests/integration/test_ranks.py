@@ -1,0 +1,154 @@
+"""Several ranks give the numbers, the rows and the folder of one process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from tests import forked
+
+COMMON = (
+    "hardware=cpu",
+    "model.architecture.d_model=32",
+    "model.architecture.d_ff=64",
+    "model.architecture.dropout_rate=0",
+    "data.max_train_samples=45",
+    "data.max_eval_samples=13",
+    "data.max_predict_samples=13",
+    "generation.max_new_tokens=8",
+    "training.per_device_eval_batch_size=3",
+    "training.num_train_epochs=2",
+    "training.max_steps=-1",
+    "training.learning_rate=0.01",
+    "training.logging_steps=1",
+    "training.do_predict=true",
+)
+"""45 rows make two global batches of 16 and one of 13, which no split divides."""
+
+
+def batch(rows: int, accumulation: int = 1) -> tuple[str, str]:
+    return (
+        f"training.per_device_train_batch_size={rows}",
+        f"training.gradient_accumulation_steps={accumulation}",
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def alone(place: Path) -> Path:
+    words = (*COMMON, *batch(16), "output_dir=alone")
+    code, output = forked.run(*words, log=place / "alone.log", cwd=place)
+    assert code == 0, output
+    return place / "alone"
+
+
+def curve(folder: Path, name: str) -> list[float]:
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [entry[name] for entry in history if name in entry]
+
+
+def results(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / "all_results.json").read_text())
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.endswith(("_second", "_runtime", "_flos"))
+    }
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "run.json").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "rows", "accumulation"), [(1, 4, 4), (2, 8, 1), (2, 2, 4), (3, 4, 1), (4, 4, 1)]
+)
+def test_any_split_gives_the_same_numbers(
+    ranks: int, rows: int, accumulation: int, place: Path, alone: Path
+) -> None:
+    name = f"{ranks}x{rows}x{accumulation}"
+    words = (*COMMON, *batch(rows, accumulation), f"output_dir={name}")
+    codes = forked.run_ranks(ranks, *words, log=place / f"{name}.log", cwd=place)
+    said = (place / f"{name}.log.0").read_text()
+    assert codes == [0] * ranks, said
+    folder = place / name
+    assert record(folder)["world_size"] == ranks
+    assert record(folder)["devices"] == ["cpu (1 thread)"] * ranks
+    assert record(folder)["status"] == "finished"
+    predictions = [json.loads(line) for line in (folder / "generated_predictions.jsonl").open()]
+    expected = [json.loads(line) for line in (alone / "generated_predictions.jsonl").open()]
+    assert [row["id"] for row in predictions] == [row["id"] for row in expected]
+    assert len(predictions) == 13
+    for rank in range(1, ranks):
+        assert (place / f"{name}.log.{rank}").read_text() == ""
+    if ranks == 3:
+        # 12 rows a step are another training; what was said of rows and order holds.
+        return
+    for kind in ("loss", "grad_norm", "learning_rate", "eval_loss"):
+        assert curve(folder, kind) == pytest.approx(curve(alone, kind), abs=1e-4)
+    assert len(curve(folder, "loss")) == 6
+    assert results(folder) == pytest.approx(results(alone), abs=1e-4)
+    assert [row["prediction"] for row in predictions] == [row["prediction"] for row in expected]
+
+
+def test_the_evaluation_is_that_of_one_process_bit_by_bit(place: Path, alone: Path) -> None:
+    """13 rows on 2 and 3 ranks, with a model that is the same."""
+    words = (*COMMON, f"model.name_or_path={alone}", "model.init=pretrained")
+    words = (*words, "model.architecture={}", "training.do_train=false")
+    assert forked.run(*words, "output_dir=e1", log=place / "e1.log", cwd=place)[0] == 0
+    for sampled in (False, True):
+        drawn = ("generation.do_sample=true",) if sampled else ()
+        folders = []
+        for ranks in (1, 2, 3):
+            name = f"evaluated-{ranks}-{sampled}"
+            log = place / f"{name}.log"
+            codes = forked.run_ranks(
+                ranks, *words, *drawn, f"output_dir={name}", log=log, cwd=place
+            )
+            assert codes == [0] * ranks, Path(f"{log}.0").read_text()
+            folders.append(place / name)
+        texts = {(one / "generated_predictions.jsonl").read_text() for one in folders}
+        assert len(texts) == 1
+        assert results(folders[0]) == results(folders[1]) == results(folders[2])
+
+
+def test_a_run_goes_on_with_another_number_of_ranks(place: Path, alone: Path) -> None:
+    words = (*COMMON, "output_dir=resumed", "training.save_strategy=steps", "training.save_steps=2")
+    first = (*words, *batch(8), "training.max_steps=4", "training.lr_scheduler_type=constant")
+    second = (*words, *batch(4), "training.max_steps=6", "training.lr_scheduler_type=constant")
+    assert forked.run_ranks(2, *first, log=place / "r1", cwd=place) == [0, 0]
+    assert forked.run_ranks(4, *second, log=place / "r2", cwd=place) == [0] * 4
+    assert "training goes on from" in (place / "r2.0").read_text()
+    whole = (*second, *batch(16), "output_dir=unbroken")
+    assert forked.run(*whole, log=place / "r3", cwd=place)[0] == 0
+    one, other = (load_file(place / n / "model.safetensors") for n in ("resumed", "unbroken"))
+    for name in one:
+        assert one[name].allclose(other[name], atol=1e-4), name
+
+
+def test_ranks_are_dismissed_where_there_is_nothing_to_do(place: Path, alone: Path) -> None:
+    words = (*COMMON, *batch(8), "output_dir=alone")
+    assert forked.run_ranks(2, *words, log=place / "nothing", cwd=place) == [0, 0]
+    assert "is finished: there is nothing left to do" in (place / "nothing.0").read_text()
+
+
+def test_a_mistake_is_told_once_and_ends_all(place: Path) -> None:
+    words = (*COMMON, "training.learning_rat=1")
+    assert forked.run_ranks(2, *words, log=place / "mistake", cwd=place) == [2, 2]
+    assert "learning_rate" in (place / "mistake.0").read_text()
+    assert (place / "mistake.1").read_text() == ""
+
+
+def test_what_only_the_leading_rank_finds_wrong_ends_all(place: Path) -> None:
+    words = (*COMMON, "model.architecture.d_modl=3")
+    codes = forked.run_ranks(2, *words, log=place / "late", cwd=place, timeout=60)
+    assert codes[0] == 2
+    assert codes[1] != 0
+    assert "d_model" in (place / "late.0").read_text()
