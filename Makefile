@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 TORCH ?= 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install check format generate test test-slow build constraints
+.PHONY: help install check format generate test test-slow test-slurm test-tpu build constraints constraints-tpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -36,6 +36,15 @@ test:  ## the tests
 test-slow:  ## the tests that take minutes, which `make test` leaves out
 	pytest -m slow
 
+test-slurm:  ## the tests on a Slurm of two nodes, which they start here (root; slurm-wlm, munge)
+	pytest tests/slurm -m slurm -n 0
+
+test-tpu:  ## the tests of hardware=tpu8, on the CPU, in an environment that is built first (8 GB)
+	$(PYTHON) -m venv build/tpu
+	build/tpu/bin/pip install --quiet -c constraints-tpu.txt -e ".[test,tpu]"
+	build/tpu/bin/pip check
+	SUMMEXP_PYTHON="$$(command -v python)" build/tpu/bin/pytest -m tpu -n 0
+
 build:  ## the wheel, into dist/
 	python -m build --wheel --no-isolation
 
@@ -45,3 +54,11 @@ constraints:  ## pin the newest versions that are allowed, in constraints.txt (t
 	build/constraints/bin/pip check
 	echo '# the versions that the tests ran with, written by `make constraints`' > constraints.txt
 	build/constraints/bin/pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' >> constraints.txt
+
+constraints-tpu:  ## the same versions with the torch that torch_xla goes with, in constraints-tpu.txt
+	$(PYTHON) -m venv --clear build/constraints
+	grep -v '^torch==' constraints.txt > build/constraints.txt
+	build/constraints/bin/pip install --quiet -c build/constraints.txt -e ".[test,tpu]"
+	build/constraints/bin/pip check
+	echo '# the versions that the tests of tpu8 ran with, written by `make constraints-tpu`' > constraints-tpu.txt
+	build/constraints/bin/pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' >> constraints-tpu.txt

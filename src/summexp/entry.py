@@ -42,8 +42,8 @@ class _ToldError(SummexpError):
 
     def __init__(self, exit_code: int, folder: str, reason: str) -> None:
         """Take the code, the job's folder and its reason, of which the first line is kept."""
-        lines = reason.splitlines()
-        super().__init__(f"a job of the sweep failed, in {folder}: {' '.join(lines[:2])}")
+        self.reason = " ".join(reason.splitlines()[:2])
+        super().__init__(f"a job of the sweep failed, in {folder}: {self.reason}")
         self.exit_code = exit_code
 
 

@@ -19,6 +19,7 @@ from summexp.data.preflight import check_data
 from summexp.errors import ConfigError, Problem
 from summexp.launch.preflight import check_hardware, check_launch
 from summexp.launch.slurm.config import LAUNCHER as SLURM
+from summexp.launch.slurm.preflight import check_slurm
 from summexp.modeling.preflight import check_model
 from summexp.runs.folder import lock
 from summexp.runs.parts import follows
@@ -106,6 +107,7 @@ def _check_job(
     reading = read_tree(composed)
     found = list(reading.problems)
     if command.starts_a_run:
+        found += check_slurm(composed.hydra.launcher, in_sweep=command.multirun)
         elsewhere = command.multirun and _is_elsewhere(composed.hydra)
         found += _world_problems(reading, in_sweep=command.multirun, elsewhere=elsewhere)
     if found:

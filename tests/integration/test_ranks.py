@@ -119,7 +119,7 @@ def test_the_evaluation_is_that_of_one_process_bit_by_bit(place: Path, alone: Pa
         assert results(folders[0]) == results(folders[1]) == results(folders[2])
 
 
-def test_a_run_goes_on_with_another_number_of_ranks(place: Path, alone: Path) -> None:
+def test_a_run_goes_on_with_another_number_of_ranks(place: Path) -> None:
     words = (*COMMON, "output_dir=resumed", "training.save_strategy=steps", "training.save_steps=2")
     first = (*words, *batch(8), "training.max_steps=4", "training.lr_scheduler_type=constant")
     second = (*words, *batch(4), "training.max_steps=6", "training.lr_scheduler_type=constant")
@@ -134,7 +134,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(place: Path, alone: Path) ->
 
 
 def test_ranks_are_dismissed_where_there_is_nothing_to_do(place: Path, alone: Path) -> None:
-    words = (*COMMON, *batch(8), "output_dir=alone")
+    words = (*COMMON, *batch(8), f"output_dir={alone}")
     assert forked.run_ranks(2, *words, log=place / "nothing", cwd=place) == [0, 0]
     assert "is finished: there is nothing left to do" in (place / "nothing.0").read_text()
 

@@ -11,8 +11,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from summexp.config.files import IN_A_FILE, holds_secret, plain
 from summexp.errors import Problem, nearest
+from summexp.launch.slurm.config import SlurmConfig
 
-_OURS = ("hydra._internal.core_plugins.", "summexp.", "logging.")
+_OURS = (
+    "hydra._internal.core_plugins.",
+    "hydra_plugins.summexp_launchers.",
+    "summexp.",
+    "logging.",
+)
 """Where the code comes from that Hydra's node may name; its log handlers are logging's."""
 
 
@@ -46,6 +52,8 @@ def _entry_problems(child: Any, path: str, name: str) -> Iterator[Problem]:
 def unknown_hydra_key(key: str) -> Problem | None:
     """Return the problem of a key below `hydra.` that Hydra does not have."""
     node: Any = OmegaConf.structured(HydraConf)
+    # Hydra's own launcher has no keys.
+    OmegaConf.update(node, "launcher", OmegaConf.structured(SlurmConfig))
     parts = key.split(".")[1:]
     for depth, part in enumerate(parts):
         if not (isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node))):

@@ -79,7 +79,7 @@ class _Meeting:
         self._lost = dist.DistError
         self._here = here
         try:
-            self._store = dist.TCPStore(
+            self._store = dist.TCPStore(  # type: ignore[attr-defined]
                 here.address,
                 here.port,
                 is_master=here.rank == 0,
@@ -145,12 +145,7 @@ class _Ranks:
             output: Any = None
             if rank:
                 output = self._output(rank).open("wb")
-            self._processes.append(
-                # In a session of its own, so that Ctrl-C comes to the parent alone.
-                subprocess.Popen(
-                    command, env=environment, stdout=output, stderr=output, start_new_session=True
-                )
-            )
+            self._processes.append(_start(command, environment, output))
             if output is not None:
                 output.close()
 
@@ -253,6 +248,20 @@ class _Ranks:
 
     def _output(self, rank: int) -> Path:
         return self._folder / f"rank-{rank}.log"
+
+
+def _start(command: list[str], environment: dict[str, str], output: Any) -> subprocess.Popen[bytes]:
+    # Slurm sends its warning to every process of a job. Ranks inherit that it is blocked; what it
+    # is for comes to them as SIGTERM from their parent.
+    blocked = {signal.SIGUSR2}
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        # In a session of its own, so that Ctrl-C comes to the parent alone.
+        return subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
 
 def _in_words(here: Nodes, processes: int) -> str:

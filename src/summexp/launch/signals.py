@@ -30,6 +30,7 @@ class StopRequest:
         """
         self.signum: int | None = None
         self._repeats_end = repeats_end
+        self._obeys = False
         self._earlier: dict[int, Any] = {}
 
     @property
@@ -42,6 +43,7 @@ class StopRequest:
         # Of several ranks, only some may have been sent a signal.
         signum = signal.SIGTERM if self.signum is None else self.signum
         earlier = self._earlier.get(signum)
+        self._obeys = True
         if callable(earlier):
             earlier(signum, None)
         raise SystemExit(128 + signum)
@@ -60,7 +62,7 @@ class StopRequest:
             signal.signal(signum, earlier)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
-        if self.came and self._repeats_end:
+        if self.came and self._repeats_end and not self._obeys:
             self.obey()
         self.signum = signum
 

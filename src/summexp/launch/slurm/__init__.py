@@ -1,0 +1,1 @@
+"""Each job of a sweep as a job of a Slurm cluster."""

@@ -1,0 +1,249 @@
+"""Hand the jobs of a sweep to Slurm, and stay with them until the last has ended.
+
+hydra-submitit-launcher does so too, but waits for ever for a job that died without a result where
+Slurm keeps no accounting, loses the other results when one job dies, and leaves the jobs behind on
+Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from summexp.config.provenance import display_path
+from summexp.errors import EXIT_FAILED, SummexpError
+from summexp.launch.slurm.job import Outcome, read_outcome
+from summexp.launch.slurm.states import GONE, SlurmState, states
+from summexp.launch.slurm.submission import Job, plan_jobs, submit_jobs
+from summexp.runs.folder import RUN_FILE, read_record, write_json
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the files of the jobs."""
+ASK_SECONDS = (1.0, 15.0)
+"""Between two questions to Slurm: at first, and later, since it has others to answer too."""
+SETTLE_SECONDS = 5.0
+"""What a file system may take to show the outcome that a job wrote on another machine."""
+CANCEL_SECONDS = 180.0
+"""For the jobs to end after Ctrl-C: Slurm waits half a minute (`KillWait`) before it kills."""
+_ORDINARY = frozenset(("", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Prolog"))
+"""Reasons to wait that pass by themselves."""
+_TAIL_LINES = 20
+
+
+class JobFailedError(SummexpError):
+    """A job of the sweep failed; carries its exit code."""
+
+    def __init__(self, exit_code: int, told: str) -> None:
+        super().__init__(told)
+        self.exit_code = exit_code
+
+
+def run_jobs(
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+) -> list[JobReturn]:
+    """Run the jobs of a sweep on the cluster.
+
+    Args:
+        context: Hydra's own.
+        task: what Hydra runs in each job.
+        config: the composed config that the sweep starts from.
+        job_overrides: of each job.
+        first: number of the first job.
+
+    Returns:
+        What each job returned or raised, in their order.
+
+    Raises:
+        ConfigError: Slurm does not take them.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    jobs = plan_jobs(context, config, job_overrides, first)
+    sweep = _Sweep(jobs, Path(config.hydra.sweep.dir).absolute() / "slurm")
+    try:
+        submit_jobs(jobs, sweep.folder, context, task)
+        sweep.announce()
+        sweep.watch()
+    except BaseException:
+        sweep.cancel()
+        raise
+    sweep.summarize()
+    return [_returned(job) for job in jobs]
+
+
+class _Sweep:
+    """The jobs, from their submission to their ends."""
+
+    def __init__(self, jobs: list[Job], folder: Path) -> None:
+        self.jobs = jobs
+        self.folder = folder
+
+    @property
+    def open(self) -> list[Job]:
+        """The jobs that Slurm has and that have not ended."""
+        return [job for job in self.jobs if job.job_id and job.outcome is None]
+
+    def announce(self) -> None:
+        """Say how Slurm calls them, and where their words are."""
+        log.info("%s handed to Slurm; what they print: %s", _count(self.jobs), self._log("JOB"))
+        for job in self.jobs:
+            log.info("  %s: Slurm job %s", job.name, job.job_id)
+
+    def watch(self) -> None:
+        """Wait until each has an outcome, and say what happens to them meanwhile."""
+        began = asked = time.monotonic()
+        while self.open:
+            time.sleep(LOOK_SECONDS)
+            for job in self.open:
+                self._look(job)
+            now = time.monotonic()
+            shortest, longest = ASK_SECONDS
+            if now - asked >= min(longest, max(shortest, (now - began) / 20)):
+                asked = now
+                self._ask()
+
+    def _look(self, job: Job) -> None:
+        """Take the outcome of a job that has one."""
+        job.outcome = read_outcome(self.folder, job.job_id)
+        if job.outcome is None:
+            return
+        if job.outcome.exit_code:
+            reason = job.outcome.reason or ""
+            log.error("%s failed: %s", job.name, reason)
+            _mark(job, "failed", reason)
+        else:
+            log.info("%s is finished: %s", job.name, display_path(job.folder))
+
+    def _ask(self) -> None:
+        """Ask Slurm about the jobs without an outcome; those that it ended get one."""
+        found = states(job.job_id for job in self.open)
+        for job in self.open:
+            if job.job_id not in found:
+                continue
+            before, job.state = job.state, found[job.job_id]
+            if not job.state.has_ended and job.state != GONE:
+                job.ended_at = None
+                _tell_change(job, before)
+            elif job.ended_at is None:
+                job.ended_at = time.monotonic()
+            elif time.monotonic() - job.ended_at > SETTLE_SECONDS:
+                self._look(job)
+                if job.outcome is None:
+                    self._bury(job, job.state)
+
+    def _bury(self, job: Job, state: SlurmState) -> None:
+        """Give a job that died the outcome that it could not write, and mark its run."""
+        others = [
+            read_outcome(self.folder, job.job_id, node) for node in range(1, job.needs["nodes"])
+        ]
+        told = next((other.reason for other in others if other and other.exit_code), None)
+        reason = f"Slurm job {job.job_id}: {state.in_words()}"
+        if told is not None:
+            reason = f"{told} ({reason})"
+        job.outcome = Outcome(exit_code=EXIT_FAILED, reason=reason)
+        log.error("%s failed: %s", job.name, reason)
+        for path, lines in self._tails(job):
+            log.error("the end of %s:\n%s", display_path(path), lines)
+        _mark(job, "interrupted" if state.was_stopped else "failed", reason)
+
+    def _tails(self, job: Job) -> Iterator[tuple[Path, str]]:
+        """Yield the last lines that a job printed, node by node."""
+        for node in range(job.needs["nodes"]):
+            path = self._log(job.job_id, node)
+            try:
+                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            except FileNotFoundError:
+                continue
+            yield path, "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:])
+
+    def _log(self, job_id: str, node: int = 0) -> Path:
+        return self.folder / f"{job_id}_{node}_log.out"
+
+    def cancel(self) -> None:
+        """Take the jobs that have not ended back from Slurm, and wait until they are gone."""
+        left = {job.job_id: job for job in self.open}
+        if not left:
+            return
+        log.warning("cancelling %s in Slurm: %s", _count(list(left.values())), " ".join(left))
+        subprocess.run(["scancel", *left], check=False)
+        until = time.monotonic() + CANCEL_SECONDS
+        while left and time.monotonic() < until:
+            for job_id, state in states(left).items():
+                if state.has_ended or state == GONE:
+                    _mark(left.pop(job_id), "interrupted", "cancelled with the sweep")
+            time.sleep(LOOK_SECONDS / 2)
+        if left:
+            log.error("still there after %.0f s: %s", CANCEL_SECONDS, " ".join(left))
+
+    def summarize(self) -> None:
+        """Say which jobs failed."""
+        failed = [job for job in self.jobs if job.outcome and job.outcome.exit_code]
+        if failed:
+            log.error("%d of %s failed:", len(failed), _count(self.jobs))
+            for job in failed:
+                assert job.outcome is not None
+                log.error("  %s: %s", job.name, (job.outcome.reason or "").partition("\n")[0])
+
+
+def _tell_change(job: Job, before: SlurmState | None) -> None:
+    """Say what is new about a job that waits or runs."""
+    state = job.state
+    assert state is not None
+    if before is not None and state.restarts > before.restarts:
+        log.warning("%s was requeued by Slurm, and will go on", job.name)
+    if state.name == "RUNNING" and (before is None or before.name != "RUNNING"):
+        log.info("%s runs on %s", job.name, state.nodes)
+    elif state.name == "PENDING" and state.why not in {*_ORDINARY, before.why if before else ""}:
+        log.warning("%s waits in Slurm: %s", job.name, state.why)
+
+
+def _mark(job: Job, status: str, reason: str) -> None:
+    """Correct the record of a run that could not do so itself."""
+    record = read_record(job.folder)
+    if record is not None and record.get("status") == "running":
+        ended = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        correction = {"status": status, "reason": reason, "ended": ended}
+        write_json(job.folder / RUN_FILE, record | correction)
+
+
+def _returned(job: Job) -> JobReturn:
+    """Return what Hydra wants to know of a job that ended."""
+    outcome = job.outcome
+    assert outcome is not None
+    tree: Any = job.tree
+    returned = JobReturn(
+        overrides=list(tree.hydra.overrides.task),
+        cfg=OmegaConf.masked_copy(tree, [name for name in tree if name != "hydra"]),
+        hydra_cfg=OmegaConf.masked_copy(tree, ["hydra"]),
+        working_dir=str(job.folder),
+        task_name=str(JobRuntime.instance().get("name")),
+    )
+    if outcome.exit_code:
+        returned.status = JobStatus.FAILED
+        told = (outcome.reason or "").partition("\n")[0]
+        returned.return_value = JobFailedError(
+            outcome.exit_code, f"a job of the sweep failed, in {job.folder}: {told}"
+        )
+    else:
+        returned.status = JobStatus.COMPLETED
+        returned.return_value = outcome.value
+    return returned
+
+
+def _count(jobs: Sequence[Job]) -> str:
+    return "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"

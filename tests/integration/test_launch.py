@@ -1,0 +1,259 @@
+"""`train.py` starts its own ranks, and no rank is left behind whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+MARK = "SUMMEXP_TEST_MARK"
+
+SMALL = (
+    "hardware=ddp2_cpu",
+    "model.architecture.d_model=32",
+    "model.architecture.d_ff=64",
+    "data.max_train_samples=64",
+    "data.max_eval_samples=5",
+    "generation.max_new_tokens=4",
+    "training.per_device_train_batch_size=4",
+    "training.num_train_epochs=1000",
+    "training.max_steps=-1",
+    "training.logging_steps=1",
+    "training.eval_strategy=no",
+    "training.save_strategy=no",
+)
+"""A training that goes on until it is ended."""
+
+FAULTY = """
+import os, sys, threading, time
+
+def wait():
+    while "summexp.engines.watch" not in sys.modules:
+        time.sleep(0.01)
+    watch = sys.modules["summexp.engines.watch"]
+    while not hasattr(watch, "TrainingWatch"):
+        time.sleep(0.01)
+    original = watch.TrainingWatch.on_step_end
+    def on_step_end(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 3:
+            fail()
+    watch.TrainingWatch.on_step_end = on_step_end
+
+def fail():
+    kind = os.environ["FAULT"]
+    if kind == "exception":
+        raise ValueError("a fault of the test")
+    if kind == "exit":
+        os._exit(7)
+    if kind == "segv":
+        import ctypes
+        ctypes.string_at(0)
+    if kind == "memory":
+        os.kill(os.getpid(), 9)
+
+if os.environ.get("RANK") == os.environ.get("FAULTY_RANK", "1"):
+    threading.Thread(target=wait, daemon=True).start()
+"""
+"""Python runs this at its start: rank 1 fails after its third step, in the way that is asked."""
+
+
+class Run:
+    """A run of `train.py` in a process of its own, and all that it starts."""
+
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
+        self.log = folder / f"{time.monotonic_ns()}.log"
+        self._mark = self.log.name
+        self.process = subprocess.Popen(
+            [sys.executable, str(TRAIN), *words],
+            cwd=folder,
+            env=os.environ | {MARK: self._mark, "OMP_NUM_THREADS": "1"} | environment,
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+            # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def wait_for(self, text: str, seconds: float = 120) -> None:
+        """Wait until the output holds `text`."""
+        until = time.monotonic() + seconds
+        while text not in self.output():
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < until, self.output()
+            time.sleep(0.05)
+
+    def wait_for_steps(self) -> None:
+        """Wait until the training is under way."""
+        self.wait_for("training:")
+        time.sleep(3)
+        assert self.process.poll() is None, self.output()
+
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def end(self, seconds: float) -> int:
+        """Wait for the end, and require that nothing is left."""
+        code = self.process.wait(seconds)
+        until = time.monotonic() + 5
+        while self.left() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert self.left() == []
+        return code
+
+    def left(self) -> list[psutil.Process]:
+        """Return the processes of the run that live."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self._mark and process.status() != "zombie":
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def kill(self) -> None:
+        for process in self.left():
+            process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Any]:
+    started: list[Run] = []
+
+    def run(*words: str, **environment: str) -> Run:
+        started.append(Run(tmp_path, *words, **environment))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.kill()
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "reason"),
+    [
+        ("exception", "ValueError: a fault of the test", "rank 1 failed: ValueError: a fault"),
+        ("exit", "rank 1 ended with exit code 7", "rank 1 ended with exit code 7"),
+        ("segv", "rank 1 was killed by SIGSEGV", "rank 1 was killed by SIGSEGV"),
+        ("memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
+    ],
+)
+def test_a_rank_that_fails_ends_the_run(
+    kind: str, said: str, reason: str, runs: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAULTY)
+    run = runs(*SMALL, "output_dir=run", FAULT=kind, PYTHONPATH=str(tmp_path))
+    assert run.end(120) == 1
+    assert said in run.output()
+    assert record(tmp_path / "run")["status"] == "failed"
+    assert record(tmp_path / "run")["reason"].startswith(reason)
+    assert (tmp_path / "run" / "report.html").is_file()
+    # What went wrong is in the log too, and a crash in compiled code says where it was.
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert said in log
+    if kind == "segv":
+        assert "on_step_end" in log
+    assert ("Traceback" in run.output()) is (kind == "exception")
+
+
+def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(runs: Any, tmp_path: Path) -> None:
+    run = runs(*SMALL, "output_dir=run")
+    run.wait_for_steps()
+    run.process.terminate()
+    assert run.end(60) == 128 + signal.SIGTERM
+    assert (record(tmp_path / "run")["status"], record(tmp_path / "run")["reason"]) == (
+        "interrupted",
+        "SIGTERM",
+    )
+    (checkpoint,) = (tmp_path / "run").glob("checkpoint-*")
+    step = int(checkpoint.name.partition("-")[2])
+    assert step > 0
+    assert (checkpoint / "manifest.json").is_file()
+    again = runs(*SMALL, "output_dir=run", f"training.max_steps={step + 2}")
+    assert again.end(120) == 0
+    assert re.search(
+        rf"training goes on from .*run/checkpoint-{step}$", again.output(), re.MULTILINE
+    )
+    history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    steps = [entry["step"] for entry in history if "loss" in entry]
+    assert steps == list(range(1, step + 3))
+
+
+def test_ctrl_c_ends_the_whole_sweep(runs: Any, tmp_path: Path) -> None:
+    run = runs("-m", *SMALL, "seed=1,2", "output_dir=sweep")
+    run.wait_for_steps()
+    run.process.send_signal(signal.SIGINT)
+    assert run.end(30) == 128 + signal.SIGINT
+    assert record(tmp_path / "sweep" / "0")["reason"] == "Ctrl-C"
+    assert not (tmp_path / "sweep" / "1").exists()
+    assert "Traceback" not in run.output()
+
+
+def test_no_rank_outlives_a_killed_parent(runs: Any) -> None:
+    run = runs(*SMALL, "output_dir=run", "training.dataloader_num_workers=1")
+    run.wait_for_steps()
+    # The parent, two ranks, and a loader of rows for each.
+    assert len(run.left()) >= 5
+    run.process.kill()
+    assert run.end(10) == -signal.SIGKILL
+
+
+def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path) -> None:
+    words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch")
+    sweep = runs("-m", *words, "seed=1,2", "output_dir=sweep")
+    beside = runs(*words, "output_dir=beside", "training.do_predict=true")
+    assert sweep.end(240) == 0
+    assert beside.end(120) == 0
+    for folder in (tmp_path / "sweep" / "0", tmp_path / "sweep" / "1", tmp_path / "beside"):
+        assert (record(folder)["status"], record(folder)["world_size"]) == ("finished", 2)
+        assert len(record(folder)["devices"]) == 2
+        log = (folder / "train.log").read_text(encoding="utf-8")
+        assert log.count("starting 2 processes") == 1
+        # Said by one rank, once.
+        assert len(re.findall(r"^.*model: T5", log, re.MULTILINE)) == 1
+    results = [tmp_path / "sweep" / name / "all_results.json" for name in "01"]
+    assert results[0].read_text(encoding="utf-8") != results[1].read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+        ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2"),
+    ],
+)
+def test_other_launchers_start_the_ranks(launcher: tuple[str, ...], tmp_path: Path) -> None:
+    words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch", "output_dir=run")
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, str(TRAIN), *words],
+        cwd=tmp_path,
+        env=os.environ | {"ACCELERATE_USE_CPU": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert record(tmp_path / "run")["world_size"] == 2
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert "starting" not in log
+    assert len(re.findall(r"^.*model: T5", log, re.MULTILINE)) == 1
+    assert (tmp_path / "run" / ".hydra" / "overrides.yaml").is_file()
