@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,10 @@ from typing import Any
 
 import psutil
 import pytest
+
+from summexp.command_line import parse
+from summexp.preflight import check
+from summexp.runs.job import run_job
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 MARK = "SUMMEXP_TEST_MARK"
@@ -63,7 +68,7 @@ def fail():
     if kind == "memory":
         os.kill(os.getpid(), 9)
 
-if os.environ.get("RANK") == os.environ.get("FAULTY_RANK", "1"):
+if os.environ.get("RANK") == "1":
     threading.Thread(target=wait, daemon=True).start()
 """
 """Python runs this at its start: rank 1 fails after its third step, in the way that is asked."""
@@ -141,6 +146,23 @@ def runs(tmp_path: Path) -> Iterator[Any]:
         one.kill()
 
 
+HYDRA = """
+import atexit, os, sys
+
+def write():
+    from hydra.core.hydra_config import HydraConfig
+    hydra = HydraConfig.get()
+    path = os.path.join(hydra.runtime.output_dir, "hydra-" + os.environ["RANK"])
+    with open(path, "w") as file:
+        print(hydra.job.num, repr(hydra.mode), *hydra.overrides.task, file=file)
+
+if "RANK" in os.environ:
+    os_exit = os._exit
+    os._exit = lambda code: (write(), os_exit(code))
+"""
+"""Each rank writes down at its end what Hydra says of its job."""
+
+
 def record(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
 
@@ -215,8 +237,9 @@ def test_no_rank_outlives_a_killed_parent(runs: Any) -> None:
 
 
 def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HYDRA)
     words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch")
-    sweep = runs("-m", *words, "seed=1,2", "output_dir=sweep")
+    sweep = runs("-m", *words, "seed=1,2", "output_dir=sweep", PYTHONPATH=str(tmp_path))
     beside = runs(*words, "output_dir=beside", "training.do_predict=true")
     assert sweep.end(240) == 0
     assert beside.end(120) == 0
@@ -227,8 +250,56 @@ def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path
         assert log.count("starting 2 processes") == 1
         # Said by one rank, once.
         assert len(re.findall(r"^.*model: T5", log, re.MULTILINE)) == 1
+    for job in "01":
+        for rank in "01":
+            said = (tmp_path / "sweep" / job / f"hydra-{rank}").read_text(encoding="utf-8")
+            assert said.startswith(f"{job} <RunMode.MULTIRUN: 2> hardware=ddp2_cpu")
+            assert f"seed={int(job) + 1}" in said
     results = [tmp_path / "sweep" / name / "all_results.json" for name in "01"]
     assert results[0].read_text(encoding="utf-8") != results[1].read_text(encoding="utf-8")
+
+
+def test_the_objective_of_a_job_whose_ranks_computed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch", "objective=eval_loss")
+    (job,) = check(parse([*words, f"output_dir={tmp_path / 'run'}"]))
+    value = run_job(job.config)
+    assert value is not None
+    assert value == json.loads((tmp_path / "run" / "eval_results.json").read_text())["eval_loss"]
+
+
+def test_two_nodes_that_were_started_by_hand_are_one_run(runs: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    words = (*SMALL, "hardware.nodes=2", "hardware.processes=1", "output_dir=run")
+    words = (*words, "training.max_steps=2", "training.eval_strategy=epoch")
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    first = runs(*words, **meeting, NODE_RANK="0")
+    second = runs(*words, **meeting, NODE_RANK="1")
+    assert (first.end(120), second.end(30)) == (0, 0)
+    assert "1 process on each of 2 nodes; this is node 0" in first.output()
+    assert second.output() == ""
+    assert record(tmp_path / "run")["world_size"] == 2
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert log.count("run folder:") == 1
+
+
+@pytest.mark.slow
+def test_a_node_that_fails_ends_the_others(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAULTY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    words = (*SMALL, "hardware.nodes=2", "hardware.processes=1", "output_dir=run")
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    first = runs(*words, **meeting, NODE_RANK="0")
+    second = runs(*words, **meeting, NODE_RANK="1", FAULT="memory", PYTHONPATH=str(tmp_path))
+    assert second.end(120) == 1
+    assert first.end(10) == 1
+    assert "rank 1 was killed by SIGKILL" in second.output()
+    assert record(tmp_path / "run")["status"] == "failed"
 
 
 @pytest.mark.slow

@@ -92,7 +92,10 @@ def _best_backend() -> str:
 
 def _sweep_problems(hardware: HardwareConfig) -> Iterator[Problem]:
     world = outside_world()
-    if world is None or world.size == 1:
+    if world is None:
+        yield from _sweep_on_nodes(hardware)
+        return
+    if world.size == 1:
         return
     words = f"hardware.processes={world.local_size}"
     count = world.size // world.local_size
@@ -105,6 +108,23 @@ def _sweep_problems(hardware: HardwareConfig) -> Iterator[Problem]:
         hint="Start it once, and each job starts its own processes: python train.py -m "
         f"{'' if asked else f'{words} '}… with your other words.",
     )
+
+
+def _sweep_on_nodes(hardware: HardwareConfig) -> Iterator[Problem]:
+    # Of those that `_node_problems` finds wrong, nothing is said here.
+    if [*_rendezvous_problems(hardware)]:
+        return
+    try:
+        here = nodes(hardware)
+    except RunError:
+        return
+    if here is not None and here.count > 1:
+        yield Problem(
+            what=f"this sweep (-m) was started on {here.count} machines, and on each would run "
+            "every job",
+            hint="Start it once, and let it hand its jobs out: python train.py -m "
+            f"hydra/launcher=slurm hardware.nodes={here.count} … with your other words.",
+        )
 
 
 def _sharding_problems(hardware: HardwareConfig, training: TrainingConfig) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
@@ -152,10 +152,13 @@ def _hydra_config(folder: Path) -> str | None:
 
 def _enter_hydra(saved: str | None, *, speaks: bool) -> None:
     """Give this process the `HydraConfig` of the run, and its log if it speaks."""
-    tree = None if saved is None else OmegaConf.create(saved)
-    if isinstance(tree, DictConfig):
-        # `set_config` wants the typed schema, which a file does not bring.
-        HydraConfig.instance().cfg = cast(HydraConf, tree)
+    if saved is not None:
+        schema = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
+        # Hydra itself adds a key that its schema does not know.
+        OmegaConf.set_struct(schema.hydra, False)
+        tree = OmegaConf.merge(schema, OmegaConf.create(saved))
+        assert isinstance(tree, DictConfig)
+        HydraConfig.instance().set_config(tree)
         if speaks:
             configure_log(tree.hydra.job_logging, tree.hydra.verbose)
     if not speaks:

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.engines.toys import job, training
+
+from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
+from summexp.engines.watch import FiniteLossGuard
+from summexp.errors import RunError
+from summexp.launch.signals import stop_requests
+from summexp.runs.checkpoints import checkpoints, damage
+
+
+def losses(*values: float) -> FiniteLossGuard:
+    guard = FiniteLossGuard()
+    for value in values:
+        guard.see(torch.tensor(value))
+    return guard
+
+
+def test_only_a_loss_that_stays_infinite_is_given_up() -> None:
+    assert losses(*[math.nan] * 10).gives_up()
+    assert losses(*[1.0] * 5, *[math.inf] * 15).gives_up()
+    assert not losses(*[math.nan] * 9).gives_up()
+    assert not losses(*[math.nan] * 19, 1.0).gives_up()
+
+
+class Poisoned(SummarizationTrainer):
+    """Its weights overflow at the third step, as T5's activations do in fp16."""
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.state.global_step == 3:
+            with torch.no_grad():
+                self.model.shared.weight.fill_(math.nan)
+        return super().training_step(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("fp16", "advice"), [(True, "hardware=gpu_bf16"), (False, "learning_rate")]
+)
+def test_training_stops_in_words(
+    fp16: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("summexp.engines.trainer.SummarizationTrainer", Poisoned)
+    # Without a GPU the Trainer leaves fp16 aside; the guard and its words are the same.
+    one = job(tmp_path, training=training(max_steps=100, per_device_train_batch_size=4, fp16=fp16))
+    with pytest.raises(RunError, match=advice) as caught:
+        TrainerEngine().fit(one, None)
+    step = int(str(caught.value).split("at step ")[1].split(",")[0])
+    assert 13 <= step <= 24
+
+
+def test_sigterm_saves_and_ends(tmp_path: Path) -> None:
+    one = job(
+        tmp_path,
+        training=training(max_steps=1000, per_device_train_batch_size=4),
+    )
+    seen = []
+
+    def collate(rows: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(rows)
+
+    original = one.collate
+    object.__setattr__(one, "collate", collate)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        TrainerEngine().fit(one, None)
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    (checkpoint,) = checkpoints(tmp_path)
+    assert damage(checkpoint) is None
+    assert 6 <= int(checkpoint.name.partition("-")[2]) <= 7
+
+
+def test_sigterm_leaves_an_evaluation_and_saves(tmp_path: Path) -> None:
+    batches = []
+
+    def evaluate(_: Any, each_batch: Any) -> list[Any]:
+        for number in range(100):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            batches.append(number)
+            each_batch()
+        return []
+
+    options = training(
+        num_train_epochs=3, do_eval=True, eval_strategy="epoch", per_device_train_batch_size=16
+    )
+    one = job(tmp_path, training=options, evaluate=evaluate)
+    with pytest.raises(SystemExit):
+        TrainerEngine().fit(one, None)
+    assert batches == [0, 1, 2, 3]
+    assert [checkpoint.name for checkpoint in checkpoints(tmp_path)] == ["checkpoint-3"]
+
+
+def test_what_slurm_sends_is_handed_on_after_the_checkpoint() -> None:
+    handed: list[int] = []
+    earlier = signal.signal(signal.SIGUSR2, lambda signum, _: handed.append(signum))
+    try:
+        with stop_requests() as request:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert request.came
+            assert handed == []
+            with pytest.raises(SystemExit):
+                request.obey()
+        assert handed == [signal.SIGUSR2]
+    finally:
+        signal.signal(signal.SIGUSR2, earlier)
+
+
+def test_a_second_sigterm_does_not_wait() -> None:
+    with stop_requests() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.came
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
