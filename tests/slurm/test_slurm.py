@@ -143,6 +143,26 @@ def test_two_nodes_with_two_processes_each(sweep_of: Callable[..., Sweep]) -> No
     assert results(sweep.folder / "0")["eval_samples"] == 8
 
 
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        (("--ntasks=4",), ("hardware=cpu",)),
+        (("--ntasks-per-node=1",), ("hardware=ddp2_cpu", "hardware.nodes=2")),
+    ],
+)
+def test_srun_starts_the_ranks_or_the_nodes(
+    tasks: tuple[str, ...], words: tuple[str, ...], cluster: Cluster, tmp_path: Path
+) -> None:
+    train = (sys.executable, str(TRAIN), "debug=tiny", f"output_dir={tmp_path / 'run'}", *words)
+    cluster.run("srun", "--nodes=2", *tasks, *train)
+    record = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert (record["status"], record["world_size"]) == ("finished", 4)
+    log = (tmp_path / "run" / "train.log").read_text("utf-8")
+    assert log.count("run folder:") == log.count("model: T5") == 1
+    assert ("starting 2 processes" in log) is ("hardware=ddp2_cpu" in words)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_jobs_that_die_are_told_and_the_others_go_on(
     cluster: Cluster, sweep_of: Callable[..., Sweep]
 ) -> None:
@@ -172,7 +192,7 @@ def test_a_job_out_of_time_goes_on_and_ctrl_c_takes_it_back(
     cluster: Cluster, sweep_of: Callable[..., Sweep]
 ) -> None:
     unsaved = ("training.save_strategy=no", "training.eval_strategy=no")
-    words = (ENDLESS, *unsaved, "overwrite_output_dir=true")
+    words = (ENDLESS, *unsaved, "overwrite_output_dir=true", "hardware=ddp2_cpu")
     sweep = sweep_of(*words)
     folder = sweep.folder / "0"
     sweep.wait(lambda: sweep.trains(0))
