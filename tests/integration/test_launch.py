@@ -171,9 +171,18 @@ def record(folder: Path) -> dict[str, Any]:
     ("kind", "said", "reason"),
     [
         ("exception", "ValueError: a fault of the test", "rank 1 failed: ValueError: a fault"),
-        ("exit", "rank 1 ended with exit code 7", "rank 1 ended with exit code 7"),
-        ("segv", "rank 1 was killed by SIGSEGV", "rank 1 was killed by SIGSEGV"),
-        ("memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
+        pytest.param(
+            *("exit", "rank 1 ended with exit code 7", "rank 1 ended with exit code 7"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("segv", "rank 1 was killed by SIGSEGV", "rank 1 was killed by SIGSEGV"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_rank_that_fails_ends_the_run(
@@ -236,6 +245,7 @@ def test_no_rank_outlives_a_killed_parent(runs: Any) -> None:
     assert run.end(10) == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HYDRA)
     words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch")
@@ -271,6 +281,7 @@ def test_the_objective_of_a_job_whose_ranks_computed_it(
     assert value == json.loads((tmp_path / "run" / "eval_results.json").read_text())["eval_loss"]
 
 
+@pytest.mark.slow
 def test_two_nodes_that_were_started_by_hand_are_one_run(runs: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
