@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 TORCH ?= 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install check format generate test test-slow test-slurm test-tpu build constraints constraints-tpu
+.PHONY: help install check format generate test test-slow test-gpu test-slurm test-tpu build constraints constraints-tpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -36,6 +36,9 @@ test:  ## the tests
 test-slow:  ## the tests that take minutes, which `make test` leaves out
 	pytest -m slow
 
+test-gpu:  ## the tests that need an NVIDIA GPU; `make test` runs them too, where there is one
+	pytest -m gpu -n 0 tests/gpu
+
 test-slurm:  ## the tests on a Slurm of two nodes, which they start here (root; slurm-wlm, munge)
 	pytest tests/slurm -m slurm -n 0
 
@@ -43,7 +46,7 @@ test-tpu:  ## the tests of hardware=tpu8, on the CPU, in an environment that is 
 	$(PYTHON) -m venv build/tpu
 	build/tpu/bin/pip install --quiet -c constraints-tpu.txt -e ".[test,tpu]"
 	build/tpu/bin/pip check
-	SUMMEXP_PYTHON="$$(command -v python)" build/tpu/bin/pytest -m tpu -n 0
+	SUMMEXP_PYTHON="$$(command -v python)" build/tpu/bin/pytest -m tpu -n 0 tests/tpu
 
 build:  ## the wheel, into dist/
 	python -m build --wheel --no-isolation

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _context = multiprocessing.get_context("forkserver")
@@ -19,31 +19,47 @@ _context.set_forkserver_preload(["summexp.runs.phases", "summexp.engines.trainer
 
 
 def start(
-    *words: str, log: Path, cwd: Path, environment: Mapping[str, str] | None = None
+    *words: str,
+    log: Path,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
 ) -> multiprocessing.process.BaseProcess:
-    """Start `train.py` with `words` in `cwd`, its output going to `log`."""
+    """Start `train.py` with `words` in `cwd`, its output going to `log`.
+
+    `before`, a function of a module, is called in the new process first.
+    """
     process = _context.Process(
-        target=_run, args=(words, str(log), str(cwd), dict(environment or {}))
+        target=_run, args=(words, str(log), str(cwd), dict(environment or {}), before)
     )
     process.start()
     return process
 
 
-def run_ranks(count: int, *words: str, log: Path, cwd: Path, timeout: float = 300) -> list[int]:
+def run_ranks(
+    count: int,
+    *words: str,
+    log: Path,
+    cwd: Path,
+    timeout: float = 300,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> list[int]:
     """Run `train.py` as `count` ranks, as torchrun would start them; return their exit codes.
 
     The output of rank r goes to `log` with `.r` behind.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **(environment or {})}
     sizes = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     ranks = [
         start(
             *words,
             log=log.with_name(f"{log.name}.{rank}"),
             cwd=cwd,
-            environment={"RANK": str(rank), "LOCAL_RANK": str(rank), **sizes, **meeting},
+            environment={"RANK": str(rank), "LOCAL_RANK": str(rank), **sizes, **shared},
+            before=before,
         )
         for rank in range(count)
     ]
@@ -63,7 +79,13 @@ def run(*words: str, log: Path, cwd: Path, timeout: float = 300) -> tuple[int, s
     return process.exitcode, log.read_text(encoding="utf-8")
 
 
-def _run(words: tuple[str, ...], log: str, cwd: str, environment: dict[str, str]) -> None:
+def _run(
+    words: tuple[str, ...],
+    log: str,
+    cwd: str,
+    environment: dict[str, str],
+    before: Callable[[], None] | None,
+) -> None:
     import torch
 
     from summexp.entry import main
@@ -76,5 +98,7 @@ def _run(words: tuple[str, ...], log: str, cwd: str, environment: dict[str, str]
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    if before is not None:
+        before()
     sys.argv = ["train.py", *words]
     main(list(words))

@@ -110,7 +110,7 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
 
 def on_this_machine(words: list[str]) -> list[str]:
     """Return the words without what a test machine may lack: hardware, the Hub's files, punkt."""
-    words = [word for word in words if not word.startswith("hardware=")]
+    words = [word for word in words if not word.startswith(("hardware=", "hardware.virtual"))]
     words += ["debug=tiny"] if "offline=true" in words else []
     words += ["metric.sentences=sentencex"] if "experiment=hf_parity" in words else []
     return words
@@ -245,10 +245,21 @@ def requirements() -> list[Requirement]:
     ]
 
 
-def test_constraints_pin_every_dependency() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def pinned(file: str) -> dict[str, str]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
-    versions = {canonicalize_name(name): version for name, version in pins.items()}
+    return {canonicalize_name(name): version for name, version in pins.items()}
+
+
+def test_the_environment_for_tpus_differs_in_torch_alone() -> None:
+    usual, tpu = pinned("constraints.txt"), pinned("constraints-tpu.txt")
+    assert {name for name in usual if tpu.get(name) != usual[name]} == {"torch"}
+    assert tpu["torch"].startswith("2.9.")
+    assert tpu["torch-xla"].startswith("2.9.")
+
+
+def test_constraints_pin_every_dependency() -> None:
+    versions = pinned("constraints.txt")
     for requirement in requirements():
         version = versions.get(canonicalize_name(requirement.name))
         assert version is not None, requirement.name

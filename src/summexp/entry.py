@@ -29,7 +29,7 @@ from summexp.launch.failures import RankFailedError
 from summexp.launch.world import outside_world
 from summexp.preflight import check, check_on_arrival, claim
 from summexp.runs.environment import prepare
-from summexp.runs.parts import follow, follows, silence, start_ranks
+from summexp.runs.parts import dismiss, follow, follows, silence, start_ranks
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -82,11 +82,18 @@ def _run(words: list[str]) -> int:
             return 0
         if command.starts_a_run and follows(jobs[0].config.hardware):
             return _follow(jobs[0].config)
-        # Referred to until the end: the lock falls with the last reference to it.
-        held = claim(jobs) if command.starts_a_run else None
     except ConfigError as error:
         if speaks_of_mistakes():
             tell(error)
+        return error.exit_code
+    try:
+        # Referred to until the end: the lock falls with the last reference to it.
+        held = claim(jobs) if command.starts_a_run else None
+    except ConfigError as error:
+        tell(error)
+        if outside_world() is not None:
+            # The other ranks found nothing wrong, and wait for this one.
+            dismiss(jobs[0].config.hardware, error.exit_code)
         return error.exit_code
     try:
         return _hand_to_hydra(command)

@@ -20,6 +20,7 @@ from summexp.errors import ConfigError, Problem
 from summexp.launch.preflight import check_hardware, check_launch
 from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.launch.slurm.preflight import check_slurm
+from summexp.launch.world import outside_world
 from summexp.modeling.preflight import check_model
 from summexp.runs.folder import lock
 from summexp.runs.parts import follows
@@ -67,10 +68,15 @@ def claim(jobs: list[CheckedJob]) -> FileLock | None:
     """Take the lock of the folder that the command line names, for as long as it is referred to.
 
     Raises:
-        ConfigError: another live run holds it.
+        ConfigError: another live run holds it; or (among ranks, of which only this one looks) it
+            holds another run.
     """
-    output_dir = jobs[0].config.output_dir
-    return None if output_dir is None else lock(Path(output_dir))
+    config = jobs[0].config
+    if config.output_dir is None:
+        return None
+    if outside_world() is not None:
+        plan_run(config, Path(config.output_dir))
+    return lock(Path(config.output_dir))
 
 
 def check_on_arrival(config: Config, hydra: Any) -> None:
@@ -152,8 +158,9 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
         yield from _punkt_problems()
     if not config.debug.tiny:
         yield from check_model(config.model, offline=config.offline)
-    # Whoever follows would look while the run is being begun.
-    if config.output_dir is not None and not in_sweep and not follows(config.hardware):
+    # Whoever follows would look while the run is being begun; among ranks `claim` looks.
+    looks = outside_world() is None and not follows(config.hardware)
+    if config.output_dir is not None and not in_sweep and looks:
         try:
             plan_run(config, Path(config.output_dir))
         except ConfigError as error:

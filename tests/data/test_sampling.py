@@ -120,6 +120,11 @@ def test_a_short_global_batch_can_be_left_out() -> None:
     ].tolist()
 
 
+def test_the_only_global_batch_is_not_left_out() -> None:
+    batches = GlobalBatches(LENGTHS[:7], rows=4, accumulation=4, seed=7, drop_last=True)
+    assert sorted(chain.from_iterable(batches)) == list(range(7))
+
+
 def test_it_yields_the_epoch_that_was_set() -> None:
     batches = GlobalBatches(LENGTHS, rows=16, accumulation=1, seed=7)
     assert list(chain.from_iterable(batches)) == epoch_order(LENGTHS, 16, 7, 0).tolist()

@@ -146,6 +146,14 @@ def test_a_mistake_is_told_once_and_ends_all(place: Path) -> None:
     assert (place / "mistake.1").read_text() == ""
 
 
+def test_ranks_are_dismissed_where_the_folder_holds_another_run(place: Path, alone: Path) -> None:
+    before = (alone / "run.json").stat().st_mtime_ns
+    words = (*COMMON, *batch(8), f"output_dir={alone}", "seed=7")
+    assert forked.run_ranks(2, *words, log=place / "other", cwd=place, timeout=60) == [2, 2]
+    assert "seed: was 42" in (place / "other.0").read_text()
+    assert (alone / "run.json").stat().st_mtime_ns == before
+
+
 def test_what_only_the_leading_rank_finds_wrong_ends_all(place: Path) -> None:
     words = (*COMMON, "model.architecture.d_modl=3")
     codes = forked.run_ranks(2, *words, log=place / "late", cwd=place, timeout=60)

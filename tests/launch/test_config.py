@@ -62,6 +62,11 @@ def refusals(**values: Any) -> list[Problem]:
             "nodes",
             "is 2, but one process drives all cores of a TPU",
         ),
+        (
+            {"backend": "xla", "eval_batch_tokens": 4096},
+            "eval_batch_tokens",
+            "makes batches of many shapes, and XLA compiles anew for each",
+        ),
     ],
 )
 def test_a_rule_that_is_broken_is_told(values: dict[str, Any], key: str, what: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 from summexp.command_line import parse
 from summexp.config.schema import Config
 from summexp.errors import ConfigError
+from summexp.launch.config import HardwareConfig
 from summexp.preflight import check
 from summexp.runs.folder import write_json
 from summexp.runs.resume import (
@@ -93,6 +95,25 @@ def test_processes_may_be_traded_for_rows(finished: Path) -> None:
     assert plan_run(composed(*MORE, *words), finished).train
     with pytest.raises(ConfigError, match=f"makes {2 * rows} rows a step"):
         plan_run(composed(*MORE, "hardware=ddp2_cpu"), finished)
+
+
+def test_the_cores_of_a_tpu_share_the_rows(finished: Path) -> None:
+    rows = composed(*MORE).training.per_device_train_batch_size
+
+    def on_cores(*words: str, count: int | None) -> Config:
+        hardware = HardwareConfig(backend="xla", virtual_devices=count)
+        return replace(composed(*MORE, *words), hardware=hardware)
+
+    each = "training.per_device_train_batch_size=1"
+    assert plan_run(on_cores(each, count=rows), finished).train
+    with pytest.raises(ConfigError, match=f"makes {2 * rows} rows a step"):
+        plan_run(on_cores(count=2), finished)
+    # A TPU shows its cores once it is at work, so as many as before are expected.
+    record = json.loads((finished / "run.json").read_text())
+    write_json(finished / "run.json", {**record, "cores": 8})
+    assert plan_run(on_cores(count=None), finished).train
+    with pytest.raises(ConfigError, match=f"had {8 * rows}"):
+        plan_run(composed(*MORE), finished)
 
 
 def test_batch_and_accumulation_may_be_traded(finished: Path) -> None:

@@ -81,7 +81,8 @@ class GlobalBatches(Sampler[list[int]]):
             accumulation: micro-batches of an optimizer step on each rank.
             seed: of the run.
             world: which rank of how many.
-            drop_last: leave out the last global batch of an epoch where it is not full.
+            drop_last: leave out the last global batch of an epoch where it is not full, unless
+                there is no other.
         """
         self.lengths = np.asarray(lengths)
         self.rows = rows
@@ -90,7 +91,8 @@ class GlobalBatches(Sampler[list[int]]):
         self.world = World() if world is None else world
         self.global_batch = rows * accumulation * self.world.size
         count = len(self.lengths)
-        self._used = count // self.global_batch * self.global_batch if drop_last else count
+        full = count // self.global_batch * self.global_batch
+        self._used = full if drop_last and full else count
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch, counted from 0, the next pass is."""

@@ -166,7 +166,7 @@ def _computed(
     model.eval()
     mine: dict[int, _BatchResult] = {}
     try:
-        with torch.inference_mode(), _autocast(model, settings.autocast):
+        with _without_gradients(model.device), _autocast(model, settings.autocast):
             for start in range(0, len(batches), world.size):
                 number = start + world.rank
                 if number < len(batches):
@@ -199,25 +199,38 @@ def _batch_result(
     settings: EvaluationSettings,
 ) -> _BatchResult:
     """Compute the loss and the summaries of some rows."""
-    batch = _moved(collate(rows), model.device)
+    collated = collate(rows)
+    batch = _moved(collated, model.device, settings)
     result = _BatchResult(0.0, 0, [], [])
     # A row without a reference takes no part in the loss, and keeps no other row out of it.
     with_reference = [row for row in rows if row["labels"]]
     if with_reference:
         whole = len(with_reference) == len(rows)
-        labelled = batch if whole else _moved(collate(with_reference), model.device)
+        labelled = batch if whole else _moved(collate(with_reference), model.device, settings)
         inputs = {name: tensor for name, tensor in labelled.items() if name != "labels"}
         result.loss = token_loss_sum(model(**inputs).logits, labelled["labels"]).item()
         result.targets = int(count_targets(labelled["labels"]))
     if settings.generate:
-        generated = _generate(model, batch, settings.generation)
+        searched = collated if model.device.type == "xla" else batch
+        generated = _generate(model, searched, settings)
         texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
         result.texts = [text.strip() for text in texts]
         result.lengths = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
     return result
 
 
-def _moved(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+def _without_gradients(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    # A view of a tensor made in inference mode has no version, which torch_xla (2.9) sets.
+    return torch.no_grad() if device.type == "xla" else torch.inference_mode()
+
+
+def _moved(
+    batch: dict[str, torch.Tensor], device: torch.device, settings: EvaluationSettings
+) -> dict[str, torch.Tensor]:
+    if device.type == "xla":
+        from summexp.launch.xla import spread
+
+        return spread(batch, settings.batch_rows)
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
@@ -277,12 +290,17 @@ def _autocast(
 
 
 def _generate(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor], generation: GenerationConfig
+    model: PreTrainedModel, batch: dict[str, torch.Tensor], settings: EvaluationSettings
 ) -> torch.Tensor:
     """Return (rows, target tokens) generated token ids."""
     names = ("input_ids", "attention_mask", "global_attention_mask")
     inputs = {name: batch[name] for name in names if name in batch}
-    generated = model.generate(**inputs, generation_config=generation)
+    if model.device.type == "xla":
+        from summexp.launch.xla import generate
+
+        return generate(model, inputs, settings.generation, settings.batch_rows)
+    # Each rank has all weights and its own batches; upstream might let it wait for the others.
+    generated = model.generate(**inputs, generation_config=settings.generation, synced_gpus=False)
     assert isinstance(generated, torch.Tensor)
     return generated
 

@@ -50,6 +50,8 @@ class Fitted:
     """Passes over the rows, likewise."""
     evaluated: list[Evaluated] | None
     """The evaluation of the model as it is now, if there was one."""
+    model: PreTrainedModel
+    """The trained model, whole on each rank: `TrainingJob.model` itself, unless that is split."""
 
 
 class Engine(Protocol):

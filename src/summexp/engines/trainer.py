@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Seq2SeqTrainer, TrainerCallback, TrainerControl, set_seed
@@ -21,9 +23,12 @@ from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.progress import TrainingProgress
 from summexp.engines.protocol import Fitted, TrainingJob
+from summexp.engines.sharded import WholeModel, prepare_for_fsdp, use_deepspeed, use_fsdp
+from summexp.engines.unused import give_every_weight_a_gradient
 from summexp.engines.upstream import training_arguments
 from summexp.engines.watch import StoppedError, TrainingWatch
-from summexp.launch.devices import select_device
+from summexp.errors import ConfigError, Problem
+from summexp.launch.devices import devices_behind, select_device
 from summexp.launch.ranks import this_world, wait_for_all
 from summexp.launch.signals import StopRequest, stop_requests
 from summexp.runs.checkpoints import seal, step_of
@@ -49,14 +54,14 @@ class TrainerEngine:
                 log.info("stopped by a signal at step %s", trainer.state.global_step)
                 request.obey()
         trainer.save_state()
-        trainer.save_final()
+        model = trainer.whole_model()
+        trainer.save_final(model)
         metrics = {
             name: value for name, value in result.metrics.items() if isinstance(value, int | float)
         }
         state = trainer.state
-        return Fitted(
-            metrics, state.global_step, float(state.epoch or 0.0), trainer.last_evaluation()
-        )
+        epochs = float(state.epoch or 0.0)
+        return Fitted(metrics, state.global_step, epochs, trainer.last_evaluation(), model)
 
 
 class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
@@ -72,9 +77,14 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         self._batches: GlobalBatches | None = None
         self._evaluated: list[Evaluated] = []
         self._evaluated_at = -1
+        args = _arguments(job)
+        if (args.fsdp or args.deepspeed) and _drops_layers(job.model):
+            raise ConfigError(_layers_differ(job.model))
+        self._whole = WholeModel(job.model) if args.fsdp or args.deepspeed else None
+        give_every_weight_a_gradient(job.model)
         super().__init__(
             model=job.model,
-            args=_arguments(job),
+            args=args,
             train_dataset=job.rows,
             # The Trainer wants one if it is to evaluate; `evaluate` below does not use it.
             eval_dataset=job.rows,
@@ -105,7 +115,8 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         if not self._own_loss:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"]
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        with self._autocast():
+            outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
         targets = count_targets(labels) if num_items_in_batch is None else num_items_in_batch
         smoothing = self.args.label_smoothing_factor
         loss = token_loss_sum(outputs.logits, labels, smoothing) / targets
@@ -113,6 +124,21 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             # DDP averages the gradients of the processes; their sum is what is wanted.
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+        # Accelerate (1.15) puts a model into autocast except where it shards it with FSDP.
+        fsdp = self.accelerator.distributed_type == DistributedType.FSDP
+        return self.accelerator.autocast() if fsdp else contextlib.nullcontext()
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Create what splits the work over the processes."""
+        if self.args.fsdp:
+            use_fsdp(self.args)
+        elif self.args.deepspeed:
+            use_deepspeed()
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp:
+            prepare_for_fsdp(self._job.model, self.accelerator.state.fsdp_plugin)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on a micro-batch, and keep an eye on its loss."""
@@ -137,7 +163,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             world=this_world(),
             drop_last=args.dataloader_drop_last,
         )
-        return DataLoader(
+        loader = DataLoader(
             FilledRows(rows),
             batch_sampler=self._batches,
             collate_fn=self.data_collator,
@@ -146,6 +172,11 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
         )
+        if args.device.type == "xla":
+            from summexp.launch.xla import SpreadingLoader
+
+            return SpreadingLoader(loader, args.device)
+        return loader
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self._batches is not None:
@@ -154,7 +185,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with the evaluation that all engines share."""
-        self._evaluated = self._job.evaluate(self.model, self.watch.leave_evaluation)
+        self._evaluated = self._job.evaluate(self.whole_model(), self.watch.leave_evaluation)
         self._evaluated_at = self.state.global_step
         metrics: dict[str, float] = {}
         for evaluated in self._evaluated:
@@ -164,6 +195,12 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def whole_model(self) -> PreTrainedModel:
+        """Return the model as one process has it; every rank has to call this."""
+        if self._whole is None:
+            return self.model
+        return self._whole.copy(self.model, self.args.device)
 
     def last_evaluation(self) -> list[Evaluated] | None:
         """Return the last evaluation, if it was of the model that training ended with."""
@@ -186,10 +223,26 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Save a checkpoint of this moment."""
         self._save_checkpoint(self.model_wrapped, None)
 
-    def save_final(self) -> None:
-        """Save model and tokenizer into the run folder."""
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save a model that any machine can load, whether it is split here or not."""
+        if self._whole is None:
+            super().save_model(output_dir, _internal_call)
+            return
+        # One rank keeps what all of them gather.
+        place = torch.device("cpu" if self.args.should_save else "meta")
+        model = self._whole.copy(self.model, place)
         if self.args.should_save:
-            self.model.save_pretrained(self.args.output_dir)
+            model.save_pretrained(output_dir)
+            self.processing_class.save_pretrained(output_dir)
+
+    def save_final(self, model: PreTrainedModel) -> None:
+        """Save `model` and the tokenizer into the run folder."""
+        if self.args.should_save:
+            state = None
+            if self.args.device.type == "xla":
+                # safetensors (0.8) looks for a tensor's memory on the host.
+                state = {name: one.cpu() for name, one in model.state_dict().items()}
+            model.save_pretrained(self.args.output_dir, state_dict=state)
             self.processing_class.save_pretrained(self.args.output_dir)
         wait_for_all()
 
@@ -217,18 +270,21 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
 def _arguments(job: TrainingJob) -> Any:
     config = job.config
-    on_cpu = select_device(config.hardware.backend).type == "cpu"
+    device = select_device(config.hardware.backend)
+    rows = config.training.per_device_train_batch_size
     over: dict[str, Any] = {
         # Rows hold tokens alone, and the collator adds what the model needs.
         "remove_unused_columns": False,
-        "use_cpu": on_cpu,
+        "use_cpu": device.type == "cpu",
+        # Upstream's "device" is a process.
+        "per_device_train_batch_size": rows * devices_behind(device),
         "run_name": config.tracking.run_name or job.folder.name,
     }
     if not config.training.do_eval:
         over["eval_strategy"] = "no"
     if config.training.ddp_find_unused_parameters is None:
         # Upstream looks through the graph for them at each step; only dropped layers leave any.
-        over["ddp_find_unused_parameters"] = _drops_layers(job.model)
+        over["ddp_find_unused_parameters"] = bool(_drops_layers(job.model))
     args = training_arguments(
         config.training,
         output_dir=job.folder,
@@ -242,13 +298,30 @@ def _arguments(job: TrainingJob) -> Any:
     return args
 
 
-def _drops_layers(model: PreTrainedModel) -> bool:
+def _drops_layers(model: PreTrainedModel) -> list[str]:
+    """Return the names of the probabilities above 0 with which `model` leaves out layers."""
     names = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
-    return any(getattr(model.config, name, 0) for name in names)
+    return [name for name in names if getattr(model.config, name, 0)]
+
+
+def _layers_differ(model: PreTrainedModel) -> list[Problem]:
+    return [
+        Problem(
+            key=f"model.architecture.{name}",
+            what="leaves out layers at random, others on each process, and FSDP and DeepSpeed wait "
+            "for every process at every layer",
+            hint=f"Set model.architecture.{name}=0, or choose hardware=ddp8_bf16.",
+        )
+        for name in _drops_layers(model)
+    ]
 
 
 def _callbacks(job: TrainingJob) -> list[TrainerCallback]:
     callbacks: list[TrainerCallback] = [TrainingProgress()]
+    if job.model.device.type == "xla":
+        from summexp.launch.xla import Programs
+
+        callbacks.append(Programs())
     if job.config.debug.profile:
         from summexp.engines.profiling import StepProfiler
 

@@ -76,6 +76,12 @@ def _backend_problems(config: HardwareConfig) -> Iterator[Problem]:
             what=f"stand in for the cores of a TPU, and hardware.backend is {config.backend}",
             hint="Add it to hardware=tpu8; hardware.processes is how the CPU runs several.",
         )
+    if config.backend == "xla" and config.eval_batch_tokens is not None:
+        yield Problem(
+            key="hardware.eval_batch_tokens",
+            what="makes batches of many shapes, and XLA compiles anew for each",
+            hint="Leave it away; training.per_device_eval_batch_size is the rows of each core.",
+        )
     if config.backend in _DRIVEN_BY_ONE:
         for name in ("processes", "nodes"):
             count = getattr(config, name)

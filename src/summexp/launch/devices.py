@@ -23,8 +23,21 @@ def select_device(backend: str) -> torch.device:
     return torch.device("cpu")
 
 
+def devices_behind(device: torch.device) -> int:
+    """Return how many devices share the batches of this process: the cores of a TPU, else one."""
+    if device.type == "xla":
+        from summexp.launch.xla import cores
+
+        return cores()
+    return 1
+
+
 def describe(device: torch.device) -> str:
     """Say in words what `device` is."""
+    if device.type == "xla":
+        from summexp.launch.xla import describe_cores
+
+        return describe_cores()
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from summexp.engines.training_schema import TrainingConfig
 from summexp.errors import Problem, RunError
@@ -137,11 +138,29 @@ def _sharding_problems(hardware: HardwareConfig, training: TrainingConfig) -> It
             what="shards the weights over the processes of a run, and this run has but one",
             hint="Choose hardware=fsdp8_bf16, with hardware.processes=2 for two GPUs.",
         )
+    if training.fsdp and _fsdp_version(training.fsdp_config) != 2:
+        yield Problem(
+            key="training.fsdp_config",
+            what="asks for FSDP 1, which PyTorch and transformers give up",
+            hint="Leave version away: FSDP 2 is used.",
+        )
+    if training.fsdp and training.optim == "adafactor":
+        yield Problem(
+            key="training.optim",
+            what="adafactor cannot train weights that FSDP splits",
+            hint="Choose training.optim=adamw_torch_fused, or hardware=ddp8_bf16.",
+        )
     for name in ("fsdp_config", "deepspeed"):
         value = getattr(training, name)
         if isinstance(value, str) and value.endswith(".json") and not Path(value).is_file():
             hint = f"Looked for it from {Path.cwd()}; a mapping {{…}} does without a file."
             yield Problem(key=f"training.{name}", what=f"there is no file {value}", hint=hint)
+
+
+def _fsdp_version(options: Any) -> int:
+    if not isinstance(options, Mapping):
+        return 2
+    return int(options.get("version", options.get("fsdp_version", 2)))
 
 
 def _xla_problems(training: TrainingConfig) -> Iterator[Problem]:

@@ -69,12 +69,12 @@ def from_main(mine: T) -> T:
     return shared[0]
 
 
-def any_rank(*flags: bool) -> list[bool]:
-    """Return for each flag whether any rank has set it."""
+def any_rank(*flags: bool, group: dist.ProcessGroup | None = None) -> list[bool]:
+    """Return for each flag whether any rank has set it; with a `group` of all, in its patience."""
     if not _together():
         return list(flags)
     shared = torch.tensor(flags, dtype=torch.int32)
-    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    dist.all_reduce(shared, dist.ReduceOp.MAX, group)
     return [bool(flag) for flag in shared]
 
 
@@ -84,14 +84,19 @@ def wait_for_all() -> None:
 
 
 @contextmanager
-def local_main_first() -> Iterator[None]:
-    """Let the first rank of each node do the block, then the others, who find what it has made."""
+def local_main_first() -> Iterator[bool]:
+    """Let the first rank of each node do the block, then the others, who find what it has made.
+
+    The block is told whether this is the first.
+    """
     first = this_world().local_rank == 0
+    # To read and tokenize a large corpus takes longer than a lost rank is waited for.
+    patient = dist.new_group(timeout=dt.timedelta(days=7), backend="gloo") if _together() else None
     if not first:
-        wait_for_all()
-    yield
+        any_rank(False, group=patient)
+    yield first
     if first:
-        wait_for_all()
+        any_rank(False, group=patient)
 
 
 def _together() -> bool:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from summexp.errors import RunError
+
 if TYPE_CHECKING:
     from summexp.config.schema import Config
 
@@ -24,7 +26,7 @@ def cache_dir() -> Path:
 
 
 def prepare(config: Config) -> None:
-    """Set network use and threads for a run.
+    """Set network use, threads and the kind of device for a run.
 
     Must be called before datasets and transformers are imported; where an earlier job of a sweep
     has imported them, what they read at import is set again.
@@ -41,11 +43,36 @@ def prepare(config: Config) -> None:
     ):
         if module in sys.modules and hasattr(sys.modules[module], attribute):
             setattr(sys.modules[module], attribute, os.environ.get("HF_HUB_OFFLINE", "0") == "1")
+    _choose_xla(config)
     # The tokenizers of a data loader's worker processes would deadlock after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
     # OpenMP's threads wait for each other by spinning. Where another program has one of the cores,
     # most of the time goes into that: 60 steps of t5_tiny on two busy cores took 179 s, so 33 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _choose_xla(config: Config) -> None:
+    """Let torch_xla drive the run, or keep it away.
+
+    Where it is installed, transformers and accelerate (5.23, 1.15) take it for every run.
+    """
+    chosen = config.hardware.backend == "xla"
+    known = sys.modules.get("accelerate.utils.imports")
+    if known is not None and chosen != known.is_torch_xla_available():
+        raise RunError(
+            "an earlier job of this process ran with another hardware.backend, and xla does not "
+            "share a process with others; give it a sweep of its own"
+        )
+    os.environ["USE_TORCH_XLA"] = "1" if chosen else "0"
+    if not chosen:
+        return
+    virtual = config.hardware.virtual_devices
+    if virtual is not None:
+        os.environ.update(PJRT_DEVICE="CPU", CPU_NUM_DEVICES=str(virtual))
+    else:
+        os.environ.setdefault("PJRT_DEVICE", "TPU")
+    # The compiler warns of its own future, several times for each program.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 _set_by_us: set[str] = set()

@@ -72,8 +72,8 @@ def _run_here(config: Config, hand_out: HandOut | None) -> None:
             return
         log.info("%s %s", "going on in" if plan.goes_on else "run folder:", display_path(folder))
         record = begin(config, folder, goes_on=plan.goes_on)
-        prepare(config)
         with _recorded(folder):
+            prepare(config)
             if starts_ranks(config.hardware):
                 start_ranks(config, plan)
                 return

@@ -145,6 +145,14 @@ def handed_out() -> Iterator[HandOut]:
     hand_out.dismiss(0)
 
 
+def dismiss(hardware: HardwareConfig, code: int) -> None:
+    """Let the other ranks end with an exit code."""
+    from summexp.launch.ranks import joined
+
+    with joined(hardware), handed_out() as hand_out:
+        hand_out.dismiss(code)
+
+
 def _hydra_config(folder: Path) -> str | None:
     saved = folder / _HYDRA_FILE
     return saved.read_text(encoding="utf-8") if saved.is_file() else None

@@ -16,7 +16,7 @@ from transformers.utils import logging as upstream_logging
 
 from summexp.engines.build import build_engine
 from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate
-from summexp.engines.protocol import TrainingJob
+from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.errors import nearest
 from summexp.launch.ranks import from_main, is_main
 from summexp.reports.card import write_model_card
@@ -47,7 +47,11 @@ def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -
     if plan.needs_model:
         prepared = prepare_run(config, folder, record, plan)
         with trackers(config, folder) if is_main() else no_trackers() as tell:
-            evaluated = _train(config, folder, record, prepared) if plan.train else None
+            evaluated = None
+            if plan.train:
+                fitted = _train(config, folder, record, prepared)
+                evaluated = fitted.evaluated
+                prepared = replace(prepared, model=fitted.model)
             if plan.evaluate:
                 tell(_evaluate(config, folder, record, prepared, evaluated))
             if plan.predict:
@@ -67,9 +71,7 @@ def _quiet_upstream() -> None:
     upstream_logging.disable_progress_bar()
 
 
-def _train(
-    config: Config, folder: Path, record: RunRecord, prepared: Prepared
-) -> list[Evaluated] | None:
+def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) -> Fitted:
     if is_main():
         drop_results(folder)
     record.content.pop("examples", None)
@@ -98,7 +100,7 @@ def _train(
         save_metrics(folder, "train", metrics)
     trained = {"steps": fitted.steps, "epochs": fitted.epochs}
     record.update(phases={"train": trained})
-    return fitted.evaluated
+    return fitted
 
 
 def _checkpoint(config: Config, folder: Path) -> Path | None:

@@ -21,8 +21,8 @@ from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_st
 from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
 from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError, Problem
-from summexp.launch.devices import describe, select_device
-from summexp.launch.ranks import gathered, local_main_first
+from summexp.launch.devices import describe, devices_behind, select_device
+from summexp.launch.ranks import gathered, is_main, local_main_first
 from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import ModelConfig
@@ -33,6 +33,7 @@ from summexp.runs.resume import RunPlan
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
+    from summexp.launch.config import HardwareConfig
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,10 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     chosen, tiny = _model_choice(config, folder, plan)
     cache = None if config.debug.tiny else cache_dir()
     # The first rank of a node fills the caches, and the others read them.
-    with local_main_first():
+    with local_main_first() as first:
+        if not first:
+            # What the cache held before has been overwritten.
+            config = replace(config, data=replace(config.data, overwrite_cache=False))
         with record.phase("data"):
             corpus = _load(config, plan)
             if plan.train and plan.goes_on:
@@ -99,7 +103,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             longest_target=_longest_target(config),
             tiny=tiny,
         )
-        model.to(select_device(config.hardware.backend))
+        _to_device(model, config.hardware)
     model.generation_config = generation_config(
         model.generation_config, config.generation, max_length=_length_limit(config, model)
     )
@@ -114,6 +118,15 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         validation=splits.validation,
         test=splits.test,
     )
+
+
+def _to_device(model: PreTrainedModel, hardware: HardwareConfig) -> None:
+    if hardware.backend == "xla":
+        from summexp.launch.xla import place
+
+        place(model, hardware)
+    else:
+        model.to(select_device(hardware.backend))
 
 
 def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelConfig, bool]:
@@ -266,7 +279,8 @@ class _Splits:
         scorer = SummaryScorer(
             self._config.metric, language=self._config.data.language, references=references
         )
-        baseline = scorer.lead_baseline(documents, references)
+        # Only the rank that scores needs it.
+        baseline = scorer.lead_baseline(documents, references) if is_main() else {}
         return EvaluationSet(name, rows, tokens, scorer, baseline)
 
     def _tokenize(self, split: str, rows: Dataset, tokenizing: Tokenizing) -> Dataset:
@@ -296,6 +310,7 @@ def _describe(
     record.update(
         device=device,
         devices=gathered(device),
+        cores=devices_behind(model.device),
         model={
             "architecture": type(model).__name__,
             "parameters": weights,
@@ -337,7 +352,7 @@ def _evaluation_settings(config: Config, model: PreTrainedModel) -> EvaluationSe
         autocast = torch.float16
     return EvaluationSettings(
         generation=model.generation_config,
-        batch_rows=training.per_device_eval_batch_size,
+        batch_rows=training.per_device_eval_batch_size * devices_behind(model.device),
         batch_tokens=config.hardware.eval_batch_tokens,
         sort_by_length=config.engine.generation_order == "length",
         generate=training.predict_with_generate and not training.prediction_loss_only,

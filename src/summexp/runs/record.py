@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,10 +30,12 @@ from summexp.runs.folder import (
 if TYPE_CHECKING:
     from summexp.config.schema import Config
     from summexp.data.health import CorpusHealth
+    from summexp.launch.config import HardwareConfig
 
 _PACKAGES = (
     "summexp",
     "torch",
+    "torch_xla",
     "transformers",
     "datasets",
     "evaluate",
@@ -113,6 +115,7 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
         "world_size": world_size(config.hardware),
     }
     earlier = read_record(folder) if goes_on else None
+    content["cores"] = cores(config.hardware, earlier or {})
     if earlier is not None:
         kept = ("phases", "files", "data", "model", "metric", "language", "examples", "seconds")
         content |= {name: earlier[name] for name in kept if name in earlier}
@@ -122,6 +125,17 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     write_text(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
     record.update()
     return record
+
+
+def cores(hardware: HardwareConfig, earlier: Mapping[str, Any]) -> int:
+    """Return how many devices share the batches of one process; more than one with a TPU only.
+
+    How many cores a TPU has is known once it is at work, so it is taken to be the one that the
+    `earlier` record tells of.
+    """
+    if hardware.backend != "xla":
+        return 1
+    return hardware.virtual_devices or int(earlier.get("cores", 1))
 
 
 def reopen(folder: Path) -> RunRecord:

@@ -19,6 +19,7 @@ from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
 from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
+from summexp.runs.record import cores
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -142,10 +143,16 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     train = training.do_train and not _is_trained(config, phases.get("train"))
     saved, asked = _saved(folder), flat(asdict(config))
     problems = list(_differences(saved, asked, folder))
-    before = _rows_a_step(saved) * record.get("world_size", 1)
-    now = _rows_a_step(asked) * world_size(config.hardware)
+    before = _rows_a_step(saved) * record.get("world_size", 1) * record.get("cores", 1)
+    devices = world_size(config.hardware) * cores(config.hardware, record)
+    now = _rows_a_step(asked) * devices
     if train and before != now:
         problems.append(_other_batch(before, now, folder))
+    ranks = record.get("world_size", 1), world_size(config.hardware)
+    if train and training.deepspeed and ranks[0] != ranks[1]:
+        what = f"are {ranks[1]} in all; DeepSpeed goes on only with as many as before, {ranks[0]}"
+        hint = f"Start as many, {_OR_ELSE}"
+        problems.append(Problem(key="hardware.processes", what=what, hint=hint))
     if problems:
         raise ConfigError(problems)
     evaluated = phases.get("eval") == evaluation_digest(config)

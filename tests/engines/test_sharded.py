@@ -1,0 +1,206 @@
+"""Training that splits the weights over processes gives the numbers of one process."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.engines.test_evaluation import evaluation_set, settings
+from tests.engines.toys import job, training
+from tests.modeling.toys import ARCHITECTURES, config, make
+
+from summexp.engines.evaluation import evaluate
+from summexp.engines.trainer import TrainerEngine
+from summexp.launch.config import HardwareConfig
+from summexp.launch.ranks import is_main, joined
+from summexp.runs.checkpoints import MANIFEST, checkpoints, damage
+
+_context = multiprocessing.get_context("forkserver")
+# What `tests.forked` has it import, and what the ranks here need besides.
+_context.set_forkserver_preload(["summexp.runs.phases", "summexp.engines.trainer", __name__])
+
+FSDP = {"fsdp": True}
+ZERO: dict[str, Any] = {
+    "gradient_clipping": "auto",
+    "gradient_accumulation_steps": "auto",
+    "train_micro_batch_size_per_gpu": "auto",
+    "bf16": {"enabled": "auto"},
+}
+needs_deepspeed = pytest.mark.skipif(
+    find_spec("deepspeed") is None, reason="the extra deepspeed is not installed"
+)
+
+
+def fit(folder: Path, model_type: str, rows: int, resume_from: str | None, options: Any) -> None:
+    """Train a toy, evaluating it twice; write down what came of it."""
+    toy = make(config(model_type))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in toy.model.parameters():
+            # Loud enough to say something else of each document.
+            weight.add_(torch.randn_like(weight) * 0.1)
+    collate = job(folder, toy=toy).collate
+    said = []
+
+    def evaluated(model: Any, each: Any) -> Any:
+        # Eight rows make three batches, so that ranks have different numbers of them.
+        found = evaluate(
+            model, toy.tokenizer, collate, evaluation_set(toy), settings(toy), lambda _: each()
+        )
+        said.append(found.predictions)
+        return [found]
+
+    chosen = {
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": rows,
+        "max_grad_norm": 0.5,
+        "eval_strategy": "steps",
+        "do_eval": True,
+        "eval_steps": 3,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        **options,
+    }
+    one = job(folder, toy=toy, count=35, evaluate=evaluated, training=training(**chosen))
+    fitted = TrainerEngine().fit(one, Path(resume_from) if resume_from else None)
+    evaluated(fitted.model, lambda: None)
+    if is_main():
+        (folder / "said.json").write_text(json.dumps(said))
+
+
+def rank(world: dict[str, str], words: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(world, DS_ACCELERATOR="cpu")
+    if find_spec("deepspeed") is not None:
+        import deepspeed
+
+        # Compiled, it would be faster than gloo.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    with joined(HardwareConfig(backend="cpu")):
+        fit(*words)
+
+
+def fit_on(ranks: int, *words: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
+    started = []
+    for number in range(ranks):
+        own = {"RANK": str(number), "LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(ranks)}
+        started.append(_context.Process(target=rank, args=(world | own, words)))
+        started[-1].start()
+    for process in started:
+        process.join(120)
+    for process in started:
+        process.kill()
+        process.join()
+    assert [process.exitcode for process in started] == [0] * ranks
+
+
+def logged(folder: Path, name: str) -> list[float]:
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [entry[name] for entry in history if name in entry]
+
+
+def assert_same(folder: Path, alone: Path, *, places: float = 1e-5) -> None:
+    for name in ("loss", "grad_norm", "learning_rate", "eval_loss"):
+        assert logged(folder, name) == pytest.approx(logged(alone, name), rel=places), name
+    one, other = (load_file(path / "model.safetensors") for path in (folder, alone))
+    assert one.keys() == other.keys()
+    for name, weight in one.items():
+        assert weight.dtype == torch.float32
+        assert weight.allclose(other[name], atol=1e-4), name
+
+
+def said_in(folder: Path) -> list[list[str]]:
+    return list(json.loads((folder / "said.json").read_text()))
+
+
+def assert_whole(checkpoint: Path, *parts: str) -> None:
+    """Every rank has written its part, and the manifest knows of it."""
+    assert damage(checkpoint) is None
+    files = json.loads((checkpoint / MANIFEST).read_text())
+    for name in ("rng_state_0.pth", "rng_state_1.pth", "model.safetensors", *parts):
+        assert name in files
+
+
+OFTEN = ("t5", "longt5")
+"""One with hidden ties, and one with a weight that short batches leave out."""
+
+
+@pytest.mark.parametrize(
+    "model_type",
+    [
+        name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow)
+        for name in ARCHITECTURES
+    ],
+)
+def test_fsdp_trains_evaluates_and_saves_as_one_process(model_type: str, tmp_path: Path) -> None:
+    fit(tmp_path / "alone", model_type, 12, None, {})
+    fit_on(2, tmp_path / "fsdp", model_type, 6, None, FSDP)
+    assert_same(tmp_path / "fsdp", tmp_path / "alone")
+    assert said_in(tmp_path / "fsdp") == said_in(tmp_path / "alone")
+    if model_type == "t5":
+        assert len(set(said_in(tmp_path / "fsdp")[0])) > 1
+    parts = [f"{kind}_0/__{number}_0.distcp" for kind in ("optimizer", "pytorch_model_fsdp")
+             for number in (0, 1)]  # fmt: skip
+    assert_whole(checkpoints(tmp_path / "fsdp")[0], *parts)
+
+
+@pytest.mark.slow
+def test_fsdp_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+    fit(tmp_path / "alone", "t5", 12, None, {})
+    fit_on(2, tmp_path / "first", "t5", 6, None, FSDP)
+    fit_on(3, tmp_path / "rest", "t5", 4, str(tmp_path / "first" / "checkpoint-3"), FSDP)
+    assert_same(tmp_path / "rest", tmp_path / "alone")
+    assert said_in(tmp_path / "rest")[-1] == said_in(tmp_path / "alone")[-1]
+
+
+def test_fsdp_ends_with_the_best_model(tmp_path: Path) -> None:
+    """The loss goes down, and the model with the highest is said to be the best."""
+    best = {
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "loss",
+        "greater_is_better": True,
+    }
+    fit_on(2, tmp_path / "fsdp", "bart", 6, None, FSDP | best)
+    losses = logged(tmp_path / "fsdp", "eval_loss")
+    assert losses[0] > losses[-1]
+    saved = load_file(tmp_path / "fsdp" / "model.safetensors")
+    for name, weight in load_file(tmp_path / "fsdp/checkpoint-3/model.safetensors").items():
+        assert saved[name].equal(weight), name
+    said = said_in(tmp_path / "fsdp")
+    assert said[-1] == said[0]
+
+
+@pytest.mark.slow
+def test_fsdp_in_bfloat16_has_the_numbers_of_ddp(tmp_path: Path) -> None:
+    fit_on(2, tmp_path / "ddp", "t5", 3, None, {"bf16": True, "gradient_accumulation_steps": 2})
+    options = FSDP | {"bf16": True, "gradient_accumulation_steps": 2}
+    fit_on(2, tmp_path / "fsdp", "t5", 3, None, options)
+    assert_same(tmp_path / "fsdp", tmp_path / "ddp", places=1e-3)
+
+
+@needs_deepspeed
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed_trains_evaluates_and_saves_as_one_process(
+    stage: int, model_type: str, tmp_path: Path
+) -> None:
+    options = {"deepspeed": ZERO | {"zero_optimization": {"stage": stage}}}
+    fit(tmp_path / "alone", model_type, 12, None, {})
+    fit_on(2, tmp_path / "zero", model_type, 6, None, options)
+    assert_same(tmp_path / "zero", tmp_path / "alone", places=1e-4)
+    assert said_in(tmp_path / "zero") == said_in(tmp_path / "alone")
+    assert_whole(tmp_path / "zero" / "checkpoint-3", "latest")
+    fit_on(2, tmp_path / "rest", model_type, 6, str(tmp_path / "zero" / "checkpoint-3"), options)
+    assert_same(tmp_path / "rest", tmp_path / "alone", places=1e-4)
