@@ -228,7 +228,7 @@ def _moved(
     batch: dict[str, torch.Tensor], device: torch.device, settings: EvaluationSettings
 ) -> dict[str, torch.Tensor]:
     if device.type == "xla":
-        from summexp.launch.xla import spread
+        from summexp.engines.xla import spread
 
         return spread(batch, settings.batch_rows)
     return {name: tensor.to(device) for name, tensor in batch.items()}
@@ -296,7 +296,7 @@ def _generate(
     names = ("input_ids", "attention_mask", "global_attention_mask")
     inputs = {name: batch[name] for name in names if name in batch}
     if model.device.type == "xla":
-        from summexp.launch.xla import generate
+        from summexp.engines.xla import generate
 
         return generate(model, inputs, settings.generation, settings.batch_rows)
     # Each rank has all weights and its own batches; upstream might let it wait for the others.

@@ -136,6 +136,10 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             use_fsdp(self.args)
         elif self.args.deepspeed:
             use_deepspeed()
+        elif self.args.device.type == "xla":
+            from summexp.engines.xla import spread_loaders
+
+            spread_loaders()
         super().create_accelerator_and_postprocess()
         if self.args.fsdp:
             prepare_for_fsdp(self._job.model, self.accelerator.state.fsdp_plugin)
@@ -173,7 +177,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             prefetch_factor=args.dataloader_prefetch_factor,
         )
         if args.device.type == "xla":
-            from summexp.launch.xla import SpreadingLoader
+            from summexp.engines.xla import SpreadingLoader
 
             return SpreadingLoader(loader, args.device)
         return loader
@@ -319,7 +323,7 @@ def _layers_differ(model: PreTrainedModel) -> list[Problem]:
 def _callbacks(job: TrainingJob) -> list[TrainerCallback]:
     callbacks: list[TrainerCallback] = [TrainingProgress()]
     if job.model.device.type == "xla":
-        from summexp.launch.xla import Programs
+        from summexp.engines.xla import Programs
 
         callbacks.append(Programs())
     if job.config.debug.profile:

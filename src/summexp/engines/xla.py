@@ -1,0 +1,231 @@
+"""Training and evaluation on the cores of a TPU.
+
+There is one program, written as if for one device, which the compiler splits over the cores: each
+batch is laid out with a share of its rows on every core and the weights with a copy on each, from
+which the compiler concludes what the cores have to exchange (the sum of the gradients). It compiles
+anew for every shape, so batches have one: padded to the longest document and summary, and a short
+one filled up with rows that count for nothing.
+
+Imports torch_xla, which reads its variables then: `runs.environment.prepare` comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import accelerate.data_loader
+import torch
+import torch_xla
+import torch_xla.distributed.spmd as spmd
+from torch.utils.data import DataLoader
+from torch_xla.debug import metrics
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from summexp.data.collate import IGNORED
+from summexp.launch.xla import ROWS, cores
+
+log = logging.getLogger(__name__)
+
+_WARM_UP = 20
+"""Steps after which a new program is worth a warning: by then each kind of step has been taken."""
+
+
+def spread(batch: Mapping[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
+    """Return the batch on the cores, each with its share of the rows.
+
+    Args:
+        batch: tensors of (rows, …).
+        rows: how many to make of them, by repeating the last one without its labels.
+    """
+    device = torch_xla.device()
+    return {
+        name: _by_rows(_filled(name, tensor, rows).to(device)) for name, tensor in batch.items()
+    }
+
+
+def _filled(name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
+    missing = rows - len(tensor)
+    if missing <= 0:
+        return tensor
+    filler = tensor[-1:].expand(missing, *tensor.shape[1:])
+    return torch.cat([tensor, torch.full_like(filler, IGNORED) if name == "labels" else filler])
+
+
+def _by_rows(tensor: torch.Tensor) -> torch.Tensor:
+    rest = (None,) * (tensor.dim() - 1)
+    spmd.mark_sharding(tensor, spmd.get_global_mesh(), (ROWS, *rest))
+    return tensor
+
+
+class SpreadingLoader(accelerate.data_loader.MpDeviceLoaderWrapper):  # type: ignore[misc]
+    """Puts the batches of a loader on the cores, all with as many rows as the first.
+
+    In place of torch_xla's own (2.9), which reads batches in a thread, where an error ends the
+    epoch as if it were over.
+    """
+
+    def __init__(self, loader: DataLoader[Any], device: torch.device) -> None:
+        """Take the batches of `loader`; accelerate asks for `device`."""
+        self._loader = loader
+        self.device = device
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield the batches."""
+        rows = 0
+        for batch in self._loader:
+            rows = rows or -(-len(batch["input_ids"]) // cores()) * cores()
+            yield spread(batch, rows)
+
+
+def spread_loaders() -> None:
+    """Let accelerate (1.15) take `SpreadingLoader`, also to skip what a checkpoint has seen."""
+    accelerate.data_loader.MpDeviceLoaderWrapper = SpreadingLoader
+
+
+def generate(
+    model: PreTrainedModel,
+    batch: Mapping[str, torch.Tensor],
+    generation: GenerationConfig,
+    rows: int,
+) -> torch.Tensor:
+    """Return (rows of the batch, target tokens) generated token ids, on the CPU.
+
+    The search runs on the CPU, where its tensors may grow from token to token, and the model on the
+    cores with a cache of full length from the start. So a handful of programs do for summaries of
+    any length; with all of it on the cores there are two for each token.
+
+    Args:
+        model: on the cores.
+        batch: `input_ids`, `attention_mask` and the like, on the CPU.
+        generation: how to search.
+        rows: of every batch; a short one is filled up.
+    """
+    filled = {name: _filled(name, tensor, rows) for name, tensor in batch.items()}
+    generation = copy.copy(generation)
+    generation.use_cache, generation.cache_implementation = True, "static"
+    encoded = model.get_encoder()(**spread(filled, rows), return_dict=True)
+    _by_rows(encoded.last_hidden_state)
+    torch_xla.sync()
+    with _one_program_a_token(model):
+        generated = model.generate(**filled, encoder_outputs=encoded, generation_config=generation)
+    assert isinstance(generated, torch.Tensor)
+    return generated[: len(batch["input_ids"])]
+
+
+@contextlib.contextmanager
+def _one_program_a_token(model: PreTrainedModel) -> Iterator[None]:
+    """Let the model's every pass be one program, with nothing left over for the next."""
+
+    def before(_model: Any, _arguments: Any, named: dict[str, Any]) -> None:
+        _by_rows(named["decoder_input_ids"])
+
+    def after(_model: Any, _arguments: Any, outputs: Any) -> None:
+        # To put its shares together on the way to the CPU would be a program that is not kept.
+        everywhere = (None,) * outputs.logits.dim()
+        spmd.mark_sharding(outputs.logits, spmd.get_global_mesh(), everywhere)
+        # What was fetched alone would leave the growth of the cache for the next program.
+        torch_xla.sync()
+
+    hooks = [
+        model.register_forward_pre_hook(before, with_kwargs=True),
+        model.register_forward_hook(after),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def compiled() -> int:
+    """Return how many programs this process has compiled."""
+    data = metrics.metric_data("CompileTime")
+    return int(data[0]) if data else 0
+
+
+class Programs(TrainerCallback):  # type: ignore[misc]
+    """Makes a program of each step, and tells how many were compiled for the steps."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._programs = 0
+        self._last = 0
+        self._before = 0
+
+    def on_step_begin(
+        self,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Count from here, leaving out what was compiled between the steps."""
+        self._before = compiled()
+
+    def on_substep_end(
+        self,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Run a micro-batch, so that a step is not one program of them all."""
+        torch_xla.sync()
+
+    def on_step_end(
+        self,
+        _args: TrainingArguments,
+        state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Run the step, and tell of new programs."""
+        torch_xla.sync()
+        self._steps += 1
+        new = compiled() - self._before
+        if new:
+            self._programs += new
+            self._last = state.global_step
+            level = logging.WARNING if self._steps > _WARM_UP else logging.INFO
+            log.log(level, "step %d: programs that XLA compiled: %d", state.global_step, new)
+        self._before = compiled()
+
+    def on_evaluate(
+        self,
+        _args: TrainingArguments,
+        state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Tell of the programs that an evaluation needed."""
+        new = compiled() - self._before
+        if new:
+            log.info(
+                "evaluation at step %d: programs that XLA compiled: %d", state.global_step, new
+            )
+
+    def on_train_end(
+        self,
+        _args: TrainingArguments,
+        state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Tell how many there were, and since when there were no more."""
+        log.info(
+            "programs that XLA compiled for the steps: %d, the last in step %d of %d",
+            self._programs,
+            self._last,
+            state.global_step,
+        )
