@@ -38,8 +38,8 @@ SMALL = (
 )
 
 
-def guarded(words: tuple[str, ...], log: str, cwd: str) -> None:
-    """Run `train.py` in a process that cannot reach the network, and says so if it tries."""
+def without_network() -> None:
+    """Keep this process from the network, and let it say so if it tries."""
     real = socket.socket.connect
 
     def connect(self: socket.socket, address: Any) -> None:
@@ -49,7 +49,6 @@ def guarded(words: tuple[str, ...], log: str, cwd: str) -> None:
         real(self, address)
 
     socket.socket.connect = connect  # type: ignore[method-assign]
-    forked._run(words, log, cwd)
 
 
 def run(*words: str, folder: Path) -> str:
@@ -57,8 +56,7 @@ def run(*words: str, folder: Path) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_suffix(".log")
     words = (*words, f"output_dir={folder}")
-    process = forked._context.Process(target=guarded, args=(words, str(log), str(folder.parent)))
-    process.start()
+    process = forked.start(*words, log=log, cwd=folder.parent, before=without_network)
     process.join(300)
     output = log.read_text(encoding="utf-8")
     assert process.exitcode == 0, output
