@@ -518,10 +518,14 @@ def test_a_job_on_another_machine_is_checked_there() -> None:
     check_on_arrival(config, SimpleNamespace(launcher={"_target_": "hydra._internal.Basic"}))
 
 
-def test_a_sweep_on_slurm_needs_nothing_of_the_machine_that_submits_it() -> None:
+def test_a_sweep_on_slurm_needs_nothing_of_the_machine_that_submits_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     line = "-m hydra/launcher=slurm debug=tiny hardware=ddp8_fp16 hardware.nodes=2"
     assert len(check(parse(shlex.split(line)))) == 1
-    # Without -m the launcher has no part in it.
-    assert refused(line.removeprefix("-m ")) == ["hardware.nodes", "hardware.processes"]
+    # Without -m it would be a run on this machine.
+    expected = ["hydra/launcher", "hardware.nodes", "hardware.processes"]
+    assert refused(line.removeprefix("-m ")) == expected
     # The environment is the same one on every machine.
     assert refused(line.replace("ddp8_fp16", "deepspeed8_zero2")) == ["training.deepspeed"]
