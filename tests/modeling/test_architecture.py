@@ -32,6 +32,11 @@ def test_random_shape_is_what_was_asked_for() -> None:
     assert shape.dropout_rate == T5Config().dropout_rate
 
 
+def test_a_whole_number_is_a_fraction_where_one_is_taken() -> None:
+    shape = architecture(random(model_type="t5", initializer_factor=3, num_layers=2), tiny=False)
+    assert (shape.initializer_factor, shape.num_layers) == (3.0, 2)
+
+
 def test_upstreams_other_names_are_taken() -> None:
     assert architecture(random(model_type="t5", hidden_size=48), tiny=False).d_model == 48
 

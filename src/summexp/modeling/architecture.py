@@ -124,7 +124,13 @@ def _checked(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> dict[str,
     ]
     if problems:
         raise ConfigError(problems)
-    return changed
+    return {name: _widened(value, getattr(shape, name, None)) for name, value in changed.items()}
+
+
+def _widened(value: Any, default: Any) -> Any:
+    """Return a whole number as the fraction that a field takes: upstream tells `1` from `1.0`."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_whole and isinstance(default, float) else value
 
 
 def _given(shape: PreTrainedConfig) -> dict[str, Any]:
