@@ -53,7 +53,7 @@ build:  ## the wheel, into dist/
 
 constraints:  ## pin the newest versions that are allowed, in constraints.txt (torch: TORCH=2.13.0)
 	$(PYTHON) -m venv --clear build/constraints
-	build/constraints/bin/pip install --quiet torch==$(TORCH) -e ".[test]"
+	build/constraints/bin/pip install --quiet torch==$(TORCH) -e ".[test,deepspeed]"
 	build/constraints/bin/pip check
 	echo '# the versions that the tests ran with, written by `make constraints`' > constraints.txt
 	build/constraints/bin/pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' >> constraints.txt
