@@ -50,6 +50,14 @@ def test_a_mistake_is_one_message_and_leaves_nothing(words: list[str], tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_folder_that_cannot_be_made_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("")
+    done = train("debug=tiny", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the folder outputs/" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_secret_reaches_neither_message_nor_disk(tmp_path: Path) -> None:
     secret = "a-key-of-no-known-form"
     done = train(f"tracking.project={secret}", cwd=tmp_path, WANDB_API_KEY=secret)

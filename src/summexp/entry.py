@@ -25,7 +25,7 @@ from summexp.config.compose import conf_dir, register, shown_config
 from summexp.config.refused import without_secrets
 from summexp.config.typed import typed_config
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
-from summexp.launch.failures import RankFailedError
+from summexp.launch.failures import RankFailedError, has_lost_peer
 from summexp.launch.world import outside_world
 from summexp.preflight import check, check_on_arrival, claim
 from summexp.runs.environment import prepare
@@ -51,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line of `train.py` and exit: 0, 1 or 2, or 128+n when ended by signal n."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     # A library's half-written bytecode or output must not hide the reason of an end by SIGTERM.
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, _on_signal)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # A closed terminal; what was started with nohup goes on.
+        signal.signal(signal.SIGHUP, _on_signal)
     try:
         code = _run(words)
     except KeyboardInterrupt:
@@ -60,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _on_sigterm(_signum: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM)
+def _on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)
 
 
 def _run(words: list[str]) -> int:
@@ -91,14 +94,17 @@ def _run(words: list[str]) -> int:
         held = claim(jobs) if command.starts_a_run else None
     except ConfigError as error:
         tell(error)
-        if outside_world() is not None:
-            # The other ranks found nothing wrong, and wait for this one.
-            dismiss(jobs[0].config.hardware, error.exit_code)
+        # The other ranks found nothing wrong, and wait for this one.
+        dismiss(jobs[0].config.hardware, error.exit_code)
         return error.exit_code
     try:
-        return _hand_to_hydra(command)
+        code = _hand_to_hydra(command)
     finally:
         del held
+    if code and command.starts_a_run and outside_world() is not None:
+        # What went wrong before the ranks have met, such as that the folder cannot be made.
+        dismiss(jobs[0].config.hardware, code)
+    return code
 
 
 def speaks_of_mistakes() -> bool:
@@ -121,6 +127,11 @@ def _ended(part: Callable[[], None]) -> int:
     except SummexpError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        if not has_lost_peer(error):
+            raise
+        print("another rank was lost; its own error is the one to look at", file=sys.stderr)
+        return EXIT_FAILED
     return 0
 
 
@@ -144,9 +155,12 @@ def _hand_to_hydra(command: CommandLine) -> int:
         return error.exit_code
     except Exception as error:
         # OmegaConf wraps what our resolvers raise, such as a folder that cannot be made.
-        if isinstance(error.__cause__, ConfigError):
-            tell(error.__cause__)
-            return error.__cause__.exit_code
+        wrapped: BaseException | None = error
+        while wrapped is not None:
+            if isinstance(wrapped, ConfigError):
+                tell(wrapped)
+                return wrapped.exit_code
+            wrapped = wrapped.__cause__ or wrapped.__context__
         traceback.print_exc()
         return EXIT_FAILED
     return 0

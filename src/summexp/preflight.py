@@ -23,7 +23,6 @@ from summexp.launch.slurm.preflight import check_slurm
 from summexp.launch.world import outside_world
 from summexp.modeling.preflight import check_model
 from summexp.runs.folder import lock
-from summexp.runs.parts import follows
 from summexp.runs.resume import plan_run
 
 
@@ -68,13 +67,13 @@ def claim(jobs: list[CheckedJob]) -> FileLock | None:
     """Take the lock of the folder that the command line names, for as long as it is referred to.
 
     Raises:
-        ConfigError: another live run holds it; or (among ranks, of which only this one looks) it
-            holds another run.
+        ConfigError: another live run holds it; or (among ranks or nodes, of which only the first
+            looks) it holds another run.
     """
     config = jobs[0].config
     if config.output_dir is None:
         return None
-    if outside_world() is not None:
+    if outside_world() is not None or config.hardware.nodes > 1:
         plan_run(config, Path(config.output_dir))
     return lock(Path(config.output_dir))
 
@@ -158,9 +157,9 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
         yield from _punkt_problems()
     if not config.debug.tiny:
         yield from check_model(config.model, offline=config.offline)
-    # Whoever follows would look while the run is being begun; among ranks `claim` looks.
-    looks = outside_world() is None and not follows(config.hardware)
-    if config.output_dir is not None and not in_sweep and looks:
+    # Whoever follows would look while the run is being begun; of several, `claim` looks.
+    alone = outside_world() is None and config.hardware.nodes == 1
+    if config.output_dir is not None and not in_sweep and alone:
         try:
             plan_run(config, Path(config.output_dir))
         except ConfigError as error:

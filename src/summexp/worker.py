@@ -40,7 +40,9 @@ def main() -> NoReturn:
 def _do(assignment: dict[str, Any]) -> None:
     hardware = HardwareConfig(**assignment["hardware"])
     if os.environ["RANK"] == "0":
-        lead(hardware, Path(assignment["folder"]), RunPlan(**assignment["plan"]))
+        lead(
+            hardware, Path(assignment["folder"]), RunPlan(**assignment["plan"]), assignment["hydra"]
+        )
     else:
         follow(hardware)
 

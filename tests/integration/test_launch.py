@@ -226,6 +226,37 @@ def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(runs: Any, tmp_pa
     assert steps == list(range(1, step + 3))
 
 
+@pytest.mark.slow
+def test_a_signal_to_one_rank_stops_all_of_them(runs: Any, tmp_path: Path) -> None:
+    run = runs(*SMALL, "output_dir=run")
+    run.wait_for_steps()
+    (rank,) = [one for one in run.left() if one.environ().get("RANK") == "1"]
+    rank.terminate()
+    assert run.end(60) == 128 + signal.SIGTERM
+    assert record(tmp_path / "run")["status"] == "interrupted"
+    assert len(list((tmp_path / "run").glob("checkpoint-*/manifest.json"))) == 1
+
+
+@pytest.mark.slow
+def test_ranks_that_take_too_long_to_save_are_told_of(runs: Any) -> None:
+    run = runs(*SMALL, "output_dir=run", "hardware.grace_seconds=0")
+    run.wait_for_steps()
+    run.process.terminate()
+    assert run.end(20) == 128 + signal.SIGTERM
+    assert "not done with a checkpoint after 0 s (hardware.grace_seconds)" in run.output()
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_ends_the_run(runs: Any, tmp_path: Path) -> None:
+    run = runs(*SMALL, "output_dir=run", "hydra.output_subdir=null")
+    run.wait_for_steps()
+    run.process.send_signal(signal.SIGHUP)
+    assert run.end(20) == 128 + signal.SIGHUP
+    assert record(tmp_path / "run")["reason"] == "SIGHUP"
+    # Without Hydra's own files there is a log all the same.
+    assert "model: T5" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+
+
 def test_ctrl_c_ends_the_whole_sweep(runs: Any, tmp_path: Path) -> None:
     run = runs("-m", *SMALL, "seed=1,2", "output_dir=sweep")
     run.wait_for_steps()
@@ -298,6 +329,16 @@ def test_two_nodes_that_were_started_by_hand_are_one_run(runs: Any, tmp_path: Pa
     assert record(tmp_path / "run")["world_size"] == 2
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     assert log.count("run folder:") == 1
+    # There is nothing left to do: the first node tells the other.
+    first = runs(*words, **meeting, NODE_RANK="0")
+    second = runs(*words, **meeting, NODE_RANK="1")
+    assert (first.end(60), second.end(30)) == (0, 0)
+    assert "is finished: there is nothing left to do" in first.output()
+    # Or that the folder holds another run.
+    first = runs(*words, "seed=7", **meeting, NODE_RANK="0")
+    second = runs(*words, "seed=7", **meeting, NODE_RANK="1")
+    assert (first.end(60), second.end(30)) == (2, 2)
+    assert "seed: was 42" in first.output()
 
 
 @pytest.mark.slow

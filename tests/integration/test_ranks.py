@@ -119,6 +119,31 @@ def test_the_evaluation_is_that_of_one_process_bit_by_bit(place: Path, alone: Pa
         assert results(folders[0]) == results(folders[1]) == results(folders[2])
 
 
+def test_a_stream_is_shared_out(place: Path) -> None:
+    words = (*COMMON, "data.streaming=true", "training.max_steps=2", "training.do_predict=false")
+    words = (*words, "training.eval_strategy=no", "training.save_strategy=no")
+    one = (*words, *batch(16), "output_dir=stream-1")
+    code, said = forked.run(*one, log=place / "stream-1.log", cwd=place)
+    assert code == 0, said
+    two = (*words, *batch(8), "output_dir=stream-2")
+    codes = forked.run_ranks(2, *two, log=place / "stream-2.log", cwd=place)
+    assert codes == [0, 0], (place / "stream-2.log.0").read_text()
+    expected = curve(place / "stream-1", "loss")
+    assert len(expected) == 2
+    assert curve(place / "stream-2", "loss") == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_rank_without_rows_does_not_spoil_upstreams_loss(place: Path) -> None:
+    # 45 rows make five batches of eight and one of five, which leaves the second rank none.
+    words = (*COMMON, "engine.loss=upstream", "training.logging_nan_inf_filter=false")
+    words = (*words, *batch(5), "output_dir=upstream", "training.num_train_epochs=12")
+    words = (*words, "training.eval_strategy=no", "training.save_strategy=no")
+    assert forked.run_ranks(2, *words, log=place / "upstream", cwd=place) == [0, 0]
+    losses = curve(place / "upstream", "loss")
+    assert len(losses) == 60
+    assert all(0 < loss < 20 for loss in losses)
+
+
 def test_a_run_goes_on_with_another_number_of_ranks(place: Path) -> None:
     words = (*COMMON, "output_dir=resumed", "training.save_strategy=steps", "training.save_steps=2")
     first = (*words, *batch(8), "training.max_steps=4", "training.lr_scheduler_type=constant")

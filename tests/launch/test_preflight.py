@@ -529,3 +529,12 @@ def test_a_sweep_on_slurm_needs_nothing_of_the_machine_that_submits_it(
     assert refused(line.removeprefix("-m ")) == expected
     # The environment is the same one on every machine.
     assert refused(line.replace("ddp8_fp16", "deepspeed8_zero2")) == ["training.deepspeed"]
+
+
+def test_accelerate_launch_does_not_steer_past_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert refused("hardware=cpu") == ["training.bf16"]
+    assert check(parse(["hardware=cpu", "training.bf16=true"]))
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert refused("hardware=cpu") == ["training.fsdp"]

@@ -26,7 +26,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         **_kwargs: Any,
     ) -> None:
         """Open the bar at the step that training goes on from."""
-        if state.is_local_process_zero:
+        if state.is_world_process_zero:
             self._bar = tqdm(
                 total=state.max_steps,
                 initial=state.global_step,

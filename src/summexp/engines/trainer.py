@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, Seq2SeqTrainer, TrainerCallback, Train
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import rotate_checkpoints
 
+from summexp.data.collate import IGNORED
 from summexp.data.sampling import FilledRows, GlobalBatches
 from summexp.data.tokenize import row_lengths
 from summexp.engines.evaluation import Evaluated
@@ -29,7 +30,7 @@ from summexp.engines.upstream import training_arguments
 from summexp.engines.watch import StoppedError, TrainingWatch
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import devices_behind, select_device
-from summexp.launch.ranks import this_world, wait_for_all
+from summexp.launch.ranks import is_main, this_world, wait_for_all
 from summexp.launch.signals import StopRequest, stop_requests
 from summexp.runs.checkpoints import seal, step_of
 
@@ -113,7 +114,10 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         mean for a share: loss and gradients grow with accumulation steps and processes.
         """
         if not self._own_loss:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            theirs = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            # The mean over no target, which a rank without rows has, is not a number.
+            empty = bool(inputs["labels"].eq(IGNORED).all())
+            return theirs.nan_to_num(0.0) if empty and not return_outputs else theirs
         labels = inputs["labels"]
         with self._autocast():
             outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
@@ -286,6 +290,11 @@ def _arguments(job: TrainingJob) -> Any:
     }
     if not config.training.do_eval:
         over["eval_strategy"] = "no"
+    options = config.training.accelerator_config
+    if not isinstance(job.rows, Dataset) and not isinstance(options, str):
+        # Each rank reads the stream and takes its share. Handed out by rank 0, as upstream has it,
+        # all batches would have to have one length.
+        over["accelerator_config"] = {"dispatch_batches": False} | dict(options or {})
     if config.training.ddp_find_unused_parameters is None:
         # Upstream looks through the graph for them at each step; only dropped layers leave any.
         over["ddp_find_unused_parameters"] = bool(_drops_layers(job.model))
@@ -326,7 +335,7 @@ def _callbacks(job: TrainingJob) -> list[TrainerCallback]:
         from summexp.engines.xla import Programs
 
         callbacks.append(Programs())
-    if job.config.debug.profile:
+    if job.config.debug.profile and is_main():
         from summexp.engines.profiling import StepProfiler
 
         callbacks.append(StepProfiler(job.folder / "profile"))

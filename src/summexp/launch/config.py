@@ -22,6 +22,10 @@ _DRIVEN_BY_ONE = {
 """Why a backend does not take several processes."""
 
 
+_A_YEAR = 365 * 24 * 60.0
+"""Minutes. Infinity is no time that can be waited for."""
+
+
 @dataclass(kw_only=True)
 class HardwareConfig:
     """The devices, the processes that drive them, and how much evaluation may fill at once."""
@@ -57,8 +61,8 @@ def _number_problems(config: HardwareConfig) -> Iterator[Problem]:
         if value is not None and value < least:
             what = f"must be at least {least}, not {value}"
             yield Problem(key=f"hardware.{name}", what=what)
-    if config.timeout_minutes <= 0:
-        what = f"must be above 0, not {config.timeout_minutes}"
+    if not 0 < config.timeout_minutes <= _A_YEAR:
+        what = f"must be above 0 and at most a year, not {config.timeout_minutes}"
         yield Problem(key="hardware.timeout_minutes", what=what)
 
 

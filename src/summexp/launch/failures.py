@@ -54,7 +54,10 @@ class Failure:
     def _end(self) -> str:
         if self.code >= 0:
             return f"ended with exit code {self.code}, without a word of why"
-        name = signal.Signals(-self.code).name
+        try:
+            name = signal.Signals(-self.code).name
+        except ValueError:
+            name = f"signal {-self.code}"
         memory = "; where memory runs out, the system does so" if name == "SIGKILL" else ""
         return f"was killed by {name}{memory}"
 
@@ -89,9 +92,15 @@ def tell_failure(error: BaseException) -> None:
         "in_words": isinstance(error, SummexpError),
         "problems": None if problems is None else [asdict(problem) for problem in problems],
         "traceback": "".join(traceback.format_exception(error)),
-        "lost_peer": not isinstance(error, SummexpError) and bool(_LOST_PEER.search(message)),
+        "lost_peer": has_lost_peer(error),
     }
     Path(path).write_text(json.dumps(told), encoding="utf-8")
+
+
+def has_lost_peer(error: BaseException) -> bool:
+    """Tell whether `error` is that another rank has gone, whose own error is the one to look at."""
+    in_words = isinstance(error, SummexpError)
+    return not in_words and bool(_LOST_PEER.search(f"{type(error).__name__}: {error}"))
 
 
 def read_failure(path: Path) -> dict[str, Any] | None:

@@ -16,12 +16,12 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from summexp.errors import RunError
 from summexp.launch.failures import Failure, failure_environment, read_failure
+from summexp.launch.meeting import LOOK_SECONDS, Meeting
 from summexp.launch.signals import stop_requests
 from summexp.launch.world import Nodes, nodes
 
@@ -34,11 +34,12 @@ PARENT = "SUMMEXP_PARENT"
 """Environment variable with the process number that a rank ends with."""
 
 _LOOK_EVERY = 0.05
-_LOOK_AT_OTHERS_EVERY = 1.0
 _OTHERS_MAY_FOLLOW = 1.0
 """Seconds in which the ranks that lost a peer end, so that the first cause can be told."""
 _AFTER_CTRL_C = 5.0
 _LAST_LINES = 20
+_STOPPED = 128 + signal.SIGTERM
+"""Exit code of a rank that has saved a checkpoint because a signal asked for it."""
 
 
 def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
@@ -56,7 +57,8 @@ def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
     here = nodes(hardware)
     assert here is not None, "preflight refuses several nodes that have no way to meet"
     processes = hardware.processes or 1
-    meeting = _Meeting(here)
+    meeting = Meeting(here)
+    meeting.gather()
     with tempfile.TemporaryDirectory(prefix="summexp-ranks-") as folder:
         group = _Ranks(here, processes, assignment, meeting, Path(folder))
         try:
@@ -70,62 +72,18 @@ def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
             group.kill()
 
 
-class _Meeting:
-    """The store where the ranks meet, which also tells one node of the end of another."""
-
-    def __init__(self, here: Nodes) -> None:
-        import torch.distributed as dist
-
-        self._lost = dist.DistError
-        self._here = here
-        try:
-            self._store = dist.TCPStore(  # type: ignore[attr-defined]
-                here.address,
-                here.port,
-                is_master=here.rank == 0,
-                wait_for_workers=False,
-                timeout=timedelta(minutes=5),
-            )
-        except dist.DistError as error:
-            where = f"{here.address}:{here.port}"
-            raise RunError(f"node {here.rank} cannot meet the others at {where}: {error}") from None
-        self.port = self._store.port
-
-    def failure_elsewhere(self) -> str | None:
-        """Return what another node says of its failure, or None."""
-        if self._here.count == 1:
-            return None
-        try:
-            if self._store.check(["failure"]):
-                return str(self._store.get("failure").decode())
-        except self._lost:
-            return "node 0 is gone"
-        return None
-
-    def tell_failure(self, reason: str) -> None:
-        """Let the other nodes end their ranks."""
-        if self._here.count > 1:
-            with suppress(self._lost):
-                self._store.set("failure", f"on node {self._here.rank}: {reason}")
-                # Node 0 takes the store with it.
-                time.sleep(2 * _LOOK_AT_OTHERS_EVERY)
-
-    def wait_for_nodes(self) -> None:
-        """Wait on node 0, which holds the store, until the ranks of every node are done."""
-        if self._here.count == 1:
-            return
-        with suppress(self._lost):
-            self._store.set(f"done-{self._here.rank}", "")
-            if self._here.rank == 0:
-                names = [f"done-{number}" for number in range(self._here.count)]
-                self._store.wait(names, timedelta(minutes=1))
+def dismiss_nodes(hardware: HardwareConfig, code: int) -> None:
+    """On the first of several nodes: let the others, which wait for it, end with an exit code."""
+    here = nodes(hardware)
+    if here is not None and here.count > 1 and here.rank == 0:
+        Meeting(here).dismiss(code)
 
 
 class _Ranks:
     """The ranks of one node."""
 
     def __init__(
-        self, here: Nodes, count: int, assignment: str, meeting: _Meeting, folder: Path
+        self, here: Nodes, count: int, assignment: str, meeting: Meeting, folder: Path
     ) -> None:
         self._here = here
         self._count = count
@@ -160,15 +118,28 @@ class _Ranks:
                     self.signal(signal.SIGTERM)
                 if not request.came:
                     self._raise_failure()
-                if time.monotonic() - looked_at_others > _LOOK_AT_OTHERS_EVERY:
+                if time.monotonic() - looked_at_others > LOOK_SECONDS:
                     looked_at_others = time.monotonic()
                     self._raise_failure_elsewhere()
                 time.sleep(_LOOK_EVERY)
             if request.came and (self._lives() or self._failed()):
-                self.kill()
+                self._tell_of_the_checkpoint(grace_seconds)
                 request.obey()
         self._raise_failure()
-        self._meeting.wait_for_nodes()
+        self._meeting.part()
+
+    def _tell_of_the_checkpoint(self, grace_seconds: float) -> None:
+        """Say what kept the ranks from saving one, if anything did."""
+        if self._lives():
+            log.warning(
+                "the ranks were not done with a checkpoint after %g s (hardware.grace_seconds)",
+                grace_seconds,
+            )
+        self.kill()
+        told = [one for one in map(self._failure, self._failed()) if one.told is not None]
+        if told:
+            first = min(told, key=lambda one: one.weight)
+            log.error("no checkpoint was saved: %s", first.error())
 
     def signal(self, signum: int) -> None:
         """Send a signal to those that live."""
@@ -191,6 +162,10 @@ class _Ranks:
     def _raise_failure(self) -> None:
         if not self._failed():
             return
+        if {self._code(rank) for rank in self._failed()} == {_STOPPED}:
+            # One was sent a signal, and all have agreed to save and end.
+            self.wait(_OTHERS_MAY_FOLLOW)
+            raise SystemExit(_STOPPED)
         if any(read_failure(self._told(rank)) for rank in self._failed()):
             self.wait(_OTHERS_MAY_FOLLOW)
         first = min((self._failure(rank) for rank in self._failed()), key=lambda one: one.weight)
@@ -214,9 +189,14 @@ class _Ranks:
             if process.poll() not in (None, 0)
         ]
 
+    def _code(self, rank: int) -> int:
+        code = self._processes[rank - self._here.rank * self._count].returncode
+        assert code is not None, "asked only of ranks that have ended"
+        return code
+
     def _failure(self, rank: int) -> Failure:
         told = read_failure(self._told(rank))
-        code = self._processes[rank - self._here.rank * self._count].returncode
+        code = self._code(rank)
         moment = time.time() if told is None else told["moment"]
         output = ""
         if self._output(rank).is_file():
@@ -226,7 +206,8 @@ class _Ranks:
 
     def _environment(self, rank: int, local: int) -> dict[str, str]:
         address = self._here.address
-        cores = os.cpu_count() or 1
+        # Of this job: a cluster may bind it to a few of the machine's.
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         return {
             "RANK": str(rank),
             "WORLD_SIZE": str(self._count * self._here.count),
@@ -253,6 +234,8 @@ class _Ranks:
 def _start(command: list[str], environment: dict[str, str], output: Any) -> subprocess.Popen[bytes]:
     # Slurm sends its warning to every process of a job. Ranks inherit that it is blocked; what it
     # is for comes to them as SIGTERM from their parent.
+    if sys.platform == "win32":
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     blocked = {signal.SIGUSR2}
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:

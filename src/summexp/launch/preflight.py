@@ -39,6 +39,7 @@ def check_launch(
     if in_sweep:
         yield from _sweep_problems(hardware)
     yield from _sharding_problems(hardware, training)
+    yield from _accelerate_problems(training)
     if training.deepspeed and find_spec("deepspeed") is None:
         yield Problem(
             key="training.deepspeed",
@@ -155,6 +156,27 @@ def _sharding_problems(hardware: HardwareConfig, training: TrainingConfig) -> It
         if isinstance(value, str) and value.endswith(".json") and not Path(value).is_file():
             hint = f"Looked for it from {Path.cwd()}; a mapping {{…}} does without a file."
             yield Problem(key=f"training.{name}", what=f"there is no file {value}", hint=hint)
+
+
+def _accelerate_problems(training: TrainingConfig) -> Iterator[Problem]:
+    """Yield what `accelerate launch` asks for in the environment, and the config does not."""
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    chosen = "bf16" if training.bf16 else "fp16" if training.fp16 else "no"
+    if asked not in ("no", chosen):
+        yield Problem(
+            key=f"training.{asked}",
+            what=f"is what accelerate launch was told (mixed precision {asked}), and the config "
+            "does not say so",
+            hint=f"Set training.{asked}=true, or give accelerate --mixed_precision=no.",
+        )
+    for name in ("fsdp", "deepspeed"):
+        variable = f"ACCELERATE_USE_{name.upper()}"
+        if os.environ.get(variable, "false").lower() == "true" and not getattr(training, name):
+            yield Problem(
+                key=f"training.{name}",
+                what="is what accelerate launch was told, and the config does not say so",
+                hint=f"Choose a hardware that has it, or leave --use_{name} away.",
+            )
 
 
 def _fsdp_version(options: Any) -> int:

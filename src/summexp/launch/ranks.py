@@ -51,6 +51,11 @@ def joined(hardware: HardwareConfig) -> Iterator[None]:
     dist.destroy_process_group()
 
 
+def have_met() -> bool:
+    """Tell whether this process has met the other ranks already."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def gathered(mine: T) -> list[T]:
     """Return each rank's object, in the order of ranks, on every rank."""
     if not _together():
@@ -100,4 +105,4 @@ def local_main_first() -> Iterator[bool]:
 
 
 def _together() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return have_met() and dist.get_world_size() > 1

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-STOPPING = (signal.SIGTERM, signal.SIGUSR2)
+STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
 """What asks a run to stop: SIGTERM, and what Slurm's submitit sends before it requeues a job."""
 
 _PR_SET_PDEATHSIG = 1

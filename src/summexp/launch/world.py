@@ -13,7 +13,7 @@ from summexp.errors import RunError
 if TYPE_CHECKING:
     from summexp.launch.config import HardwareConfig
 
-_FIRST_PORT, _PORTS = 20_000, 20_000
+_FIRST_PORT, _PORTS = 20_000, 12_000
 """A Slurm step's port is drawn from its number, below where Linux takes ports of its own."""
 
 

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from summexp.config.provenance import display_path
-from summexp.errors import SummexpError
+from summexp.errors import ConfigError, SummexpError
+from summexp.launch.failures import has_lost_peer
 from summexp.launch.world import outside_world, starts_ranks
 from summexp.reports.report import write_report
 from summexp.runs.environment import prepare
-from summexp.runs.folder import clear, lock
-from summexp.runs.parts import HandOut, follows, handed_out, start_ranks
-from summexp.runs.record import begin, reopen
+from summexp.runs.folder import clear, lock, read_record
+from summexp.runs.parts import HandOut, dismiss, follows, handed_out, start_ranks
+from summexp.runs.record import RunRecord, begin
 from summexp.runs.results import read_metric
-from summexp.runs.resume import plan_run
+from summexp.runs.resume import RunPlan, plan_run
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -64,15 +65,17 @@ def _run_here(config: Config, hand_out: HandOut | None) -> None:
     assert config.output_dir is not None
     folder = Path(config.output_dir)
     with lock(folder):
-        plan = plan_run(config, folder)
+        plan = _planned(config, folder, hand_out)
         if config.overwrite_output_dir:
             clear(folder)
         if plan.is_done:
             log.info("the run in %s is finished: there is nothing left to do", folder)
+            if hand_out is None:
+                dismiss(config.hardware, 0)
             return
         log.info("%s %s", "going on in" if plan.goes_on else "run folder:", display_path(folder))
         record = begin(config, folder, goes_on=plan.goes_on)
-        with _recorded(folder):
+        with _recorded(record):
             prepare(config)
             if starts_ranks(config.hardware):
                 start_ranks(config, plan)
@@ -84,17 +87,27 @@ def _run_here(config: Config, hand_out: HandOut | None) -> None:
             run_phases(config, folder, record, plan)
 
 
+def _planned(config: Config, folder: Path, hand_out: HandOut | None) -> RunPlan:
+    try:
+        return plan_run(config, folder)
+    except ConfigError as error:
+        if hand_out is None:
+            dismiss(config.hardware, error.exit_code)
+        raise
+
+
 @contextmanager
-def _recorded(folder: Path) -> Iterator[None]:
+def _recorded(record: RunRecord) -> Iterator[None]:
     """Write down how a run ended if it ends early, whatever happens."""
     try:
         yield
     except BaseException as error:
-        record = reopen(folder)
+        # A rank may have written more of it.
+        record.content |= read_record(record.folder) or {}
         record.end(*_how_it_ended(error))
         # What is wrong with the report must not hide what was wrong with the run.
         with contextlib.suppress(Exception):
-            write_report(folder)
+            write_report(record.folder)
             record.update()
         raise
 
@@ -107,4 +120,6 @@ def _how_it_ended(error: BaseException) -> tuple[str, str]:
         return "interrupted", signal.Signals(error.code - 128).name
     if isinstance(error, SummexpError):
         return "failed", str(error)
+    if has_lost_peer(error):
+        return "failed", "another rank was lost; what started the ranks has printed its error"
     return "failed", f"{type(error).__name__}: {error}"

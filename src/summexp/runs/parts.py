@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from summexp.config.schema import Config
     from summexp.launch.config import HardwareConfig
 
-_HYDRA_FILE = ".hydra/hydra.yaml"
-
 
 @dataclass(frozen=True)
 class Assignment:
@@ -70,11 +68,12 @@ def start_ranks(config: Config, plan: RunPlan | None = None) -> None:
         "hardware": asdict(config.hardware),
         "folder": config.output_dir,
         "plan": None if plan is None else asdict(plan),
+        "hydra": _hydra_config(),
     }
     launch_ranks(config.hardware, json.dumps(words))
 
 
-def lead(hardware: HardwareConfig, folder: Path, plan: RunPlan) -> None:
+def lead(hardware: HardwareConfig, folder: Path, plan: RunPlan, hydra: str | None) -> None:
     """Do the part of rank 0 among ranks that were started here."""
     config = load_config(folder / CONFIG_FILE)
     prepare(config)
@@ -82,7 +81,7 @@ def lead(hardware: HardwareConfig, folder: Path, plan: RunPlan) -> None:
     from summexp.runs.phases import run_phases
     from summexp.runs.record import reopen
 
-    _enter_hydra(_hydra_config(folder), speaks=True)
+    _enter_hydra(hydra, speaks=True)
     with joined(hardware), handed_out() as hand_out:
         hand_out(config, plan)
         run_phases(config, folder, reopen(folder), plan)
@@ -118,7 +117,7 @@ class HandOut:
 
     def __call__(self, config: Config, plan: RunPlan) -> None:
         """Let every rank begin."""
-        self._give(Assignment(config, plan, _hydra_config(Path(config.output_dir or "."))))
+        self._give(Assignment(config, plan, _hydra_config()))
 
     def dismiss(self, code: int) -> None:
         """Let every rank end with an exit code, if none has begun."""
@@ -146,16 +145,24 @@ def handed_out() -> Iterator[HandOut]:
 
 
 def dismiss(hardware: HardwareConfig, code: int) -> None:
-    """Let the other ranks end with an exit code."""
-    from summexp.launch.ranks import joined
+    """Let the other ranks, or the other nodes, which wait for this one, end with an exit code."""
+    if outside_world() is None:
+        if hardware.nodes > 1:
+            from summexp.launch.local import dismiss_nodes
 
-    with joined(hardware), handed_out() as hand_out:
-        hand_out.dismiss(code)
+            dismiss_nodes(hardware, code)
+        return
+    from summexp.launch.ranks import have_met, joined
+
+    if not have_met():
+        with joined(hardware), handed_out() as hand_out:
+            hand_out.dismiss(code)
 
 
-def _hydra_config(folder: Path) -> str | None:
-    saved = folder / _HYDRA_FILE
-    return saved.read_text(encoding="utf-8") if saved.is_file() else None
+def _hydra_config() -> str | None:
+    if not HydraConfig.initialized():
+        return None
+    return OmegaConf.to_yaml(OmegaConf.create({"hydra": HydraConfig.get()}))
 
 
 def _enter_hydra(saved: str | None, *, speaks: bool) -> None:
