@@ -41,7 +41,11 @@ def refusals(**values: Any) -> list[Problem]:
         ({"backend": "xla", "virtual_devices": 0}, "virtual_devices", "must be at least 1, not 0"),
         ({"grace_seconds": -1}, "grace_seconds", "must be at least 0, not -1"),
         ({"eval_batch_tokens": 0}, "eval_batch_tokens", "must be at least 1, not 0"),
-        ({"timeout_minutes": 0.0}, "timeout_minutes", "must be above 0, not 0.0"),
+        (
+            {"timeout_minutes": 0.0},
+            "timeout_minutes",
+            "must be above 0 and at most a year, not 0.0",
+        ),
         (
             {"backend": "cpu", "virtual_devices": 8},
             "virtual_devices",
