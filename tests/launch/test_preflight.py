@@ -330,17 +330,24 @@ def test_a_sweep_under_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert anywhere(in_sweep=True) == []
 
 
-def test_a_sweep_under_srun(monkeypatch: pytest.MonkeyPatch) -> None:
+def started_by_srun(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    """Be one of two tasks of a step on one machine."""
     step = {
-        "SLURM_PROCID": "1",
-        "SLURM_LOCALID": "1",
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": str(rank),
         "SLURM_NODEID": "0",
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_ID": "0",
         "SLURM_STEP_NUM_TASKS": "2",
         "SLURM_STEP_NUM_NODES": "1",
         "SLURM_STEP_TASKS_PER_NODE": "2",
     }
     for name, value in step.items():
         monkeypatch.setenv(name, value)
+
+
+def test_a_sweep_under_srun(monkeypatch: pytest.MonkeyPatch) -> None:
+    started_by_srun(monkeypatch, 1)
     (problem,) = anywhere(in_sweep=True)
     assert "was started 2 times" in problem.what
 
@@ -457,6 +464,19 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         # It is taken on the first machine; another one listens nowhere.
         rendezvous(monkeypatch, MASTER_PORT=port, NODE_RANK=1)
         assert here(backend="cpu", nodes=2) == []
+
+
+def test_a_port_that_is_taken_where_srun_starts_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        started_by_srun(monkeypatch, 0)
+        (problem,) = here(backend="cpu")
+        assert f"port {port}, where the processes are to meet, cannot be used" in problem.what
+        started_by_srun(monkeypatch, 1)
+        assert here(backend="cpu") == []
 
 
 def test_nodes_of_srun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,14 @@ from summexp.engines.training_schema import TrainingConfig
 from summexp.errors import Problem, RunError
 from summexp.launch.accelerators import Gpus, has_amd_driver, has_tpu, is_apple, nvidia_gpus
 from summexp.launch.config import HardwareConfig
-from summexp.launch.world import Nodes, World, nodes, outside_world, world_size
+from summexp.launch.world import (
+    Nodes,
+    World,
+    nodes,
+    outside_world,
+    slurm_meeting_port,
+    world_size,
+)
 
 _RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 _AMPERE = (8, 0)
@@ -221,6 +228,9 @@ def _rank_problems(hardware: HardwareConfig, world: World) -> Iterator[Problem]:
             what=f"is {hardware.nodes}, but the launcher outside has started processes on {count}",
             hint=f"Set hardware.nodes={count}.",
         )
+    if world.rank == 0 and "RANK" not in os.environ:
+        # Started by srun: this rank opens the port itself.
+        yield from _port_problems(Nodes(count=count, port=slurm_meeting_port()))
     if world.size > 1 and hardware.backend in ("mps", "xla"):
         yield Problem(
             key="hardware.backend",

@@ -102,6 +102,12 @@ def world_size(hardware: HardwareConfig) -> int:
     return hardware.nodes * (hardware.processes or 1) if outside is None else outside.size
 
 
+def slurm_meeting_port(environment: Mapping[str, str] = os.environ) -> int:
+    """Return the port on the first node where the ranks of a Slurm step meet."""
+    given = environment.get("MASTER_PORT")
+    return _slurm_port(environment) if given is None else int(given)
+
+
 def export_slurm_world() -> None:
     """Give the ranks of a Slurm step the variables that torch reads, where they are not set."""
     world = outside_world()
@@ -113,7 +119,7 @@ def export_slurm_world() -> None:
         "LOCAL_RANK": str(world.local_rank),
         "LOCAL_WORLD_SIZE": str(world.local_size),
         "MASTER_ADDR": os.environ.get("MASTER_ADDR", _slurm_first_node(os.environ)),
-        "MASTER_PORT": os.environ.get("MASTER_PORT", str(_slurm_port(os.environ))),
+        "MASTER_PORT": str(slurm_meeting_port()),
     }
 
 
