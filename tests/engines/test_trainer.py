@@ -130,6 +130,23 @@ def test_rows_come_in_the_samplers_order_and_resume_in_it(tmp_path: Path) -> Non
         assert torch.equal(weight, same)
 
 
+def test_the_loader_is_made_as_training_says(tmp_path: Path) -> None:
+    options = {
+        "num_workers": 2,
+        "persistent_workers": True,
+        "prefetch_factor": 3,
+        "multiprocessing_context": "forkserver",
+        "in_order": False,
+    }
+    given = training(**{f"dataloader_{name}": value for name, value in options.items()})
+    one = job(tmp_path, training=given)
+    loader = SummarizationTrainer(one, StopRequest(repeats_end=True)).get_train_dataloader()
+    context = loader.multiprocessing_context
+    assert context is not None
+    assert context.get_start_method() == options.pop("multiprocessing_context")
+    assert {name: getattr(loader, name) for name in options} == options
+
+
 def test_the_data_seed_orders_rows_alone(tmp_path: Path) -> None:
     one = job(tmp_path, training=training(max_steps=1, data_seed=7, **WHOLE))
     order = epoch_order(row_lengths(one.rows), 16, seed=7, epoch=0).tolist()

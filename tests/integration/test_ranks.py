@@ -185,3 +185,11 @@ def test_what_only_the_leading_rank_finds_wrong_ends_all(place: Path) -> None:
     assert codes[0] == 2
     assert codes[1] != 0
     assert "d_model" in (place / "late.0").read_text()
+
+
+def test_a_folder_that_cannot_be_made_ends_all(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("")
+    codes = forked.run_ranks(2, *COMMON, log=tmp_path / "log", cwd=tmp_path, timeout=60)
+    assert codes == [2, 2]
+    assert "the folder outputs/" in (tmp_path / "log.0").read_text()
+    assert (tmp_path / "log.1").read_text() == ""

@@ -179,6 +179,8 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            in_order=args.dataloader_in_order,
         )
         if args.device.type == "xla":
             from summexp.engines.xla import SpreadingLoader
