@@ -90,7 +90,7 @@ class _Ranks:
         self._assignment = assignment
         self._meeting = meeting
         self._folder = folder
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Start them; only rank 0 shows what it prints."""
@@ -103,7 +103,7 @@ class _Ranks:
             output: Any = None
             if rank:
                 output = self._output(rank).open("wb")
-            self._processes.append(_start(command, environment, output))
+            self._processes[rank] = _start(command, environment, output)
             if output is not None:
                 output.close()
 
@@ -143,14 +143,14 @@ class _Ranks:
 
     def signal(self, signum: int) -> None:
         """Send a signal to those that live."""
-        for process in self._processes:
+        for process in self._processes.values():
             if process.poll() is None:
                 process.send_signal(signum)
 
     def wait(self, seconds: float) -> None:
         """Wait until all have ended, or `seconds` have passed."""
         until = time.monotonic() + seconds
-        for process in self._processes:
+        for process in self._processes.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
 
@@ -179,18 +179,14 @@ class _Ranks:
             raise RunError(f"the run failed {reason}")
 
     def _lives(self) -> bool:
-        return any(process.poll() is None for process in self._processes)
+        return any(process.poll() is None for process in self._processes.values())
 
     def _failed(self) -> list[int]:
         """Return the ranks that have ended, and not well."""
-        return [
-            self._here.rank * self._count + local
-            for local, process in enumerate(self._processes)
-            if process.poll() not in (None, 0)
-        ]
+        return [rank for rank, one in self._processes.items() if one.poll() not in (None, 0)]
 
     def _code(self, rank: int) -> int:
-        code = self._processes[rank - self._here.rank * self._count].returncode
+        code = self._processes[rank].returncode
         assert code is not None, "asked only of ranks that have ended"
         return code
 

@@ -107,7 +107,7 @@ def _sweep_problems(hardware: HardwareConfig) -> Iterator[Problem]:
     if world.size == 1:
         return
     words = f"hardware.processes={world.local_size}"
-    count = world.size // world.local_size
+    count = world.node_count
     if count > 1:
         words += f" hardware.nodes={count}"
     asked = hardware.nodes * (hardware.processes or 1) == world.size
@@ -221,7 +221,7 @@ def _rank_problems(hardware: HardwareConfig, world: World) -> Iterator[Problem]:
             hint=f"Set hardware.processes={world.local_size}, or start python train.py by itself, "
             f"which starts {hardware.processes}.",
         )
-    count = world.size // world.local_size
+    count = world.node_count
     if hardware.nodes not in (1, count):
         yield Problem(
             key="hardware.nodes",

@@ -30,6 +30,11 @@ class World:
     local_size: int = 1
     """How many processes this node has."""
 
+    @property
+    def node_count(self) -> int:
+        """How many nodes there are, each with as many processes as this one."""
+        return self.size // self.local_size
+
 
 @dataclass(frozen=True, kw_only=True)
 class Nodes:
