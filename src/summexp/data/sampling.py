@@ -88,22 +88,27 @@ class GlobalBatches(Sampler[list[int]]):
         self.rows = rows
         self.seed = seed
         self.epoch = 0
+        self._first = 0
         self.world = World() if world is None else world
         self.global_batch = rows * accumulation * self.world.size
         count = len(self.lengths)
         full = count // self.global_batch * self.global_batch
-        self._used = full if drop_last and full else count
+        self.rows_a_pass = full if drop_last and full else count
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch, counted from 0, the next pass is."""
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Say which epoch the next pass is, and at which micro-batch it begins; both from 0."""
         self.epoch = epoch
+        self._first = first
 
     def __len__(self) -> int:
-        return -(-self._used // (self.rows * self.world.size))
+        return -(-self.rows_a_pass // (self.rows * self.world.size))
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = epoch_order(self.lengths, self.global_batch, self.seed, self.epoch)[: self._used]
-        for start in range(0, len(order), self.rows * self.world.size):
+        order = epoch_order(self.lengths, self.global_batch, self.seed, self.epoch)[
+            : self.rows_a_pass
+        ]
+        each = self.rows * self.world.size
+        for start in range(self._first * each, len(order), each):
             first = start + self.rows * self.world.rank
             yield order[first : first + self.rows].tolist() or [FILLER]
 

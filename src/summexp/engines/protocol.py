@@ -52,6 +52,8 @@ class Fitted:
     """The evaluation of the model as it is now, if there was one."""
     model: PreTrainedModel
     """The trained model, whole on each rank: `TrainingJob.model` itself, unless that is split."""
+    stopped_early: bool
+    """Whether it ended since the scores did not gain any more."""
 
 
 class Engine(Protocol):

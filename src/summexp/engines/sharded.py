@@ -22,24 +22,32 @@ if TYPE_CHECKING:
 
 
 class WholeModel:
-    """The model as it was before training split it, but for its weights."""
+    """The model as it was before training split it; of one that is split, all but its weights."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        """Remember all of `model`, which is whole yet, but its weights."""
+    def __init__(self, model: PreTrainedModel, *, is_split: bool) -> None:
+        """Remember `model`, which is whole yet."""
+        self.is_split = is_split
         hollow = {
             id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), weight.requires_grad)
             for weight in model.parameters()
         }
         # Weights that are one stay one: a deep copy meets each object once.
-        self._hollow: PreTrainedModel = copy.deepcopy(model, hollow)
+        self._model: PreTrainedModel = copy.deepcopy(model, hollow) if is_split else model
 
-    def copy(self, split: PreTrainedModel, device: torch.device) -> PreTrainedModel:
-        """Return the model with the weights of `split` on `device`; every rank has to call it."""
+    def copy(self, split: nn.Module, device: torch.device | None = None) -> PreTrainedModel:
+        """Return the model with the weights of `split`; every rank has to call it.
+
+        Args:
+            split: the model in training, as it was prepared for it.
+            device: where the copy goes; one that is not split is no copy, and stays where it is.
+        """
+        if not self.is_split:
+            return self._model
         filled = {}
-        for name, weight in self._hollow.named_parameters():
+        for name, weight in self._model.named_parameters():
             whole = _whole(split.get_parameter(name)).to(device, weight.dtype)
             filled[id(weight)] = nn.Parameter(whole, weight.requires_grad)
-        model: PreTrainedModel = copy.deepcopy(self._hollow, filled)
+        model: PreTrainedModel = copy.deepcopy(self._model, filled)
         return model.to(device).train(split.training)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,28 +11,25 @@ import torch
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, Seq2SeqTrainer, TrainerCallback, TrainerControl, set_seed
+from transformers import PreTrainedModel, Seq2SeqTrainer, TrainerControl, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import rotate_checkpoints
 
 from summexp.data.collate import IGNORED
-from summexp.data.sampling import FilledRows, GlobalBatches
-from summexp.data.tokenize import row_lengths
+from summexp.data.sampling import GlobalBatches
+from summexp.engines.arguments import job_arguments
+from summexp.engines.batches import global_batches, training_loader
+from summexp.engines.best import gains_nothing
+from summexp.engines.callbacks import onlookers
+from summexp.engines.checkpoint import new_checkpoint, save_model
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
-from summexp.engines.progress import TrainingProgress
 from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.engines.sharded import WholeModel, prepare_for_fsdp, use_deepspeed, use_fsdp
 from summexp.engines.unused import give_every_weight_a_gradient
-from summexp.engines.upstream import training_arguments
 from summexp.engines.watch import StoppedError, TrainingWatch
-from summexp.errors import ConfigError, Problem
-from summexp.launch.devices import devices_behind, select_device
-from summexp.launch.ranks import is_main, this_world, wait_for_all
+from summexp.launch.ranks import this_world, wait_for_all
 from summexp.launch.signals import StopRequest, stop_requests
-from summexp.runs.checkpoints import seal, step_of
-
-log = logging.getLogger(__name__)
+from summexp.runs.checkpoints import step_of
 
 
 class TrainerEngine:
@@ -51,9 +46,7 @@ class TrainerEngine:
                 result = trainer.train(str(resume_from) if resume_from else None)
             except StoppedError:
                 trainer.save_checkpoint()
-            if trainer.watch.stops:
-                log.info("stopped by a signal at step %s", trainer.state.global_step)
-                request.obey()
+            trainer.watch.obey(trainer.state.global_step)
         trainer.save_state()
         model = trainer.whole_model()
         trainer.save_final(model)
@@ -62,7 +55,8 @@ class TrainerEngine:
         }
         state = trainer.state
         epochs = float(state.epoch or 0.0)
-        return Fitted(metrics, state.global_step, epochs, trainer.last_evaluation(), model)
+        evaluated = trainer.last_evaluation()
+        return Fitted(metrics, state.global_step, epochs, evaluated, model, trainer.stopped_early)
 
 
 class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
@@ -74,14 +68,13 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Prepare the training of `job`, which ends early on `request`."""
         self._job = job
         self.watch = TrainingWatch(request, job.config.training)
+        self.stopped_early = False
         self._own_loss = job.config.engine.loss == "token_mean"
         self._batches: GlobalBatches | None = None
         self._evaluated: list[Evaluated] = []
         self._evaluated_at = -1
-        args = _arguments(job)
-        if (args.fsdp or args.deepspeed) and _drops_layers(job.model):
-            raise ConfigError(_layers_differ(job.model))
-        self._whole = WholeModel(job.model) if args.fsdp or args.deepspeed else None
+        args = job_arguments(job)
+        self._whole = WholeModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
         give_every_weight_a_gradient(job.model)
         super().__init__(
             model=job.model,
@@ -94,7 +87,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
-        for callback in [*_callbacks(job), self.watch]:
+        for callback in [*onlookers(job), self.watch]:
             self.add_callback(callback)
         if self._own_loss:
             # The Trainer then counts the target tokens of the global batch, and scales nothing.
@@ -163,30 +156,8 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         if self._job.config.engine.sampler == "upstream" or not isinstance(rows, Dataset):
             theirs: DataLoader[Any] = super().get_train_dataloader()
             return theirs
-        self._batches = GlobalBatches(
-            row_lengths(rows),
-            rows=args.train_batch_size,
-            accumulation=args.gradient_accumulation_steps,
-            seed=args.seed if args.data_seed is None else args.data_seed,
-            world=this_world(),
-            drop_last=args.dataloader_drop_last,
-        )
-        loader = DataLoader(
-            FilledRows(rows),
-            batch_sampler=self._batches,
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            multiprocessing_context=args.dataloader_multiprocessing_context,
-            in_order=args.dataloader_in_order,
-        )
-        if args.device.type == "xla":
-            from summexp.engines.xla import SpreadingLoader
-
-            return SpreadingLoader(loader, args.device)
-        return loader
+        self._batches = global_batches(rows, args)
+        return training_loader(self._job, args, self._batches)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self._batches is not None:
@@ -204,12 +175,13 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
+        engine = self._job.config.engine
+        if gains_nothing(self.args, engine, self.state.log_history):
+            self.stopped_early = self.control.should_training_stop = True
         return metrics
 
     def whole_model(self) -> PreTrainedModel:
         """Return the model as one process has it; every rank has to call this."""
-        if self._whole is None:
-            return self.model
         return self._whole.copy(self.model, self.args.device)
 
     def last_evaluation(self) -> list[Evaluated] | None:
@@ -235,7 +207,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save a model that any machine can load, whether it is split here or not."""
-        if self._whole is None:
+        if not self._whole.is_split:
             super().save_model(output_dir, _internal_call)
             return
         # One rank keeps what all of them gather.
@@ -248,97 +220,18 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def save_final(self, model: PreTrainedModel) -> None:
         """Save `model` and the tokenizer into the run folder."""
         if self.args.should_save:
-            state = None
-            if self.args.device.type == "xla":
-                # safetensors (0.8) looks for a tensor's memory on the host.
-                state = {name: one.cpu() for name, one in model.state_dict().items()}
-            model.save_pretrained(self.args.output_dir, state_dict=state)
-            self.processing_class.save_pretrained(self.args.output_dir)
+            save_model(model, self.processing_class, Path(self.args.output_dir))
         wait_for_all()
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        checkpoint = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
-        if self.args.should_save and checkpoint.exists():
-            # What a killed run left half-written must not be taken for a part of this one.
-            shutil.rmtree(checkpoint)
-        wait_for_all()
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        super()._save_checkpoint(model, trial)
-        self.args.save_total_limit = limit
-        # It is whole when every rank has written its part.
-        wait_for_all()
-        if self.args.should_save:
-            seal(checkpoint)
-            # Older ones go only now, so that there is a whole one at every moment.
-            rotate_checkpoints(
-                output_dir=self.args.output_dir,
-                save_total_limit=limit,
-                best_model_checkpoint=self.state.best_model_checkpoint,
-                use_mtime=False,
-            )
+        with new_checkpoint(self.args, self.state):
+            # Older ones are left until this one is whole.
+            limit, self.args.save_total_limit = self.args.save_total_limit, None
+            super()._save_checkpoint(model, trial)
+            self.args.save_total_limit = limit
 
-
-def _arguments(job: TrainingJob) -> Any:
-    config = job.config
-    device = select_device(config.hardware.backend)
-    rows = config.training.per_device_train_batch_size
-    over: dict[str, Any] = {
-        # Rows hold tokens alone, and the collator adds what the model needs.
-        "remove_unused_columns": False,
-        "use_cpu": device.type == "cpu",
-        # Upstream's "device" is a process.
-        "per_device_train_batch_size": rows * devices_behind(device),
-        "run_name": config.tracking.run_name or job.folder.name,
-    }
-    if not config.training.do_eval:
-        over["eval_strategy"] = "no"
-    options = config.training.accelerator_config
-    if not isinstance(job.rows, Dataset) and not isinstance(options, str):
-        # Each rank reads the stream and takes its share. Handed out by rank 0, as upstream has it,
-        # all batches would have to have one length.
-        over["accelerator_config"] = {"dispatch_batches": False} | dict(options or {})
-    if config.training.ddp_find_unused_parameters is None:
-        # Upstream looks through the graph for them at each step; only dropped layers leave any.
-        over["ddp_find_unused_parameters"] = bool(_drops_layers(job.model))
-    args = training_arguments(
-        config.training,
-        output_dir=job.folder,
-        seed=config.seed,
-        report_to=list(config.tracking.trackers),
-        **over,
-    )
-    if args.n_gpu > 1:
-        # One process drives one GPU; DataParallel over several is slow, and breaks generation.
-        args._n_gpu = 1
-    return args
-
-
-def _drops_layers(model: PreTrainedModel) -> list[str]:
-    """Return the names of the probabilities above 0 with which `model` leaves out layers."""
-    names = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
-    return [name for name in names if getattr(model.config, name, 0)]
-
-
-def _layers_differ(model: PreTrainedModel) -> list[Problem]:
-    return [
-        Problem(
-            key=f"model.architecture.{name}",
-            what="leaves out layers at random, others on each process, and FSDP and DeepSpeed wait "
-            "for every process at every layer",
-            hint=f"Set model.architecture.{name}=0, or choose hardware=ddp8_bf16.",
-        )
-        for name in _drops_layers(model)
-    ]
-
-
-def _callbacks(job: TrainingJob) -> list[TrainerCallback]:
-    callbacks: list[TrainerCallback] = [TrainingProgress()]
-    if job.model.device.type == "xla":
-        from summexp.engines.xla import Programs
-
-        callbacks.append(Programs())
-    if job.config.debug.profile and is_main():
-        from summexp.engines.profiling import StepProfiler
-
-        callbacks.append(StepProfiler(job.folder / "profile"))
-    return callbacks
+    def _init_training_state(self, max_steps: int, *args: Any) -> Any:
+        begun = super()._init_training_state(max_steps, *args)
+        # Upstream goes on at the intervals of the checkpoint, whatever is asked for now.
+        self.state.compute_steps(self.args, max_steps)
+        return begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,8 @@ from summexp.launch.signals import StopRequest
 
 if TYPE_CHECKING:
     from summexp.engines.training_schema import TrainingConfig
+
+log = logging.getLogger(__name__)
 
 _PATIENCE = 10
 """Losses in a row that are not finite before training is given up; a loss scaler needs a few."""
@@ -53,6 +56,28 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         self._request = request
         self._fp16 = training.fp16
 
+    def ends_after(self, step: int) -> bool:
+        """Tell whether `step` was the last because a signal came; every rank is told the same.
+
+        Raises:
+            RunError: the loss stays not finite.
+        """
+        asked, gives_up = any_rank(self._request.came, self.losses.gives_up())
+        if gives_up:
+            raise RunError(_not_finite(step, fp16=self._fp16))
+        self.stops = self.stops or asked
+        return self.stops
+
+    def obey(self, step: int) -> None:
+        """End the run if a signal stopped the training after `step`, which was saved.
+
+        Raises:
+            SystemExit: as a rule.
+        """
+        if self.stops:
+            log.info("stopped by a signal at step %s", step)
+            self._request.obey()
+
     def on_step_end(
         self,
         _args: TrainingArguments,
@@ -61,11 +86,7 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         **_kwargs: Any,
     ) -> None:
         """Decide whether this was the last step."""
-        asked, gives_up = any_rank(self._request.came, self.losses.gives_up())
-        if gives_up:
-            raise RunError(_not_finite(state.global_step, fp16=self._fp16))
-        if asked:
-            self.stops = True
+        if self.ends_after(state.global_step):
             control.should_save = True
             control.should_evaluate = False
             control.should_training_stop = True

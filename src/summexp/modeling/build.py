@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
+from transformers.trainer_utils import align_special_tokens
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.architecture import architecture, architecture_problem
@@ -99,6 +100,8 @@ def build_model(
         log.info("the vocabulary grows to the tokenizer's %d tokens", len(tokenizer))
         model.resize_token_embeddings(len(tokenizer))
     _set_start_tokens(model, tokenizer, config)
+    # The Trainer would do so later, and only where it trains.
+    align_special_tokens(model, tokenizer)
     fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
     _freeze(model, config.freeze)
     return model

@@ -27,7 +27,7 @@ from summexp.runs.hub import push
 from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.results import drop_results, read_json, save_metrics, save_predictions
-from summexp.runs.resume import RunPlan, evaluation_digest, prediction_digest
+from summexp.runs.resume import RunPlan, evaluation_digest, prediction_digest, training_length
 from summexp.runs.tracking import no_trackers, trackers
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
         metrics["train_samples"] = len(prepared.train)
     if is_main():
         save_metrics(folder, "train", metrics)
-    trained = {"steps": fitted.steps, "epochs": fitted.epochs}
+    trained: dict[str, Any] = {"steps": fitted.steps, "epochs": fitted.epochs}
+    if fitted.stopped_early:
+        trained["stopped_early"] = training_length(config)
     record.update(phases={"train": trained})
     return fitted
 

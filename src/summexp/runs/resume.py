@@ -35,7 +35,9 @@ _NOT_OF_THE_TRAINING = (
     "debug.name",
     "debug.profile",
     "debug.detect_anomaly",
+    "engine.name",
     "engine.generation_order",
+    "engine.early_stopping_*",
     "hardware.*",
     "model.cache_dir",
     "data.validation_*",
@@ -246,10 +248,23 @@ def _rows_a_step(leaves: dict[str, Any]) -> int:
     return int(rows) * int(leaves.get("training.gradient_accumulation_steps", 1))
 
 
-def _is_trained(config: Config, trained: dict[str, float] | None) -> bool:
-    """Tell whether the steps or epochs asked for were trained already."""
+def training_length(config: Config) -> dict[str, float | None]:
+    """Return every key that says when the training ends."""
+    training, engine = config.training, config.engine
+    return {
+        "max_steps": training.max_steps,
+        "num_train_epochs": training.num_train_epochs,
+        "early_stopping_patience": engine.early_stopping_patience,
+        "early_stopping_threshold": engine.early_stopping_threshold,
+    }
+
+
+def _is_trained(config: Config, trained: dict[str, Any] | None) -> bool:
+    """Tell whether what is asked for was trained already."""
     if trained is None:
         return False
+    if trained.get("stopped_early") == training_length(config):
+        return True
     if config.training.max_steps > 0:
-        return config.training.max_steps <= trained["steps"]
-    return config.training.num_train_epochs <= trained["epochs"]
+        return bool(config.training.max_steps <= trained["steps"])
+    return bool(config.training.num_train_epochs <= trained["epochs"])

@@ -1,0 +1,129 @@
+"""The training rows as batches: each rank's share of the global batches, in the sampler's order."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import Seq2SeqTrainingArguments
+
+from summexp.data.sampling import FilledRows, GlobalBatches
+from summexp.data.tokenize import row_lengths
+from summexp.engines.protocol import TrainingJob
+from summexp.launch.ranks import this_world
+
+Batch = dict[str, torch.Tensor]
+"""A micro-batch: `input_ids`, `attention_mask`, `labels`, …, each of (rows, tokens)."""
+
+
+class TrainingBatches:
+    """The micro-batches of each optimizer step, pass after pass over the rows."""
+
+    def __init__(
+        self, job: TrainingJob, args: Seq2SeqTrainingArguments, accelerator: Accelerator
+    ) -> None:
+        """Prepare this rank's part of them; a stream's are shared out by `accelerator`."""
+        self._accumulation = args.gradient_accumulation_steps
+        self._sampler: GlobalBatches | None = None
+        self._loader: Any
+        if isinstance(job.rows, Dataset):
+            self._sampler = global_batches(job.rows, args)
+            self._loader = training_loader(job, args, self._sampler)
+            self._batches_a_pass, rows = len(self._sampler), self._sampler.rows_a_pass
+        else:
+            self._loader = accelerator.prepare(stream_loader(job, args))
+            # Nobody knows how many there are: upstream takes all of the training for one pass.
+            self._batches_a_pass = args.max_steps * self._accumulation
+            rows = self._batches_a_pass * args.train_batch_size * this_world().size
+        self.steps_a_pass = math.ceil(self._batches_a_pass / self._accumulation)
+        """Optimizer steps of a pass."""
+        self.rows_a_step = rows / self.steps_a_pass
+        """Rows of a global batch, on the average of a pass."""
+        self.tokens = 0
+        """Source tokens of this rank's batches since it was last set to 0, padding counted."""
+
+    def passes(self, done: int) -> Iterator[Iterator[tuple[float, list[Batch]]]]:
+        """Yield the steps of each pass that is left after `done` steps of the training.
+
+        A step is the epochs that are over when it is done, and a list of micro-batches:
+        `gradient_accumulation_steps` of them, but for the last one of a pass, which may have fewer.
+        """
+        first, left_out = divmod(done, self.steps_a_pass) if self._sampler else (0, done)
+        for number in itertools.count(first):
+            # A pass that goes on drew its seed before the checkpoint that it goes on from.
+            with torch.random.fork_rng(devices=[], enabled=left_out > 0):
+                taken = left_out if self._sampler else 0
+                steps = self._steps(number, taken)
+                # A stream has to be read to be passed over, and may end before.
+                while taken < left_out and next(steps, None):
+                    taken += 1
+            left_out -= taken
+            yield self._counted(steps, number, taken)
+
+    def _steps(self, number: int, first: int) -> Iterator[list[Batch]]:
+        if self._sampler is not None:
+            self._sampler.set_epoch(number, first * self._accumulation)
+        else:
+            self._loader.set_epoch(number)
+        batches = iter(self._loader)
+        return iter(lambda: list(itertools.islice(batches, self._accumulation)), [])
+
+    def _counted(
+        self, steps: Iterator[list[Batch]], number: int, taken: int
+    ) -> Iterator[tuple[float, list[Batch]]]:
+        done = taken * self._accumulation
+        for micro_batches in steps:
+            done += len(micro_batches)
+            self.tokens += sum(batch["input_ids"].numel() for batch in micro_batches)
+            yield number + done / self._batches_a_pass, micro_batches
+
+
+def global_batches(rows: Dataset, args: Seq2SeqTrainingArguments) -> GlobalBatches:
+    """Return the sampler of this rank's micro-batches."""
+    return GlobalBatches(
+        row_lengths(rows),
+        rows=args.train_batch_size,
+        accumulation=args.gradient_accumulation_steps,
+        seed=args.seed if args.data_seed is None else args.data_seed,
+        world=this_world(),
+        drop_last=args.dataloader_drop_last,
+    )
+
+
+def training_loader(
+    job: TrainingJob, args: Seq2SeqTrainingArguments, batches: GlobalBatches
+) -> DataLoader[Any]:
+    """Return the loader of this rank's micro-batches.
+
+    Accelerate is not to prepare it: its sharding repeats rows where the last batch is short.
+    """
+    assert isinstance(job.rows, Dataset)
+    loader = DataLoader(FilledRows(job.rows), batch_sampler=batches, **_options(job, args))
+    if args.device.type == "xla":
+        from summexp.engines.xla import SpreadingLoader
+
+        return SpreadingLoader(loader, args.device)
+    return loader
+
+
+def stream_loader(job: TrainingJob, args: Seq2SeqTrainingArguments) -> DataLoader[Any]:
+    """Return the loader of a stream, for Accelerate to share out."""
+    return DataLoader(job.rows, batch_size=args.train_batch_size, **_options(job, args))
+
+
+def _options(job: TrainingJob, args: Seq2SeqTrainingArguments) -> dict[str, Any]:
+    return {
+        "collate_fn": job.collate,
+        "num_workers": args.dataloader_num_workers,
+        "pin_memory": args.dataloader_pin_memory and args.device.type == "cuda",
+        "persistent_workers": args.dataloader_persistent_workers,
+        "prefetch_factor": args.dataloader_prefetch_factor,
+        "multiprocessing_context": args.dataloader_multiprocessing_context,
+        "in_order": args.dataloader_in_order,
+    }

@@ -1,0 +1,52 @@
+"""Which evaluation was the best, and whether training has gained nothing for too long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from transformers import Seq2SeqTrainingArguments
+
+from summexp.engines.config import EngineConfig
+
+
+def best_score_name(args: Seq2SeqTrainingArguments) -> str | None:
+    """Return the metric that says which weights are best, such as `eval_rougeL`."""
+    name = args.metric_for_best_model
+    return name if name is None or name.startswith("eval_") else f"eval_{name}"
+
+
+def is_better(args: Seq2SeqTrainingArguments, score: float, best: float | None) -> bool:
+    """Tell whether a score beats the best one before it."""
+    sign = 1 if args.greater_is_better else -1
+    return sign * score > (-math.inf if best is None else sign * best)
+
+
+def gains_nothing(
+    args: Seq2SeqTrainingArguments, engine: EngineConfig, history: Iterable[Mapping[str, Any]]
+) -> bool:
+    """Tell whether the last evaluations, `engine.early_stopping_patience` of them, gained nothing.
+
+    Counted from what was logged, so that a run that goes on counts on (upstream's callback, 5.23,
+    begins anew).
+
+    Args:
+        args: name the score, and say which direction is better.
+        engine: the patience, and by how much a score has to be better.
+        history: what was logged, in order.
+    """
+    name = best_score_name(args)
+    if engine.early_stopping_patience is None or name is None:
+        return False
+    best: float | None = None
+    without_gain = 0
+    # What was evaluated before the first step is nothing to be better than.
+    for score in (entry[name] for entry in history if name in entry and entry["step"]):
+        better = is_better(args, score, best)
+        if best is None or (better and abs(score - best) > engine.early_stopping_threshold):
+            without_gain = 0
+        else:
+            without_gain += 1
+        best = score if better else best
+    return without_gain >= engine.early_stopping_patience

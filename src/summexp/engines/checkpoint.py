@@ -1,0 +1,230 @@
+"""What a checkpoint holds: a whole model folder, and the state to go on from.
+
+The files are the Trainer's, so that a run may go on with another engine.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedType,
+    load_fsdp_optimizer,
+    save_fsdp_model,
+    save_fsdp_optimizer,
+)
+from safetensors.torch import load_file
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Seq2SeqTrainingArguments,
+    TrainerState,
+)
+from transformers.trainer_pt_utils import safe_globals
+from transformers.trainer_utils import rotate_checkpoints
+
+from summexp.engines.protocol import TrainingJob
+from summexp.engines.sharded import WholeModel
+from summexp.launch.ranks import is_main, this_world, wait_for_all
+from summexp.runs.checkpoints import checkpoints, seal, step_of
+
+STATE_FILE = "trainer_state.json"
+"""The training's progress and what was logged of it, in a checkpoint and in the run folder."""
+
+
+@contextmanager
+def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Iterator[Path]:
+    """Let every rank write its part of a checkpoint, then seal it and delete older ones.
+
+    Args:
+        args: name the run folder, and say how many checkpoints are kept.
+        state: names the step and, when all is written, the best checkpoint, which stays.
+    """
+    folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
+    if args.should_save:
+        # What a killed run left half-written must not be taken for a part of this one.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    wait_for_all()
+    yield folder
+    # It is whole when every rank has written its part.
+    wait_for_all()
+    if args.should_save:
+        seal(folder)
+        # Older ones go only now, so that there is a whole one at every moment.
+        rotate_checkpoints(
+            output_dir=args.output_dir,
+            save_total_limit=args.save_total_limit,
+            best_model_checkpoint=state.best_model_checkpoint,
+            use_mtime=False,
+        )
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a standard model folder; `model` is whole."""
+    state = None
+    if model.device.type == "xla":
+        # safetensors (0.8) looks for a tensor's memory on the host.
+        state = {name: one.cpu() for name, one in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
+    tokenizer.save_pretrained(folder)
+
+
+def load_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Read the weights of a model folder that was written here; `model` is whole."""
+    # Weights that are another's are not in the file.
+    model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+
+
+class Checkpoints:
+    """The model of a training beside all that it takes to go on: optimizer, schedule and so on."""
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        args: Seq2SeqTrainingArguments,
+        accelerator: Accelerator,
+        whole: WholeModel,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Any,
+    ) -> None:
+        """Save and load these, as `accelerator` prepared them."""
+        self._args = args
+        self._accelerator = accelerator
+        self._whole = whole
+        self._tokenizer = job.tokenizer
+        self._model = model
+        self._optimizer = optimizer
+        self._fsdp = accelerator.distributed_type == DistributedType.FSDP
+        self._deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
+        self._parts = {"scheduler.pt": schedule}
+        if accelerator.scaler is not None:
+            self._parts["scaler.pt"] = accelerator.scaler
+        if not (self._fsdp or self._deepspeed):
+            self._parts["optimizer.pt"] = optimizer
+
+    def begin(self, steps: int, steps_an_epoch: int, resume_from: Path | None) -> TrainerState:
+        """Return the state of a training that begins, or goes on from a checkpoint.
+
+        Args:
+            steps: of the whole training.
+            steps_an_epoch: of a pass over the rows.
+            resume_from: the checkpoint, whose weights the model has already (see `load_weights`).
+        """
+        state = TrainerState()
+        if resume_from is not None:
+            state = TrainerState.load_from_json(str(resume_from / STATE_FILE))
+            self._load_progress(resume_from)
+        if not Path(state.best_model_checkpoint or "").is_dir():
+            state.best_model_checkpoint = None
+        state.max_steps, state.num_train_epochs = steps, math.ceil(steps / steps_an_epoch)
+        state.train_batch_size = self._args.train_batch_size
+        state.is_world_process_zero = is_main()
+        state.is_local_process_zero = this_world().local_rank == 0
+        # What was given as a share of all steps becomes a number of steps.
+        state.compute_steps(self._args, steps)
+        return state
+
+    def _load_progress(self, folder: Path) -> None:
+        if self._fsdp:
+            plugin = self._accelerator.state.fsdp_plugin
+            load_fsdp_optimizer(plugin, self._accelerator, self._optimizer, self._model, folder)
+        elif self._deepspeed:
+            self._model.load_checkpoint(folder)  # type: ignore[operator]
+        for name, part in self._parts.items():
+            part.load_state_dict(torch.load(folder / name, map_location="cpu", weights_only=True))
+        if (folder / _random_file()).is_file():
+            _restore_random_numbers(folder / _random_file())
+
+    def save(self, state: TrainerState) -> None:
+        """Write a checkpoint of this moment, with `state`."""
+        args = self._args
+        with new_checkpoint(args, state) as folder:
+            # One rank keeps what all of them gather.
+            place = torch.device("cpu" if args.should_save else "meta")
+            model = self._whole.copy(self._model, place)
+            if args.should_save:
+                save_model(model, self._tokenizer, folder)
+            if not args.save_only_model:
+                self._save_progress(folder)
+            best = folder.with_name(f"checkpoint-{state.best_global_step}")
+            if best.is_dir():
+                state.best_model_checkpoint = str(best)
+            if args.should_save:
+                state.save_to_json(str(folder / STATE_FILE))
+                torch.save(args, folder / "training_args.bin")
+
+    def _save_progress(self, folder: Path) -> None:
+        if self._fsdp:
+            plugin = self._accelerator.state.fsdp_plugin
+            save_fsdp_model(plugin, self._accelerator, self._model, folder)
+            save_fsdp_optimizer(plugin, self._accelerator, self._optimizer, self._model, folder)
+        elif self._deepspeed:
+            self._model.save_checkpoint(folder)  # type: ignore[operator]
+        for name, part in self._parts.items():
+            self._accelerator.save(part.state_dict(), folder / name)
+        torch.save(_random_numbers(), folder / _random_file())
+
+    def save_final(self, state: TrainerState) -> tuple[PreTrainedModel, int]:
+        """Write the model that training ends with into the run folder.
+
+        Returns:
+            The model, and the step of its weights: the last one, or the best one with
+            `training.load_best_model_at_end`.
+        """
+        args, best = self._args, state.best_model_checkpoint
+        model, step = self._whole.copy(self._model, self._accelerator.device), state.global_step
+        if best is not None and args.load_best_model_at_end:
+            load_weights(model, Path(best))
+            step = step_of(Path(best))
+        if args.should_save:
+            if best is not None and args.save_total_limit == 1:
+                # While training went on, the last one was kept beside the best one.
+                for other in checkpoints(Path(args.output_dir)):
+                    if other != Path(best):
+                        shutil.rmtree(other)
+            state.save_to_json(str(Path(args.output_dir, STATE_FILE)))
+            save_model(model, self._tokenizer, Path(args.output_dir))
+        wait_for_all()
+        return model, step
+
+
+def _random_file() -> str:
+    return f"rng_state_{this_world().rank}.pth" if _is_rank() else "rng_state.pth"
+
+
+def _random_numbers() -> dict[str, Any]:
+    numbers = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "cpu": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        cuda = torch.cuda
+        numbers["cuda"] = cuda.get_rng_state_all() if _is_rank() else cuda.get_rng_state()
+    return numbers
+
+
+def _restore_random_numbers(file: Path) -> None:
+    with safe_globals():
+        numbers = torch.load(file, weights_only=True)
+    random.setstate(numbers["python"])
+    np.random.set_state(numbers["numpy"])
+    torch.set_rng_state(numbers["cpu"])
+    if torch.cuda.is_available() and "cuda" in numbers:
+        restore = torch.cuda.set_rng_state_all if _is_rank() else torch.cuda.set_rng_state
+        restore(numbers["cuda"])
+
+
+def _is_rank() -> bool:
+    return this_world().size > 1
