@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from summexp.config.keys import declared_fields
 from summexp.config.refused import WITHOUT_EFFECT
+from summexp.engines.honoured import refused
 from summexp.errors import Problem, nearest
 from summexp.metrics.language import language_problem
 
@@ -25,6 +26,8 @@ def rule_problems(config: Config) -> Iterator[Problem]:
     """Yield each rule that a complete config breaks."""
     yield from _without_effect(config)
     yield from _sampler(config)
+    yield from refused(config)
+    yield from _early_stopping(config)
     yield from _phases(config)
     yield from _network(config)
     yield from _metric_names(config)
@@ -55,6 +58,17 @@ def _sampler(config: Config) -> Iterator[Problem]:
                 what="has no effect on our own order of the rows",
                 hint="Add engine.sampler=upstream, or leave it away.",
             )
+
+
+def _early_stopping(config: Config) -> Iterator[Problem]:
+    if config.engine.early_stopping_patience is None:
+        return
+    if config.training.eval_strategy == "no" or not config.training.do_eval:
+        yield Problem(
+            key="engine.early_stopping_patience",
+            what="goes by evaluations during the training, and there are none",
+            hint="Set training.eval_strategy=epoch and training.do_eval=true.",
+        )
 
 
 def _phases(config: Config) -> Iterator[Problem]:
@@ -135,7 +149,8 @@ def _chooses_by_score(config: Config) -> bool:
     training = config.training
     by_score = ("reduce_lr_on_plateau", "greedy")
     return (
-        training.load_best_model_at_end
+        config.engine.early_stopping_patience is not None
+        or training.load_best_model_at_end
         or training.save_strategy == "best"
         or training.lr_scheduler_type in by_score
     )

@@ -8,7 +8,10 @@ from summexp.engines.protocol import Engine
 
 def build_engine(config: EngineConfig) -> Engine:
     """Return the training loop that was chosen; its libraries are imported only now."""
+    if config.name == "accelerate":
+        from summexp.engines.accelerate import AccelerateEngine
+
+        return AccelerateEngine()
     from summexp.engines.trainer import TrainerEngine
 
-    assert config.name == "trainer", "EngineConfig allows no other"
     return TrainerEngine()

@@ -1,0 +1,253 @@
+"""`engine=accelerate`: the training loop in plain sight, to read from top to bottom and to change.
+
+Batches, loss, optimizer and schedule are those of `engine=trainer`, and so are the numbers: on the
+same seed both log the same losses. `docs/how-to/change-the-loop.md` shows changes people make.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from accelerate.utils import DistributedType, send_to_device, set_seed
+from transformers import get_scheduler
+from transformers.trainer_utils import speed_metrics
+
+from summexp.engines.accelerator import build_accelerator
+from summexp.engines.arguments import job_arguments
+from summexp.engines.batches import Batch, TrainingBatches
+from summexp.engines.best import best_score_name, gains_nothing, is_better
+from summexp.engines.callbacks import Onlookers
+from summexp.engines.checkpoint import Checkpoints, load_weights
+from summexp.engines.evaluation import Evaluated
+from summexp.engines.loss import count_targets, token_loss_sum
+from summexp.engines.optimizers import build_optimizer, decayed_weights
+from summexp.engines.protocol import Fitted, TrainingJob
+from summexp.engines.sharded import WholeModel
+from summexp.engines.watch import StoppedError, TrainingWatch
+from summexp.launch.ranks import this_world
+from summexp.launch.signals import StopRequest, stop_requests
+
+
+class AccelerateEngine:
+    """A loop on Accelerate alone."""
+
+    def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
+        """Train `job.model` in place; see `Engine.fit`."""
+        with stop_requests() as request:
+            loop = TrainingLoop(job, request, resume_from)
+            try:
+                loop.train()
+            except StoppedError:
+                loop.save()
+            loop.watch.obey(loop.state.global_step)
+        return loop.finish()
+
+
+class TrainingLoop:
+    """One training, from its first step or from a checkpoint to its last step."""
+
+    def __init__(self, job: TrainingJob, request: StopRequest, resume_from: Path | None) -> None:
+        """Prepare what the loop uses; `args` has every field of `training.*`."""
+        self.job, self.args = job, job_arguments(job)
+        args = self.args
+        if resume_from is not None:
+            load_weights(job.model, resume_from)
+        self.flos_a_token = 6 * job.model.num_parameters(exclude_embeddings=True)
+        self.whole = WholeModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
+        self.accelerator = build_accelerator(job.model, args)
+        self.is_deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        self.batches = TrainingBatches(job, args, self.accelerator)
+        steps, steps_a_pass = args.max_steps, self.batches.steps_a_pass
+        if steps <= 0:
+            steps = math.ceil(args.num_train_epochs * steps_a_pass)
+        self.model, self.optimizer = self.accelerator.prepare(job.model, self.new_optimizer())
+        self.schedule = get_scheduler(
+            args.lr_scheduler_type,
+            optimizer=self.optimizer,
+            num_warmup_steps=args.get_warmup_steps(steps),
+            num_training_steps=steps,
+            scheduler_specific_kwargs=args.lr_scheduler_kwargs,
+        )
+        self.goes_by_score = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
+        # Nothing that came before may move the random numbers; each rank has a dropout of its own.
+        set_seed(job.config.seed + this_world().rank)
+        prepared = self.model, self.optimizer, self.schedule
+        self.checkpoints = Checkpoints(job, args, self.accelerator, self.whole, *prepared)
+        self.state = self.checkpoints.begin(steps, steps_a_pass, resume_from)
+        self.watch = TrainingWatch(request, job.config.training)
+        self.onlookers = Onlookers(job, args, self.state)
+        self.evaluated: list[Evaluated] = []
+        self.evaluated_at = -1
+        self.first_step = self.logged_at = self.state.global_step
+        self.loss_sum = torch.zeros((), device=self.accelerator.device)
+        self.logged_loss = 0.0
+        self.is_over, self.stopped_early = self.first_step >= steps, False
+
+    def new_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer; a group of weights may have a `weight_decay` or `lr` of its own."""
+        decayed = decayed_weights(self.job.model)
+        named = [pair for pair in self.job.model.named_parameters() if pair[1].requires_grad]
+        groups = [
+            {
+                "params": [weight for name, weight in named if (name in decayed) is decays],
+                "weight_decay": self.args.weight_decay if decays else 0.0,
+            }
+            for decays in (True, False)
+        ]
+        return build_optimizer(self.args, groups)
+
+    def train(self) -> None:
+        """Take every step that is left."""
+        self.started = time.time()
+        self.model.train()
+        self.onlookers.tell("on_train_begin")
+        if self.args.eval_on_start and not self.first_step:
+            self.evaluate()
+        for steps in self.batches.passes(self.state.global_step):
+            if self.is_over:
+                break
+            for epoch, micro_batches in steps:
+                self.step(micro_batches)
+                self.state.epoch = epoch
+                self.onlookers.tell("on_step_end")
+                self.pause("steps")
+                if self.is_over:
+                    break
+            if not self.watch.stops:
+                self.pause("epoch")
+
+    def step(self, micro_batches: list[Batch]) -> None:
+        """Move the weights once, by the gradient of a global batch."""
+        self.onlookers.tell("on_step_begin")
+        mine = torch.stack([count_targets(batch["labels"]) for batch in micro_batches]).sum()
+        targets = self.accelerator.gather(mine.to(self.accelerator.device)).sum()
+        for number, batch in enumerate(micro_batches, start=1):
+            is_last = number == len(micro_batches)
+            # The ranks exchange gradients in the last micro-batch alone.
+            self.accelerator.sync_gradients = is_last
+            waits = not is_last and not self.is_deepspeed
+            with self.accelerator.no_sync(self.model) if waits else nullcontext():
+                loss = self.loss(send_to_device(batch, self.accelerator.device), targets)
+                # It is a share of the step's already, of which DeepSpeed has to be told.
+                options = {"scale_wrt_gas": False} if self.is_deepspeed else {}
+                self.accelerator.backward(loss, **options)
+            self.see(loss.detach())
+            if not is_last:
+                self.onlookers.tell("on_substep_end")
+        most = self.args.max_grad_norm or math.inf
+        self.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), most)
+        self.optimizer.step()
+        self.learning_rate = self.optimizer.param_groups[0]["lr"]
+        # In fp16 a step whose gradients overflow is left out.
+        if not self.accelerator.optimizer_step_was_skipped and not self.goes_by_score:
+            self.schedule.step()
+        self.model.zero_grad()
+        self.state.global_step += 1
+
+    def loss(self, batch: Batch, targets: torch.Tensor) -> torch.Tensor:
+        """Return a micro-batch's share of the mean loss over the global batch's target tokens.
+
+        Args:
+            batch: this rank's micro-batch.
+            targets: target tokens of the global batch: of all its micro-batches, on all ranks.
+        """
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        with self.accelerator.autocast():
+            logits = self.model(**inputs).logits
+        total = token_loss_sum(logits, batch["labels"], self.args.label_smoothing_factor)
+        # The ranks' gradients are averaged, and their sum is what is wanted.
+        return total / targets * int(self.accelerator.num_processes)
+
+    def see(self, loss: torch.Tensor) -> None:
+        """Keep account of a micro-batch's loss without waiting for the device."""
+        self.watch.losses.see(loss)
+        if self.args.logging_nan_inf_filter:
+            mean = self.loss_sum / (1 + self.state.global_step - self.logged_at)
+            loss = torch.where(loss.isfinite(), loss, mean)
+        self.loss_sum += loss
+
+    def pause(self, unit: str) -> None:
+        """Log, evaluate and save what is due, now that a step ("steps") or an epoch has ended."""
+        step = self.state.global_step
+        stops = unit == "steps" and self.watch.ends_after(step)
+        if self.is_due("logging", unit) or (step == 1 and self.args.logging_first_step):
+            self.log_losses()
+        is_best = not stops and self.is_due("eval", unit) and self.evaluate()
+        saves = is_best if self.args.save_strategy == "best" else self.is_due("save", unit)
+        if stops or saves:
+            self.save()
+        self.is_over = self.is_over or stops or step >= self.state.max_steps
+
+    def is_due(self, kind: str, unit: str) -> bool:
+        """Tell whether it is time for `logging`, `eval` or `save`."""
+        if getattr(self.args, f"{kind}_strategy") != unit:
+            return False
+        step, every = self.state.global_step, getattr(self.state, f"{kind}_steps")
+        now = step if unit == "steps" else self.state.epoch
+        if kind == "eval" and now < self.args.eval_delay:
+            return False
+        is_last = kind != "logging" and step >= self.state.max_steps
+        return unit == "epoch" or is_last or (every > 0 and step % every == 0)
+
+    def log_losses(self) -> None:
+        """Log the mean loss over the steps since the last time, and over the ranks."""
+        steps = self.state.global_step - self.logged_at
+        if not steps:
+            return
+        loss = self.accelerator.gather(self.loss_sum).mean().item()
+        self.loss_sum.zero_()
+        self.logged_loss += loss
+        self.logged_at += steps
+        norm, rate = float(self.grad_norm), self.learning_rate
+        self.onlookers.log({"loss": loss / steps, "grad_norm": norm, "learning_rate": rate})
+
+    def evaluate(self) -> bool:
+        """Evaluate every validation set; tell whether the model is the best so far."""
+        model = self.whole.copy(self.model, self.accelerator.device)
+        self.evaluated = self.job.evaluate(model, self.watch.leave_evaluation)
+        self.evaluated_at = self.state.global_step
+        metrics = {name: value for one in self.evaluated for name, value in one.metrics.items()}
+        self.onlookers.log(metrics)
+        self.onlookers.tell("on_evaluate", metrics=metrics)
+        name = best_score_name(self.args)
+        # An evaluation before the first step is nothing to go by.
+        if name is None or not self.evaluated_at:
+            return False
+        if self.goes_by_score:
+            self.schedule.step(metrics[name])
+        if gains_nothing(self.args, self.job.config.engine, self.state.log_history):
+            self.stopped_early = self.is_over = True
+        if not is_better(self.args, metrics[name], self.state.best_metric):
+            return False
+        self.state.best_metric, self.state.best_global_step = metrics[name], self.evaluated_at
+        return True
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment."""
+        self.count_flos()
+        self.checkpoints.save(self.state)
+
+    def count_flos(self) -> None:
+        """Add to `total_flos` what the steps since the last time took, on all ranks."""
+        tokens = torch.tensor(self.batches.tokens, device=self.accelerator.device)
+        self.state.total_flos += self.flos_a_token * self.accelerator.gather(tokens).sum().item()
+        self.batches.tokens = 0
+
+    def finish(self) -> Fitted:
+        """Save the last weights, or the best ones, and tell what training left."""
+        self.count_flos()
+        state, steps = self.state, self.state.global_step - self.first_step
+        rows = steps * self.batches.rows_a_step
+        loss = (self.logged_loss + self.loss_sum.item()) / max(steps, 1)
+        metrics = speed_metrics("train", self.started, num_samples=rows, num_steps=steps)
+        metrics |= {"total_flos": float(state.total_flos), "train_loss": loss}
+        self.onlookers.log(metrics)
+        self.onlookers.tell("on_train_end")
+        model, of_step = self.checkpoints.save_final(state)
+        evaluated = self.evaluated if self.evaluated_at == of_step else None
+        metrics["epoch"] = epochs = state.epoch or 0.0
+        return Fitted(metrics, state.global_step, epochs, evaluated, model, self.stopped_early)

@@ -1,0 +1,181 @@
+"""Which fields of `training.*` the loop of `engine=accelerate` honours; it refuses the others.
+
+`engine=trainer` honours them all. A field that is set and does nothing would let someone believe in
+a setting that was never in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from summexp.errors import Problem
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+HONOURED = {
+    "the steps": (
+        "num_train_epochs",
+        "max_steps",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "learning_rate",
+        "lr_scheduler_type",
+        "lr_scheduler_kwargs",
+        "warmup_steps",
+        "weight_decay",
+        "optim",
+        "optim_args",
+        "adam_beta1",
+        "adam_beta2",
+        "adam_epsilon",
+        "max_grad_norm",
+        "label_smoothing_factor",
+    ),
+    "the numbers they are taken in": (
+        "bf16",
+        "fp16",
+        "tf32",
+        "bf16_full_eval",
+        "fp16_full_eval",
+        "full_determinism",
+        "data_seed",
+        "activation_checkpointing",
+        "activation_checkpointing_kwargs",
+        "gradient_checkpointing",
+        "gradient_checkpointing_kwargs",
+        "torch_compile",
+        "torch_compile_backend",
+        "torch_compile_mode",
+        "use_cache",
+    ),
+    "the batches": (
+        "dataloader_drop_last",
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "dataloader_in_order",
+        "dataloader_persistent_workers",
+        "dataloader_prefetch_factor",
+        "dataloader_multiprocessing_context",
+    ),
+    "the processes": (
+        "ddp_find_unused_parameters",
+        "ddp_bucket_cap_mb",
+        "ddp_broadcast_buffers",
+        "ddp_static_graph",
+        "fsdp",
+        "fsdp_config",
+        "deepspeed",
+    ),
+    "what happens between the steps": (
+        "logging_strategy",
+        "logging_steps",
+        "logging_first_step",
+        "logging_nan_inf_filter",
+        "eval_strategy",
+        "eval_steps",
+        "eval_delay",
+        "eval_on_start",
+        "save_strategy",
+        "save_steps",
+        "save_total_limit",
+        "save_only_model",
+        "save_on_each_node",
+        "load_best_model_at_end",
+        "metric_for_best_model",
+        "greater_is_better",
+        "resume_from_checkpoint",
+    ),
+    "what surrounds the training, whatever the engine": (
+        "do_train",
+        "do_eval",
+        "do_predict",
+        "per_device_eval_batch_size",
+        "predict_with_generate",
+        "prediction_loss_only",
+        "push_to_hub",
+        "hub_model_id",
+        "hub_strategy",
+        "hub_private_repo",
+        "hub_revision",
+    ),
+}
+"""Fields with the meaning that they have for the Trainer, by what they are about; a test compares
+the two engines."""
+
+_TRAINERS_OWN = "is the Trainer's own"
+_STOPS = "has no effect: a signal stops every run after a checkpoint"
+_LOG = "has no effect on summexp's own log"
+_TRACKIO = "is of a tracker that a run cannot choose"
+_ORDER = "is the Trainer's own order of the rows"
+
+REFUSED = {
+    "optim_target_modules": "is for optimizers that take the model apart",
+    "average_tokens_across_devices": "off would make the loss depend on the split into processes",
+    "use_liger_kernel": _TRAINERS_OWN,
+    "liger_kernel_config": _TRAINERS_OWN,
+    "neftune_noise_alpha": _TRAINERS_OWN,
+    "torch_empty_cache_steps": _TRAINERS_OWN,
+    "auto_find_batch_size": _TRAINERS_OWN,
+    "include_num_input_tokens_seen": _TRAINERS_OWN,
+    "skip_memory_metrics": _TRAINERS_OWN,
+    "debug": _TRAINERS_OWN,
+    "log_on_each_node": _LOG,
+    "log_level": _LOG,
+    "log_level_replica": _LOG,
+    "trackio_space_id": _TRACKIO,
+    "trackio_bucket_id": _TRACKIO,
+    "trackio_static_space_id": _TRACKIO,
+    "enable_jit_checkpoint": _STOPS,
+    "hub_token": "comes from the environment (HF_TOKEN)",
+    "hub_always_push": "is about uploads while training goes on; this engine uploads at the end",
+    "ignore_data_skip": "would see rows twice; a run goes on where it was",
+    "restore_callback_states_from_checkpoint": "is of callbacks that this engine does not have",
+    "accelerator_config": "is written in the loop itself",
+    "parallelism_config": _TRAINERS_OWN,
+    "train_sampling_strategy": _ORDER,
+    "length_column_name": _ORDER,
+}
+"""Every other field that can be set, and why the loop has no use for it."""
+
+_OTHER_OPTIMIZERS = ("galore_", "apollo_", "lomo", "adalomo", "schedule_free_")
+"""Beginnings of the names of optimizers that want more than groups of weights."""
+
+
+def refused(config: Config) -> Iterator[Problem]:
+    """Yield what of a config the loop of `engine=accelerate` would leave out."""
+    training, engine = config.training, config.engine
+    if engine.name != "accelerate":
+        return
+    hint = "Leave it away, or choose engine=trainer."
+    for spec in fields(training):
+        if spec.name in REFUSED and getattr(training, spec.name) != spec.default:
+            yield Problem(
+                key=f"training.{spec.name}",
+                what=f"{REFUSED[spec.name]}, and engine=accelerate does not have it",
+                hint=hint,
+            )
+    for name, ours in (("sampler", "length_grouped"), ("loss", "token_mean")):
+        if getattr(engine, name) != ours:
+            yield Problem(
+                key=f"engine.{name}",
+                what=f"{getattr(engine, name)} is the Trainer's own, and engine=accelerate does "
+                "not have it",
+                hint=f"Set engine.{name}={ours}, or choose engine=trainer.",
+            )
+    if training.optim.startswith(_OTHER_OPTIMIZERS):
+        yield Problem(
+            key="training.optim",
+            what=f"{training.optim} wants more than the weights, and engine=accelerate does not "
+            "have it",
+            hint="Choose another optimizer, or engine=trainer.",
+        )
+    if training.push_to_hub and training.hub_strategy != "end":
+        yield Problem(
+            key="training.hub_strategy",
+            what=f"{training.hub_strategy} uploads while training goes on, and engine=accelerate "
+            "does so at the end",
+            hint="Set training.hub_strategy=end, or choose engine=trainer.",
+        )
