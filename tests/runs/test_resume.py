@@ -145,3 +145,23 @@ def test_digests_depend_on_their_own_keys_only() -> None:
 def test_flat() -> None:
     tree = {"a": {"b": 1, "c": {}}, "d": [1]}
     assert flat(tree) == {"a.b": 1, "a.c": {}, "d": [1]}
+
+
+@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+def test_a_checkpoint_of_weights_alone_is_nothing_to_go_on_from(
+    engine: str, finished: Path
+) -> None:
+    checkpoint = finished / "checkpoint-30"
+    checkpoint.mkdir()
+    (checkpoint / "model.safetensors").write_bytes(b"")
+    more = (f"engine={engine}", "training.num_train_epochs=4", "training.max_steps=-1")
+    with pytest.raises(ConfigError) as caught:
+        plan_run(composed(*more), finished)
+    assert [problem.key for problem in caught.value.problems] == ["training.save_only_model"]
+    assert not plan_run(composed(*SAME), finished).train
+    elsewhere = composed(*more, f"training.resume_from_checkpoint={checkpoint}")
+    with pytest.raises(ConfigError) as caught:
+        plan_run(elsewhere, finished / "other")
+    assert [problem.key for problem in caught.value.problems] == ["training.resume_from_checkpoint"]
+    (checkpoint / "scheduler.pt").write_bytes(b"")
+    assert plan_run(composed(*more), finished).train

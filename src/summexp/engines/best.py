@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from transformers import Seq2SeqTrainingArguments
 
 from summexp.engines.config import EngineConfig
+
+log = logging.getLogger(__name__)
 
 
 def best_score_name(args: Seq2SeqTrainingArguments) -> str | None:
@@ -49,4 +52,7 @@ def gains_nothing(
         else:
             without_gain += 1
         best = score if better else best
-    return without_gain >= engine.early_stopping_patience
+    if without_gain < engine.early_stopping_patience:
+        return False
+    log.info("training ends early: evaluations without a better %s: %d", name, without_gain)
+    return True

@@ -57,6 +57,13 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
+def holds_progress(checkpoint: Path) -> bool:
+    """Tell whether a training can go on from a checkpoint; some hold the weights alone."""
+    schedule = (checkpoint / "scheduler.pt").is_file()
+    # DeepSpeed has a way of its own to keep everything.
+    return schedule or any(checkpoint.glob("global_step*"))
+
+
 def last_whole_checkpoint(folder: Path) -> Path | None:
     """Return the last checkpoint to go on from, and warn of each that is passed over."""
     for checkpoint in checkpoints(folder):

@@ -18,6 +18,7 @@ from summexp.config.schema import schema_node
 from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
+from summexp.runs.checkpoints import checkpoints, holds_progress
 from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
 from summexp.runs.record import cores
 
@@ -138,6 +139,8 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     if record is None:
         check_is_free(folder)
     if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
+        if training.do_train:
+            _check_progress(config, None)
         return RunPlan(
             False, training.do_train, training.do_eval, training.do_predict, training.push_to_hub
         )
@@ -157,6 +160,8 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
         problems.append(Problem(key="hardware.processes", what=what, hint=hint))
     if problems:
         raise ConfigError(problems)
+    if train:
+        _check_progress(config, folder)
     evaluated = phases.get("eval") == evaluation_digest(config)
     predicted = phases.get("predict") == prediction_digest(config)
     evaluate = training.do_eval and (train or not evaluated)
@@ -164,6 +169,24 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     changes = train or evaluate or predict
     push = training.push_to_hub and (changes or "push" not in phases)
     return RunPlan(True, train, evaluate, predict, push)
+
+
+def _check_progress(config: Config, folder: Path | None) -> None:
+    """Refuse to go on from a checkpoint that holds nothing but a model."""
+    given = config.training.resume_from_checkpoint
+    found = [Path(given)] if given else checkpoints(folder)[:1] if folder else []
+    for checkpoint in found:
+        if checkpoint.is_dir() and not holds_progress(checkpoint):
+            key = "resume_from_checkpoint" if given else "save_only_model"
+            raise ConfigError(
+                Problem(
+                    key=f"training.{key}",
+                    what=f"{checkpoint} holds a model alone, without the optimizer's state, and a "
+                    "training cannot go on from that",
+                    hint=f"Start anew from its weights with model.name_or_path={checkpoint} and "
+                    "another output_dir.",
+                )
+            )
 
 
 def _saved(folder: Path) -> dict[str, Any]:
