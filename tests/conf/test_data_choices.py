@@ -28,7 +28,7 @@ HUB = {
     "xsum": ("document", "summary"),
 }
 """Corpora of the Hub and their columns, as their dataset cards give them."""
-OWN_FILES = {"custom_csv", "custom_json", "custom_parquet"}
+OWN = {"custom_csv", "custom_json", "custom_parquet", "custom_hub"}
 
 
 def each_file(test: Any) -> Any:
@@ -48,7 +48,7 @@ def typed(path: Path) -> DataConfig:
 
 
 def test_every_corpus_has_its_file() -> None:
-    assert {path.stem for path in FILES} == set(HUB) | OWN_FILES | {"news_briefs"}
+    assert {path.stem for path in FILES} == set(HUB) | OWN | {"news_briefs"}
 
 
 @each_file
@@ -92,6 +92,6 @@ def test_parquet_copy_is_read_one_configuration_at_a_time(path: Path) -> None:
     assert data.revision is None or data.config_name is not None
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem in OWN_FILES])
-def test_own_files_presume_nothing(path: Path) -> None:
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem in OWN])
+def test_own_data_presume_nothing(path: Path) -> None:
     assert load(path).data == {}

@@ -23,7 +23,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
 from summexp.config.compose import conf_dir
 
-MODELS = sorted(path.stem for path in Path(conf_dir(), "model").rglob("*.yaml"))
+MODELS = sorted({path.stem for path in Path(conf_dir(), "model").rglob("*.yaml")} - {"custom"})
+"""Every model that a file names."""
 DATA = sorted(path.stem for path in Path(conf_dir(), "data").rglob("*.yaml"))
 SMALL = (
     "model.architecture.d_model=32",
