@@ -1,6 +1,7 @@
 """Write `docs/reference/` from the config's dataclasses and from the files of `conf/`.
 
-`python tools/generate_reference.py` writes both pages; with `--check` it writes nothing, and ends
+And the table of the old scripts' flags at the end of `docs/coming-from-the-scripts.md`.
+`python tools/generate_reference.py` writes the pages; with `--check` it writes nothing, and ends
 with exit code 1 if they are not what it would write.
 """
 
@@ -15,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from summexp.config.schema import SECTIONS, Config
+from summexp.migrate.page import flag_tables
 from summexp.options import declared_choices, field_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 REFERENCE = ROOT / "docs" / "reference"
+OLD_SCRIPTS = ROOT / "docs" / "coming-from-the-scripts.md"
+_FLAGS_HEAD = "## Every flag\n\n"
 _HEAD = "Written by `tools/generate_reference.py`; not edited by hand."
 
 
@@ -41,6 +45,14 @@ def choices_page() -> str:
         parts.append("\n".join([f"## {name}", "", "| choice | |", "|---|---|", *rows]))
     intro = "Every choice; a choice is made as `model=t5_small`."
     return "\n\n".join(["# Choices", f"{_HEAD} {intro}", *parts]) + "\n"
+
+
+def flags_page() -> str:
+    """Return the page on the old scripts: its hand-written part, and the table of the flags."""
+    written, head, _ = OLD_SCRIPTS.read_text(encoding="utf-8").partition(_FLAGS_HEAD)
+    assert head, f"{OLD_SCRIPTS.name} has no heading {_FLAGS_HEAD.strip()!r}"
+    intro = "What follows is written by `tools/generate_reference.py`; not edited by hand."
+    return f"{written}{head}{intro}\n\n{flag_tables()}"
 
 
 def _section(path: str, section: type) -> str:
@@ -83,6 +95,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Yield each page, file and text."""
     yield REFERENCE / "config.md", keys_page()
     yield REFERENCE / "choices.md", choices_page()
+    yield OLD_SCRIPTS, flags_page()
 
 
 def main() -> int:

@@ -116,6 +116,13 @@ def _check(words: list[str]) -> int:
     return 0
 
 
+def _migrate(words: list[str]) -> int:
+    # Brings the table of the old scripts' flags.
+    from summexp.migrate.verb import run_verb
+
+    return run_verb(words)
+
+
 def _asks_for_help(words: list[str]) -> bool:
     return "--help" in words or "-h" in words
 
@@ -189,5 +196,6 @@ def _described_sweep(jobs: list[CheckedJob]) -> str:
 _VERBS = {
     "train": _Verb("train, evaluate and predict", _train),
     "check": _Verb("compose the config and check it without running", _check),
+    "migrate": _Verb("turn a command of the old scripts into the new one", _migrate),
 }
 """What `summexp` can do, verb to implementation."""

@@ -1,0 +1,79 @@
+"""The whole way: a text with an old command in, the words of the new one out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from summexp.errors import ConfigError, Problem
+from summexp.migrate.arguments import asks_for_help, given_flags
+from summexp.migrate.launchers import Invocation, invocation, not_a_script, script_index
+from summexp.migrate.shell import Statement, statements
+from summexp.migrate.translation import translated
+from summexp.migrate.words import shell_line
+
+
+@dataclass
+class Migration:
+    """A new command, and what is to be known about it."""
+
+    words: list[str]
+    """The words that follow `python train.py`."""
+    environment: dict[str, str]
+    """Variables that stand in front of it."""
+    remarks: list[str] = field(default_factory=list)
+    """What changed, a sentence each."""
+
+    @property
+    def line(self) -> str:
+        """The new command, for the shell."""
+        return shell_line(self.environment, ["python", "train.py", *self.words])
+
+
+def migrate(command: str | Sequence[str]) -> Migration:
+    """Turn a command of the old scripts into the one of `train.py` that says the same.
+
+    Args:
+        command: a shell text that holds one such command; or its words.
+
+    Raises:
+        ConfigError: it holds none, or several, or what the scripts did not take.
+    """
+    found, remarks = _found(command)
+    if asks_for_help(found.arguments):
+        remarks.append("-h: this lists every key; docs/coming-from-the-scripts.md every old flag")
+        return Migration(["--help"], {}, remarks)
+    given = given_flags(found.script, found.arguments)
+    words, environment, more = translated(found, given)
+    return Migration(words, environment, remarks + more)
+
+
+def _found(command: str | Sequence[str]) -> tuple[Invocation, list[str]]:
+    """Return the one call of an old script that a command holds, and remarks."""
+    parts = statements(command) if isinstance(command, str) else [Statement(list(command))]
+    calls = [part for part in parts if script_index(part.words) is not None]
+    if not calls:
+        raise not_a_script(word for part in parts for word in part.words)
+    if len(calls) > 1:
+        what = f"there are {len(calls)} commands of the old scripts"
+        lines = ", ".join(str(call.line) for call in calls)
+        raise ConfigError(Problem(what=what, where=f"lines {lines}", hint="Give one at a time."))
+    (call,) = calls
+    before = parts[: parts.index(call)]
+    exported: dict[str, str] = {}
+    for part in before:
+        if part.words[0] == "export":
+            exported |= part.assignments
+    remarks = []
+    if call.is_joined:
+        remarks.append(
+            "a line lacks its backslash; what follows it was read as one command with it"
+        )
+    if call.is_redirected or call.ends_with in ("|", "|&"):
+        remarks.append("> or |: left out; train.log in the run folder has what is said")
+    others_left = [part for part in parts if part is not call and not part.is_assignment]
+    others_left = [part for part in others_left if part.words[0] not in ("set", "tee")]
+    if others_left:
+        names = ", ".join(dict.fromkeys(part.words[0] for part in others_left))
+        remarks.append(f"other commands of the text are left out: {names}")
+    return invocation(call, exported), remarks

@@ -1,0 +1,354 @@
+"""Who started the script, and on what: `torchrun`, `accelerate launch`, `xla_spawn.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from summexp.errors import ConfigError, Problem, nearest
+from summexp.migrate.accelerate_file import options_of
+from summexp.migrate.flags import Script
+from summexp.migrate.shell import ARGUMENTS, Statement
+
+ALL = 0
+"""As many processes as the machine has GPUs."""
+
+_SCRIPTS = {
+    "run_summarization": Script.TRAINER,
+    "run_summarization_no_trainer": Script.NO_TRAINER,
+    "run_tf_summarization": Script.TENSORFLOW,
+}
+_PYTHON = re.compile(r"python[\d.]*(\.exe)?|py|ipython")
+_LAUNCHERS = {
+    "torchrun": "torchrun",
+    "torch.distributed.run": "torchrun",
+    "torch.distributed.launch": "torchrun",
+    "xla_spawn.py": "xla_spawn.py",
+    "xla_spawn": "xla_spawn.py",
+    "accelerate": "accelerate launch",
+    "accelerate.commands.launch": "accelerate launch",
+    "accelerate-launch": "accelerate launch",
+    "deepspeed": "deepspeed",
+}
+
+
+@dataclass
+class Machine:
+    """What the launcher and the environment say about the machine."""
+
+    processes: int | None = None
+    """Processes on each node; `ALL` for a GPU each, None where nobody says."""
+    nodes: int = 1
+    """Machines."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables that the new command needs: where the nodes meet, which GPUs there are."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings that the launcher made, such as `training.bf16`."""
+    remarks: list[str] = field(default_factory=list)
+    """What was left out, or has to be known."""
+
+
+@dataclass
+class Invocation:
+    """A call of one of the old scripts."""
+
+    script: Script
+    arguments: list[str]
+    """The words behind the script."""
+    machine: Machine
+    environment: dict[str, str]
+    """Variables set in front of the command, or exported before it."""
+
+
+def script_of(word: str) -> Script | None:
+    """Return the script that a word names, as a path or as a module, or None."""
+    name = word.replace("\\", "/")
+    stem = PurePath(name).name.removesuffix(".py")
+    stem = stem if name.endswith(".py") else stem.rsplit(".", 1)[-1]
+    script = _SCRIPTS.get(stem)
+    if script is Script.TRAINER and re.search(r"(^|[/.])tensorflow[/.]", name):
+        return Script.TENSORFLOW
+    return script
+
+
+def script_index(words: list[str]) -> int | None:
+    """Return where the words name one of the scripts, the first time."""
+    return next((at for at, word in enumerate(words) if script_of(word)), None)
+
+
+def invocation(statement: Statement, exported: Mapping[str, str]) -> Invocation:
+    """Read a statement that calls one of the scripts.
+
+    Args:
+        statement: it, its variables in front included.
+        exported: variables that statements before it set for it.
+
+    Raises:
+        ConfigError: the launcher was told what no launcher takes.
+    """
+    at = script_index(statement.words)
+    assert at is not None
+    script = script_of(statement.words[at])
+    assert script is not None
+    arguments = [word for word in statement.words[at + 1 :] if word != ARGUMENTS]
+    before = statement.words[len(statement.assignments) : at]
+    environment = {**exported, **statement.assignments}
+    if before[:1] == ["env"]:
+        inner = Statement(before[1:])
+        environment |= inner.assignments
+        before = inner.words[len(inner.assignments) :]
+    if script is Script.TRAINER and _is_tensorflow(arguments):
+        script = Script.TENSORFLOW
+    machine = _machine(before)
+    if ARGUMENTS in statement.words:
+        machine.remarks.append('"$@": what the shell script is given follows the new command')
+    return Invocation(script, arguments, machine, environment)
+
+
+def _is_tensorflow(arguments: list[str]) -> bool:
+    """Tell whether the words have a flag that only the TensorFlow script took."""
+    flags = {word.split("=", 1)[0].lstrip("-").replace("-", "_") for word in arguments}
+    return bool(flags & {"tpu", "tpu_name", "tpu_zone", "gcp_project", "xla", "poly_power"})
+
+
+def _machine(before: list[str]) -> Machine:
+    """Read the words in front of the script."""
+    starts = [at for at, word in enumerate(before) if _is_start(word)]
+    launchers = [at for at in starts if not _PYTHON.fullmatch(PurePath(before[at]).name)]
+    first = starts[0] if starts else len(before)
+    machine = Machine()
+    wrappers = [word for word in before[:first] if not word.startswith("-")]
+    if wrappers:
+        machine.remarks.append(f"{wrappers[0]}: left out; it may stand in front of python again")
+    if launchers:
+        name = _LAUNCHERS[PurePath(before[launchers[-1]]).name]
+        options = _options(before[launchers[-1] + 1 :])
+        if name == "accelerate launch" and isinstance(options.get("config_file"), str):
+            options = _with_file(options, machine)
+        _READERS[name](options, machine)
+        _rest(name, options, machine)
+    return machine
+
+
+def _is_start(word: str) -> bool:
+    name = PurePath(word).name
+    return name in _LAUNCHERS or bool(_PYTHON.fullmatch(name))
+
+
+_KNOWN = {
+    "nproc_per_node",
+    "nnodes",
+    "node_rank",
+    "master_addr",
+    "master_port",
+    "rdzv_endpoint",
+    "rdzv_backend",
+    "rdzv_id",
+    "rdzv_conf",
+    "standalone",
+    "max_restarts",
+    "num_cores",
+    "num_processes",
+    "num_machines",
+    "machine_rank",
+    "main_process_ip",
+    "main_process_port",
+    "mixed_precision",
+    "multi_gpu",
+    "cpu",
+    "tpu",
+    "use_fsdp",
+    "use_deepspeed",
+    "config_file",
+    "deepspeed_config_file",
+    "zero_stage",
+    "gpu_ids",
+    "num_cpu_threads_per_process",
+    "num_gpus",
+    "num_nodes",
+    "include",
+    "fp16",
+}
+
+
+def _options(words: list[str]) -> dict[str, str | bool]:
+    """Return the flags among the words of a launcher, underscores for dashes."""
+    found: dict[str, str | bool] = {}
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if not word.startswith("-"):
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        name = name.replace("-", "_")
+        near = [known for known in _KNOWN if known.startswith(name)]
+        name = near[0] if name not in _KNOWN and len(near) == 1 and len(name) > 3 else name
+        if not equals and at < len(words) and not words[at].startswith("-"):
+            value, at = words[at], at + 1
+        found[name] = value or True
+    return found
+
+
+def _with_file(options: dict[str, str | bool], machine: Machine) -> dict[str, str | bool]:
+    name = str(options.pop("config_file"))
+    in_file = options_of(name)
+    if in_file is None:
+        machine.remarks.append(
+            f"--config_file {name}: there is no such file here; what it says about the machine is "
+            "hardware=… in the new command"
+        )
+        return options
+    return {**in_file, **options}
+
+
+def _torchrun(options: dict[str, str | bool], machine: Machine) -> None:
+    machine.processes = _processes(options.pop("nproc_per_node", "1"))
+    _nodes(options, machine, "nnodes", "node_rank", "master_addr", "master_port")
+
+
+def _xla_spawn(options: dict[str, str | bool], machine: Machine) -> None:
+    machine.settings["hardware"] = "tpu8"
+    cores = options.pop("num_cores", "1")
+    if cores != "8":
+        machine.remarks.append(f"--num_cores {cores}: hardware=tpu8 drives every core there is")
+
+
+def _accelerate(options: dict[str, str | bool], machine: Machine) -> None:
+    said = bool(set(options) - {"num_cpu_threads_per_process"})
+    if not said:
+        machine.remarks.append(
+            "accelerate launch: what `accelerate config` was told is not known here; the machine "
+            "is hardware=…, such as hardware=ddp8_bf16"
+        )
+    settings = machine.settings
+    is_sharded = "use_fsdp" in options or "use_deepspeed" in options
+    is_multi = options.pop("multi_gpu", False) or is_sharded
+    count = options.pop("num_processes", None)
+    machine.processes = _processes(count) if count else ALL if is_multi else None
+    if options.pop("cpu", False):
+        settings["hardware"] = "cpu"
+    if options.pop("tpu", False):
+        settings["hardware"] = "tpu8"
+    precision = options.pop("mixed_precision", "no")
+    if options.pop("fp16", False):
+        precision = "fp16"
+    if precision in ("fp16", "bf16"):
+        settings[f"training.{precision}"] = True
+    elif precision != "no":
+        raise _refused("mixed_precision", precision, "It takes no, fp16 or bf16.")
+    if options.pop("use_fsdp", False):
+        settings["training.fsdp"] = True
+    file, stage = options.pop("deepspeed_config_file", None), options.pop("zero_stage", "2")
+    if options.pop("use_deepspeed", False):
+        if file is None and stage not in ("2", "3"):
+            raise _refused("zero_stage", stage, "hardware=deepspeed8_zero2 and _zero3 are there.")
+        if file is None:
+            settings["hardware"] = f"deepspeed8_zero{stage}"
+        else:
+            settings["training.deepspeed"] = file
+    if "gpu_ids" in options:
+        _visible(str(options.pop("gpu_ids")), machine)
+    if "num_cpu_threads_per_process" in options:
+        machine.environment["OMP_NUM_THREADS"] = str(options.pop("num_cpu_threads_per_process"))
+    names = ("num_machines", "machine_rank", "main_process_ip", "main_process_port")
+    _nodes(options, machine, *names)
+    if machine.nodes > 1 and machine.processes:
+        # Accelerate counts those of all machines together.
+        machine.processes //= machine.nodes
+
+
+def _deepspeed(options: dict[str, str | bool], machine: Machine) -> None:
+    machine.processes = ALL
+    if "num_gpus" in options:
+        machine.processes = _processes(options.pop("num_gpus"))
+    include = str(options.pop("include", ""))
+    if include and "@" not in include:
+        devices = include.partition(":")[2]
+        machine.processes = devices.count(",") + 1 if devices else ALL
+        if devices:
+            machine.environment["CUDA_VISIBLE_DEVICES"] = devices
+    _nodes(options, machine, "num_nodes", "node_rank", "master_addr", "master_port")
+
+
+_READERS: dict[str, Callable[[dict[str, str | bool], Machine], None]] = {
+    "torchrun": _torchrun,
+    "xla_spawn.py": _xla_spawn,
+    "accelerate launch": _accelerate,
+    "deepspeed": _deepspeed,
+}
+
+
+def _visible(devices: str, machine: Machine) -> None:
+    if devices != "all":
+        machine.environment["CUDA_VISIBLE_DEVICES"] = devices
+        if machine.processes == ALL:
+            machine.processes = devices.count(",") + 1
+
+
+def _nodes(
+    options: dict[str, str | bool], machine: Machine, count: str, rank: str, address: str, port: str
+) -> None:
+    """Read how many machines there are and where they meet, which a single one need not say."""
+    given = str(options.pop(count, "1"))
+    least = given.partition(":")[0]
+    machine.nodes = _number(count, least)
+    if ":" in given and machine.nodes != _number(count, given.partition(":")[2]):
+        machine.remarks.append(f"--{count} {given}: a run has as many machines from start to end")
+    where, _, at = str(options.pop("rdzv_endpoint", "")).rpartition(":")
+    found = {
+        "NODE_RANK": options.pop(rank, None),
+        "MASTER_ADDR": options.pop(address, None) or where or None,
+        "MASTER_PORT": options.pop(port, None) or at or None,
+    }
+    for name in ("rdzv_backend", "rdzv_id", "rdzv_conf", "standalone"):
+        options.pop(name, None)
+    if machine.nodes == 1:
+        return
+    machine.environment |= {name: str(value) for name, value in found.items() if value is not None}
+    missing = [name for name, value in found.items() if value is None]
+    machine.remarks.append(
+        "several machines: the same command on each, "
+        + (f"with {', '.join(missing)} set there" if missing else "with its own NODE_RANK")
+        + " (docs/hardware.md)"
+    )
+
+
+def _processes(value: str | bool) -> int:
+    if value in ("gpu", "auto"):
+        return ALL
+    return _number("nproc_per_node", value)
+
+
+def _number(name: str, value: str | bool) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"\d+", value) or int(value) < 1:
+        raise _refused(name, value, "It takes a whole number from 1.")
+    return int(value)
+
+
+def _refused(name: str, value: Any, hint: str) -> ConfigError:
+    return ConfigError(Problem(what=f"--{name} takes no {value!r}", hint=hint))
+
+
+def _rest(name: str, options: Mapping[str, str | bool], machine: Machine) -> None:
+    """Say which options of the launcher were left out, their values aside."""
+    left = [f"--{option}" for option in options if option not in ("m", "u", "")]
+    if left:
+        machine.remarks.append(f"{', '.join(left)} of {name}: not needed here, left out")
+
+
+def not_a_script(words: Iterator[str]) -> ConfigError:
+    """Return the error of a text that calls none of the scripts."""
+    scripts = [f"{stem}.py" for stem in _SCRIPTS]
+    named = [PurePath(word).name for word in words if word.endswith(".py")]
+    near = next(filter(None, (nearest(name, scripts) for name in named)), None)
+    if "run_summarization_flax.py" in named:
+        near = "The Flax script has no equal here; its PyTorch command does."
+    elif near is None and "train.py" in named:
+        near = "train.py is the new one already."
+    what = "this is no command of the old summarization scripts"
+    hint = "They are run_summarization.py and run_summarization_no_trainer.py."
+    return ConfigError(Problem(what=what, hint=" ".join(filter(None, (near, hint)))))

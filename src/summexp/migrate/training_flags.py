@@ -1,0 +1,170 @@
+"""The flags that transformers' `Seq2SeqTrainingArguments` gave to every script of the Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any
+
+from summexp.config.refused import DOUBLES, WITHOUT_EFFECT
+from summexp.engines.training_schema import TrainingConfig
+from summexp.errors import ConfigError, Problem
+from summexp.migrate.flags import Flag, Kind, Settings, fixed
+from summexp.migrate.trackers import trackers
+
+_KINDS = {
+    "int": Kind.INT,
+    "float": Kind.FLOAT,
+    "bool": Kind.BOOL,
+    "str": Kind.TEXT,
+    "list[str]": Kind.LIST,
+}
+_KIND_OF = {
+    "report_to": Kind.LIST,
+    "debug": Kind.LIST,
+    "optim_target_modules": Kind.LIST,
+    "include_num_input_tokens_seen": Kind.TEXT_OR_BOOL,
+    "fsdp": Kind.TEXT_OR_BOOL,
+    "trackio_static_space_id": Kind.TEXT_OR_BOOL,
+}
+"""Where the type does not say it. What else takes anything is JSON."""
+
+SECRET = "comes from the environment: export HF_TOKEN, or log in with hf auth login"
+_LAUNCHER = "is the launcher's to say"
+_TRACKIO = "is of a tracker that cannot be chosen here"
+
+
+def _joined(value: list[str]) -> Settings:
+    return {"training.debug": " ".join(value)}
+
+
+def _modules(value: list[str]) -> Settings:
+    return {"training.optim_target_modules": value[0] if len(value) == 1 else value}
+
+
+def _counted(value: str | bool) -> Settings:
+    word = {True: "all", False: "no"}.get(value, value) if isinstance(value, bool) else value
+    return {"training.include_num_input_tokens_seen": word}
+
+
+def _sharded(value: str | bool) -> Settings:
+    # "" was the default of transformers 4.
+    return {"training.fsdp": value} if value else {}
+
+
+def _sampled(value: str) -> Settings:
+    if value == "group_by_length":
+        return {}
+    return {"engine.sampler": "upstream", "training.train_sampling_strategy": value}
+
+
+def _optimizer(value: str) -> Settings:
+    return {"training.optim": "adamw_torch" if value == "adamw_hf" else value}
+
+
+def _generation(value: str) -> Settings:
+    raise ConfigError(
+        Problem(
+            what=f"--generation_config {value}: its options are keys of their own here",
+            hint="Leave it away, and add each option to the new command: generation.num_beams=4 …",
+        )
+    )
+
+
+_OTHERWISE: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
+    "output_dir": ("output_dir", "", None),
+    "seed": ("seed", "", None),
+    "report_to": (
+        "tracking=tensorboard, tracking=wandb",
+        "tensorboard and wandb; curves and scores are in the run folder in any case",
+        trackers,
+    ),
+    "run_name": ("tracking.run_name", "", None),
+    "project": ("tracking.project", "", None),
+    "generation_max_length": ("generation.max_length", "", None),
+    "generation_num_beams": (
+        "generation.num_beams",
+        "is in force now; the old script went by --num_beams, or by its default of 1",
+        None,
+    ),
+    "generation_config": ("generation.*", "each of its options is a key of its own", _generation),
+    "use_cpu": ("hardware=cpu", "", fixed(hardware="cpu")),
+    "ddp_backend": ("", "follows from the hardware: nccl for GPUs, gloo for CPUs", None),
+    "ddp_timeout": (
+        "hardware.timeout_minutes",
+        "in minutes, not seconds",
+        lambda value: {"hardware.timeout_minutes": value / 60},
+    ),
+    "local_rank": ("", _LAUNCHER, None),
+    "disable_tqdm": ("", "is not needed: progress shows on a terminal only, not in a file", None),
+    "hub_token": ("", SECRET, None),
+    "trackio_space_id": ("", _TRACKIO, None),
+    "trackio_bucket_id": ("", _TRACKIO, None),
+    "trackio_static_space_id": ("", _TRACKIO, None),
+    "length_column_name": ("", "is not needed: the lengths are known", None),
+    "train_sampling_strategy": (
+        "training.train_sampling_strategy engine.sampler=upstream",
+        "group_by_length is what our own order of the rows does, with no flag",
+        _sampled,
+    ),
+    "optim": ("training.optim", "adamw_hf left transformers; adamw_torch is the same", _optimizer),
+    "optim_target_modules": ("training.optim_target_modules", "", _modules),
+    "debug": ("training.debug", "", _joined),
+    "include_num_input_tokens_seen": ("training.include_num_input_tokens_seen", "", _counted),
+    "fsdp": (
+        "training.fsdp",
+        "hardware=fsdp8_bf16 is the choice that has it",
+        _sharded,
+    ),
+    "resume_from_checkpoint": (
+        "training.resume_from_checkpoint",
+        "a folder; True is not needed, since a run in the same output_dir goes on by itself",
+        lambda value: {} if str(value).lower() == "true" else _path(value),
+    ),
+}
+"""Fields that are not their own key in `training`: what they are now, remark, and what a value
+means."""
+
+_REMARK_AT = {"optim": "adamw_hf", "train_sampling_strategy": "group_by_length"}
+"""Flags whose remark is about one value of theirs only."""
+
+
+def _path(value: str) -> Settings:
+    return {"training.resume_from_checkpoint": value}
+
+
+def remark_concerns(flag: Flag, value: Any) -> bool:
+    """Tell whether the remark on a flag is about this value of it."""
+    if flag.name == "resume_from_checkpoint":
+        return str(value).lower() == "true"
+    return flag.name not in ("fsdp", "report_to") and (
+        flag.name not in _REMARK_AT or _REMARK_AT[flag.name] == value
+    )
+
+
+def _kind(name: str, declared: str) -> Kind:
+    if name in _KIND_OF:
+        return _KIND_OF[name]
+    return _KINDS.get(declared.removesuffix(" | None"), Kind.JSON)
+
+
+def _flag(name: str, declared: str, default: Any) -> Flag:
+    kind, key = _kind(name, declared), f"training.{name}"
+    if name in _OTHERWISE:
+        now, remark, turn = _OTHERWISE[name]
+        return Flag(name, kind, now, remark, default, turn, is_secret=name == "hub_token")
+    if key in WITHOUT_EFFECT:
+        return Flag(name, kind, "", WITHOUT_EFFECT[key][0], default)
+    assert key not in DOUBLES, f"{key} is refused, so --{name} must say what it is instead"
+    return Flag(name, kind, key, "", default)
+
+
+TRAINING_FLAGS = tuple(
+    _flag(
+        spec.name,
+        str(spec.type),
+        spec.default if spec.default_factory is MISSING else spec.default_factory(),
+    )
+    for spec in fields(TrainingConfig)
+)
+"""A flag for each field, in upstream's order."""

@@ -1,0 +1,98 @@
+"""`summexp migrate`: prints the new command for an old one, or runs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from summexp import entry
+from summexp.errors import ConfigError, Problem
+from summexp.migrate.command import Migration, migrate
+
+HELP = """\
+usage: summexp migrate [--run] "OLD COMMAND"
+       summexp migrate [--run] -- OLD COMMAND
+       summexp migrate [--run] [-]
+
+Takes a command of the Hugging Face scripts run_summarization.py and
+run_summarization_no_trainer.py (PyTorch or TensorFlow; with python, torchrun, accelerate launch,
+deepspeed or xla_spawn.py in front) and prints the `python train.py …` that says the same: one line
+on standard output. What changed, was left out or differs is said on standard error. Nothing is
+downloaded, and the files need not be there. Without a command it is read from standard input.
+
+  --run   run the new command too, as `summexp train` would
+
+examples:
+  summexp migrate "python run_summarization.py --model_name_or_path t5-small --do_train \\
+    --dataset_name xsum --source_prefix 'summarize: ' --output_dir out --predict_with_generate"
+  summexp migrate -- torchrun --nproc_per_node 8 run_summarization.py args.json
+  summexp migrate < train.sh
+  summexp migrate --run "$(cat train.sh)"
+
+Exit code 0; 2 if there is no old command, or one that the old script would have refused too.
+docs/coming-from-the-scripts.md lists every flag.
+"""
+
+
+def run_verb(words: list[str]) -> int:
+    """Run the verb on the words behind it, and return the exit code."""
+    runs, command = _read_flags(words)
+    if command is None:
+        print(HELP, end="")
+        return 0
+    try:
+        found = migrate(_text(command))
+    except ConfigError as error:
+        entry.tell(error)
+        return error.exit_code
+    for remark in found.remarks:
+        print(" ".join(remark.split()), file=sys.stderr)
+    print(found.line, flush=True)
+    if runs:
+        _run(found)
+    return 0
+
+
+def _read_flags(words: list[str]) -> tuple[bool, list[str] | None]:
+    """Return whether to run, and the words of the old command; None where help is asked for."""
+    rest = list(words)
+    runs = False
+    # Behind a command in quotes, ours may follow; words of it may not be ours.
+    if len(rest) > 1 and any(char.isspace() for char in rest[0]) and rest[1:] == ["--run"]:
+        runs, rest = True, rest[:1]
+    while (rest and rest[0].startswith("--")) or rest[:1] == ["-h"]:
+        flag = rest.pop(0)
+        if flag in ("--help", "-h"):
+            return runs, None
+        if flag == "--":
+            return runs, rest
+        if flag == "--run":
+            runs = True
+        else:
+            rest.insert(0, flag)
+            break
+    return runs, rest
+
+
+def _text(command: Sequence[str]) -> str | Sequence[str]:
+    """Return the old command: what was given in quotes, word by word, or on standard input."""
+    if list(command) in ([], ["-"]):
+        if sys.stdin.isatty():
+            print("the old command, then Ctrl-D:", file=sys.stderr)
+        return sys.stdin.read()
+    if len(command) > 1:
+        return command
+    (text,) = command
+    if text.endswith(".sh") and not text.endswith(" .sh") and Path(text).is_file():
+        hint = f"Let it be read: summexp migrate < {text}"
+        raise ConfigError(Problem(what=f"{text} is a file, not a command", hint=hint))
+    return text
+
+
+def _run(found: Migration) -> None:
+    """Run the new command in this process, which ends with it."""
+    os.environ.update(found.environment)
+    sys.argv = ["summexp train", *found.words]
+    entry.main(found.words)

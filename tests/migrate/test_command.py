@@ -1,0 +1,369 @@
+"""Whole commands: launchers, environments, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.migrate.composed import composed, value_at
+
+from summexp.errors import ConfigError
+from summexp.migrate.command import migrate
+
+FLAGS = (
+    "--model_name_or_path t5-small --dataset_name cnn_dailymail --do_train --do_eval "
+    "--predict_with_generate --output_dir out --source_prefix 'summarize: '"
+)
+SCRIPT = f"examples/pytorch/summarization/run_summarization.py {FLAGS}"
+LOOP = "run_summarization_no_trainer.py --model_name_or_path t5-small --dataset_name xsum"
+CORE = {
+    "model.name_or_path": "google-t5/t5-small",
+    "data.name": "abisee/cnn_dailymail",
+    "output_dir": "out",
+}
+GPU = {"hardware.backend": "cuda"}
+EIGHT = {**GPU, "hardware.processes": 8}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def said(line: str, keys: Any) -> dict[str, Any]:
+    config = composed(line)
+    return {key: value_at(config, key) for key in keys}
+
+
+@pytest.mark.parametrize(
+    ("command", "chosen", "says"),
+    [
+        (f"python {SCRIPT}", "", {"hardware.backend": "auto", "hardware.processes": None}),
+        (f"python3.11 -u {SCRIPT}", "", {"hardware.backend": "auto"}),
+        (f"{SCRIPT}", "", {"hardware.backend": "auto"}),
+        (f"python -m transformers.examples.run_summarization {FLAGS}", "", {}),
+        (f"python {SCRIPT} --bf16", "", {"training.bf16": True, "hardware.backend": "auto"}),
+        (f"torchrun --nproc_per_node 8 {SCRIPT} --fp16", "ddp8_fp16", EIGHT),
+        (f"torchrun --nproc-per-node=8 {SCRIPT} --bf16", "ddp8_bf16", EIGHT),
+        (f"torchrun --nproc 8 {SCRIPT}", "gpu", {**EIGHT, "training.fp16": False}),
+        (
+            f"torchrun --standalone --nproc_per_node 4 --master_port 29501 {SCRIPT} --bf16",
+            "ddp8_bf16",
+            {**GPU, "hardware.processes": 4, "training.bf16": True},
+        ),
+        (f"torchrun --nproc_per_node 1 {SCRIPT}", "", {"hardware.processes": None}),
+        (f"torchrun --nproc_per_node gpu {SCRIPT} --fp16", "ddp8_fp16", EIGHT),
+        (
+            f"python -m torch.distributed.launch --nproc_per_node 2 --use_env {SCRIPT} --no_cuda",
+            "ddp2_cpu",
+            {"hardware.backend": "cpu", "hardware.processes": 2},
+        ),
+        (f"python -m torch.distributed.run --nproc_per_node 8 {SCRIPT}", "gpu", EIGHT),
+        (
+            f"torchrun --nproc_per_node 8 {SCRIPT} --bf16 --fsdp",
+            "fsdp8_bf16",
+            {**EIGHT, "training.fsdp": True},
+        ),
+        (f"python xla_spawn.py --num_cores 8 {SCRIPT}", "tpu8", {"hardware.backend": "xla"}),
+        (f"python xla_spawn.py --num_cores=1 {SCRIPT}", "tpu8", {"hardware.backend": "xla"}),
+        (
+            f"accelerate launch {SCRIPT}",
+            "",
+            {"hardware.backend": "auto", "engine.name": "trainer"},
+        ),
+        (
+            f"accelerate launch --multi_gpu --num_processes 8 --mixed_precision fp16 {SCRIPT}",
+            "ddp8_fp16",
+            {**EIGHT, "training.fp16": True},
+        ),
+        (
+            f"accelerate launch --multi_gpu --mixed_precision=bf16 {SCRIPT}",
+            "ddp8_bf16",
+            EIGHT,
+        ),
+        (f"accelerate launch --cpu {SCRIPT}", "cpu", {"hardware.backend": "cpu"}),
+        (
+            f"accelerate launch --cpu --num_processes 3 {SCRIPT}",
+            "ddp2_cpu",
+            {"hardware.backend": "cpu", "hardware.processes": 3},
+        ),
+        (f"accelerate launch --tpu {SCRIPT}", "tpu8", {"hardware.backend": "xla"}),
+        (
+            f"accelerate launch --use_fsdp --num_processes 8 --mixed_precision bf16 {SCRIPT}",
+            "fsdp8_bf16",
+            {**EIGHT, "training.fsdp": True, "training.bf16": True},
+        ),
+        (
+            f"accelerate launch --use_deepspeed --zero_stage 3 --num_processes 2 {SCRIPT} --fp16",
+            "deepspeed8_zero3",
+            {
+                **GPU,
+                "hardware.processes": 2,
+                "training.bf16": False,
+                "training.fp16": True,
+                "training.deepspeed.zero_optimization.stage": 3,
+            },
+        ),
+        (
+            f"accelerate launch --use_deepspeed --mixed_precision bf16 {SCRIPT}",
+            "deepspeed8_zero2",
+            {**EIGHT, "training.deepspeed.zero_optimization.stage": 2, "training.bf16": True},
+        ),
+        (
+            "accelerate launch --use_deepspeed --deepspeed_config_file ds.json --num_processes 2 "
+            f"{SCRIPT}",
+            "gpu",
+            {"training.deepspeed": "ds.json", "hardware.processes": 2},
+        ),
+        (
+            f"deepspeed --num_gpus=8 {SCRIPT} --deepspeed ds.json --bf16",
+            "ddp8_bf16",
+            {**EIGHT, "training.deepspeed": "ds.json"},
+        ),
+        (f"python {SCRIPT} --tpu_num_cores 8", "tpu8", {"hardware.backend": "xla"}),
+    ],
+    ids=lambda one: one.replace(SCRIPT, "S") if isinstance(one, str) else None,
+)
+def test_launcher_says(command: str, chosen: str, says: dict[str, Any]) -> None:
+    line = migrate(command).line
+    named = [word.removeprefix("hardware=") for word in line.split() if word[:9] == "hardware="]
+    assert named == ([chosen] if chosen else [])
+    expected = {**CORE, **says}
+    assert said(line, expected) == expected
+
+
+def test_ways_of_writing_are_one() -> None:
+    plain = migrate(f"python {SCRIPT}")
+    for command in [
+        f"python {SCRIPT.replace('_name_or_path', '-name-or-path').replace('_dir ', '-dir=')}",
+        f"python {SCRIPT.replace('--dataset_name', '--dataset_n')}",
+        f"python {SCRIPT.replace('--do_train', '--do_train True')}",
+        f"python {SCRIPT.replace('--output_dir out', '--output_dir other --output_dir out')}",
+        f"nohup python {SCRIPT} > log.txt 2>&1 &",
+        f"#!/bin/bash\nset -e\ncd examples\npython {SCRIPT} | tee log # train",
+        f"export OMP=1\npython {SCRIPT}",
+        f"OUT=out\npython {SCRIPT.replace('_dir out', '_dir $OUT')}",
+    ]:
+        assert sorted(migrate(command).words) == sorted(plain.words), command
+    assert migrate(["python", *shlex.split(SCRIPT)]).line == plain.line
+
+
+def test_several_machines_meet_where_they_did() -> None:
+    command = (
+        "torchrun --nnodes 2 --nproc_per_node 4 --node_rank 1 --master_addr node0 "
+        f"--master_port 29500 {SCRIPT} --bf16"
+    )
+    line = migrate(command).line
+    assert line.startswith("NODE_RANK=1 MASTER_ADDR=node0 MASTER_PORT=29500 python train.py ")
+    says = {"hardware.nodes": 2, "hardware.processes": 4}
+    assert said(line, says) == says
+    found = migrate(
+        "accelerate launch --num_machines 2 --num_processes 16 --main_process_ip n "
+        f"--machine_rank 0 {SCRIPT}"
+    )
+    assert found.environment == {"NODE_RANK": "0", "MASTER_ADDR": "n"}
+    assert any("MASTER_PORT set there" in remark for remark in found.remarks)
+    says = {"hardware.nodes": 2, "hardware.processes": 8}
+    assert said(found.line, says) == says
+    found = migrate(f"torchrun --nnodes=2 --rdzv_endpoint=h:29400 --rdzv_backend c10d {SCRIPT}")
+    assert found.environment == {"MASTER_ADDR": "h", "MASTER_PORT": "29400"}
+
+
+def test_variables_in_front() -> None:
+    command = (
+        "CUDA_VISIBLE_DEVICES=0,1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 "
+        f"WANDB_PROJECT='my project' WANDB_NAME=first WANDB_TAGS=a,b python {SCRIPT} "
+        "--report_to wandb"
+    )
+    found = migrate(command)
+    assert found.line.startswith("CUDA_VISIBLE_DEVICES=0,1 TOKENIZERS_PARALLELISM=false python")
+    says = {
+        "offline": True,
+        "tracking.project": "my project",
+        "tracking.run_name": "first",
+        "tracking.tags": ["a", "b"],
+        "tracking.trackers": ["wandb"],
+    }
+    assert said(found.line, says) == says
+    assert "tracking=wandb" in found.words
+    line = migrate(f"WANDB_DISABLED=true python {SCRIPT} --report_to wandb tensorboard").line
+    assert said(line, ["tracking.trackers"]) == {"tracking.trackers": ["tensorboard"]}
+    line = migrate(f"env HF_DATASETS_OFFLINE=0 CUDA_VISIBLE_DEVICES=3 python {SCRIPT}").line
+    assert line.startswith("CUDA_VISIBLE_DEVICES=3 python")
+    assert said(line, ["offline"]) == {"offline": False}
+
+
+def test_the_accelerate_config_file_is_read_where_it_is() -> None:
+    Path("acc.yaml").write_text(
+        "distributed_type: MULTI_GPU\nmixed_precision: bf16\nnum_machines: 1\nnum_processes: 4\n",
+        encoding="utf-8",
+    )
+    line = migrate(f"accelerate launch --config_file acc.yaml {LOOP}").line
+    says = {"hardware.processes": 4, "training.bf16": True, "engine.name": "accelerate"}
+    assert said(line, says) == says
+    assert "hardware=ddp8_bf16" in line
+    found = migrate(f"accelerate launch --config_file absent.yaml {LOOP}")
+    assert any("absent.yaml: there is no such file" in remark for remark in found.remarks)
+
+
+def test_a_json_file_of_arguments() -> None:
+    arguments = {
+        "model_name_or_path": "google-t5/t5-base",
+        "dataset_name": "samsum",
+        "do_train": True,
+        "num_train_epochs": 2,
+        "report_to": ["tensorboard"],
+        "lr_scheduler_kwargs": {"num_cycles": 3},
+        "output_dir": "o p",
+        "max_eval_samples": None,
+    }
+    Path("args.json").write_text(json.dumps(arguments), encoding="utf-8")
+    line = migrate("torchrun --nproc_per_node 8 run_summarization.py args.json").line
+    says = {
+        "model.name_or_path": "google-t5/t5-base",
+        "model.source_prefix": None,
+        "data.name": "knkarthick/samsum",
+        "training.num_train_epochs": 2.0,
+        "training.do_train": True,
+        "training.do_eval": False,
+        "tracking.trackers": ["tensorboard"],
+        "training.lr_scheduler_kwargs": {"num_cycles": 3},
+        "output_dir": "o p",
+        "hardware.processes": 8,
+    }
+    assert said(line, says) == says
+    Path("args.json").write_text('{"model_name_or_path": "m", "lerning_rate": 1}')
+    with pytest.raises(ConfigError, match="--lerning_rate"):
+        migrate("python run_summarization.py args.json")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("python run_glue.py --do_train", "no command of the old"),
+        ("python run_sumarization.py", "Did you mean 'run_summarization.py'"),
+        ("python run_summarization_flax.py", "Flax script has no equal"),
+        ("python train.py model=t5_small", "new one already"),
+        ("", "no command of the old"),
+        (f"python {SCRIPT} --lerning_rate 1", "Did you mean '--learning_rate'"),
+        (f"python {SCRIPT} --with_tracking", "It is a flag of run_summarization_no_trainer.py"),
+        (f"python {SCRIPT} --eval no", "ambiguous option: --eval could match --eval_strategy"),
+        (f"python {SCRIPT} --learning_rate fast", "learning_rate: takes a number, not 'fast'"),
+        (f"python {SCRIPT} --max_steps 1.5", "takes a whole number"),
+        (f"python {SCRIPT} --fp16 maybe", "takes true or false"),
+        (f"python {SCRIPT} --seed", "expected one argument"),
+        (f"python {SCRIPT} --lr_scheduler_kwargs '{{a: 1}}'", "not JSON"),
+        (f"python {SCRIPT} --lr_scheduler_type cosin", "Did you mean 'cosine'"),
+        (f"python {SCRIPT} extra words", "'extra' belongs to no flag"),
+        (f"python {SCRIPT} --generation_config g", "keys of their own"),
+        ("python run_summarization.py --do_train --dataset_name xsum", "model_name_or_path is mis"),
+        ("python run_summarization.py --do_train --model_name_or_path m", "names no data"),
+        ("python run_summarization_no_trainer.py --dataset_name xsum", "names no model"),
+        ("python run_summarization.py --model_name_or_path m --dataset_name d", "nothing"),
+        ("python run_summarization.py absent.json", "there is no file absent.json"),
+        (f"python {SCRIPT}\npython {SCRIPT}", "2 commands"),
+        (f"torchrun --nproc_per_node x {SCRIPT}", "takes no 'x'"),
+        (f"accelerate launch --mixed_precision fp8 {SCRIPT}", "takes no 'fp8'"),
+        (f"python {SCRIPT} --source_prefix 'a\nb'", "line break"),
+        (f"python {SCRIPT} --output_dir $ABSENT", "ABSENT is not set"),
+    ],
+    ids=lambda one: one.replace(SCRIPT, "S"),
+)
+def test_what_is_wrong_is_told(command: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ABSENT", raising=False)
+    with pytest.raises(ConfigError) as raised:
+        migrate(command)
+    assert told in str(raised.value)
+
+
+def test_a_checkpoint_is_not_deleted_with_its_folder() -> None:
+    Path("out/checkpoint-5").mkdir(parents=True)
+    words = "--overwrite_output_dir --resume_from_checkpoint out/checkpoint-5"
+    found = migrate(f"python {SCRIPT} {words}")
+    assert "training.resume_from_checkpoint=out/checkpoint-5" in found.words
+    assert not any(word.startswith("overwrite_output_dir") for word in found.words)
+    assert any("would delete the checkpoint" in remark for remark in found.remarks)
+
+
+def test_a_checkpoint_need_not_be_there() -> None:
+    found = migrate(f"python {SCRIPT} --resume_from_checkpoint later")
+    assert "training.resume_from_checkpoint=later" in found.words
+    assert "--resume_from_checkpoint: there is no folder later yet" in found.remarks
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ("--dataset_name xsum", {"data.max_target_length": 128}),
+        ("--dataset_name xsum --max_target_length 64", {"data.max_target_length": 64}),
+        ("--dataset_name big_patent", {"data.config_name": "all"}),
+        ("--dataset_name big_patent --dataset_config_name a", {"data.config_name": "a"}),
+        ("--dataset_name Samsung/samsum", {"data.name": "knkarthick/samsum"}),
+        ("--dataset_name me/mine", {"data.name": "me/mine", "data.max_source_length": 1024}),
+        ("--model_name_or_path facebook/bart-base", {"model.source_prefix": None}),
+        (
+            "--model_name_or_path facebook/mbart-large-50 --lang ko_KR --forced_bos_token ko_KR",
+            {"model.lang": "ko_KR", "model.forced_bos_token": "ko_KR"},
+        ),
+        (
+            "--model_name_or_path facebook/mbart-large-50 --lang ko_KR",
+            {"model.lang": "ko_KR", "model.forced_bos_token": None},
+        ),
+        ("--model_name_or_path google/pegasus-xsum", {"model.resize_position_embeddings": True}),
+        (
+            "--model_name_or_path google/pegasus-xsum --resize_position_embeddings false",
+            {"model.resize_position_embeddings": False},
+        ),
+        (
+            "--model_name_or_path my/model",
+            {
+                "model.name_or_path": "my/model",
+                "model.architecture": {},
+                "training.max_steps": -1,
+                "training.learning_rate": 5e-05,
+                "training.per_device_train_batch_size": 8,
+            },
+        ),
+        ("--source_prefix 'TL;DR: '", {"model.source_prefix": "TL;DR: "}),
+    ],
+)
+def test_what_a_file_says_otherwise_is_set(flags: str, says: dict[str, Any]) -> None:
+    base = "python run_summarization.py --do_train --do_eval"
+    for name, value in {"model_name_or_path": "t5-small", "dataset_name": "samsum"}.items():
+        base += "" if name in flags else f" --{name} {value}"
+    assert said(migrate(f"{base} {flags}").line, says) == says
+
+
+SECRETS = ("hf_abcdefghijklmnopqrst", "plainsecret")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python {script} --token {secret}",
+        "python {script} --hub_token={secret}",
+        "python {script} --push_to_hub_token {secret} --push_to_hub",
+        "python {script} --use_auth_token {secret}",
+        "HF_TOKEN={secret} WANDB_API_KEY={secret} python {script}",
+        "export HF_TOKEN={secret}\npython {script} --hub_token $HF_TOKEN",
+        "python {script} --hub={secret}",
+        "python {script} --hub_tokn {secret}",
+        "python {script} --token a {secret}",
+        "MY_TOKEN={secret}\npython {script} --token $MY_TOKEN",
+        "hf auth login --token {secret}\npython {script}",
+    ],
+)
+def test_no_secret_is_printed(
+    command: str, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from summexp import cli
+
+    with pytest.raises(SystemExit):
+        cli.main(["migrate", command.format(script=SCRIPT, secret=secret)])
+    out, err = capsys.readouterr()
+    assert secret not in out + err
+    assert out or err
