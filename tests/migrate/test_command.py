@@ -355,6 +355,7 @@ SECRETS = ("hf_abcdefghijklmnopqrst", "plainsecret")
         "python {script} --token a {secret}",
         "MY_TOKEN={secret}\npython {script} --token $MY_TOKEN",
         "hf auth login --token {secret}\npython {script}",
+        "MY_SECRET={secret} AWS_SECRET_ACCESS_KEY={secret} python {script}",
     ],
 )
 def test_no_secret_is_printed(
@@ -366,4 +367,5 @@ def test_no_secret_is_printed(
         cli.main(["migrate", command.format(script=SCRIPT, secret=secret)])
     out, err = capsys.readouterr()
     assert secret not in out + err
+    assert "Traceback" not in err
     assert out or err

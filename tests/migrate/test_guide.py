@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.migrate.composed import composed, value_at
 from tests.migrate.guide import GUIDE
 
+from summexp import cli
 from summexp.migrate.command import migrate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,3 +175,16 @@ def test_the_page_shows_what_is_printed() -> None:
     old, new = blocks[::2], blocks[1::2]
     assert [command.strip() for command in old] == [one.strip() for one in GUIDE.values()]
     assert new == [migrate(command).line for command in old]
+
+
+@pytest.mark.parametrize("page", [PAGE, ROOT / "README.md"], ids=lambda page: page.name)
+def test_commands_of_a_page_migrate(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    lines = [line for line in blocks.splitlines() if line.startswith('summexp migrate "')]
+    assert lines
+    for line in lines:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(shlex.split(line)[1:])
+        assert stopped.value.code == 0
+        assert composed(capsys.readouterr().out.rstrip("\n")).training.do_train

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from summexp.config.refused import is_secret_key
-from summexp.migrate.shell import HIDDEN
+from summexp.config.refused import looks_secret
+from summexp.migrate.shell import HIDDEN, names_secret
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 _KEYS = {"WANDB_PROJECT": "tracking.project", "WANDB_NAME": "tracking.run_name"}
@@ -41,7 +41,7 @@ def environment_settings(variables: dict[str, str]) -> tuple[dict[str, Any], lis
             remarks.append(f"{name}: not needed; curves lie in tracking/ of the run folder")
         elif name in _RANKS:
             remarks.append(f"{name}: left out; the launcher says it")
-        elif value == HIDDEN or is_secret_key(name) or name.endswith(("_TOKEN", "_API_KEY")):
+        elif value == HIDDEN or names_secret(name) or looks_secret(value):
             remarks.append(f"{name}: a secret, left out; export it before the new command")
         else:
             continue

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from summexp.config.refused import is_secret_key
 from summexp.errors import ConfigError, Problem
 
 _SEPARATORS = ("&&", "||", ";;", "|&", ";", "|", "&", "\n")
@@ -21,6 +20,12 @@ ARGUMENTS = "\0arguments"
 """Stands for what a script is given, `"$@"`."""
 HIDDEN = "(a secret)"
 """Stands for the value of a variable that would be a secret."""
+_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|API_KEY|ACCESS_KEY)(_|$)", re.IGNORECASE)
+
+
+def names_secret(variable: str) -> bool:
+    """Tell whether the value of a variable of this name would be a secret."""
+    return bool(_SECRET.search(variable))
 
 
 @dataclass
@@ -227,7 +232,7 @@ class _Reader:
         name, instead = match[1] or match[2], match[3]
         if name in ("@", "*"):
             return ARGUMENTS
-        if is_secret_key(name) or name.lower().endswith(("_token", "_api_key")):
+        if names_secret(name):
             return HIDDEN
         value = self._variables.get(name) or instead
         if value is None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from summexp import entry
+from summexp.config.refused import without_secrets
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
 
@@ -48,7 +49,7 @@ def run_verb(words: list[str]) -> int:
         entry.tell(error)
         return error.exit_code
     for remark in found.remarks:
-        print(" ".join(remark.split()), file=sys.stderr)
+        print(without_secrets(" ".join(remark.split())), file=sys.stderr)
     print(found.line, flush=True)
     if runs:
         _run(found)
