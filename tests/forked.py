@@ -36,16 +36,15 @@ def start(
     return process
 
 
-def run_ranks(
+def start_ranks(
     count: int,
     *words: str,
     log: Path,
     cwd: Path,
-    timeout: float = 300,
     environment: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
-) -> list[int]:
-    """Run `train.py` as `count` ranks, as torchrun would start them; return their exit codes.
+) -> list[multiprocessing.process.BaseProcess]:
+    """Start `train.py` as `count` ranks, as torchrun would.
 
     The output of rank r goes to `log` with `.r` behind.
     """
@@ -53,7 +52,7 @@ def run_ranks(
         port = server.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **(environment or {})}
     sizes = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-    ranks = [
+    return [
         start(
             *words,
             log=log.with_name(f"{log.name}.{rank}"),
@@ -63,6 +62,19 @@ def run_ranks(
         )
         for rank in range(count)
     ]
+
+
+def run_ranks(
+    count: int,
+    *words: str,
+    log: Path,
+    cwd: Path,
+    timeout: float = 300,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> list[int]:
+    """Run `train.py` as `count` ranks to their end; return their exit codes."""
+    ranks = start_ranks(count, *words, log=log, cwd=cwd, environment=environment, before=before)
     for rank in ranks:
         rank.join(timeout)
     for rank in ranks:

@@ -131,3 +131,28 @@ def test_it_yields_the_epoch_that_was_set() -> None:
     batches.set_epoch(5)
     assert list(chain.from_iterable(batches)) == epoch_order(LENGTHS, 16, 7, 5).tolist()
     assert list(batches) == list(batches)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 126, 200])
+def test_a_pass_may_begin_at_a_later_batch(first: int) -> None:
+    batches = GlobalBatches(LENGTHS, rows=4, accumulation=2, seed=7, world=World(rank=1, size=2))
+    batches.set_epoch(3)
+    whole = list(batches)
+    batches.set_epoch(3, first)
+    assert list(batches) == whole[first:]
+    # Of a pass, and not of what is left of it.
+    assert len(batches) == len(whole) == 126
+
+
+def test_the_next_pass_begins_at_its_first_batch() -> None:
+    batches = GlobalBatches(LENGTHS, rows=16, accumulation=1, seed=7)
+    batches.set_epoch(0, 60)
+    assert len(list(batches)) == 3
+    batches.set_epoch(1)
+    assert list(chain.from_iterable(batches)) == epoch_order(LENGTHS, 16, 7, 1).tolist()
+
+
+def test_a_pass_that_leaves_rows_out_begins_later_too() -> None:
+    batches = GlobalBatches(LENGTHS, rows=4, accumulation=4, seed=7, drop_last=True)
+    batches.set_epoch(0, 240)
+    assert [len(batch) for batch in batches] == [4] * 8

@@ -14,18 +14,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.engines.test_evaluation import evaluation_set, settings
-from tests.engines.toys import job, training
+from tests.engines.toys import job, training, with_dropout
 from tests.modeling.toys import ARCHITECTURES, config, make
 
+from summexp.engines.build import build_engine
+from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
-from summexp.engines.trainer import TrainerEngine
 from summexp.launch.config import HardwareConfig
 from summexp.launch.ranks import is_main, joined
 from summexp.runs.checkpoints import MANIFEST, checkpoints, damage
 
 _context = multiprocessing.get_context("forkserver")
 # What `tests.forked` has it import, and what the ranks here need besides.
-_context.set_forkserver_preload(["summexp.runs.phases", "summexp.engines.trainer", __name__])
+_context.set_forkserver_preload(
+    ["summexp.runs.phases", "summexp.engines.trainer", "summexp.engines.accelerate", __name__]
+)
 
 FSDP = {"fsdp": True}
 ZERO: dict[str, Any] = {
@@ -39,14 +42,24 @@ needs_deepspeed = pytest.mark.skipif(
 )
 
 
-def fit(folder: Path, model_type: str, rows: int, resume_from: str | None, options: Any) -> None:
+def fit(
+    folder: Path,
+    model_type: str,
+    rows: int,
+    resume_from: str | None,
+    options: Any,
+    *,
+    engine: str = "trainer",
+    count: int = 35,
+    dropout: float = 0.0,
+) -> None:
     """Train a toy, evaluating it twice; write down what came of it."""
-    toy = make(config(model_type))
+    toy = with_dropout(make(config(model_type)), dropout)
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in toy.model.parameters():
             # Loud enough to say something else of each document.
-            weight.add_(torch.randn_like(weight) * 0.1)
+            weight.add_(torch.randn_like(weight) * 0.2)
     collate = job(folder, toy=toy).collate
     said = []
 
@@ -69,14 +82,17 @@ def fit(folder: Path, model_type: str, rows: int, resume_from: str | None, optio
         "save_steps": 3,
         **options,
     }
-    one = job(folder, toy=toy, count=35, evaluate=evaluated, training=training(**chosen))
-    fitted = TrainerEngine().fit(one, Path(resume_from) if resume_from else None)
+    loop = EngineConfig(name=engine)
+    one = job(
+        folder, toy=toy, count=count, evaluate=evaluated, engine=loop, training=training(**chosen)
+    )
+    fitted = build_engine(loop).fit(one, Path(resume_from) if resume_from else None)
     evaluated(fitted.model, lambda: None)
     if is_main():
         (folder / "said.json").write_text(json.dumps(said))
 
 
-def rank(world: dict[str, str], words: tuple[Any, ...]) -> None:
+def rank(world: dict[str, str], words: tuple[Any, ...], named: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     os.environ.update(world, DS_ACCELERATOR="cpu")
     if find_spec("deepspeed") is not None:
@@ -85,17 +101,18 @@ def rank(world: dict[str, str], words: tuple[Any, ...]) -> None:
         # Compiled, it would be faster than gloo.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     with joined(HardwareConfig(backend="cpu")):
-        fit(*words)
+        fit(*words, **named)
 
 
-def fit_on(ranks: int, *words: Any) -> None:
+def fit_on(ranks: int, *words: Any, **named: Any) -> None:
+    """Call `fit` on each of some ranks."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
     started = []
     for number in range(ranks):
         own = {"RANK": str(number), "LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(ranks)}
-        started.append(_context.Process(target=rank, args=(world | own, words)))
+        started.append(_context.Process(target=rank, args=(world | own, words, named)))
         started[-1].start()
     for process in started:
         process.join(120)
@@ -110,14 +127,16 @@ def logged(folder: Path, name: str) -> list[float]:
     return [entry[name] for entry in history if name in entry]
 
 
-def assert_same(folder: Path, alone: Path, *, places: float = 1e-5) -> None:
+def assert_same(folder: Path, alone: Path, *, places: float = 3e-5) -> None:
     for name in ("loss", "grad_norm", "learning_rate", "eval_loss"):
         assert logged(folder, name) == pytest.approx(logged(alone, name), rel=places), name
     one, other = (load_file(path / "model.safetensors") for path in (folder, alone))
     assert one.keys() == other.keys()
     for name, weight in one.items():
         assert weight.dtype == torch.float32
-        assert weight.allclose(other[name], atol=1e-4), name
+        # Softmax leaves a bias of the keys without a gradient but for rounding, which Adam follows.
+        if not name.endswith("k_proj.bias"):
+            assert weight.allclose(other[name], atol=1e-4), name
 
 
 def said_in(folder: Path) -> list[list[str]]:
@@ -132,20 +151,28 @@ def assert_whole(checkpoint: Path, *parts: str) -> None:
         assert name in files
 
 
-OFTEN = ("t5", "longt5")
-"""One with hidden ties, and one with a weight that short batches leave out."""
+OFTEN = (("trainer", "t5"), ("trainer", "longt5"), ("accelerate", "t5"))
+"""T5 has hidden ties, and LongT5 a weight that short batches leave out."""
+SELDOM = [
+    *(("trainer", name) for name in ARCHITECTURES if ("trainer", name) not in OFTEN),
+    *(("accelerate", name) for name in ("bart", "longt5")),
+]
+ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+GOING_ON = pytest.mark.parametrize(
+    ("first", "second"),
+    [("trainer",) * 2, ("accelerate",) * 2, ("trainer", "accelerate"), ("accelerate", "trainer")],
+)
 
 
 @pytest.mark.parametrize(
-    "model_type",
-    [
-        name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow)
-        for name in ARCHITECTURES
-    ],
+    ("engine", "model_type"),
+    [*OFTEN, *(pytest.param(*one, marks=pytest.mark.slow) for one in SELDOM)],
 )
-def test_fsdp_trains_evaluates_and_saves_as_one_process(model_type: str, tmp_path: Path) -> None:
+def test_fsdp_trains_evaluates_and_saves_as_one_process(
+    engine: str, model_type: str, tmp_path: Path
+) -> None:
     fit(tmp_path / "alone", model_type, 12, None, {})
-    fit_on(2, tmp_path / "fsdp", model_type, 6, None, FSDP)
+    fit_on(2, tmp_path / "fsdp", model_type, 6, None, FSDP, engine=engine)
     assert_same(tmp_path / "fsdp", tmp_path / "alone")
     assert said_in(tmp_path / "fsdp") == said_in(tmp_path / "alone")
     if model_type == "t5":
@@ -155,52 +182,71 @@ def test_fsdp_trains_evaluates_and_saves_as_one_process(model_type: str, tmp_pat
     assert_whole(checkpoints(tmp_path / "fsdp")[0], *parts)
 
 
+@GOING_ON
 @pytest.mark.slow
-def test_fsdp_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+def test_fsdp_goes_on_with_another_number_of_ranks(first: str, second: str, tmp_path: Path) -> None:
     fit(tmp_path / "alone", "t5", 12, None, {})
-    fit_on(2, tmp_path / "first", "t5", 6, None, FSDP)
-    fit_on(3, tmp_path / "rest", "t5", 4, str(tmp_path / "first" / "checkpoint-3"), FSDP)
+    fit_on(2, tmp_path / "first", "t5", 6, None, FSDP, engine=first)
+    begun = str(tmp_path / "first" / "checkpoint-3")
+    fit_on(3, tmp_path / "rest", "t5", 4, begun, FSDP, engine=second)
     assert_same(tmp_path / "rest", tmp_path / "alone")
     assert said_in(tmp_path / "rest")[-1] == said_in(tmp_path / "alone")[-1]
 
 
-def test_fsdp_ends_with_the_best_model(tmp_path: Path) -> None:
+@ENGINES
+def test_fsdp_ends_with_the_best_model(engine: str, tmp_path: Path) -> None:
     """The loss goes down, and the model with the highest is said to be the best."""
     best = {
         "load_best_model_at_end": True,
         "metric_for_best_model": "loss",
         "greater_is_better": True,
     }
-    fit_on(2, tmp_path / "fsdp", "bart", 6, None, FSDP | best)
+    fit_on(2, tmp_path / "fsdp", "bart", 6, None, FSDP | best, engine=engine)
     losses = logged(tmp_path / "fsdp", "eval_loss")
     assert losses[0] > losses[-1]
     saved = load_file(tmp_path / "fsdp" / "model.safetensors")
     for name, weight in load_file(tmp_path / "fsdp/checkpoint-3/model.safetensors").items():
         assert saved[name].equal(weight), name
     said = said_in(tmp_path / "fsdp")
-    assert said[-1] == said[0]
+    assert said[-1] == said[0] != said[1]
 
 
+@ENGINES
 @pytest.mark.slow
-def test_fsdp_in_bfloat16_has_the_numbers_of_ddp(tmp_path: Path) -> None:
-    fit_on(2, tmp_path / "ddp", "t5", 3, None, {"bf16": True, "gradient_accumulation_steps": 2})
-    options = FSDP | {"bf16": True, "gradient_accumulation_steps": 2}
-    fit_on(2, tmp_path / "fsdp", "t5", 3, None, options)
+def test_fsdp_in_bfloat16_has_the_numbers_of_ddp(engine: str, tmp_path: Path) -> None:
+    options = {"bf16": True, "gradient_accumulation_steps": 2}
+    fit_on(2, tmp_path / "ddp", "t5", 3, None, options)
+    fit_on(2, tmp_path / "fsdp", "t5", 3, None, FSDP | options, engine=engine)
     assert_same(tmp_path / "fsdp", tmp_path / "ddp", places=1e-3)
 
 
 @needs_deepspeed
 @pytest.mark.slow
-@pytest.mark.parametrize("model_type", ["t5", "bart"])
-@pytest.mark.parametrize("stage", [2, 3])
+@pytest.mark.parametrize(
+    ("stage", "model_type", "first", "second"),
+    [
+        (2, "t5", "trainer", "trainer"),
+        (2, "bart", "trainer", "trainer"),
+        (3, "t5", "trainer", "trainer"),
+        (3, "bart", "trainer", "trainer"),
+        (2, "t5", "accelerate", "accelerate"),
+        (3, "bart", "accelerate", "accelerate"),
+        (2, "bart", "trainer", "accelerate"),
+        (3, "t5", "accelerate", "trainer"),
+    ],
+)
 def test_deepspeed_trains_evaluates_and_saves_as_one_process(
-    stage: int, model_type: str, tmp_path: Path
+    stage: int, model_type: str, first: str, second: str, tmp_path: Path
 ) -> None:
-    options = {"deepspeed": ZERO | {"zero_optimization": {"stage": stage}}}
+    options = {
+        "deepspeed": ZERO | {"zero_optimization": {"stage": stage}},
+        "gradient_accumulation_steps": 2,
+    }
     fit(tmp_path / "alone", model_type, 12, None, {})
-    fit_on(2, tmp_path / "zero", model_type, 6, None, options)
+    fit_on(2, tmp_path / "zero", model_type, 3, None, options, engine=first)
     assert_same(tmp_path / "zero", tmp_path / "alone", places=1e-4)
     assert said_in(tmp_path / "zero") == said_in(tmp_path / "alone")
     assert_whole(tmp_path / "zero" / "checkpoint-3", "latest")
-    fit_on(2, tmp_path / "rest", model_type, 6, str(tmp_path / "zero" / "checkpoint-3"), options)
+    begun = str(tmp_path / "zero" / "checkpoint-3")
+    fit_on(2, tmp_path / "rest", model_type, 3, begun, options, engine=second)
     assert_same(tmp_path / "rest", tmp_path / "alone", places=1e-4)

@@ -10,11 +10,14 @@ import pytest
 import torch
 from tests.engines.toys import job, training
 
-from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
+from summexp.engines.build import build_engine
+from summexp.engines.config import EngineConfig
 from summexp.engines.watch import FiniteLossGuard
 from summexp.errors import RunError
 from summexp.launch.signals import stop_requests
 from summexp.runs.checkpoints import checkpoints, damage
+
+ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 
 
 def losses(*values: float) -> FiniteLossGuard:
@@ -31,36 +34,36 @@ def test_only_a_loss_that_stays_infinite_is_given_up() -> None:
     assert not losses(*[math.nan] * 19, 1.0).gives_up()
 
 
-class Poisoned(SummarizationTrainer):
-    """Its weights overflow at the third step, as T5's activations do in fp16."""
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self.state.global_step == 3:
-            with torch.no_grad():
-                self.model.shared.weight.fill_(math.nan)
-        return super().training_step(*args, **kwargs)
-
-
+@ENGINES
 @pytest.mark.parametrize(
     ("fp16", "advice"), [(True, "hardware=gpu_bf16"), (False, "learning_rate")]
 )
-def test_training_stops_in_words(
-    fp16: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("summexp.engines.trainer.SummarizationTrainer", Poisoned)
+def test_training_stops_in_words(fp16: bool, advice: str, engine: str, tmp_path: Path) -> None:
+    """The weights overflow at the third step, as T5's activations do in fp16."""
     # Without a GPU the Trainer leaves fp16 aside; the guard and its words are the same.
-    one = job(tmp_path, training=training(max_steps=100, per_device_train_batch_size=4, fp16=fp16))
+    options = training(max_steps=100, per_device_train_batch_size=4, fp16=fp16)
+    loop = EngineConfig(name=engine)
+    one = job(tmp_path, engine=loop, training=options)
+    batches = []
+
+    def poison(*_: Any) -> None:
+        batches.append(1)
+        if len(batches) == 4:
+            with torch.no_grad():
+                one.model.get_input_embeddings().weight.fill_(math.nan)
+
+    one.model.register_forward_pre_hook(poison)
     with pytest.raises(RunError, match=advice) as caught:
-        TrainerEngine().fit(one, None)
+        build_engine(loop).fit(one, None)
     step = int(str(caught.value).split("at step ")[1].split(",")[0])
     assert 13 <= step <= 24
 
 
-def test_sigterm_saves_and_ends(tmp_path: Path) -> None:
-    one = job(
-        tmp_path,
-        training=training(max_steps=1000, per_device_train_batch_size=4),
-    )
+@ENGINES
+def test_sigterm_saves_and_ends(engine: str, tmp_path: Path) -> None:
+    loop = EngineConfig(name=engine)
+    options = training(max_steps=1000, per_device_train_batch_size=4)
+    one = job(tmp_path, engine=loop, training=options)
     seen = []
 
     def collate(rows: Any) -> Any:
@@ -73,7 +76,7 @@ def test_sigterm_saves_and_ends(tmp_path: Path) -> None:
     object.__setattr__(one, "collate", collate)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
-        TrainerEngine().fit(one, None)
+        build_engine(loop).fit(one, None)
     assert caught.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
     (checkpoint,) = checkpoints(tmp_path)
@@ -81,7 +84,8 @@ def test_sigterm_saves_and_ends(tmp_path: Path) -> None:
     assert 6 <= int(checkpoint.name.partition("-")[2]) <= 7
 
 
-def test_sigterm_leaves_an_evaluation_and_saves(tmp_path: Path) -> None:
+@ENGINES
+def test_sigterm_leaves_an_evaluation_and_saves(engine: str, tmp_path: Path) -> None:
     batches = []
 
     def evaluate(_: Any, each_batch: Any) -> list[Any]:
@@ -95,9 +99,10 @@ def test_sigterm_leaves_an_evaluation_and_saves(tmp_path: Path) -> None:
     options = training(
         num_train_epochs=3, do_eval=True, eval_strategy="epoch", per_device_train_batch_size=16
     )
-    one = job(tmp_path, training=options, evaluate=evaluate)
+    loop = EngineConfig(name=engine)
+    one = job(tmp_path, engine=loop, training=options, evaluate=evaluate)
     with pytest.raises(SystemExit):
-        TrainerEngine().fit(one, None)
+        build_engine(loop).fit(one, None)
     assert batches == [0, 1, 2, 3]
     assert [checkpoint.name for checkpoint in checkpoints(tmp_path)] == ["checkpoint-3"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from tests.modeling.toys import Toy, config, make
 
@@ -83,3 +86,26 @@ def job(
         collate=Collator(toy.tokenizer, toy.model, chosen.data),
         evaluate=evaluate,
     )
+
+
+def with_dropout(toy: Toy, share: float = 0.1) -> Toy:
+    """A copy of a toy that leaves out a share of its activations in training."""
+    model = copy.deepcopy(toy.model)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = share
+    return Toy(toy.config, model, toy.tokenizer)
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    """What a training logged, in order."""
+    state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    return list(state["log_history"])
+
+
+def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    """Whether all weights are the same, bit for bit."""
+    pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
+    return all(mine[0] == theirs[0] and mine[1].equal(theirs[1]) for mine, theirs in pairs)

@@ -49,12 +49,13 @@ def wait():
     watch = sys.modules["summexp.engines.watch"]
     while not hasattr(watch, "TrainingWatch"):
         time.sleep(0.01)
-    original = watch.TrainingWatch.on_step_end
-    def on_step_end(self, args, state, control, **kwargs):
-        original(self, args, state, control, **kwargs)
-        if state.global_step == 3:
+    original = watch.TrainingWatch.ends_after
+    def ends_after(self, step):
+        ends = original(self, step)
+        if step == 3:
             fail()
-    watch.TrainingWatch.on_step_end = on_step_end
+        return ends
+    watch.TrainingWatch.ends_after = ends_after
 
 def fail():
     kind = os.environ["FAULT"]
@@ -146,6 +147,9 @@ def runs(tmp_path: Path) -> Iterator[Any]:
         one.kill()
 
 
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node=2")
+LAUNCH = ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2")
+
 HYDRA = """
 import atexit, os, sys
 
@@ -168,28 +172,26 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "reason"),
+    ("engine", "kind", "said", "reason"),
     [
-        ("exception", "ValueError: a fault of the test", "rank 1 failed: ValueError: a fault"),
-        pytest.param(
-            *("exit", "rank 1 ended with exit code 7", "rank 1 ended with exit code 7"),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            *("segv", "rank 1 was killed by SIGSEGV", "rank 1 was killed by SIGSEGV"),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            *("memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
-            marks=pytest.mark.slow,
+        ("trainer", "exception", "ValueError: a fault of the test", "rank 1 failed: ValueError: "),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("trainer", "exit", *["rank 1 ended with exit code 7"] * 2),
+                ("trainer", "segv", *["rank 1 was killed by SIGSEGV"] * 2),
+                ("trainer", "memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
+                ("accelerate", "memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
+            )
         ),
     ],
 )
 def test_a_rank_that_fails_ends_the_run(
-    kind: str, said: str, reason: str, runs: Any, tmp_path: Path
+    engine: str, kind: str, said: str, reason: str, runs: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(FAULTY)
-    run = runs(*SMALL, "output_dir=run", FAULT=kind, PYTHONPATH=str(tmp_path))
+    words = (*SMALL, f"engine={engine}", "output_dir=run")
+    run = runs(*words, FAULT=kind, PYTHONPATH=str(tmp_path))
     assert run.end(120) == 1
     assert said in run.output()
     assert record(tmp_path / "run")["status"] == "failed"
@@ -199,12 +201,16 @@ def test_a_rank_that_fails_ends_the_run(
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     assert said in log
     if kind == "segv":
-        assert "on_step_end" in log
+        assert "ends_after" in log
     assert ("Traceback" in run.output()) is (kind == "exception")
 
 
-def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(runs: Any, tmp_path: Path) -> None:
-    run = runs(*SMALL, "output_dir=run")
+@pytest.mark.parametrize("engine", ["trainer", pytest.param("accelerate", marks=pytest.mark.slow)])
+def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(
+    engine: str, runs: Any, tmp_path: Path
+) -> None:
+    words = (*SMALL, f"engine={engine}", "output_dir=run")
+    run = runs(*words)
     run.wait_for_steps()
     run.process.terminate()
     assert run.end(60) == 128 + signal.SIGTERM
@@ -216,7 +222,7 @@ def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(runs: Any, tmp_pa
     step = int(checkpoint.name.partition("-")[2])
     assert step > 0
     assert (checkpoint / "manifest.json").is_file()
-    again = runs(*SMALL, "output_dir=run", f"training.max_steps={step + 2}")
+    again = runs(*words, f"training.max_steps={step + 2}")
     assert again.end(120) == 0
     assert re.search(
         rf"training goes on from .*run/checkpoint-{step}$", again.output(), re.MULTILINE
@@ -358,14 +364,13 @@ def test_a_node_that_fails_ends_the_others(runs: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "launcher",
-    [
-        ("torch.distributed.run", "--standalone", "--nproc_per_node=2"),
-        ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2"),
-    ],
+    ("engine", "launcher"), [("trainer", TORCHRUN), ("trainer", LAUNCH), ("accelerate", LAUNCH)]
 )
-def test_other_launchers_start_the_ranks(launcher: tuple[str, ...], tmp_path: Path) -> None:
+def test_other_launchers_start_the_ranks(
+    engine: str, launcher: tuple[str, ...], tmp_path: Path
+) -> None:
     words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch", "output_dir=run")
+    words = (*words, f"engine={engine}")
     done = subprocess.run(
         [sys.executable, "-m", *launcher, str(TRAIN), *words],
         cwd=tmp_path,

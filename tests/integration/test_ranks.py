@@ -68,13 +68,23 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("ranks", "rows", "accumulation"), [(1, 4, 4), (2, 8, 1), (2, 2, 4), (3, 4, 1), (4, 4, 1)]
+    ("engine", "ranks", "rows", "accumulation"),
+    [
+        ("trainer", 1, 4, 4),
+        ("trainer", 2, 8, 1),
+        ("trainer", 2, 2, 4),
+        ("trainer", 3, 4, 1),
+        ("trainer", 4, 4, 1),
+        ("accelerate", 2, 2, 4),
+        pytest.param("accelerate", 3, 4, 1, marks=pytest.mark.slow),
+        pytest.param("accelerate", 4, 4, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_any_split_gives_the_same_numbers(
-    ranks: int, rows: int, accumulation: int, place: Path, alone: Path
+    engine: str, ranks: int, rows: int, accumulation: int, place: Path, alone: Path
 ) -> None:
-    name = f"{ranks}x{rows}x{accumulation}"
-    words = (*COMMON, *batch(rows, accumulation), f"output_dir={name}")
+    name = f"{engine}-{ranks}x{rows}x{accumulation}"
+    words = (*COMMON, f"engine={engine}", *batch(rows, accumulation), f"output_dir={name}")
     codes = forked.run_ranks(ranks, *words, log=place / f"{name}.log", cwd=place)
     said = (place / f"{name}.log.0").read_text()
     assert codes == [0] * ranks, said
@@ -119,18 +129,20 @@ def test_the_evaluation_is_that_of_one_process_bit_by_bit(place: Path, alone: Pa
         assert results(folders[0]) == results(folders[1]) == results(folders[2])
 
 
-def test_a_stream_is_shared_out(place: Path) -> None:
+@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+def test_a_stream_is_shared_out(engine: str, place: Path) -> None:
     words = (*COMMON, "data.streaming=true", "training.max_steps=2", "training.do_predict=false")
     words = (*words, "training.eval_strategy=no", "training.save_strategy=no")
-    one = (*words, *batch(16), "output_dir=stream-1")
-    code, said = forked.run(*one, log=place / "stream-1.log", cwd=place)
+    names = [f"stream-{engine}-{ranks}" for ranks in (1, 2)]
+    one = (*words, *batch(16), f"output_dir={names[0]}")
+    code, said = forked.run(*one, log=place / f"{names[0]}.log", cwd=place)
     assert code == 0, said
-    two = (*words, *batch(8), "output_dir=stream-2")
-    codes = forked.run_ranks(2, *two, log=place / "stream-2.log", cwd=place)
-    assert codes == [0, 0], (place / "stream-2.log.0").read_text()
-    expected = curve(place / "stream-1", "loss")
+    two = (*words, f"engine={engine}", *batch(8), f"output_dir={names[1]}")
+    codes = forked.run_ranks(2, *two, log=place / f"{names[1]}.log", cwd=place)
+    assert codes == [0, 0], (place / f"{names[1]}.log.0").read_text()
+    expected = curve(place / names[0], "loss")
     assert len(expected) == 2
-    assert curve(place / "stream-2", "loss") == pytest.approx(expected, abs=1e-4)
+    assert curve(place / names[1], "loss") == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_rank_without_rows_does_not_spoil_upstreams_loss(place: Path) -> None:

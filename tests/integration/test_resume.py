@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -67,25 +70,84 @@ def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Pa
     assert [results[0][key] for key in same] == [results[1][key] for key in same]
 
 
-@pytest.mark.parametrize("step", [5, 15, 30])
+@pytest.mark.parametrize(
+    ("step", "first", "second"),
+    [
+        (5, "trainer", "trainer"),
+        (15, "trainer", "trainer"),
+        (30, "trainer", "trainer"),
+        (5, "accelerate", "accelerate"),
+        pytest.param(15, "trainer", "accelerate", marks=pytest.mark.slow),
+        pytest.param(30, "accelerate", "trainer", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_after_a_checkpoint_goes_on_from_one(
-    step: int, place: Path, unbroken: tuple[Path, float]
+    step: int, first: str, second: str, place: Path, unbroken: tuple[Path, float]
 ) -> None:
     # Training anew from the same seed would end with the same weights, and prove nothing.
     whole, _ = unbroken
-    folder = place / f"after-{step}"
+    folder = place / f"after-{step}-{first}-{second}"
     words = (*SMALL, f"output_dir={folder}", "training.save_total_limit=null")
-    process = forked.start(*words, log=place / f"{folder.name}.log", cwd=place)
-    deadline = time.monotonic() + 120
-    while not (folder / f"checkpoint-{step}" / "manifest.json").exists():
-        assert time.monotonic() < deadline
-        assert process.is_alive()
-        time.sleep(0.005)
+    process = forked.start(*words, f"engine={first}", log=place / f"{folder.name}.log", cwd=place)
+    wait_for(folder / f"checkpoint-{step}" / "manifest.json", process)
     process.kill()
     process.join()
-    code, output = forked.run(*words, log=place / f"{folder.name}-again.log", cwd=place)
+    code, output = forked.run(
+        *words, f"engine={second}", log=place / f"{folder.name}-again.log", cwd=place
+    )
     assert code == 0, output
     gone_on = re.search(r"training goes on from .*checkpoint-(\d+)", output)
     assert gone_on, output
     assert int(gone_on[1]) >= step
     assert weights_equal(folder, whole), output
+
+
+@pytest.fixture(scope="module")
+def unbroken_ranks(place: Path) -> Path:
+    """Two ranks that were never stopped."""
+    words = (*SMALL, "output_dir=ranks")
+    assert forked.run_ranks(2, *words, log=place / "ranks.log", cwd=place) == [0, 0]
+    return place / "ranks"
+
+
+@pytest.mark.parametrize(
+    ("engine", "how"),
+    [
+        ("accelerate", signal.SIGTERM),
+        ("accelerate", signal.SIGKILL),
+        pytest.param("trainer", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("trainer", signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
+def test_ranks_that_are_ended_go_on(
+    engine: str, how: signal.Signals, place: Path, unbroken_ranks: Path
+) -> None:
+    """Each with its own dropout, in the middle of an epoch; then as the Trainer's ranks end."""
+    folder = place / f"ranks-{engine}-{how.name}"
+    words = (*SMALL, f"engine={engine}", f"output_dir={folder}", "training.save_total_limit=null")
+    ranks = forked.start_ranks(2, *words, log=place / f"{folder.name}.log", cwd=place)
+    wait_for(folder / "checkpoint-5" / "manifest.json", ranks[0])
+    # What one rank is asked, all are; and none goes on where one has died.
+    assert ranks[1].pid is not None
+    os.kill(ranks[1].pid, how)
+    for rank in ranks:
+        rank.join(60)
+    stopped = how is signal.SIGTERM
+    assert ranks[1].exitcode == (128 + how if stopped else -how)
+    assert ranks[0].exitcode == (128 + how if stopped else 1)
+    log = place / f"{folder.name}-again.log"
+    assert forked.run_ranks(2, *words, log=log, cwd=place) == [0, 0]
+    output = log.with_name(f"{log.name}.0").read_text()
+    gone_on = re.search(r"training goes on from .*checkpoint-(\d+)", output)
+    assert gone_on, output
+    assert int(gone_on[1]) >= 5
+    assert weights_equal(folder, unbroken_ranks), output
+
+
+def wait_for(file: Path, process: multiprocessing.process.BaseProcess) -> None:
+    """Wait until a run has written `file`."""
+    deadline = time.monotonic() + 120
+    while not file.exists():
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        time.sleep(0.005)

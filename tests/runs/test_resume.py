@@ -19,6 +19,7 @@ from summexp.runs.resume import (
     flat,
     plan_run,
     prediction_digest,
+    training_length,
 )
 
 
@@ -53,6 +54,8 @@ SAME = ("training.num_train_epochs=3", "training.max_steps=-1")
         (("tracking=tensorboard",), RunPlan(True, False, False, False)),
         (("overwrite_output_dir=true",), RunPlan(False, True, True, False)),
         (("training.do_eval=false",), RunPlan(True, False, False, False)),
+        (("engine=accelerate",), RunPlan(True, False, False, False)),
+        (("engine=accelerate", "training.num_train_epochs=4"), RunPlan(True, True, True, False)),
     ],
 )
 def test_what_is_left_to_do(words: tuple[str, ...], plan: RunPlan, finished: Path) -> None:
@@ -126,6 +129,60 @@ def test_batch_and_accumulation_may_be_traded(finished: Path) -> None:
 def test_a_run_stopped_before_the_end_of_training_trains(finished: Path) -> None:
     write_json(finished / "run.json", {"status": "interrupted", "phases": {}})
     assert plan_run(composed(*SAME), finished) == RunPlan(True, True, True, False)
+
+
+STOPPING = (*SAME, "engine.early_stopping_patience=2", "training.num_train_epochs=9")
+
+
+@pytest.fixture
+def stopped_early(finished: Path) -> Path:
+    """A folder of a run that was to have nine epochs, and ended after three without a gain."""
+    config = composed(*STOPPING)
+    OmegaConf.save(OmegaConf.create(asdict(config)), finished / "config.yaml")
+    trained = {"steps": 30, "epochs": 3.0, "stopped_early": training_length(config)}
+    phases = {"train": trained, "eval": evaluation_digest(config)}
+    write_json(finished / "run.json", {"status": "finished", "phases": phases})
+    return finished
+
+
+@pytest.mark.parametrize(
+    ("words", "trains"),
+    [
+        ((), False),
+        (("engine=accelerate",), False),
+        (("tracking=tensorboard",), False),
+        # No more than what was trained.
+        (("training.num_train_epochs=3",), False),
+        (("training.max_steps=30",), False),
+        # Another end than the one that it did not come to.
+        (("training.num_train_epochs=10",), True),
+        (("training.num_train_epochs=8",), True),
+        (("training.max_steps=31",), True),
+        (("engine.early_stopping_patience=3",), True),
+        (("engine.early_stopping_patience=null",), True),
+        (("engine.early_stopping_threshold=0.1",), True),
+        (("overwrite_output_dir=true",), True),
+    ],
+)
+def test_what_stopped_early_trains_only_if_more_is_asked_for(
+    words: tuple[str, ...], trains: bool, stopped_early: Path
+) -> None:
+    assert plan_run(composed(*STOPPING, *words), stopped_early).train is trains
+
+
+def test_what_ended_before_its_end_for_another_reason_trains(stopped_early: Path) -> None:
+    record = json.loads((stopped_early / "run.json").read_text())
+    del record["phases"]["train"]["stopped_early"]
+    write_json(stopped_early / "run.json", record)
+    assert plan_run(composed(*STOPPING), stopped_early).train
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["engine=accelerate", "engine.early_stopping_patience=2", "engine.early_stopping_threshold=1"],
+)
+def test_a_run_may_go_on_with_another_engine(word: str, finished: Path) -> None:
+    assert plan_run(composed(*MORE, word), finished).train
 
 
 def test_a_new_folder_begins(tmp_path: Path) -> None:

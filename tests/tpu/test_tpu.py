@@ -179,6 +179,26 @@ def test_nothing_is_compiled_after_the_first_steps(on_cores: str) -> None:
     assert evaluations == [str(EVAL_STEPS)]
 
 
+def test_the_loop_in_plain_sight_has_the_trainers_numbers(place: Path, on_cores: str) -> None:
+    words = (*COMMON, *ON_CORES, f"training.max_steps={STEPS}", "training.do_predict=true")
+    # A program for each number of steps since the last time would show between two of them.
+    words = (*words, "engine=accelerate", f"training.logging_steps={STEPS}", "output_dir=loop")
+    output = train(*words, cwd=place)
+    cores, loop = place / "cores", place / "loop"
+    losses = list(history(cores, "loss").values())[:STEPS]
+    assert history(loop, "loss") == {STEPS: pytest.approx(sum(losses) / STEPS, abs=1e-5)}
+    norms = history(cores, "grad_norm")
+    assert history(loop, "grad_norm") == {STEPS: pytest.approx(norms[STEPS], abs=1e-5)}
+    expected = {step: loss for step, loss in history(cores, "eval_loss").items() if step <= STEPS}
+    assert history(loop, "eval_loss") == pytest.approx(expected, abs=1e-5), on_cores
+    assert predictions(loop) == predictions(cores)
+    total = re.search(r"for the steps: (\d+), the last in step (\d+) of (\d+)", output)
+    assert total, output
+    # Two more than the Trainer has, which count the target tokens.
+    assert 1 <= int(total[1]) <= 7
+    assert int(total[2]) <= EVAL_STEPS + 1
+
+
 def test_a_run_goes_on_from_its_checkpoint(place: Path, on_cpu: Path) -> None:
     # within an epoch
     words = (*COMMON, *ON_CORES, "training.eval_strategy=no", "output_dir=broken")

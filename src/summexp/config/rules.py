@@ -79,6 +79,12 @@ def _phases(config: Config) -> Iterator[Problem]:
             what="and do_eval and do_predict are all off, so there is nothing to do",
             hint="Set one of them to true.",
         )
+    if training.max_steps == 0:
+        yield Problem(
+            key="training.max_steps",
+            what="must be at least 1, or -1 to go by training.num_train_epochs, not 0",
+            hint="To train nothing, set training.do_train=false.",
+        )
     if config.data.streaming and training.do_train and training.max_steps <= 0:
         yield Problem(
             key="data.streaming",

@@ -19,7 +19,7 @@ from transformers.trainer_utils import speed_metrics
 from summexp.engines.accelerator import build_accelerator
 from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import Batch, TrainingBatches
-from summexp.engines.best import best_score_name, gains_nothing, is_better
+from summexp.engines.best import best_score, gains_nothing, is_better
 from summexp.engines.callbacks import Onlookers
 from summexp.engines.checkpoint import Checkpoints, load_weights
 from summexp.engines.evaluation import Evaluated
@@ -52,8 +52,8 @@ class TrainingLoop:
 
     def __init__(self, job: TrainingJob, request: StopRequest, resume_from: Path | None) -> None:
         """Prepare what the loop uses; `args` has every field of `training.*`."""
-        self.job, self.args = job, job_arguments(job)
-        args = self.args
+        self.job = job
+        self.args = args = job_arguments(job)
         if resume_from is not None:
             load_weights(job.model, resume_from)
         self.flos_a_token = 6 * job.model.num_parameters(exclude_embeddings=True)
@@ -61,15 +61,12 @@ class TrainingLoop:
         self.accelerator = build_accelerator(job.model, args)
         self.is_deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
         self.batches = TrainingBatches(job, args, self.accelerator)
-        steps, steps_a_pass = args.max_steps, self.batches.steps_a_pass
-        if steps <= 0:
-            steps = math.ceil(args.num_train_epochs * steps_a_pass)
         self.model, self.optimizer = self.accelerator.prepare(job.model, self.new_optimizer())
         self.schedule = get_scheduler(
             args.lr_scheduler_type,
             optimizer=self.optimizer,
-            num_warmup_steps=args.get_warmup_steps(steps),
-            num_training_steps=steps,
+            num_warmup_steps=args.get_warmup_steps(self.batches.steps),
+            num_training_steps=self.batches.steps,
             scheduler_specific_kwargs=args.lr_scheduler_kwargs,
         )
         self.goes_by_score = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
@@ -77,7 +74,7 @@ class TrainingLoop:
         set_seed(job.config.seed + this_world().rank)
         prepared = self.model, self.optimizer, self.schedule
         self.checkpoints = Checkpoints(job, args, self.accelerator, self.whole, *prepared)
-        self.state = self.checkpoints.begin(steps, steps_a_pass, resume_from)
+        self.state = self.checkpoints.begin(self.batches, resume_from)
         self.watch = TrainingWatch(request, job.config.training)
         self.onlookers = Onlookers(job, args, self.state)
         self.evaluated: list[Evaluated] = []
@@ -85,7 +82,7 @@ class TrainingLoop:
         self.first_step = self.logged_at = self.state.global_step
         self.loss_sum = torch.zeros((), device=self.accelerator.device)
         self.logged_loss = 0.0
-        self.is_over, self.stopped_early = self.first_step >= steps, False
+        self.is_over, self.stopped_early = self.first_step >= self.batches.steps, False
 
     def new_optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer; a group of weights may have a `weight_decay` or `lr` of its own."""
@@ -145,7 +142,7 @@ class TrainingLoop:
         # In fp16 a step whose gradients overflow is left out.
         if not self.accelerator.optimizer_step_was_skipped and not self.goes_by_score:
             self.schedule.step()
-        self.model.zero_grad()
+        self.optimizer.zero_grad()
         self.state.global_step += 1
 
     def loss(self, batch: Batch, targets: torch.Tensor) -> torch.Tensor:
@@ -165,7 +162,8 @@ class TrainingLoop:
     def see(self, loss: torch.Tensor) -> None:
         """Keep account of a micro-batch's loss without waiting for the device."""
         self.watch.losses.see(loss)
-        if self.args.logging_nan_inf_filter:
+        # XLA would compile a program for each number of steps since.
+        if self.args.logging_nan_inf_filter and loss.device.type != "xla":
             mean = self.loss_sum / (1 + self.state.global_step - self.logged_at)
             loss = torch.where(loss.isfinite(), loss, mean)
         self.loss_sum += loss
@@ -213,17 +211,17 @@ class TrainingLoop:
         metrics = {name: value for one in self.evaluated for name, value in one.metrics.items()}
         self.onlookers.log(metrics)
         self.onlookers.tell("on_evaluate", metrics=metrics)
-        name = best_score_name(self.args)
+        score = best_score(self.args, metrics)
         # An evaluation before the first step is nothing to go by.
-        if name is None or not self.evaluated_at:
+        if score is None or not self.evaluated_at:
             return False
         if self.goes_by_score:
-            self.schedule.step(metrics[name])
+            self.schedule.step(score)
         if gains_nothing(self.args, self.job.config.engine, self.state.log_history):
             self.stopped_early = self.is_over = True
-        if not is_better(self.args, metrics[name], self.state.best_metric):
+        if not is_better(self.args, score, self.state.best_metric):
             return False
-        self.state.best_metric, self.state.best_global_step = metrics[name], self.evaluated_at
+        self.state.best_metric, self.state.best_global_step = score, self.evaluated_at
         return True
 
     def save(self) -> None:
@@ -241,9 +239,8 @@ class TrainingLoop:
         """Save the last weights, or the best ones, and tell what training left."""
         self.count_flos()
         state, steps = self.state, self.state.global_step - self.first_step
-        rows = steps * self.batches.rows_a_step
         loss = (self.logged_loss + self.loss_sum.item()) / max(steps, 1)
-        metrics = speed_metrics("train", self.started, num_samples=rows, num_steps=steps)
+        metrics = speed_metrics("train", self.started, steps * self.batches.rows_a_step, steps)
         metrics |= {"total_flos": float(state.total_flos), "train_loss": loss}
         self.onlookers.log(metrics)
         self.onlookers.tell("on_train_end")

@@ -10,14 +10,16 @@ from accelerate.utils import (
     DeepSpeedPlugin,
     DistributedDataParallelKwargs,
     FullyShardedDataParallelPlugin,
+    GradientAccumulationPlugin,
     ProjectConfiguration,
     TorchDynamoPlugin,
 )
 from transformers import PreTrainedModel, Seq2SeqTrainingArguments, enable_full_determinism
 
+from summexp.engines.honoured import deepspeed_problems
 from summexp.engines.sharded import prepare_for_fsdp, use_deepspeed, use_fsdp
 from summexp.engines.unused import give_every_weight_a_gradient
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 _DDP = ("find_unused_parameters", "bucket_cap_mb", "broadcast_buffers", "static_graph")
 
@@ -43,9 +45,12 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
         fsdp = FullyShardedDataParallelPlugin(**args.fsdp_plugin_args)
     elif args.deepspeed:
         use_deepspeed()
+    # By this Accelerate divides the loss; not with DeepSpeed, which wants to be told twice.
+    accumulation = args.gradient_accumulation_steps if args.deepspeed else 1
     ddp = {name: getattr(args, f"ddp_{name}") for name in _DDP}
     accelerator = Accelerator(
         mixed_precision=args.mixed_precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=accumulation),
         fsdp_plugin=fsdp,
         deepspeed_plugin=_deepspeed(model, args),
         # Each rank reads a stream and takes its share.
@@ -77,15 +82,7 @@ def _deepspeed(model: PreTrainedModel, args: Seq2SeqTrainingArguments) -> DeepSp
         return None
     plugin = args.deepspeed_plugin
     config = plugin.hf_ds_config.config
-    problems = [
-        Problem(
-            key="training.deepspeed",
-            what=f"has a section {name}, and engine=accelerate goes by training.{key}",
-            hint="Leave the section away, or choose engine=trainer.",
-        )
-        for name, key in (("optimizer", "optim"), ("scheduler", "lr_scheduler_type"))
-        if name in config
-    ]
+    problems = [*deepspeed_problems(config)]
     if problems:
         raise ConfigError(problems)
     plugin.hf_ds_config.trainer_config_finalize(args, model, args.max_steps)

@@ -43,6 +43,10 @@ class TrainingBatches:
             rows = self._batches_a_pass * args.train_batch_size * this_world().size
         self.steps_a_pass = math.ceil(self._batches_a_pass / self._accumulation)
         """Optimizer steps of a pass."""
+        self.steps = math.ceil(args.num_train_epochs * self.steps_a_pass)
+        """Optimizer steps of the training."""
+        if args.max_steps > 0:
+            self.steps = args.max_steps
         self.rows_a_step = rows / self.steps_a_pass
         """Rows of a global batch, on the average of a pass."""
         self.tokens = 0

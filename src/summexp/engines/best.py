@@ -10,6 +10,7 @@ from typing import Any
 from transformers import Seq2SeqTrainingArguments
 
 from summexp.engines.config import EngineConfig
+from summexp.errors import RunError
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,23 @@ def best_score_name(args: Seq2SeqTrainingArguments) -> str | None:
     """Return the metric that says which weights are best, such as `eval_rougeL`."""
     name = args.metric_for_best_model
     return name if name is None or name.startswith("eval_") else f"eval_{name}"
+
+
+def best_score(args: Seq2SeqTrainingArguments, metrics: Mapping[str, float]) -> float | None:
+    """Return the score of an evaluation that says which weights are best, if one was named.
+
+    Raises:
+        RunError: it was not computed.
+    """
+    name = best_score_name(args)
+    if name is None:
+        return None
+    if name not in metrics:
+        raise RunError(
+            f"training.metric_for_best_model: {name} was not computed, as no validation row has a "
+            f"reference, or none was scored; there are {', '.join(metrics)}"
+        )
+    return metrics[name]
 
 
 def is_better(args: Seq2SeqTrainingArguments, score: float, best: float | None) -> bool:
@@ -44,13 +62,13 @@ def gains_nothing(
         return False
     best: float | None = None
     without_gain = 0
-    # What was evaluated before the first step is nothing to be better than.
-    for score in (entry[name] for entry in history if name in entry and entry["step"]):
+    # What was evaluated before the first step is nothing to be better than, and the Trainer (5.23)
+    # evaluates a step again where it goes on with `eval_on_start`.
+    scores = {entry["step"]: entry[name] for entry in history if name in entry and entry["step"]}
+    for score in scores.values():
         better = is_better(args, score, best)
-        if best is None or (better and abs(score - best) > engine.early_stopping_threshold):
-            without_gain = 0
-        else:
-            without_gain += 1
+        gains = better and (best is None or abs(score - best) > engine.early_stopping_threshold)
+        without_gain = 0 if gains else without_gain + 1
         best = score if better else best
     if without_gain < engine.early_stopping_patience:
         return False

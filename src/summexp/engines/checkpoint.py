@@ -27,11 +27,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Seq2SeqTrainingArguments,
+    TrainerControl,
     TrainerState,
 )
 from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import rotate_checkpoints
 
+from summexp.engines.batches import TrainingBatches
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.launch.ranks import is_main, this_world, wait_for_all
@@ -113,26 +115,27 @@ class Checkpoints:
         if not (self._fsdp or self._deepspeed):
             self._parts["optimizer.pt"] = optimizer
 
-    def begin(self, steps: int, steps_an_epoch: int, resume_from: Path | None) -> TrainerState:
+    def begin(self, batches: TrainingBatches, resume_from: Path | None) -> TrainerState:
         """Return the state of a training that begins, or goes on from a checkpoint.
 
         Args:
-            steps: of the whole training.
-            steps_an_epoch: of a pass over the rows.
+            batches: of the whole training.
             resume_from: the checkpoint, whose weights the model has already (see `load_weights`).
         """
-        state = TrainerState()
+        # Without a control in the state, the Trainer (5.23) could go on from here, but not save.
+        state = TrainerState(stateful_callbacks=[TrainerControl()])
         if resume_from is not None:
             state = TrainerState.load_from_json(str(resume_from / STATE_FILE))
             self._load_progress(resume_from)
         if not Path(state.best_model_checkpoint or "").is_dir():
             state.best_model_checkpoint = None
-        state.max_steps, state.num_train_epochs = steps, math.ceil(steps / steps_an_epoch)
+        state.max_steps = batches.steps
+        state.num_train_epochs = math.ceil(batches.steps / batches.steps_a_pass)
         state.train_batch_size = self._args.train_batch_size
         state.is_world_process_zero = is_main()
         state.is_local_process_zero = this_world().local_rank == 0
         # What was given as a share of all steps becomes a number of steps.
-        state.compute_steps(self._args, steps)
+        state.compute_steps(self._args, batches.steps)
         return state
 
     def _load_progress(self, folder: Path) -> None:
@@ -193,8 +196,8 @@ class Checkpoints:
                 for other in checkpoints(Path(args.output_dir)):
                     if other != Path(best):
                         shutil.rmtree(other)
-            state.save_to_json(str(Path(args.output_dir, STATE_FILE)))
             save_model(model, self._tokenizer, Path(args.output_dir))
+            state.save_to_json(str(Path(args.output_dir, STATE_FILE)))
         wait_for_all()
         return model, step
 

@@ -6,9 +6,9 @@ a setting that was never in force.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from summexp.errors import Problem
 
@@ -142,6 +142,11 @@ REFUSED = {
 
 _OTHER_OPTIMIZERS = ("galore_", "apollo_", "lomo", "adalomo", "schedule_free_")
 """Beginnings of the names of optimizers that want more than groups of weights."""
+_BITSANDBYTES_8BIT = (
+    *("adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit", "lion_8bit", "rmsprop_bnb_8bit"),
+    *("paged_adamw_8bit", "paged_ademamix_8bit", "paged_lion_8bit"),
+)
+"""Optimizers for which the Trainer keeps embeddings in 32 bits by way of the model."""
 
 
 def refused(config: Config) -> Iterator[Problem]:
@@ -165,13 +170,15 @@ def refused(config: Config) -> Iterator[Problem]:
                 "not have it",
                 hint=f"Set engine.{name}={ours}, or choose engine=trainer.",
             )
-    if training.optim.startswith(_OTHER_OPTIMIZERS):
+    if training.optim.startswith(_OTHER_OPTIMIZERS) or training.optim in _BITSANDBYTES_8BIT:
         yield Problem(
             key="training.optim",
             what=f"{training.optim} wants more than the weights, and engine=accelerate does not "
             "have it",
             hint="Choose another optimizer, or engine=trainer.",
         )
+    if isinstance(training.deepspeed, Mapping):
+        yield from deepspeed_problems(training.deepspeed)
     if training.push_to_hub and training.hub_strategy != "end":
         yield Problem(
             key="training.hub_strategy",
@@ -179,3 +186,14 @@ def refused(config: Config) -> Iterator[Problem]:
             "does so at the end",
             hint="Set training.hub_strategy=end, or choose engine=trainer.",
         )
+
+
+def deepspeed_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the sections of DeepSpeed's options that bring what the loop makes by itself."""
+    for name, key in (("optimizer", "optim"), ("scheduler", "lr_scheduler_type")):
+        if name in options:
+            yield Problem(
+                key="training.deepspeed",
+                what=f"has a section {name}, and engine=accelerate goes by training.{key}",
+                hint="Leave the section away, or choose engine=trainer.",
+            )

@@ -18,7 +18,7 @@ from summexp.data.collate import IGNORED
 from summexp.data.sampling import GlobalBatches
 from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import global_batches, training_loader
-from summexp.engines.best import gains_nothing
+from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import onlookers
 from summexp.engines.checkpoint import new_checkpoint, save_model
 from summexp.engines.evaluation import Evaluated
@@ -42,6 +42,9 @@ class TrainerEngine:
             # Nothing that came before, such as training a tokenizer, may move the random numbers;
             # each rank has a dropout of its own.
             set_seed(job.config.seed + this_world().rank)
+            if resume_from is not None:
+                # The Trainer (5.23) takes where it goes on for its start.
+                trainer.args.eval_on_start = False
             try:
                 result = trainer.train(str(resume_from) if resume_from else None)
             except StoppedError:
@@ -171,6 +174,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         metrics: dict[str, float] = {}
         for evaluated in self._evaluated:
             metrics |= evaluated.metrics
+        best_score(self.args, metrics)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

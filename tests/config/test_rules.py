@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.engines.toys import run_config
+
+from summexp.config.rules import rule_problems
+from summexp.data.config import DataConfig
+from summexp.engines.config import EngineConfig
+from summexp.engines.training_schema import TrainingConfig
+
+EVALUATED = {"do_train": True, "do_eval": True, "eval_strategy": "epoch"}
+
+
+def problems(
+    engine: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **training: Any
+) -> dict[str | None, str]:
+    chosen = run_config(
+        engine=EngineConfig(**(engine or {})),
+        data=DataConfig(**(data or {})),
+        training=TrainingConfig(**{**EVALUATED, **training}),
+    )
+    return {problem.key: f"{problem.what} {problem.hint}" for problem in rule_problems(chosen)}
+
+
+PATIENT = {"early_stopping_patience": 2}
+
+
+@pytest.mark.parametrize("name", ["trainer", "accelerate"])
+def test_early_stopping_goes_by_evaluations(name: str) -> None:
+    engine = {"name": name, **PATIENT}
+    assert problems(engine) == {}
+    for without in ({"do_eval": False}, {"eval_strategy": "no"}):
+        found = problems(engine, **without)
+        assert "there are none" in found["engine.early_stopping_patience"]
+        assert problems({"name": name}, **without) == {}
+
+
+SETS = {"validation_files": {"news": "a.json", "talks": "b.json"}}
+
+
+@pytest.mark.parametrize(
+    ("engine", "training"),
+    [
+        (PATIENT, {}),
+        ({}, {"load_best_model_at_end": True, "save_strategy": "epoch"}),
+        ({}, {"save_strategy": "best"}),
+        ({}, {"lr_scheduler_type": "reduce_lr_on_plateau"}),
+        ({}, {"lr_scheduler_type": "greedy"}),
+    ],
+)
+def test_what_goes_by_a_score_has_to_know_which_of_several_sets(
+    engine: dict[str, Any], training: dict[str, Any]
+) -> None:
+    found = problems(engine, SETS, **training)
+    assert list(found) == ["training.metric_for_best_model"]
+    assert "eval_news_loss" in found["training.metric_for_best_model"]
+    assert problems(engine, SETS, **training, metric_for_best_model="eval_talks_loss") == {}
+    assert problems(engine, None, **training) == {}
+
+
+def test_several_sets_are_no_trouble_where_no_score_is_gone_by() -> None:
+    assert problems({}, SETS) == {}
+
+
+@pytest.mark.parametrize("name", ["trainer", "accelerate"])
+def test_a_score_that_nobody_computes(name: str) -> None:
+    engine = {"name": name, **PATIENT}
+    found = problems(engine, metric_for_best_model="rogueL", predict_with_generate=True)
+    assert "eval_rougeL" in found["training.metric_for_best_model"]
+    # Without summaries there is the loss alone.
+    found = problems(engine, metric_for_best_model="rougeL")
+    assert "no metric 'rougeL'" in found["training.metric_for_best_model"]
+
+
+def test_what_the_other_engine_alone_has_is_told_all_at_once() -> None:
+    chosen = {"name": "accelerate", "sampler": "upstream", "loss": "upstream"}
+    found = problems(
+        chosen,
+        neftune_noise_alpha=5.0,
+        optim="galore_adamw",
+        push_to_hub=True,
+        hub_model_id="me/model",
+    )
+    assert list(found) == [
+        "training.neftune_noise_alpha",
+        "engine.sampler",
+        "engine.loss",
+        "training.optim",
+        "training.hub_strategy",
+    ]
+    assert all("engine=trainer" in told for told in found.values())
+
+
+def test_no_steps_at_all_are_not_trained() -> None:
+    assert "training.do_train=false" in problems({}, max_steps=0)["training.max_steps"]
+    assert problems({}, max_steps=1) == {}

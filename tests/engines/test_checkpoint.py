@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.engines.outcomes import ENGINES, fit
+from tests.engines.toys import job, same_weights, training
+from tests.modeling.toys import Toy, config, make
+from transformers import Seq2SeqTrainingArguments, TrainerState
+
+from summexp.engines import checkpoint
+from summexp.engines.arguments import job_arguments
+from summexp.engines.checkpoint import load_weights, new_checkpoint, save_model
+from summexp.runs.checkpoints import checkpoints, damage, step_of
+
+
+@pytest.fixture(scope="module")
+def toy() -> Toy:
+    return make(config("t5"))
+
+
+def arguments(toy: Toy, folder: Path, **options: Any) -> Seq2SeqTrainingArguments:
+    return job_arguments(job(folder, toy=toy, training=training(**options)))
+
+
+def state_at(step: int, best: Path | None = None) -> TrainerState:
+    return TrainerState(global_step=step, best_model_checkpoint=best and str(best))
+
+
+def steps_in(folder: Path) -> list[int]:
+    return sorted(step_of(one) for one in checkpoints(folder))
+
+
+def test_a_checkpoint_is_whole_once_it_is_written(toy: Toy, tmp_path: Path) -> None:
+    args = arguments(toy, tmp_path)
+    stale = tmp_path / "checkpoint-3"
+    stale.mkdir()
+    (stale / "half").write_bytes(b"written")
+    with new_checkpoint(args, state_at(3)) as folder:
+        assert folder == stale
+        assert not any(folder.iterdir())
+        save_model(toy.model, toy.tokenizer, folder)
+        assert damage(folder) is not None
+    assert damage(folder) is None
+
+
+def test_what_fails_while_it_is_written_is_not_taken_for_whole(toy: Toy, tmp_path: Path) -> None:
+    args = arguments(toy, tmp_path, save_total_limit=1)
+    with new_checkpoint(args, state_at(1)) as first:
+        save_model(toy.model, toy.tokenizer, first)
+    with pytest.raises(OSError, match="full"):
+        break_off(toy, args)
+    assert damage(first) is None
+    assert damage(tmp_path / "checkpoint-2") is not None
+
+
+def break_off(toy: Toy, args: Seq2SeqTrainingArguments) -> None:
+    with new_checkpoint(args, state_at(2)) as folder:
+        save_model(toy.model, toy.tokenizer, folder)
+        raise OSError("the disk is full")
+
+
+def test_older_ones_go_when_the_new_one_is_whole(toy: Toy, tmp_path: Path) -> None:
+    args = arguments(toy, tmp_path, save_total_limit=2)
+    for step in (2, 9, 10):
+        with new_checkpoint(args, state_at(step)):
+            before = steps_in(tmp_path)
+    assert before == [2, 9, 10]
+    assert steps_in(tmp_path) == [9, 10]
+
+
+def test_the_best_one_stays(toy: Toy, tmp_path: Path) -> None:
+    args = arguments(toy, tmp_path, save_total_limit=1)
+    best = tmp_path / "checkpoint-1"
+    for step in (1, 2, 3):
+        with new_checkpoint(args, state_at(step, best)):
+            pass
+    assert steps_in(tmp_path) == [1, 3]
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+def test_weights_are_read_as_they_were_saved(model_type: str, tmp_path: Path) -> None:
+    """T5 and BART have weights that are another's, which are not in the file."""
+    saved, other = make(config(model_type)), make(config(model_type))
+    with torch.no_grad():
+        for weight in saved.model.parameters():
+            weight.normal_()
+    save_model(saved.model, saved.tokenizer, tmp_path)
+    assert not same_weights(saved.model, other.model)
+    load_weights(other.model, tmp_path)
+    assert same_weights(saved.model, other.model)
+    assert (
+        other.model.get_input_embeddings().weight is other.model.get_encoder().embed_tokens.weight
+    )
+
+
+def drawn() -> list[float]:
+    return [random.random(), float(np.random.rand()), torch.rand(()).item()]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_random_numbers_of_either_engine_are_restored(
+    engine: str, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_the_end = []
+    sealed = checkpoint.seal
+
+    def seal(folder: Path) -> None:
+        # What is drawn next is put back.
+        numbers = checkpoint._random_numbers()
+        at_the_end.append(drawn())
+        random.setstate(numbers["python"])
+        np.random.set_state(numbers["numpy"])
+        torch.set_rng_state(numbers["cpu"])
+        sealed(folder)
+
+    monkeypatch.setattr(checkpoint, "seal", seal)
+    fit(engine, tmp_path / "run", toy, {"max_steps": 1, "save_strategy": "steps"})
+    drawn()
+    checkpoint._restore_random_numbers(tmp_path / "run" / "checkpoint-1" / "rng_state.pth")
+    assert drawn() == at_the_end[0]
+
+
+def history_of(folder: Path) -> list[dict[str, float]]:
+    return list(json.loads((folder / "trainer_state.json").read_text())["log_history"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_goes_on_does_so_at_the_intervals_of_now(
+    engine: str, toy: Toy, tmp_path: Path
+) -> None:
+    first = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    fit(engine, tmp_path, toy, first)
+    rest = {
+        "max_steps": 6,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        "logging_steps": 2,
+        "eval_strategy": "steps",
+        "eval_steps": 5,
+    }
+    fit(engine, tmp_path, toy, rest, resume_from=tmp_path / "checkpoint-2")
+    assert steps_in(tmp_path) == [2, 3, 6]
+    history = history_of(tmp_path)
+    assert [entry["step"] for entry in history if "loss" in entry] == [1, 2, 4, 6]
+    assert [entry["step"] for entry in history if "eval_loss" in entry] == [5, 6]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_best_checkpoint_that_is_gone_is_not_loaded(
+    engine: str, toy: Toy, tmp_path: Path
+) -> None:
+    options = {
+        "max_steps": 2,
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 1,
+        "load_best_model_at_end": True,
+    }
+    fit(engine, tmp_path / "first", toy, options, scores=(1.0, 2.0))
+    state = json.loads((tmp_path / "first/checkpoint-2/trainer_state.json").read_text())
+    assert Path(state["best_model_checkpoint"]).name == "checkpoint-1"
+    (tmp_path / "first/checkpoint-1").rename(tmp_path / "elsewhere")
+    last = fit(
+        engine,
+        tmp_path / "rest",
+        toy,
+        {**options, "max_steps": 3},
+        resume_from=tmp_path / "first" / "checkpoint-2",
+        scores=(3.0,),
+    )
+    assert last.states[""]["best_model_checkpoint"] is None
+    assert last.states[""]["best_metric"] == 1.0
+    assert last.told["evaluated"] is not None
