@@ -17,10 +17,12 @@ from tests.engines.test_evaluation import evaluation_set, settings
 from tests.engines.toys import job, training
 from tests.modeling.toys import ARCHITECTURES, config, make
 
+from summexp.engines.build import build_engine
+from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
-from summexp.engines.trainer import TrainerEngine
 from summexp.launch.config import HardwareConfig
 from summexp.launch.ranks import is_main, joined
+from summexp.modeling.config import PeftConfig
 from summexp.runs.checkpoints import MANIFEST, checkpoints, damage
 
 _context = multiprocessing.get_context("forkserver")
@@ -41,7 +43,9 @@ needs_deepspeed = pytest.mark.skipif(
 
 def fit(folder: Path, model_type: str, rows: int, resume_from: str | None, options: Any) -> None:
     """Train a toy, evaluating it twice; write down what came of it."""
-    toy = make(config(model_type))
+    options = dict(options)
+    engine, peft = options.pop("engine", "trainer"), options.pop("peft", None)
+    toy = make(config(model_type), peft=peft)
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in toy.model.parameters():
@@ -70,7 +74,9 @@ def fit(folder: Path, model_type: str, rows: int, resume_from: str | None, optio
         **options,
     }
     one = job(folder, toy=toy, count=35, evaluate=evaluated, training=training(**chosen))
-    fitted = TrainerEngine().fit(one, Path(resume_from) if resume_from else None)
+    fitted = build_engine(EngineConfig(name=engine)).fit(
+        one, Path(resume_from) if resume_from else None
+    )
     evaluated(fitted.model, lambda: None)
     if is_main():
         (folder / "said.json").write_text(json.dumps(said))
@@ -179,6 +185,31 @@ def test_fsdp_ends_with_the_best_model(tmp_path: Path) -> None:
         assert saved[name].equal(weight), name
     said = said_in(tmp_path / "fsdp")
     assert said[-1] == said[0]
+
+
+LORA = {"peft": PeftConfig(name="lora", dropout=0.0)}
+
+
+@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+@pytest.mark.parametrize("options", [{}, FSDP], ids=["ddp", "fsdp"])
+def test_lora_on_ranks_trains_evaluates_and_saves_as_one_process(
+    options: dict[str, Any], engine: str, tmp_path: Path
+) -> None:
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
+    options = {"engine": engine, "learning_rate": 1e-2, **LORA, **best, **options}
+    fit(tmp_path / "alone", "t5", 12, None, options | {"fsdp": None})
+    fit_on(2, tmp_path / "ranks", "t5", 6, None, options)
+    assert_same(tmp_path / "ranks", tmp_path / "alone")
+    assert said_in(tmp_path / "ranks") == said_in(tmp_path / "alone")
+    adapters = [
+        load_file(tmp_path / name / "adapter" / "adapter_model.safetensors")
+        for name in ("ranks", "alone")
+    ]
+    assert adapters[0].keys() == adapters[1].keys()
+    for name, weight in adapters[0].items():
+        assert weight.allclose(adapters[1][name], atol=1e-4), name
+    fit_on(2, tmp_path / "rest", "t5", 6, str(tmp_path / "ranks" / "checkpoint-3"), options)
+    assert_same(tmp_path / "rest", tmp_path / "ranks", places=1e-6)
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.launch.ranks import is_main, this_world, wait_for_all
+from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.runs.checkpoints import checkpoints, seal, step_of
 
 STATE_FILE = "trainer_state.json"
@@ -77,6 +78,24 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         state = {name: one.cpu() for name, one in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
+
+
+def save_trained(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path | None
+) -> None:
+    """Merge an adapter into `model`, and write what training ends with.
+
+    Args:
+        model: whole; changed in place, on every rank alike.
+        tokenizer: saved beside it.
+        folder: the run folder, on the rank that writes; None on the others.
+    """
+    if has_adapter(model):
+        if folder is not None:
+            save_adapter(model, folder / ADAPTER_FOLDER)
+        merge_adapter(model)
+    if folder is not None:
+        save_model(model, tokenizer, folder)
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
@@ -194,7 +213,8 @@ class Checkpoints:
                     if other != Path(best):
                         shutil.rmtree(other)
             state.save_to_json(str(Path(args.output_dir, STATE_FILE)))
-            save_model(model, self._tokenizer, Path(args.output_dir))
+        folder = Path(args.output_dir) if args.should_save else None
+        save_trained(model, self._tokenizer, folder)
         wait_for_all()
         return model, step
 
