@@ -138,6 +138,7 @@ def test_merged_it_says_the_same_and_is_a_model_like_any_other(
     assert summarize(loaded, toy.tokenizer, DOCUMENTS) == said
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_adapter_alone_gives_the_merged_model_with_its_base(
     options: dict[str, Any], tmp_path: Path
@@ -231,3 +232,15 @@ def test_an_unknown_architecture_names_its_layers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("summexp.modeling.adapters._queries_and_values", lambda _: [])
     with pytest.raises(ConfigError, match="Name some of: fc1, fc2, k_proj, lm_head, out_proj"):
         make(config("pegasus"), peft=lora())
+
+
+def test_new_tokens_are_said_to_stay_untrained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy = make(config("t5"))
+    toy.tokenizer.add_tokens([f"<new {number}>" for number in range(600)])
+    toy.model.save_pretrained(tmp_path)
+    toy.tokenizer.save_pretrained(tmp_path)
+    loaded = load(ModelConfig(name_or_path=str(tmp_path)), peft=lora())
+    assert "peft=lora does not train the embeddings of the new tokens" in caplog.messages
+    assert not loaded.model.get_input_embeddings().weight.requires_grad

@@ -107,6 +107,8 @@ def build_model(
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         log.info("the vocabulary grows to the tokenizer's %d tokens", len(tokenizer))
         model.resize_token_embeddings(len(tokenizer))
+        if adapter is not None:
+            log.warning("peft=lora does not train the embeddings of the new tokens")
     _set_start_tokens(model, tokenizer, config)
     # The Trainer would do so later, and only where it trains.
     align_special_tokens(model, tokenizer)

@@ -123,20 +123,21 @@ def _adapter(results: RunResults) -> Iterator[str]:
     kind = "DoRA" if results.option("peft.use_dora") else "LoRA"
     # Layers of different blocks have one name each, but for `all-linear`.
     names = sorted({name.rpartition(".")[2] for name in results.adapted})
-    scale = " / sqrt(rank)" if results.option("peft.use_rslora") else ""
-    settings = [f"rank {results.option('peft.rank')}", f"alpha {results.option('peft.alpha')}"]
-    settings[1] += scale
-    settings.append(f"dropout {results.option('peft.dropout')}")
+    scale = " (rsLoRA)" if results.option("peft.use_rslora") else ""
+    settings = (
+        f"rank {results.option('peft.rank')}, alpha {results.option('peft.alpha'):g}{scale}, "
+        f"dropout {results.option('peft.dropout'):g}; on {', '.join(names)}"
+    )
     yield (
-        f"Trained was a {kind} adapter of {results.trainable:,} weights ({', '.join(settings)}; on "
-        f"{', '.join(names)}), not the model's own weights."
+        f"A {kind} adapter of {results.trainable:,} weights was trained ({settings}) and merged "
+        "into it."
     )
     also = [*(results.option("peft.modules_to_save") or [])]
     if (bias := results.option("peft.bias")) not in (None, "none"):
         also.append("all biases" if bias == "all" else "the biases of these layers")
     if also:
         yield f"Trained too were {', '.join(also)}."
-    yield "The adapter is merged into the weights; by itself it lies in `adapter/`."
+    yield "The adapter by itself is in the folder adapter."
 
 
 def _limits(results: RunResults) -> Iterator[str]:
