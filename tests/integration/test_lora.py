@@ -1,4 +1,4 @@
-"""`peft=lora` from the command line: killed and gone on with, merged, and used like any other run."""
+"""`peft=lora` from the command line: killed and gone on with, merged, used like any other run."""
 
 from __future__ import annotations
 
