@@ -21,7 +21,7 @@ from summexp.launch.preflight import check_hardware, check_launch
 from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.launch.slurm.preflight import check_slurm
 from summexp.launch.world import outside_world
-from summexp.modeling.preflight import check_model
+from summexp.modeling.preflight import check_adapter, check_model
 from summexp.runs.folder import lock
 from summexp.runs.resume import plan_run
 
@@ -150,6 +150,9 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
         yield from check_launch(*group, in_sweep=in_sweep)
         if not elsewhere:
             yield from check_hardware(*group, in_sweep=in_sweep)
+    if {"peft", "training"} <= sections.keys():
+        resume_from = sections["training"].resume_from_checkpoint
+        yield from check_adapter(sections["peft"], resume_from=resume_from)
     config = reading.config
     if config is None:
         return

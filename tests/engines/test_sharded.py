@@ -22,6 +22,7 @@ from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
 from summexp.launch.config import HardwareConfig
 from summexp.launch.ranks import is_main, joined
+from summexp.modeling.config import PeftConfig
 from summexp.runs.checkpoints import MANIFEST, checkpoints, damage
 
 _context = multiprocessing.get_context("forkserver")
@@ -54,7 +55,8 @@ def fit(
     dropout: float = 0.0,
 ) -> None:
     """Train a toy, evaluating it twice; write down what came of it."""
-    toy = with_dropout(make(config(model_type)), dropout)
+    options = dict(options)
+    toy = with_dropout(make(config(model_type), peft=options.pop("peft", None)), dropout)
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in toy.model.parameters():
@@ -209,6 +211,32 @@ def test_fsdp_ends_with_the_best_model(engine: str, tmp_path: Path) -> None:
         assert saved[name].equal(weight), name
     said = said_in(tmp_path / "fsdp")
     assert said[-1] == said[0] != said[1]
+
+
+LORA = {"peft": PeftConfig(name="lora", dropout=0.0)}
+
+
+@ENGINES
+@pytest.mark.parametrize("options", [{}, FSDP], ids=["ddp", "fsdp"])
+def test_lora_on_ranks_trains_evaluates_and_saves_as_one_process(
+    options: dict[str, Any], engine: str, tmp_path: Path
+) -> None:
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
+    options = {"learning_rate": 1e-2, **LORA, **best, **options}
+    fit(tmp_path / "alone", "t5", 12, None, options | {"fsdp": None}, engine=engine)
+    fit_on(2, tmp_path / "ranks", "t5", 6, None, options, engine=engine)
+    assert_same(tmp_path / "ranks", tmp_path / "alone")
+    assert said_in(tmp_path / "ranks") == said_in(tmp_path / "alone")
+    adapters = [
+        load_file(tmp_path / name / "adapter" / "adapter_model.safetensors")
+        for name in ("ranks", "alone")
+    ]
+    assert adapters[0].keys() == adapters[1].keys()
+    for name, weight in adapters[0].items():
+        assert weight.allclose(adapters[1][name], atol=1e-4), name
+    half = str(tmp_path / "ranks" / "checkpoint-3")
+    fit_on(2, tmp_path / "rest", "t5", 6, half, options, engine=engine)
+    assert_same(tmp_path / "rest", tmp_path / "ranks", places=1e-6)
 
 
 @ENGINES

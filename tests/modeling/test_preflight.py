@@ -4,9 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.modeling.toys import config as toy_config
+from tests.modeling.toys import make
 
-from summexp.modeling.config import ModelConfig
-from summexp.modeling.preflight import check_model, is_cached
+from summexp.command_line import parse
+from summexp.errors import ConfigError
+from summexp.modeling.adapters import save_adapter
+from summexp.modeling.config import ModelConfig, PeftConfig
+from summexp.modeling.preflight import check_adapter, check_model, is_cached
+from summexp.preflight import check
 
 
 def keys(*, offline: bool = False, **config: Any) -> list[str | None]:
@@ -39,3 +45,65 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert keys(name_or_path="./absent") == ["model.name_or_path"]
     assert keys(name_or_path="~/absent") == ["model.name_or_path"]
     assert keys(name_or_path="my model") == ["model.name_or_path"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The weights of a model with an adapter inside, and of one without."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for name in ("lora", "none"):
+        toy = make(toy_config("t5"), peft=PeftConfig(name=name))
+        toy.model.save_pretrained(folder / name)
+        if name == "lora":
+            save_adapter(toy.model, folder / "adapter")
+    return {name: folder / name for name in ("lora", "none", "adapter")}
+
+
+def test_a_missing_package_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*check_adapter(PeftConfig(name="lora"), resume_from=None)] == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    (problem,) = check_adapter(PeftConfig(name="lora"), resume_from=None)
+    assert problem.key == "peft.name"
+    assert problem.hint is not None
+    assert 'pip install -c constraints.txt -e ".[peft]"' in problem.hint
+    assert [*check_adapter(PeftConfig(), resume_from=None)] == []
+
+
+def test_a_checkpoint_and_the_run_must_agree_on_the_adapter(checkpoints: dict[str, Path]) -> None:
+    for chosen in ("lora", "none"):
+        for name in ("lora", "none"):
+            found = check_adapter(PeftConfig(name=chosen), resume_from=str(checkpoints[name]))
+            wrong = [problem.key for problem in found]
+            assert wrong == ([] if chosen == name else ["training.resume_from_checkpoint"])
+
+
+def test_what_is_no_whole_model_is_refused_as_one(checkpoints: dict[str, Path]) -> None:
+    def words(name: str) -> str:
+        chosen = ModelConfig(name_or_path=str(checkpoints[name]))
+        return " ".join(problem.what for problem in check_model(chosen, offline=False))
+
+    assert words("none") == ""
+    assert words("lora").endswith("is a checkpoint of peft=lora, whose adapter is not merged")
+    assert words("adapter").endswith("holds an adapter without its model")
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["model.freeze=[embeddings]"], "model.freeze"),
+        (["model.freeze=[encoder,decoder]"], "model.freeze"),
+        (["peft.bias=some"], "peft.bias"),
+        (["peft.rank=0"], "peft.rank"),
+        (["peft.r=4"], "peft.r"),
+        (["model.freeze=[encoder]"], None),
+        (["model.freeze=[embeddings]", "peft.modules_to_save=[final_layer_norm]"], None),
+    ],
+)
+def test_what_makes_no_sense_with_an_adapter(words: list[str], key: str | None) -> None:
+    command = parse(["peft=lora", *words])
+    if key is None:
+        assert len(check(command)) == 1
+        return
+    with pytest.raises(ConfigError) as caught:
+        check(command)
+    assert [problem.key for problem in caught.value.problems] == [key]

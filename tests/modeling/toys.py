@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
-from summexp.modeling.config import ModelConfig
+from summexp.modeling.config import ModelConfig, PeftConfig
 
 # Threads cost toys more than they give, above all where several tests share the cores.
 torch.set_num_threads(1)
@@ -63,7 +63,12 @@ def config(model_type: str, /, **options: Any) -> ModelConfig:
     return ModelConfig(init="random", architecture=fields, **options)
 
 
-def make(chosen: ModelConfig, longest_source: int = 40, longest_target: int = 12) -> Toy:
+def make(
+    chosen: ModelConfig,
+    longest_source: int = 40,
+    longest_target: int = 12,
+    peft: PeftConfig | None = None,
+) -> Toy:
     shape, tokenizer = build_tokenizer(chosen, corpus(), tiny=True, cache_dir=None)
     model = build_model(
         chosen,
@@ -73,11 +78,17 @@ def make(chosen: ModelConfig, longest_source: int = 40, longest_target: int = 12
         longest_source=longest_source,
         longest_target=longest_target,
         tiny=True,
+        peft=peft,
     )
     return Toy(chosen, model, tokenizer)
 
 
-def load(chosen: ModelConfig, longest_source: int = 40, longest_target: int = 12) -> Toy:
+def load(
+    chosen: ModelConfig,
+    longest_source: int = 40,
+    longest_target: int = 12,
+    peft: PeftConfig | None = None,
+) -> Toy:
     """Load trained weights as a run does."""
     shape, tokenizer = build_tokenizer(chosen, corpus(), tiny=False, cache_dir=None)
     model = build_model(
@@ -87,6 +98,7 @@ def load(chosen: ModelConfig, longest_source: int = 40, longest_target: int = 12
         seed=0,
         longest_source=longest_source,
         longest_target=longest_target,
+        peft=peft,
     )
     return Toy(chosen, model, tokenizer)
 
@@ -106,3 +118,12 @@ def mbart50_tokenizer() -> MBart50Tokenizer:
     letters = sorted({"▁", *"".join([*DOCUMENTS, *SUMMARIES])} - {" "})
     vocabulary = [(token, 0.0) for token in control] + [(token, -5.0) for token in letters]
     return MBart50Tokenizer(vocab=vocabulary, src_lang="en_XX", tgt_lang="en_XX")
+
+
+def make_loud(model: PreTrainedModel) -> None:
+    """Let a toy say something else of each document; an adapter stays as it is."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if ".lora_" not in name:
+                weight.add_(torch.randn_like(weight) * 0.3)

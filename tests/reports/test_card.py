@@ -87,6 +87,34 @@ def test_the_text_says_what_the_run_shows(run_folder: Path) -> None:
     assert "\n\n\n" not in text
 
 
+LORA = (
+    "peft: {name: lora, rank: 4, alpha: 8.0, dropout: 0.1, use_rslora: false, use_dora: false, "
+    "bias: none, modules_to_save: []}\n"
+)
+
+
+def test_the_text_says_how_an_adapter_was_trained(make_run: MakeRun) -> None:
+    adapted = {
+        "architecture": "T5ForConditionalGeneration",
+        "parameters": 60_506_624,
+        "trainable": 294_912,
+        "adapted": ["decoder.block.0.q", "encoder.block.0.q", "encoder.block.1.v"],
+    }
+    found = card(make_run("plain", config=ON_THE_HUB + LORA, model=adapted))
+    assert found.data.base_model == "google-t5/t5-small"
+    settings = "rank 4, alpha 8, dropout 0.1; on q, v"
+    sentence = f"A LoRA adapter of 294,912 weights was trained ({settings}) and merged into it."
+    assert sentence in found.text
+    assert "The adapter by itself is in the folder adapter." in found.text
+    assert "Trained too" not in found.text
+
+    other = LORA.replace("rslora: false, use_dora: false", "rslora: true, use_dora: true")
+    other = other.replace("bias: none, modules_to_save: []", "bias: all, modules_to_save: [norm]")
+    text = card(make_run("other", config=ON_THE_HUB + other, model=adapted)).text
+    assert "A DoRA adapter of 294,912 weights was trained (rank 4, alpha 8 (rsLoRA), " in text
+    assert "Trained too were norm, all biases." in text
+
+
 def test_nothing_private_is_published(run_folder: Path) -> None:
     text = write_model_card(run_folder).read_text("utf-8")
     assert "kim" not in text

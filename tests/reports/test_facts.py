@@ -122,3 +122,14 @@ def test_a_published_command_does_not_show_folders(make_run: MakeRun) -> None:
     argv = ["/home/kim/train.py", "data.train_file=/home/kim/a.csv", "output_dir=~/x/out", "a=b/c"]
     line = command(read_run(make_run(argv=argv)), with_folders=False)
     assert line == "python train.py data.train_file=a.csv output_dir=out a=b/c"
+
+
+def test_the_weights_of_an_adapter_are_not_of_the_model(make_run: MakeRun) -> None:
+    model = {"architecture": "T5ForConditionalGeneration", "parameters": 1000, "trainable": 40}
+    frozen = facts(read_run(make_run("frozen", model=model)))
+    assert ("Model", "T5ForConditionalGeneration, 1,000 parameters, 40 of them trained") in frozen
+    lora = facts(read_run(make_run("lora", model=model | {"adapted": ["q", "v"]})))
+    assert (
+        "Model",
+        "T5ForConditionalGeneration, 1,000 parameters, 40 in a LoRA adapter trained",
+    ) in lora

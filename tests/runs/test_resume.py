@@ -70,6 +70,7 @@ def test_what_is_left_to_do(words: tuple[str, ...], plan: RunPlan, finished: Pat
         ("data.max_source_length=9", "data.max_source_length"),
         ("model.architecture.d_model=16", "model.architecture.d_model"),
         ("engine.sampler=upstream", "engine.sampler"),
+        ("peft=lora", "peft.name"),
     ],
 )
 def test_another_training_is_refused_with_the_difference(

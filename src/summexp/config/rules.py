@@ -27,6 +27,7 @@ def rule_problems(config: Config) -> Iterator[Problem]:
     yield from _without_effect(config)
     yield from _sampler(config)
     yield from refused(config)
+    yield from _freezing(config)
     yield from _early_stopping(config)
     yield from _phases(config)
     yield from _network(config)
@@ -58,6 +59,25 @@ def _sampler(config: Config) -> Iterator[Problem]:
                 what="has no effect on our own order of the rows",
                 hint="Add engine.sampler=upstream, or leave it away.",
             )
+
+
+def _freezing(config: Config) -> Iterator[Problem]:
+    """Yield parts that an adapter leaves as they are anyway, or that leave it nothing to train."""
+    if config.peft.name == "none":
+        return
+    frozen = config.model.freeze
+    if "embeddings" in frozen and not config.peft.modules_to_save:
+        yield Problem(
+            key="model.freeze",
+            what=f"embeddings stay as they are anyway with peft={config.peft.name}",
+            hint="Leave them away.",
+        )
+    if {"encoder", "decoder"} <= {*frozen} and not config.peft.modules_to_save:
+        yield Problem(
+            key="model.freeze",
+            what=f"encoder and decoder leave peft={config.peft.name} nothing to train",
+            hint="Leave one of them away: no adapter is trained in the other.",
+        )
 
 
 def _early_stopping(config: Config) -> Iterator[Problem]:

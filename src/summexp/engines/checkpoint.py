@@ -37,6 +37,7 @@ from summexp.engines.batches import TrainingBatches
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.launch.ranks import is_main, this_world, wait_for_all
+from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.runs.checkpoints import checkpoints, seal, step_of
 
 STATE_FILE = "trainer_state.json"
@@ -79,6 +80,24 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         state = {name: one.cpu() for name, one in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
+
+
+def save_trained(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path | None
+) -> None:
+    """Merge an adapter into `model`, and write what training ends with.
+
+    Args:
+        model: whole; changed in place, on every rank alike.
+        tokenizer: saved beside it.
+        folder: the run folder, on the rank that writes; None on the others.
+    """
+    if has_adapter(model):
+        if folder is not None:
+            save_adapter(model, folder / ADAPTER_FOLDER)
+        merge_adapter(model)
+    if folder is not None:
+        save_model(model, tokenizer, folder)
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
@@ -190,14 +209,15 @@ class Checkpoints:
         if best is not None and args.load_best_model_at_end:
             load_weights(model, Path(best))
             step = step_of(Path(best))
+        if args.should_save and best is not None and args.save_total_limit == 1:
+            # While training went on, the last one was kept beside the best one.
+            for other in checkpoints(Path(args.output_dir)):
+                if other != Path(best):
+                    shutil.rmtree(other)
+        folder = Path(args.output_dir)
+        save_trained(model, self._tokenizer, folder if args.should_save else None)
         if args.should_save:
-            if best is not None and args.save_total_limit == 1:
-                # While training went on, the last one was kept beside the best one.
-                for other in checkpoints(Path(args.output_dir)):
-                    if other != Path(best):
-                        shutil.rmtree(other)
-            save_model(model, self._tokenizer, Path(args.output_dir))
-            state.save_to_json(str(Path(args.output_dir, STATE_FILE)))
+            state.save_to_json(str(folder / STATE_FILE))
         wait_for_all()
         return model, step
 

@@ -20,7 +20,7 @@ from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import onlookers
-from summexp.engines.checkpoint import new_checkpoint, save_model
+from summexp.engines.checkpoint import new_checkpoint, save_trained
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.protocol import Fitted, TrainingJob
@@ -223,8 +223,8 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     def save_final(self, model: PreTrainedModel) -> None:
         """Save `model` and the tokenizer into the run folder."""
-        if self.args.should_save:
-            save_model(model, self.processing_class, Path(self.args.output_dir))
+        folder = Path(self.args.output_dir) if self.args.should_save else None
+        save_trained(model, self.processing_class, folder)
         wait_for_all()
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:

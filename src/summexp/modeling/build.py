@@ -19,8 +19,9 @@ from transformers import (
 from transformers.trainer_utils import align_special_tokens
 
 from summexp.errors import ConfigError, Problem, nearest
+from summexp.modeling.adapters import add_adapter, has_adapter, lora_config
 from summexp.modeling.architecture import architecture, architecture_problem
-from summexp.modeling.config import ModelConfig
+from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.hub import loading
 from summexp.modeling.positions import fit_positions
 from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer
@@ -76,8 +77,9 @@ def build_model(
     longest_source: int,
     longest_target: int,
     tiny: bool = False,
+    peft: PeftConfig | None = None,
 ) -> PreTrainedModel:
-    """Make or load the weights, and fit vocabulary, positions, languages and frozen parts.
+    """Make or load the weights, and fit vocabulary, positions, languages, adapter, frozen parts.
 
     Args:
         config: the `model` group.
@@ -87,10 +89,16 @@ def build_model(
         longest_source: tokens of the longest document that will be fed.
         longest_target: tokens of the longest summary that will be fed or generated.
         tiny: random weights whatever `init` says.
+        peft: which adapter to train, if one is.
 
     Raises:
-        ConfigError: the weights cannot be loaded or do not fit.
+        ConfigError: the weights cannot be loaded or do not fit, or the adapter does not fit them.
     """
+    adapter = None
+    if peft is not None and peft.name != "none":
+        # Its mistakes are told before gigabytes are loaded.
+        with torch.device("meta"):
+            adapter = lora_config(peft, _random(config, shape), config)
     set_seed(seed)
     if tiny or config.init == "random":
         model = _random(config, shape)
@@ -99,10 +107,14 @@ def build_model(
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         log.info("the vocabulary grows to the tokenizer's %d tokens", len(tokenizer))
         model.resize_token_embeddings(len(tokenizer))
+        if adapter is not None:
+            log.warning("peft=lora does not train the embeddings of the new tokens")
     _set_start_tokens(model, tokenizer, config)
     # The Trainer would do so later, and only where it trains.
     align_special_tokens(model, tokenizer)
     fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
+    if adapter is not None:
+        add_adapter(model, adapter, seed)
     _freeze(model, config.freeze)
     return model
 
@@ -111,7 +123,10 @@ def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
     dtype = torch.float32 if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
         return AutoModelForSeq2SeqLM.from_config(
-            shape, dtype=dtype, attn_implementation=config.attn_implementation
+            shape,
+            dtype=dtype,
+            attn_implementation=config.attn_implementation,
+            trust_remote_code=config.trust_remote_code,
         )
     except (ValueError, KeyError, ImportError) as error:
         # Some values are looked at only now: heads that do not divide the width, an activation.
@@ -227,8 +242,10 @@ def _set_start_tokens(
 
 
 def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
-    """Keep the weights of the named parts as they are."""
-    names = [name for name, _ in model.named_parameters()]
+    """Keep the weights of the named parts as they are, and what an adapter adds to them."""
+    weights = [*model.named_parameters()]
+    names = [name for name, _ in weights]
+    trained = {name for name, weight in weights if weight.requires_grad}
     for part in parts:
         frozen = [name for name in names if _belongs(name, part)]
         if not frozen:
@@ -237,6 +254,14 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
                     key="model.freeze",
                     what=f"no weight of the model belongs to {part!r}",
                     hint=f"Its weights have names such as {', '.join(names[:3])}.",
+                )
+            )
+        if has_adapter(model) and not trained.intersection(frozen):
+            raise ConfigError(
+                Problem(
+                    key="model.freeze",
+                    what=f"{part!r} stays as it is anyway: the adapter changes nothing there",
+                    hint="Leave it away.",
                 )
             )
         for name in frozen:

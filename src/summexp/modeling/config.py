@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from summexp.errors import ConfigError, Problem
@@ -77,7 +78,45 @@ class ModelConfig:
 
 @dataclass(kw_only=True)
 class PeftConfig:
-    """Parameter-efficient fine-tuning."""
+    """Parameter-efficient fine-tuning: a small adapter is trained, and merged into the saved model.
 
-    name: str = choice("none", "none")
-    """The method; `none` trains every weight that is not frozen."""
+    The other keys are those of peft's `LoraConfig`.
+    """
+
+    name: str = choice("none", "none", "lora")
+    """The method; `none` trains every weight that is not frozen, `lora` an adapter alone."""
+    rank: int = 8
+    """Rank of the change to each weight matrix: the adapter's size."""
+    alpha: float = 16.0
+    """The change is scaled by alpha / rank."""
+    dropout: float = 0.05
+    """Dropout of what goes into the adapter."""
+    target_modules: list[str] = field(default_factory=list)
+    """Linear layers to adapt, by the end of their names, or `all-linear` (the output layer aside);
+    where not set, queries and values of every attention."""
+    modules_to_save: list[str] = field(default_factory=list)
+    """Modules that are trained whole beside the adapter, such as `embed_positions`."""
+    bias: str = choice("none", "none", "all", "lora_only")
+    """Biases that are trained too: none, all, or those of the adapted layers."""
+    use_rslora: bool = False
+    """Scale the change by alpha / sqrt(rank), for high ranks."""
+    use_dora: bool = False
+    """Train each weight's magnitude apart from its direction (DoRA); slower."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.name == "none":
+            for spec in fields(self):
+                default = [] if spec.default is MISSING else spec.default
+                if spec.name != "name" and getattr(self, spec.name) != default:
+                    what, hint = "has no effect with peft=none", "Choose peft=lora."
+                    problems.append(Problem(key=f"peft.{spec.name}", what=what, hint=hint))
+        if self.rank < 1:
+            problems.append(Problem(key="peft.rank", what=f"is {self.rank}, and 1 is the least"))
+        if not 0 < self.alpha < math.inf:
+            problems.append(Problem(key="peft.alpha", what=f"is {self.alpha}, and must be above 0"))
+        if not 0 <= self.dropout < 1:
+            what = f"is {self.dropout}, and must be a share from 0 to below 1"
+            problems.append(Problem(key="peft.dropout", what=what))
+        if problems:
+            raise ConfigError(problems)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from summexp.errors import Problem, nearest
-from summexp.modeling.config import ModelConfig
+from summexp.modeling.config import ModelConfig, PeftConfig
 
 _NAMES = ("name_or_path", "config_name", "tokenizer_name")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -23,11 +26,65 @@ def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
     """
     for field in _NAMES:
         name = getattr(config, field)
-        if not name or Path(name).expanduser().is_dir():
+        if not name:
+            continue
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            if field == "name_or_path":
+                yield from _adapter_in_place_of_a_model(folder)
             continue
         problem = _problem(name, config.cache_dir if offline else None, offline=offline)
         if problem is not None:
             yield Problem(key=f"model.{field}", what=problem.what, hint=problem.hint)
+
+
+def check_adapter(config: PeftConfig, *, resume_from: str | None) -> Iterator[Problem]:
+    """Yield what speaks against training as `peft.*` says.
+
+    Args:
+        config: the `peft` group.
+        resume_from: the checkpoint that `training.resume_from_checkpoint` names.
+    """
+    wanted = config.name != "none"
+    if wanted and importlib.util.find_spec("peft") is None:
+        yield Problem(
+            key="peft.name",
+            what=f"{config.name} needs the package peft, which is not installed",
+            hint='Install it with pip install -c constraints.txt -e ".[peft]", or choose '
+            "peft=none.",
+        )
+    checkpoint = Path(resume_from or "", "model.safetensors")
+    if resume_from and checkpoint.is_file() and holds_adapter(checkpoint.parent) != wanted:
+        what = "holds an adapter that is not merged" if not wanted else "holds no adapter"
+        yield Problem(
+            key="training.resume_from_checkpoint",
+            what=f"{resume_from} {what}, and peft={config.name} cannot go on from it",
+            hint="Choose peft as the run did that wrote it.",
+        )
+
+
+def holds_adapter(folder: Path) -> bool:
+    """Tell whether the weights in a folder are those of a model with a LoRA adapter inside."""
+    try:
+        with safe_open(folder / "model.safetensors", "numpy") as weights:
+            return any(".lora_A." in name for name in weights.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
+
+
+def _adapter_in_place_of_a_model(folder: Path) -> Iterator[Problem]:
+    if holds_adapter(folder):
+        yield Problem(
+            key="model.name_or_path",
+            what=f"{folder} is a checkpoint of peft=lora, whose adapter is not merged",
+            hint="Name the folder of the finished run; its model is whole.",
+        )
+    elif (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        yield Problem(
+            key="model.name_or_path",
+            what=f"{folder} holds an adapter without its model",
+            hint="Name the folder of the run that it lies in, or merge it into its model first.",
+        )
 
 
 def _problem(name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:

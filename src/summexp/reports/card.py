@@ -114,6 +114,30 @@ def _about(results: RunResults) -> Iterator[str]:
     yield f"The training took {passes(results)}{rows}."
     if results.architecture and results.parameters:
         yield f"It is a {results.architecture} with {results.parameters:,} parameters."
+    if results.adapted:
+        yield from _adapter(results)
+
+
+def _adapter(results: RunResults) -> Iterator[str]:
+    """Yield how a LoRA adapter was trained, and where it is."""
+    kind = "DoRA" if results.option("peft.use_dora") else "LoRA"
+    # Layers of different blocks have one name each, but for `all-linear`.
+    names = sorted({name.rpartition(".")[2] for name in results.adapted})
+    scale = " (rsLoRA)" if results.option("peft.use_rslora") else ""
+    settings = (
+        f"rank {results.option('peft.rank')}, alpha {results.option('peft.alpha'):g}{scale}, "
+        f"dropout {results.option('peft.dropout'):g}; on {', '.join(names)}"
+    )
+    yield (
+        f"A {kind} adapter of {results.trainable:,} weights was trained ({settings}) and merged "
+        "into it."
+    )
+    also = [*(results.option("peft.modules_to_save") or [])]
+    if (bias := results.option("peft.bias")) not in (None, "none"):
+        also.append("all biases" if bias == "all" else "the biases of these layers")
+    if also:
+        yield f"Trained too were {', '.join(also)}."
+    yield "The adapter by itself is in the folder adapter."
 
 
 def _limits(results: RunResults) -> Iterator[str]:

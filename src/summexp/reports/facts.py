@@ -114,7 +114,8 @@ def _model(results: RunResults) -> str:
     if results.parameters is not None:
         parts.append(f"{results.parameters:,} parameters")
         if results.trainable is not None and results.trainable != results.parameters:
-            parts.append(f"{results.trainable:,} of them trained")
+            of_these = "in a LoRA adapter" if results.adapted else "of them"
+            parts.append(f"{results.trainable:,} {of_these} trained")
     return ", ".join(parts)
 
 

@@ -80,6 +80,8 @@ class RunResults:
     """Number of weights."""
     trainable: int | None
     """Number of weights that were trained."""
+    adapted: tuple[str, ...]
+    """Modules that an adapter changed, which is merged; empty where there was none."""
     signature: str | None
     """How the scores were computed."""
     language: str | None
@@ -139,6 +141,7 @@ def read_run(folder: Path) -> RunResults:
         architecture=model.get("architecture"),
         parameters=model.get("parameters"),
         trainable=model.get("trainable"),
+        adapted=tuple(model.get("adapted") or ()),
         signature=record.get("metric"),
         language=record.get("language"),
         examples=tuple(_examples(record.get("examples") or (), folder / PREDICTIONS_FILE)),

@@ -27,7 +27,7 @@ _OURS = re.compile(
     r"|config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors"
     r"|model\.safetensors\.index\.json|tokenizer(_config)?\.json"
     r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|(spiece|sentencepiece\.bpe)\.model"
-    r"|training_args\.bin|tracking|profile"
+    r"|training_args\.bin|tracking|profile|adapter"
 )
 """Names that a run writes. A folder that holds one of them, but no run, is not written to."""
 

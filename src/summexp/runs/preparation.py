@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset, IterableDataset
@@ -24,6 +24,7 @@ from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, devices_behind, select_device
 from summexp.launch.ranks import gathered, is_main, local_main_first
 from summexp.metrics.scorer import SummaryScorer
+from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.tokenizers import tokenizer_digest
@@ -102,12 +103,14 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             longest_source=splits.longest_source(),
             longest_target=_longest_target(config),
             tiny=tiny,
+            # What was trained is merged.
+            peft=config.peft if plan.train else None,
         )
         _to_device(model, config.hardware)
     model.generation_config = generation_config(
         model.generation_config, config.generation, max_length=_length_limit(config, model)
     )
-    _describe(record, corpus, model, sets)
+    _describe(record, corpus, model, sets, trains=plan.train)
     half = config.training.fp16 or config.training.bf16
     return Prepared(
         model=model,
@@ -295,11 +298,16 @@ class _Splits:
 
 
 def _describe(
-    record: RunRecord, corpus: Corpus, model: PreTrainedModel, sets: list[EvaluationSet]
+    record: RunRecord,
+    corpus: Corpus,
+    model: PreTrainedModel,
+    sets: list[EvaluationSet],
+    *,
+    trains: bool,
 ) -> None:
     """Say and record what the run works on."""
-    weights = model.num_parameters()
-    device = describe(model.device)
+    facts = _model_facts(model)
+    weights, device = facts["parameters"], describe(model.device)
     log.info("model: %s, %s weights, on %s", type(model).__name__, f"{weights:,}", device)
     scorer = next((one.scorer for one in sets if one.scorer), None)
     record.add_data(
@@ -311,14 +319,24 @@ def _describe(
         device=device,
         devices=gathered(device),
         cores=devices_behind(model.device),
-        model={
-            "architecture": type(model).__name__,
-            "parameters": weights,
-            "trainable": model.num_parameters(only_trainable=True),
-        },
+        # Which weights were trained is not seen any more in a model that was.
+        model=facts if trains else record.content.get("model", facts),
         metric=scorer.signature if scorer else None,
         language=scorer.remark if scorer else None,
     )
+
+
+def _model_facts(model: PreTrainedModel) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "architecture": type(model).__name__,
+        # Of the model that is saved, which has an adapter merged.
+        "parameters": model.num_parameters(),
+        "trainable": model.num_parameters(only_trainable=True),
+    }
+    if has_adapter(model):
+        facts["parameters"] -= adapter_weights(model)
+        facts["adapted"] = adapted_modules(model)
+    return facts
 
 
 def _longest_target(config: Config) -> int:

@@ -41,6 +41,7 @@ _PACKAGES = (
     "evaluate",
     "rouge-score",
     "accelerate",
+    "peft",
     "hydra-core",
     "omegaconf",
     "tokenizers",

@@ -1,0 +1,228 @@
+"""LoRA with peft: added to a model before training, merged into its weights after.
+
+The adapter is put into the model's own layers, which stay a `PreTrainedModel` with other names: of
+a layer `q`, the weight is `q.base_layer.weight` beside `q.lora_A.default.weight` and so on. To the
+engines it is a model like any other, of which most weights are frozen, and a checkpoint holds all
+of it. Only `save_trained` (engines/checkpoint.py) knows that there is something to merge.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedModel, set_seed
+from transformers.pytorch_utils import Conv1D
+
+from summexp.errors import ConfigError, Problem, nearest
+from summexp.modeling.config import ModelConfig, PeftConfig
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+log = logging.getLogger(__name__)
+
+ADAPTER_FOLDER = "adapter"
+"""Where the run folder keeps the adapter as peft saves one."""
+_NAME = "default"
+_EVERY_LINEAR = "all-linear"
+_LINEAR = (nn.Linear, Conv1D)
+
+
+def lora_config(config: PeftConfig, model: PreTrainedModel, base: ModelConfig) -> LoraConfig:
+    """Return peft's config for `model`, whose weights are not looked at: they may be on `meta`.
+
+    Raises:
+        ConfigError: the model has no such modules, or not of a kind that LoRA can change.
+    """
+    from peft import LoraConfig, TaskType
+
+    targets = config.target_modules or _usual_targets(model)
+    problems = [*_target_problems(model, targets), *_saved_problems(model, config, targets)]
+    if problems:
+        raise ConfigError(problems)
+    return LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=_EVERY_LINEAR if targets == [_EVERY_LINEAR] else targets,
+        modules_to_save=config.modules_to_save or None,
+        bias=config.bias,
+        use_rslora=config.use_rslora,
+        use_dora=config.use_dora,
+        task_type=TaskType.SEQ_2_SEQ_LM,
+        base_model_name_or_path=base.name_or_path,
+        revision=base.revision,
+    )
+
+
+def add_adapter(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:
+    """Put a new adapter into `model` and freeze the rest; the outputs stay what they were.
+
+    Args:
+        model: changed in place.
+        config: see `lora_config`.
+        seed: of the adapter's first weights, which depend on nothing else.
+    """
+    from peft import inject_adapter_in_model
+    from peft.tuners.tuners_utils import cast_adapter_dtype
+
+    set_seed(seed)
+    inject_adapter_in_model(config, model, _NAME)
+    # As `get_peft_model` has it: steps of a small learning rate are lost in 16 bits.
+    cast_adapter_dtype(model, _NAME)
+    log.info("LoRA of rank %d on %s", config.r, ", ".join(adapted_modules(model)))
+
+
+def has_adapter(model: PreTrainedModel) -> bool:
+    """Tell whether an adapter was added to `model`, and not yet merged."""
+    return bool(getattr(model, "peft_config", None))
+
+
+def adapted_modules(model: PreTrainedModel) -> list[str]:
+    """Return the names of the modules that the adapter changes."""
+    targets = model.peft_config[_NAME].target_modules
+    return [targets] if isinstance(targets, str) else sorted(targets)
+
+
+def adapter_weights(model: PreTrainedModel) -> int:
+    """Return how many weights of `model` are not there any more when the adapter is merged."""
+    return sum(weight.numel() for name, weight in model.named_parameters() if _is_added(name))
+
+
+def save_adapter(model: PreTrainedModel, folder: Path) -> None:
+    """Write the adapter of `model` so that `PeftModel.from_pretrained` loads it on its base."""
+    from peft import get_peft_model_state_dict
+
+    # "auto" would ask the Hub about the base model.
+    state = get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
+    # peft expects the names that a model has inside its own wrapper.
+    tensors = {f"base_model.model.{name}": one.cpu().contiguous() for name, one in state.items()}
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = dataclasses.replace(model.peft_config[_NAME], inference_mode=True)
+    # peft keeps a set, whose order changes from process to process.
+    config.target_modules = adapted_modules(model)
+    config.save_pretrained(folder)
+
+
+def merge_adapter(model: PreTrainedModel) -> None:
+    """Add the adapter's changes to the weights of `model`, which then is of its own class again."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import ModulesToSaveWrapper
+
+    # What LoraModel.merge_and_unload (peft 0.21) does; the tuner stays behind when it injects.
+    for name, module in [*model.named_modules()]:
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            model.set_submodule(name, module.get_base_layer())
+        elif isinstance(module, ModulesToSaveWrapper):
+            model.set_submodule(name, module.modules_to_save[_NAME])
+    del model.peft_config
+
+
+def _is_added(name: str) -> bool:
+    return ".lora_" in name or ".modules_to_save." in name
+
+
+def _usual_targets(model: PreTrainedModel) -> list[str]:
+    """Return the modules to adapt: peft's own choice for the architecture where it has one.
+
+    Else they are queries and values of every attention, the choice of LoRA's authors (arXiv
+    2106.09685, 7.1).
+    """
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+    known = KNOWN.get(model.config.model_type)
+    if isinstance(known, list):
+        return list(known)
+    found = sorted(set(_queries_and_values(model)))
+    if found:
+        return found
+    raise ConfigError(
+        Problem(
+            key="peft.target_modules",
+            what=f"nobody knows which modules of {type(model).__name__} are queries and values",
+            hint=f"Name some of: {', '.join(_linear_names(model))}; or {_EVERY_LINEAR}.",
+        )
+    )
+
+
+def _queries_and_values(model: PreTrainedModel) -> Iterator[str]:
+    for module in model.modules():
+        if "attention" in type(module).__name__.lower():
+            for name, child in module.named_children():
+                if isinstance(child, _LINEAR) and name.startswith(("q", "v")):
+                    yield name
+
+
+def _linear_names(model: PreTrainedModel) -> list[str]:
+    named = model.named_modules()
+    return sorted({name.rpartition(".")[2] for name, one in named if isinstance(one, _LINEAR)})
+
+
+def _named(model: PreTrainedModel, end: str) -> dict[str, nn.Module]:
+    """Return the modules whose name is `end` or ends with it, as peft looks for them."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if name == end or name.endswith(f".{end}")
+    }
+
+
+def _target_problems(model: PreTrainedModel, targets: list[str]) -> Iterator[Problem]:
+    key = "peft.target_modules"
+    linear = _linear_names(model)
+    for target in targets:
+        if target == _EVERY_LINEAR:
+            if len(targets) > 1:
+                yield Problem(key=key, what=f"{target} stands alone: it takes in the others")
+            continue
+        found = _named(model, target)
+        names = f"It has: {', '.join(linear)}."
+        if not found:
+            what = f"{type(model).__name__} has no module {target!r}"
+            yield Problem(key=key, what=what, hint=nearest(target, linear) or names)
+        elif not all(isinstance(module, _LINEAR) for module in found.values()):
+            what = f"{target!r} is no linear layer, and LoRA changes linear layers"
+            yield Problem(key=key, what=what, hint=names)
+        elif tied := _tied(model, found):
+            yield Problem(key=key, what=tied, hint="Leave it away.")
+
+
+def _saved_problems(
+    model: PreTrainedModel, config: PeftConfig, targets: list[str]
+) -> Iterator[Problem]:
+    key = "peft.modules_to_save"
+    for saved in config.modules_to_save:
+        found = _named(model, saved)
+        inside = {part for module in found.values() for part, _ in module.named_modules()}
+        ends = {part.rpartition(".")[2] for part in inside}
+        if not found:
+            children = sorted({name.rpartition(".")[2] for name, _ in model.named_modules()})
+            what = f"{type(model).__name__} has no module {saved!r}"
+            yield Problem(key=key, what=what, hint=nearest(saved, children))
+        elif saved in targets or ends & {target.rpartition(".")[2] for target in targets}:
+            what = f"{saved!r} holds modules that the adapter changes already"
+            hint = "Leave it away, or name others in peft.target_modules."
+            yield Problem(key=key, what=what, hint=hint)
+        elif tied := _tied(model, found):
+            yield Problem(key=key, what=tied, hint="Leave it away.")
+
+
+def _tied(model: PreTrainedModel, modules: dict[str, nn.Module]) -> str | None:
+    """Return in words which weight of `modules` is another module's too: only one would change."""
+    homes: dict[int, set[str]] = {}
+    for name, weight in model.named_parameters(remove_duplicate=False):
+        homes.setdefault(id(weight), set()).add(name)
+    for path, module in modules.items():
+        own = {f"{path}.{name}" for name, _ in module.named_parameters(remove_duplicate=False)}
+        for weight in module.parameters():
+            if others := homes[id(weight)] - own:
+                return f"the weight of {path} is that of {min(others)} too, and would change alone"
+    return None

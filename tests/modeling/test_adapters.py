@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from tests.modeling.toys import (
+    ARCHITECTURES,
+    DOCUMENTS,
+    SUMMARIES,
+    Toy,
+    config,
+    load,
+    make,
+    make_loud,
+    summarize,
+)
+from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
+
+from summexp.errors import ConfigError
+from summexp.modeling.adapters import (
+    adapted_modules,
+    adapter_weights,
+    has_adapter,
+    merge_adapter,
+    save_adapter,
+)
+from summexp.modeling.config import ModelConfig, PeftConfig
+
+QUERIES_AND_VALUES = {
+    "t5": ["q", "v"],
+    "mt5": ["q", "v"],
+    "longt5": ["q", "v"],
+    "bart": ["q_proj", "v_proj"],
+    "mbart": ["q_proj", "v_proj"],
+    "pegasus": ["q_proj", "v_proj"],
+    "led": ["q_proj", "query", "query_global", "v_proj", "value", "value_global"],
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "dora": {"use_dora": True},
+    "rslora": {"use_rslora": True},
+    "biases": {"bias": "all"},
+    "every layer": {"target_modules": ["all-linear"]},
+    "positions": {"modules_to_save": ["embed_positions"]},
+}
+
+
+def lora(**options: Any) -> PeftConfig:
+    return PeftConfig(name="lora", **{"dropout": 0.0, **options})
+
+
+def logits(model: PreTrainedModel, toy: Toy) -> torch.Tensor:
+    batch = toy.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
+    labels = toy.tokenizer(SUMMARIES, padding=True, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        return model.eval()(**batch, labels=labels).logits
+
+
+def train_by_chance(model: PreTrainedModel, *, by: float = 0.3) -> None:
+    """Move every weight that is trained, as training would."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * by)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_queries_and_values_of_every_attention_are_adapted(model_type: str) -> None:
+    toy = make(config(model_type), peft=lora())
+    assert adapted_modules(toy.model) == QUERIES_AND_VALUES[model_type]
+    changed = {
+        name.split(".lora_A.")[0] for name, _ in toy.model.named_parameters() if ".lora_A." in name
+    }
+    plain = make(config(model_type)).model
+    names = QUERIES_AND_VALUES[model_type]
+    assert changed == {one for one, _ in plain.named_modules() if one.split(".")[-1] in names}
+    for stack in ("encoder.", "decoder."):
+        assert any(stack in name for name in changed)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_at_first_the_model_is_its_base(model_type: str) -> None:
+    toy, base = make(config(model_type), peft=lora()), make(config(model_type))
+    assert logits(toy.model, toy).equal(logits(base.model, base))
+    assert toy.model.num_parameters() - adapter_weights(toy.model) == base.model.num_parameters()
+
+
+def test_dora_is_its_base_but_for_rounding() -> None:
+    toy, base = make(config("bart"), peft=lora(use_dora=True)), make(config("bart"))
+    torch.testing.assert_close(logits(toy.model, toy), logits(base.model, base))
+
+
+def test_only_the_adapter_is_trained() -> None:
+    model = make(config("t5"), peft=lora(rank=4)).model
+    trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    assert all(".lora_A." in name or ".lora_B." in name for name in trained)
+    assert all(min(weight.shape) == 4 for weight in trained.values())
+    assert sum(map(torch.numel, trained.values())) == adapter_weights(model)
+    assert model.num_parameters(only_trainable=True) == adapter_weights(model)
+
+
+def test_the_adapters_first_weights_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    made = make(config("t5"), peft=lora()).model
+    base = make(config("t5"))
+    base.model.save_pretrained(tmp_path)
+    base.tokenizer.save_pretrained(tmp_path)
+    loaded = load(ModelConfig(name_or_path=str(tmp_path)), peft=lora()).model
+    ours, theirs = made.state_dict(), loaded.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].equal(theirs[name]) for name in ours)
+    assert loaded.peft_config["default"].base_model_name_or_path == str(tmp_path)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_merged_it_says_the_same_and_is_a_model_like_any_other(
+    model_type: str, tmp_path: Path
+) -> None:
+    toy = make(config(model_type), peft=lora())
+    make_loud(toy.model)
+    before = summarize(toy.model, toy.tokenizer, DOCUMENTS)
+    train_by_chance(toy.model)
+    expected, said = logits(toy.model, toy), summarize(toy.model, toy.tokenizer, DOCUMENTS)
+    assert said != before
+    assert has_adapter(toy.model)
+    merge_adapter(toy.model)
+    assert not has_adapter(toy.model)
+    assert toy.model.state_dict().keys() == make(config(model_type)).model.state_dict().keys()
+    toy.model.save_pretrained(tmp_path)
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    assert type(loaded) is type(toy.model)
+    torch.testing.assert_close(logits(loaded, toy), expected, atol=1e-3, rtol=1e-3)
+    assert summarize(loaded, toy.tokenizer, DOCUMENTS) == said
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_adapter_alone_gives_the_merged_model_with_its_base(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    toy = make(config("bart"), peft=lora(**options))
+    train_by_chance(toy.model, by=0.1)
+    expected = logits(toy.model, toy)
+    save_adapter(toy.model, tmp_path / "adapter")
+    merge_adapter(toy.model)
+    torch.testing.assert_close(logits(toy.model, toy), expected, atol=1e-4, rtol=1e-4)
+    base = make(config("bart"))
+    assert not logits(base.model, base).allclose(expected, atol=1e-3)
+    base.model.name_or_path = "base"
+    with_adapter = PeftModel.from_pretrained(base.model, tmp_path / "adapter")
+    torch.testing.assert_close(logits(with_adapter, toy), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_saved_adapter_holds_nothing_of_the_base(tmp_path: Path) -> None:
+    toy = make(config("t5"), peft=lora())
+    save_adapter(toy.model, tmp_path / "adapter")
+    tensors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert sum(map(torch.numel, tensors.values())) == adapter_weights(toy.model)
+    saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (saved["r"], saved["lora_alpha"], saved["target_modules"]) == (8, 16.0, ["q", "v"])
+    assert (saved["task_type"], saved["inference_mode"]) == ("SEQ_2_SEQ_LM", True)
+
+
+def test_modules_to_save_are_trained_whole_and_kept() -> None:
+    toy = make(config("bart"), peft=lora(modules_to_save=["embed_positions"]))
+    base = make(config("bart")).model.state_dict()
+    train_by_chance(toy.model)
+    merge_adapter(toy.model)
+    merged = toy.model.state_dict()
+    changed = {name for name in base if not merged[name].equal(base[name])}
+    ends = tuple(f".{name}.weight" for name in ("embed_positions", "q_proj", "v_proj"))
+    assert changed == {name for name in base if name.endswith(ends)}
+
+
+def test_an_adapter_of_a_16_bit_model_is_trained_in_32_bits() -> None:
+    toy = make(config("t5", dtype="bfloat16"), peft=lora())
+    kinds = {(weight.requires_grad, weight.dtype) for weight in toy.model.parameters()}
+    assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+    train_by_chance(toy.model)
+    logits(toy.model, toy)
+    merge_adapter(toy.model)
+    assert {weight.dtype for weight in toy.model.parameters()} == {torch.bfloat16}
+
+
+def test_a_frozen_part_has_no_trained_adapter() -> None:
+    model = make(config("t5", freeze=["encoder"]), peft=lora()).model
+    trained = [name for name, one in model.named_parameters() if one.requires_grad]
+    assert trained
+    assert all(name.startswith("decoder.") for name in trained)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "options", "text"),
+    [
+        ("t5", {"target_modules": ["q_prj"]}, "T5ForConditionalGeneration has no module 'q_prj'"),
+        ("bart", {"target_modules": ["q_prj"]}, "Did you mean 'q_proj'"),
+        ("t5", {"target_modules": ["SelfAttention"]}, "is no linear layer"),
+        ("t5", {"target_modules": ["shared"]}, "is no linear layer"),
+        ("t5", {"target_modules": ["q", "all-linear"]}, "all-linear stands alone"),
+        ("bart", {"target_modules": ["lm_head"]}, "is that of model.decoder.embed_tokens.weight"),
+        ("bart", {"modules_to_save": ["shared"]}, "and would change alone"),
+        ("t5", {"modules_to_save": ["embed_positions"]}, "has no module 'embed_positions'"),
+        ("t5", {"modules_to_save": ["SelfAttention"]}, "that the adapter changes already"),
+    ],
+)
+def test_modules_that_cannot_be_trained_are_refused(
+    model_type: str, options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(config(model_type), peft=lora(**options))
+    assert text in str(caught.value)
+    assert [problem.key for problem in caught.value.problems] == [f"peft.{next(iter(options))}"]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(config("t5"), peft=lora(target_modules=["a1", "b2"], modules_to_save=["c3"]))
+    assert len(caught.value.problems) == 3
+
+
+def test_freezing_what_the_adapter_leaves_alone_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'shared\.weight' stays as it is anyway"):
+        make(config("t5", freeze=["shared.weight"]), peft=lora())
+
+
+def test_an_unknown_architecture_names_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("summexp.modeling.adapters._queries_and_values", lambda _: [])
+    with pytest.raises(ConfigError, match="Name some of: fc1, fc2, k_proj, lm_head, out_proj"):
+        make(config("pegasus"), peft=lora())
+
+
+def test_new_tokens_are_said_to_stay_untrained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy = make(config("t5"))
+    toy.tokenizer.add_tokens([f"<new {number}>" for number in range(600)])
+    toy.model.save_pretrained(tmp_path)
+    toy.tokenizer.save_pretrained(tmp_path)
+    loaded = load(ModelConfig(name_or_path=str(tmp_path)), peft=lora())
+    assert "peft=lora does not train the embeddings of the new tokens" in caplog.messages
+    assert not loaded.model.get_input_embeddings().weight.requires_grad
