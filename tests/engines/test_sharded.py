@@ -222,7 +222,7 @@ def test_lora_on_ranks_trains_evaluates_and_saves_as_one_process(
     options: dict[str, Any], engine: str, tmp_path: Path
 ) -> None:
     best = {"load_best_model_at_end": True, "metric_for_best_model": "loss"}
-    options = {"learning_rate": 1e-2, **LORA, **best, **options}
+    options = {"learning_rate": 1e-3, **LORA, **best, **options}
     fit(tmp_path / "alone", "t5", 12, None, options | {"fsdp": None}, engine=engine)
     fit_on(2, tmp_path / "ranks", "t5", 6, None, options, engine=engine)
     assert_same(tmp_path / "ranks", tmp_path / "alone")
