@@ -82,7 +82,11 @@ def make_what_is_named(words: list[str], folder: Path) -> None:
         key, _, value = word.partition("=")
         if re.fullmatch(r"data\.(\w+_file|validation_files\.\w+)", key):
             write_rows(folder / value, rows)
-    for word, name in (("data.name", "train.jsonl"), ("model.name_or_path", "config.json")):
+    for word, name in (
+        ("data.name", "train.jsonl"),
+        ("model.name_or_path", "config.json"),
+        ("metric.bertscore_model", "config.json"),
+    ):
         value = value_of(words, word)
         if value is not None and value.startswith(("corpora/", "models/")):
             write_rows(folder / value / name, rows)

@@ -80,7 +80,8 @@ def _default(spec: dataclasses.Field[Any]) -> str:
     if spec.default is not dataclasses.MISSING:
         return f"`{json.dumps(spec.default)}`"
     if spec.default_factory is not dataclasses.MISSING:
-        return "`{}`" if str(spec.type) == "Any" else "`[]`"
+        value = spec.default_factory()
+        return f"`{json.dumps(value)}`" if isinstance(value, list) else "`{}`"
     return ""
 
 

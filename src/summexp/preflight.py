@@ -21,6 +21,7 @@ from summexp.launch.preflight import check_hardware, check_launch
 from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.launch.slurm.preflight import check_slurm
 from summexp.launch.world import outside_world
+from summexp.metrics.preflight import check_encoder
 from summexp.modeling.preflight import check_adapter, check_model
 from summexp.runs.folder import lock
 from summexp.runs.resume import plan_run
@@ -160,6 +161,7 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
         yield from _punkt_problems()
     if not config.debug.tiny:
         yield from check_model(config.model, offline=config.offline)
+        yield from check_encoder(config.metric, config.data.language, offline=config.offline)
     # Whoever follows would look while the run is being begun; of several, `claim` looks.
     alone = outside_world() is None and config.hardware.nodes == 1
     if config.output_dir is not None and not in_sweep and alone:

@@ -137,6 +137,42 @@ def test_rows_become_examples() -> None:
     ]
 
 
+def test_a_list_of_references_counts_beside_the_summary() -> None:
+    columns = Columns(document="d", summary="s", id=None, references="r")
+    cells: list[tuple[object, object]] = [
+        ("one", ["two", "one ", "three", "two", " ", None]),
+        ("one", ["one"]),
+        ("one", ["two", "three"]),
+        ("one", "one; two"),
+        ("one", None),
+        (None, ["two", "three"]),
+        ("one", [{"title": "a cited paper"}]),
+    ]
+    rows = [{"d": "x", "s": summary, "r": references} for summary, references in cells]
+    found = [one.references for one in examples(rows, columns, "f")]
+    assert found == [("one", "two", "three"), (), ("one", "two", "three"), (), (), (), ()]
+
+
+def test_the_column_of_references_is_recognised_or_named() -> None:
+    def chosen(*names: str, needs_summary: bool = True, **config: str) -> str | None:
+        return choose_columns(
+            names,
+            DataConfig(**config),  # type: ignore[arg-type]
+            needs_summary=needs_summary,
+            source="f",
+            sample=dict,
+        ).references
+
+    assert chosen("document", "summary", "References") == "References"
+    assert chosen("document", "summary") is None
+    assert chosen("document", "summary", "more", references_column="more") == "more"
+    assert chosen("document", "references", needs_summary=False) is None
+    # A split without them, such as the training rows, is scored by its one summary.
+    assert chosen("document", "summary", references_column="more") is None
+    with pytest.raises(ConfigError, match=r"(?s)data\.references_column.*'references'"):
+        chosen("document", "summary", "references", references_column="reference")
+
+
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, b"a"])
 def test_nested_columns_are_refused(value: object) -> None:
     columns = Columns(document="d", summary="s", id=None)

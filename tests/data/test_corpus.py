@@ -257,3 +257,23 @@ def test_real_dialogues(tmp_path: Path) -> None:
     assert [split.num_rows for split in rows if split is not None] == [1201, 100, 200]
     assert corpus.health.splits["train"].duplicate_documents == 2
     assert "\n" in next(iter(corpus.test or []))["document"]
+
+
+def test_references_reach_the_corpus(tmp_path: Path) -> None:
+    lines = [
+        {"document": "a", "summary": "b", "references": ["b", "c"]},
+        {"document": "d", "summary": "e", "references": ["e"]},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    for _ in range(2):
+        corpus = load(tmp_path, "eval", validation_file=str(path))
+        assert corpus.validation["validation"]["references"][:] == [["b", "c"], []]
+        assert corpus.validation["validation"]["summary"][:] == ["b", "e"]
+
+
+def test_a_stream_has_no_references(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"document": "a", "summary": "b", "references": ["b", "c"]}))
+    corpus = load(tmp_path, "train", train_file=str(path), streaming=True)
+    assert list(corpus.train or []) == [{"id": "0", "document": "a", "summary": "b"}]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from summexp.data.columns import Example
-from summexp.data.store import split_in_memory, store_key, stored_split
+from summexp.data.store import SCHEMA_OF_SEVERAL, split_in_memory, store_key, stored_split
 from summexp.errors import ConfigError
 
 EXAMPLES = [
@@ -34,7 +34,9 @@ def test_rows_without_a_document_or_summary_are_dropped_and_counted(tmp_path: Pa
 
 def test_prediction_keeps_every_row(tmp_path: Path) -> None:
     split = stored_split(EXAMPLES, tmp_path / "key", keep_all=True, limit=None)
-    assert list(split.rows) == [example._asdict() for example in EXAMPLES]
+    assert list(split.rows) == [
+        {"id": one.id, "document": one.document, "summary": one.summary} for one in EXAMPLES
+    ]
     assert split.health.dropped == 0
     assert split.health.duplicate_documents == 1  # empty documents are not repeats of each other
 
@@ -51,6 +53,23 @@ def test_the_limit_counts_rows_that_are_used_and_reads_no_further() -> None:
     assert split.rows["id"][:] == ["0", "3"]
     assert taken == ["0", "1", "2", "3"]
     assert split.health.rows == 4
+
+
+def test_several_references_are_kept_and_belong_to_the_fingerprint(tmp_path: Path) -> None:
+    several = [Example("0", "one", "1", ("1", "eins", "하나")), Example("1", "two", "2")]
+    split = stored_split(
+        several, tmp_path / "key", keep_all=False, limit=None, schema=SCHEMA_OF_SEVERAL
+    )
+    assert split.rows["references"][:] == [["1", "eins", "하나"], []]
+    assert split.rows["summary"][:] == ["1", "2"]
+    in_memory = split_in_memory(several, keep_all=False, limit=None, schema=SCHEMA_OF_SEVERAL)
+    assert list(in_memory.rows) == list(split.rows)
+    assert in_memory.fingerprint == split.fingerprint
+    first = [one._replace(references=()) for one in several]
+    # A row with its one reference has the fingerprint that it had without the column.
+    alone = split_in_memory(first, keep_all=False, limit=None)
+    same = split_in_memory(first, keep_all=False, limit=None, schema=SCHEMA_OF_SEVERAL)
+    assert alone.fingerprint == same.fingerprint != split.fingerprint
 
 
 @pytest.mark.parametrize("keep_all", [False, True])

@@ -21,6 +21,7 @@ from summexp.engines.evaluation import (
     EvaluationSettings,
     batch_rows,
     evaluate,
+    row_references,
 )
 from summexp.metrics.config import MetricConfig
 from summexp.metrics.scorer import SummaryScorer
@@ -160,6 +161,23 @@ def test_row_scores_belong_to_the_rows_with_a_reference(
     assert found.row_scores["rouge1"] == [100, 100, 100, 0, 100, 100]
     assert found.metrics["eval_rouge1"] == pytest.approx(500 / 6)
     assert found.metrics["eval_lead1_rougeL"] == 12.5
+
+
+def test_several_references_and_the_documents_reach_the_scorer(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = evaluation_set(toy, ["river", None, "dog", *REFERENCES[3:]])
+    several = [["river", "a lamp"], [], *[[]] * 6]
+    config = MetricConfig(names=["rouge", "novelty"], bootstrap_samples=0)
+    scorer = SummaryScorer(config, language="en", references=several[:1])
+    rows = replace(rows, rows=rows.rows.add_column("references", several), scorer=scorer)
+    assert row_references(rows.rows)[:3] == [["river", "a lamp"], [], ["dog"]]
+    monkeypatch.setattr(toy.tokenizer, "batch_decode", lambda ids, **_: ["a lamp" for _ in ids])
+    found = evaluated(toy, rows, sort_by_length=False)
+    assert found.row_scores["rouge1"][:2] == [100, 0]
+    words = set(DOCUMENTS[0].split())
+    new = [word not in words for word in ("a", "lamp")]
+    assert found.row_scores["novel_1grams"][0] == 100 * sum(new) / 2
 
 
 def test_references_from_labels_keep_the_rows_aligned(toy: Toy) -> None:

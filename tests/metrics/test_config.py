@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from summexp.errors import ConfigError
-from summexp.metrics.config import MetricConfig
+from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
 from summexp.metrics.words import WordCounter
 from summexp.options import declared_choices
 
@@ -38,3 +38,22 @@ def test_config_and_language_are_cheap() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_names_of_metrics() -> None:
+    with pytest.raises(ConfigError, match=r"metric\.names: there is no metric 'rogue'") as error:
+        MetricConfig(names=["rogue", "novelty"])
+    assert "Did you mean 'rouge'?" in str(error.value)
+    with pytest.raises(ConfigError, match=r"metric\.names: is empty"):
+        MetricConfig(names=[])
+
+
+def test_the_layer_of_an_unknown_encoder_must_be_said() -> None:
+    with pytest.raises(ConfigError, match=r"metric\.bertscore_layer: must be said for my/encoder"):
+        MetricConfig(names=["bertscore"], bertscore_model="my/encoder")
+    MetricConfig(names=["bertscore"], bertscore_model="my/encoder", bertscore_layer=3)
+    MetricConfig(bertscore_model="my/encoder")
+    assert bertscore_layer("some/folder/roberta-large", None) == 17
+    assert bertscore_layer("FacebookAI/roberta-large", 3) == 3
+    for language in ("en", "zh", "ko"):
+        assert bertscore_layer(bertscore_model(language), None) in (17, 8, 9)

@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rouge_score.rouge_scorer import RougeScorer
 
 from summexp.errors import ConfigError
 from summexp.metrics.config import MetricConfig
@@ -9,7 +10,7 @@ from summexp.metrics.scorer import SummaryScorer
 
 
 def scorer(language: str | None = "en", *references: str, **config: object) -> SummaryScorer:
-    settings = MetricConfig(**{"bootstrap_samples": 0, **config})  # type: ignore[arg-type]
+    settings = MetricConfig(**{"names": ["rouge"], "bootstrap_samples": 0, **config})  # type: ignore[arg-type]
     return SummaryScorer(settings, language=language, references=references)
 
 
@@ -110,6 +111,10 @@ def test_signature_says_everything() -> None:
     assert "|lang:ko(config)|tok:unicode|stem:none|" in other.signature
     assert "|boot:0|dec:4|" in other.signature
     assert "|tok:kiwi(kiwipiepy-" in scorer("ko").signature
+    # In the order of the tables, whatever the order they are asked for in.
+    assert scorer(names=["novelty", "rouge"]).signature.startswith("rouge+novelty|lang:")
+    several = SummaryScorer(MetricConfig(), language="en", references=[["a", "b"], ["c"]])
+    assert "|refs:best|" in several.signature
 
 
 def test_decimals_and_median() -> None:
@@ -135,8 +140,105 @@ def test_the_example_in_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> Non
     exec(compile(code, str(docs), "exec"), {})
     remark, signature, scores = capsys.readouterr().out.splitlines()
     assert remark.startswith("language: en (100 % of the letters in 2 references are Latin")
-    assert signature.startswith("rouge|lang:en(script)|tok:rouge_score|stem:porter|")
+    assert signature.startswith(
+        "rouge+length_ratio+repetition|lang:en(script)|tok:rouge_score|stem:porter|"
+    )
     # cat sat of 3 and 6 words; it rain of 4 and 2.
     mean, first, second = (float(word.strip("[],")) for word in scores.split())
     assert (first, second) == pytest.approx((400 / 9, 200 / 3))
     assert mean == pytest.approx((400 / 9 + 200 / 3) / 2)
+
+
+def test_of_several_references_each_score_takes_its_best() -> None:
+    references = [["a b c d", "b a", "x"], ["x"]]
+    scores = scorer(names=["rouge", "length_ratio"]).score(["a b", "x"], references)
+    # Against "a b c d": 2/3, 1/2 and 2/3; against "b a": 1, 0 and 1/2.
+    assert scores.rows["rouge1"] == pytest.approx([100, 100])
+    assert scores.rows["rouge2"] == pytest.approx([50, 0])
+    assert scores.rows["rougeL"] == pytest.approx([200 / 3, 100])
+    assert scores.rows["length_ratio"] == [1, 1]
+    one_by_one = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    theirs = one_by_one.score_multi(references[0], "a b")
+    for name, score in theirs.items():
+        assert scores.rows[name][0] == pytest.approx(100 * score.fmeasure)
+    lead = scorer().lead_baseline(["A b.", "y"], references)
+    assert lead["lead1_rouge1"] == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    ("language", "document", "prediction", "novel"),
+    [
+        ("en", "Cats sat. A dog ran.", "The cat sat.", (200 / 3, 100, 100)),
+        # 고양이 가 학교 에 가 었 다 / 강아지 가 학교 에 가 었 다
+        ("ko", "고양이가 학교에 갔다.", "강아지가 학교에 갔다.", (100 / 7, 100 / 6, 100 / 5)),
+        # 猫 が 学校 へ 行っ た / 犬 が 学校 へ 走っ た
+        ("ja", "猫が学校へ行った。", "犬が学校へ走った。", (200 / 6, 300 / 5, 300 / 4)),
+        ("zh", "我喜欢猫", "猫喜欢GPU", (1 / 4 * 100, 200 / 3, 100)),
+        ("th", "แมวกินปลา", "แมวกินหมู", (100 / 3, 50, 100)),
+        ("ar", "القطة تنام", "القطة تلعب", (50, 100, 0)),
+    ],
+)
+def test_new_n_grams_in_every_script(
+    language: str, document: str, prediction: str, novel: tuple[float, ...]
+) -> None:
+    made = scorer(language, names=["novelty", "compression", "repetition"])
+    scores = made.score([prediction, document], [document, document], [document, document])
+    for n, share in zip((1, 2, 3), novel, strict=True):
+        # The document is not new against itself.
+        assert scores.rows[f"novel_{n}grams"] == pytest.approx([share, 0])
+    assert scores.rows["compression"][1] == 0
+    assert list(scores.rows) == [
+        "compression",
+        *(f"novel_{n}grams" for n in (1, 2, 3)),
+        *(f"repeated_{n}grams" for n in (1, 2, 3)),
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "ja", "th", "zh", "ar"])
+def test_what_is_copied_from_a_document_is_not_new(language: str) -> None:
+    documents = {
+        "en": "The river rose. Nobody was hurt. Three bridges were closed!",
+        "ko": "강이 불어났다. 다친 사람은 없었다. 다리 세 개가 통제됐다.",
+        "ja": "川が増水した。けが人はいない。三つの橋が閉鎖された。",
+        "th": "แม่น้ำสูงขึ้น ไม่มีใครบาดเจ็บ สะพานสามแห่งถูกปิด",
+        "zh": "河水上涨。没有人受伤。三座桥关闭。",
+        "ar": "ارتفع النهر. لم يصب أحد. أغلقت ثلاثة جسور.",
+    }
+    document = documents[language]
+    made = scorer(language, names=["novelty"])
+    last = made.sentences(document)[-1]
+    assert last != document
+    scores = made.score([last], [document], [document])
+    assert scores.summary == {f"novel_{n}grams": 0 for n in (1, 2, 3)}
+
+
+def test_statistics_count_whole_words_and_not_stems() -> None:
+    made = scorer(names=["rouge", "novelty", "repetition"])
+    scores = made.score(["running runs"], ["run"], ["run runs"])
+    assert scores.rows["rouge1"] == pytest.approx([200 / 3])
+    assert scores.rows["novel_1grams"] == [50]
+    assert scores.rows["repeated_1grams"] == [0]
+
+
+def test_statistics_have_intervals_and_want_documents() -> None:
+    made = scorer(names=["length_ratio", "novelty"], bootstrap_samples=200)
+    references = ["a b"] * 20
+    scores = made.score(["a b", "a"] * 10, references, ["a b c"] * 20)
+    assert scores.summary["length_ratio"] == pytest.approx(0.75)
+    assert 0.6 < scores.summary["length_ratio_low"] < 0.75 < scores.summary["length_ratio_high"]
+    assert scores.summary["novel_1grams_high"] == 0
+    without = made.score(["a b"], ["a"])
+    assert set(without.rows) == {"length_ratio"}
+    with pytest.raises(ValueError, match="zip"):
+        made.score(["a"], ["a"], [])
+    assert scorer(names=["length_ratio"]).lead_baseline(["a"], ["a"]) == {}
+
+
+def test_bertscore_stands_beside_rouge_and_takes_the_best_reference() -> None:
+    settings = MetricConfig(names=["rouge", "bertscore"], bootstrap_samples=0)
+    made = SummaryScorer(settings, language="en", references=["a"], toy=True)
+    alone = [made.score(["a cat"], [one]).rows["bertscore_f1"][0] for one in ("the dog", "a mat")]
+    both = made.score(["a cat", "x"], [["the dog", "a mat"], ["x"]])
+    assert both.rows["bertscore_f1"] == pytest.approx([max(alone), 100], abs=1e-4)
+    assert list(both.summary)[4:] == ["bertscore_f1", "bertscore_precision", "bertscore_recall"]
+    assert "|bert:toy|" in made.signature

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from summexp.metrics.config import SCORES
 from summexp.metrics.rouge import TYPES
 from summexp.reports.results import read_run
 from summexp.reports.scores import LABELS, MetricKey, parse_key, score_tables
@@ -11,7 +12,8 @@ MakeRun = Callable[..., Path]
 
 
 def test_every_score_of_the_metric_has_a_label() -> None:
-    assert tuple(LABELS) == TYPES
+    assert list(LABELS) == [name for names in SCORES.values() for name in names]
+    assert SCORES["rouge"] == TYPES
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,8 @@ def test_every_score_of_the_metric_has_a_label() -> None:
         ("eval_lead3_rouge1", MetricKey("eval", "rouge1", lead="lead3")),
         ("eval_my_set_rougeL_high", MetricKey("eval_my_set", "rougeL", bound="high")),
         ("eval_my_set_lead1_rougeL", MetricKey("eval_my_set", "rougeL", lead="lead1")),
+        ("eval_novel_2grams_low", MetricKey("eval", "novel_2grams", bound="low")),
+        ("eval_long_length_ratio", MetricKey("eval_long", "length_ratio")),
         ("predict_gen_len", MetricKey("predict", "gen_len")),
         ("eval_samples_per_second", None),
         ("train_loss", None),
@@ -47,6 +51,27 @@ def test_a_table_holds_value_interval_and_baseline(run_folder: Path) -> None:
     ]
     assert table.rows[0].interval == "69.50 to 72.90"
     assert table.note == "300 rows, loss 0.988, 13.2 tokens a summary"
+
+
+def test_every_score_is_shown_in_its_unit(make_run: MakeRun) -> None:
+    metrics = {
+        "eval_bertscore_f1": 88.123,
+        "eval_length_ratio": 1.234,
+        "eval_length_ratio_low": 1.2,
+        "eval_length_ratio_high": 1.3,
+        "eval_compression": -25.0,
+        "eval_novel_1grams": 12.4,
+        "eval_novel_1grams_low": 11.0,
+        "eval_novel_1grams_high": 13.0,
+    }
+    (table,) = score_tables(read_run(make_run(metrics=metrics)))
+    shown = [(r.label, r.shown, r.interval, r.is_quality, r.has_scale) for r in table.rows]
+    assert shown == [
+        ("BERTScore F1", "88.12", "", True, True),
+        ("length / reference", "1.23", "1.20 to 1.30", False, False),
+        ("compression", "-25.00 %", "", False, False),
+        ("new 1-grams", "12.40 %", "11.00 to 13.00 %", False, True),
+    ]
 
 
 def test_validation_sets_keep_their_order_and_come_before_the_test(make_run: MakeRun) -> None:

@@ -16,7 +16,7 @@ def test_scores_stay_with_their_rows_where_a_reference_is_missing(tmp_path: Path
         tmp_path,
         ids=["a", "b", "c"],
         predictions=["하나\n둘", "", "three"],
-        references=["하나", None, "three\u2028four"],
+        references=[["하나"], [], ["three\u2028four", "3"]],
         row_scores={"rouge1": [50.0, 66.6], "rougeL": [50.0, 60.0]},
     )
     assert lines(tmp_path) == [
@@ -26,6 +26,7 @@ def test_scores_stay_with_their_rows_where_a_reference_is_missing(tmp_path: Path
             "id": "c",
             "prediction": "three",
             "reference": "three\u2028four",
+            "references": ["three\u2028four", "3"],
             "rouge1": 66.6,
             "rougeL": 60.0,
         },
@@ -33,7 +34,7 @@ def test_scores_stay_with_their_rows_where_a_reference_is_missing(tmp_path: Path
 
 
 def test_a_prediction_is_one_line_of_the_file_whatever_it_holds(tmp_path: Path) -> None:
-    save_predictions(tmp_path, ["0"], ['a\n"b"\r\nc'], [None], {})
+    save_predictions(tmp_path, ["0"], ['a\n"b"\r\nc'], [[]], {})
     assert (tmp_path / PREDICTIONS_FILE).read_bytes().count(b"\n") == 1
 
 

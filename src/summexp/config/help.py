@@ -130,7 +130,7 @@ def _type(key: str) -> str:
 def _default(spec: Field[Any]) -> str:
     if spec.default_factory is not MISSING:
         value = spec.default_factory()
-        return "[]" if isinstance(value, list) else "{}"
+        return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else "{}"
     return (
         '""'
         if spec.default == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,15 @@ from summexp.config.keys import declared_fields
 from summexp.config.refused import WITHOUT_EFFECT
 from summexp.engines.honoured import refused
 from summexp.errors import Problem, nearest
+from summexp.metrics.config import LOWER_IS_BETTER, NEITHER_IS_BETTER, SCORES
 from summexp.metrics.language import language_problem
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
 
-_SCORES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-_METRICS = ("loss", "gen_len", *_SCORES)
+_METRICS = ("loss", "gen_len")
+_NAMED = 6
+"""Metrics that a message names."""
 _TRAINING_METRICS = ("train_loss", "train_runtime", "train_samples_per_second")
 
 
@@ -150,9 +153,10 @@ def _network(config: Config) -> Iterator[Problem]:
 def _metric_names(config: Config) -> Iterator[Problem]:
     """Yield names of metrics that no run computes, found here before hours of training."""
     sets = [f"eval_{name}" for name in config.data.validation_files] or ["eval"]
-    bounds = [f"{name}_{end}" for name in _SCORES for end in ("low", "high")]
+    scores = [name for metric in SCORES if metric in config.metric.names for name in SCORES[metric]]
+    bounds = [f"{name}_{end}" for name in scores for end in ("low", "high")]
     generated = config.training.predict_with_generate and not config.training.prediction_loss_only
-    scored = (*_METRICS, *bounds) if generated else ("loss",)
+    scored = (*_METRICS, *scores, *bounds) if generated else ("loss",)
     names = [f"{one}_{name}" for one in sets for name in scored]
     lead = re.compile(rf"({'|'.join(map(re.escape, sets))})_lead\d_rouge\w+")
     objectives = [*names, *(name.replace("eval", "predict", 1) for name in names)]
@@ -169,6 +173,20 @@ def _metric_names(config: Config) -> Iterator[Problem]:
         )
     if best is not None and best not in names and f"eval_{best}" not in names:
         yield _no_metric("training.metric_for_best_model", best, names)
+    elif best is not None and config.training.greater_is_better is None:
+        yield from _direction(best)
+
+
+def _direction(best: str) -> Iterator[Problem]:
+    """Yield that upstream would take the largest value for the best, where that is not so."""
+    described = "|".join((*LOWER_IS_BETTER, *NEITHER_IS_BETTER))
+    if match := re.search(rf"(?:^|_)({described})(?:_low|_high)?$", best):
+        better = "less is" if match[1] in LOWER_IS_BETTER else "neither more nor less is by itself"
+        yield Problem(
+            key="training.greater_is_better",
+            what=f"must be said for {best}: {better} better",
+            hint="Set training.greater_is_better=false to look for the least, or true.",
+        )
 
 
 def _chooses_by_score(config: Config) -> bool:
@@ -183,8 +201,12 @@ def _chooses_by_score(config: Config) -> bool:
 
 
 def _no_metric(key: str, name: str, known: list[str]) -> Problem:
+    family = next((metric for metric, scores in SCORES.items() if name.endswith(scores)), None)
     hint = nearest(name, known) or nearest(f"eval_{name}", known)
-    listed = ", ".join(name for name in known[: len(_METRICS)])
+    if family is not None and not any(one.endswith(SCORES[family]) for one in known):
+        hint = f"It is not computed: metric.names lacks {family}."
+    own = (name for name in known if not name.endswith(("_low", "_high")))
+    listed = ", ".join(islice(own, _NAMED))
     return Problem(
         key=key, what=f"there is no metric {name!r}", hint=hint or f"There are {listed}."
     )

@@ -51,6 +51,8 @@ class Columns:
     """Column of the summaries; None where the split has none."""
     id: str | None
     """Column that names the rows; None where their numbers do."""
+    references: str | None = None
+    """Column of lists of summaries, for scores; None where each row has its one summary."""
 
 
 class Example(NamedTuple):
@@ -62,6 +64,8 @@ class Example(NamedTuple):
     """The full document; empty where there is none."""
     summary: str | None
     """The full summary; None where there is none, or nothing but white space."""
+    references: tuple[str, ...] = ()
+    """All summaries of the row, `summary` first, where there are several; else nothing."""
 
 
 def choose_columns(
@@ -77,7 +81,8 @@ def choose_columns(
 
     Args:
         available: The split's column names.
-        config: Names `text_column`, `summary_column` and `id_column`, or leaves them open.
+        config: Names `text_column`, `summary_column`, `id_column` and `references_column`, or
+            leaves them open.
         needs_summary: False for prediction, which does without references. A summary column that is
             named but missing is then passed over, unless its name is close to an existing one.
         source: What to call the split in messages.
@@ -98,7 +103,13 @@ def choose_columns(
         document, summary = lone, None
     else:
         raise ConfigError(_undecided(names, config, source, sample(), pairs))
-    chosen = Columns(document=document, summary=summary, id=config.id_column or _id(names))
+    several = config.references_column or _only("references", names)
+    chosen = Columns(
+        document=document,
+        summary=summary,
+        id=config.id_column or _only("id", names),
+        references=several if summary is not None and several in names else None,
+    )
     if say:
         _say(chosen, config, source)
     return chosen
@@ -119,7 +130,23 @@ def examples(
             summary = to_text(row.get(columns.summary)) if columns.summary else ""
         except TypeError:
             raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
-        yield Example(name or str(number), document, summary if summary.strip() else None)
+        if not summary.strip():
+            yield Example(name or str(number), document, None)
+            continue
+        others = row.get(columns.references) if columns.references else None
+        yield Example(name or str(number), document, summary, _references(summary, others))
+
+
+def _references(summary: str, listed: object) -> tuple[str, ...]:
+    """Return all summaries of a row, `summary` first, or nothing where there is only the one."""
+    if not isinstance(listed, (list, tuple)):
+        return ()
+    # By what they say: an equal reference adds nothing to the best score.
+    different = {summary.strip(): summary, "": ""}
+    for text in (to_text(text) for text in listed if isinstance(text, str)):
+        different.setdefault(text.strip(), text)
+    del different[""]
+    return tuple(different.values()) if len(different) > 1 else ()
 
 
 def to_text(value: object) -> str:
@@ -149,12 +176,13 @@ def _without_lone_surrogates(text: str) -> str:
 def _missing(
     names: list[str], config: DataConfig, source: str, *, needs_summary: bool
 ) -> Iterator[Problem]:
-    for key in ("text_column", "summary_column", "id_column"):
+    for key in ("text_column", "summary_column", "id_column", "references_column"):
         name = getattr(config, key)
         if name is None or name in names:
             continue
         near = nearest(name, names)
-        if key == "summary_column" and not needs_summary and not near:
+        optional = key == "references_column" or (key == "summary_column" and not needs_summary)
+        if optional and not near:
             continue
         listed = f"Its columns: {', '.join(names)}."
         yield Problem(
@@ -189,9 +217,9 @@ def _lone_document(names: list[str], config: DataConfig) -> str | None:
     return documents[0] if len(documents) == 1 else None
 
 
-def _id(names: list[str]) -> str | None:
-    ids = [name for name in names if name.lower() == "id"]
-    return ids[0] if len(ids) == 1 else None
+def _only(wanted: str, names: list[str]) -> str | None:
+    found = [name for name in names if name.lower() == wanted]
+    return found[0] if len(found) == 1 else None
 
 
 def _undecided(

@@ -40,6 +40,9 @@ class DataConfig:
     id_column: str | None = None
     """Column whose value names a row in the predictions; where not set, a column called `id`, or
     else the row's number from 0."""
+    references_column: str | None = None
+    """Column of lists of summaries beside the row's own, for scores against the best of them; where
+    not set, one called `references`."""
     max_train_samples: int | None = None
     """Train on the first so many rows only."""
     max_eval_samples: int | None = None

@@ -16,7 +16,14 @@ from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
 from summexp.data.phases import BUNDLED, ONLY_VALIDATION, PHASES, Phase, SplitSource, split_sources
 from summexp.data.preflight import check_file, missing_phases, no_data
 from summexp.data.sources import named_splits, streamed_split
-from summexp.data.store import Split, split_in_memory, store_key, stored_split
+from summexp.data.store import (
+    SCHEMA,
+    SCHEMA_OF_SEVERAL,
+    Split,
+    split_in_memory,
+    store_key,
+    stored_split,
+)
 from summexp.errors import ConfigError, Problem
 
 Rows = Iterable[Mapping[str, object]]
@@ -24,12 +31,16 @@ Rows = Iterable[Mapping[str, object]]
 
 _SAMPLE_ROWS = 20
 _READ_ROWS = 1000
-_FEATURES = datasets.Features({name: datasets.Value("string") for name in Example._fields})
+_STREAMED = ("id", "document", "summary")
+_FEATURES = datasets.Features({name: datasets.Value("string") for name in _STREAMED})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """The splits of a run; each has exactly the columns `id`, `document` and `summary`, as text.
+    """The splits of a run; each has the columns `id`, `document` and `summary`, as text.
+
+    One whose rows may have several references also has `references`, a list of texts with `summary`
+    first, empty where there is only the one. A stream, which is not evaluated, has none.
 
     Rows keep the order of the input. `summary` is None where there is none, which happens in `test`
     only: in `train` and in the validation sets, rows without a document or a summary are left out
@@ -134,7 +145,7 @@ class _Source:
 def _usable_rows(source: _Source) -> Iterator[dict[str, str | None]]:
     for example in source.examples():
         if example.document.strip() and example.summary is not None:
-            yield example._asdict()
+            yield {name: getattr(example, name) for name in _STREAMED}
 
 
 def _open(
@@ -272,11 +283,16 @@ def _sample(rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
 def _split(source: _Source, cache_dir: Path, *, in_memory: bool) -> Split:
     about = source.about
     keep_all = about.phase == "predict"
+    schema = SCHEMA if source.columns.references is None else SCHEMA_OF_SEVERAL
     if in_memory or source.content is None:
-        return split_in_memory(source.examples(), keep_all=keep_all, limit=about.limit)
+        return split_in_memory(
+            source.examples(), keep_all=keep_all, limit=about.limit, schema=schema
+        )
     key = store_key(*source.content, vars(source.columns), keep_all, about.limit)
     folder = cache_dir / "corpus" / key
-    return stored_split(source.examples(), folder, keep_all=keep_all, limit=about.limit)
+    return stored_split(
+        source.examples(), folder, keep_all=keep_all, limit=about.limit, schema=schema
+    )
 
 
 def _unusable(about: SplitSource, split: Split) -> Problem:

@@ -1,8 +1,9 @@
 """The rows that a run uses, as an Arrow table: made once for each content, shared by every job.
 
-A stored split is a folder of three files: `rows.arrow` (columns `id`, `document`, `summary`),
-`hashes.npy` and `counts.json`. It is written beside its place and then renamed, so that it is whole
-or absent, and of two jobs that write the same one either wins.
+A stored split is a folder of three files: `rows.arrow` (columns `id`, `document`, `summary`, and
+`references` where rows may have several), `hashes.npy` and `counts.json`. It is written beside its
+place and then renamed, so that it is whole or absent, and of two jobs that write the same one
+either wins.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from datasets.table import InMemoryTable, MemoryMappedTable
 from summexp.data.columns import Example
 from summexp.data.health import Hashes, SplitHealth, count_repeats, row_hashes
 
-SCHEMA = pa.schema([(name, pa.string()) for name in Example._fields])
+SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "document", "summary")])
+"""Rows with one reference each."""
+SCHEMA_OF_SEVERAL = SCHEMA.append(pa.field("references", pa.list_(pa.string())))
+"""Rows that may have several."""
 _BATCH_ROWS = 1000
 _ROWS, _HASHES, _COUNTS = "rows.arrow", "hashes.npy", "counts.json"
 
@@ -36,7 +40,8 @@ class Split:
     """The rows of one split, counted."""
 
     rows: datasets.Dataset
-    """Columns `id`, `document`, `summary` (None where there is none), in input order."""
+    """Columns `id`, `document`, `summary` (None where there is none), in input order; and
+    `references` (empty where there is only the summary) with `SCHEMA_OF_SEVERAL`."""
     health: SplitHealth
     """What was counted while they were read."""
     hashes: Hashes
@@ -52,7 +57,12 @@ def store_key(*parts: object) -> str:
 
 
 def stored_split(
-    examples: Iterable[Example], folder: Path, *, keep_all: bool, limit: int | None
+    examples: Iterable[Example],
+    folder: Path,
+    *,
+    keep_all: bool,
+    limit: int | None,
+    schema: pa.Schema = SCHEMA,
 ) -> Split:
     """Return the split stored in `folder`, which is first made of `examples` where it is absent.
 
@@ -61,12 +71,13 @@ def stored_split(
         folder: Its name is a `store_key` of the source and of the two options below.
         keep_all: Keep rows without a document or a summary (prediction); else leave them out.
         limit: Stop after so many rows that are used.
+        schema: `SCHEMA`, or `SCHEMA_OF_SEVERAL`.
     """
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            _write(_Selection(examples, keep_all=keep_all, limit=limit), unfinished)
+            _write(_Selection(examples, schema, keep_all=keep_all, limit=limit), unfinished)
             try:
                 unfinished.rename(folder)
             except OSError:
@@ -77,10 +88,12 @@ def stored_split(
     return _read(folder)
 
 
-def split_in_memory(examples: Iterable[Example], *, keep_all: bool, limit: int | None) -> Split:
+def split_in_memory(
+    examples: Iterable[Example], *, keep_all: bool, limit: int | None, schema: pa.Schema = SCHEMA
+) -> Split:
     """Return a split made of `examples`, without touching the disk."""
-    selection = _Selection(examples, keep_all=keep_all, limit=limit)
-    table = InMemoryTable(pa.Table.from_batches(list(selection.batches()), schema=SCHEMA))
+    selection = _Selection(examples, schema, keep_all=keep_all, limit=limit)
+    table = InMemoryTable(pa.Table.from_batches(list(selection.batches()), schema=schema))
     fingerprint = selection.fingerprint
     health = selection.health
     hashes = selection.hashes()
@@ -92,7 +105,15 @@ def split_in_memory(examples: Iterable[Example], *, keep_all: bool, limit: int |
 class _Selection:
     """Takes the rows that are used from a source, and counts on the way."""
 
-    def __init__(self, examples: Iterable[Example], *, keep_all: bool, limit: int | None) -> None:
+    def __init__(
+        self,
+        examples: Iterable[Example],
+        schema: pa.Schema,
+        *,
+        keep_all: bool,
+        limit: int | None,
+    ) -> None:
+        self.schema = schema
         self.health = SplitHealth()
         self._examples = examples
         self._keep_all = keep_all
@@ -111,9 +132,10 @@ class _Selection:
         used = islice(self._used(), self._limit)
         while batch := list(islice(used, _BATCH_ROWS)):
             columns: list[Any] = [
-                pa.array(cells, pa.string()) for cells in zip(*batch, strict=True)
+                pa.array([getattr(example, field.name) for example in batch], field.type)
+                for field in self.schema
             ]
-            yield pa.record_batch(columns, schema=SCHEMA)
+            yield pa.record_batch(columns, schema=self.schema)
 
     def _used(self) -> Iterator[Example]:
         for example in self._examples:
@@ -124,17 +146,25 @@ class _Selection:
             if not self._keep_all and not (has_document and example.summary is not None):
                 self.health.dropped += 1
                 continue
-            for text in (example.id, example.document, example.summary or ""):
-                data = text.encode()
-                self._content.update(len(data).to_bytes(8, "little"))
-                self._content.update(data)
+            self._digest((example.id, example.document, example.summary or ""))
+            if example.references:
+                # A number that is no length of a text, so that the row's end stays clear.
+                self._content.update((-len(example.references)).to_bytes(8, "little", signed=True))
+                self._digest(example.references)
             if has_document:
                 self._hashes += b"".join(row_hashes(example.document, example.summary))
             yield example
 
+    def _digest(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            data = text.encode()
+            self._content.update(len(data).to_bytes(8, "little"))
+            self._content.update(data)
+
 
 def _write(selection: _Selection, folder: Path) -> None:
-    with pa.OSFile(str(folder / _ROWS), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as writer:
+    schema = selection.schema
+    with pa.OSFile(str(folder / _ROWS), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         for batch in selection.batches():
             writer.write_batch(batch)
     hashes = selection.hashes()

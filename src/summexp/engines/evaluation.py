@@ -24,7 +24,8 @@ class EvaluationSet:
     name: str
     """Prefix of its metrics, such as `eval`."""
     rows: Dataset
-    """`id`, `document`, `summary` (None where there is no reference)."""
+    """`id`, `document`, `summary` (None where there is no reference), and `references` (all of a
+    row's, empty where there is only the summary) where rows may have several."""
     tokens: Dataset
     """`input_ids`, `labels`."""
     scorer: SummaryScorer | None
@@ -66,7 +67,7 @@ class Evaluated:
     predictions: list[str]
     """One a row, in the rows' order; empty where nothing was generated."""
     row_scores: dict[str, list[float]]
-    """Scores of each row that has a reference, 0 to 100, by score name."""
+    """Scores of each row that has a reference, by score name."""
 
 
 def evaluate(
@@ -105,6 +106,14 @@ def _speed(name: str, seconds: float, rows: int, batches: int) -> dict[str, floa
         f"{name}_samples_per_second": round(rows / seconds, 3),
         f"{name}_steps_per_second": round(batches / seconds, 3),
     }
+
+
+def row_references(rows: Dataset) -> list[list[str]]:
+    """Return all references of each row, the one that it is trained with first; maybe none."""
+    first = [[text] if text else [] for text in rows["summary"]]
+    if "references" not in rows.column_names:
+        return first
+    return [several or one for several, one in zip(rows["references"], first, strict=True)]
 
 
 def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[int]]:
@@ -312,14 +321,16 @@ def _score(
     settings: EvaluationSettings,
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Score the rows that have a reference; the others' scores are left out (see `row_scores`)."""
-    references = list(rows.rows["summary"])
-    scored = [number for number, text in enumerate(references) if text]
+    references = row_references(rows.rows)
+    scored = [number for number, texts in enumerate(references) if texts]
     if settings.references_from_labels:
         decoded = tokenizer.batch_decode(list(rows.tokens["labels"]), skip_special_tokens=True)
-        references = [text.strip() for text in decoded]
+        references = [[text.strip()] for text in decoded]
     if rows.scorer is None or not scored:
         return {}, {}
     scores = rows.scorer.score(
-        [predictions[number] for number in scored], [references[number] for number in scored]
+        [predictions[number] for number in scored],
+        [references[number] for number in scored],
+        [rows.rows[number]["document"] for number in scored],
     )
     return {**scores.summary, **rows.baseline}, scores.rows

@@ -17,12 +17,13 @@ class SummaryMetric(evaluate.Metric):  # type: ignore[misc]
     """Collects predictions and references with `add_batch`, scores them with `compute`.
 
     Needs no network. Everything is kept in memory, so that processes running at once share no file.
-    `compute` returns `SummaryScores.summary`; as every `evaluate` metric it wants at least one row.
+    `compute` returns `SummaryScores.summary`, without what goes by the documents; as every
+    `evaluate` metric it wants at least one row.
     """
 
     def __init__(self, scorer: SummaryScorer) -> None:
         self._scorer = scorer
-        super().__init__(config_name=scorer.config.name, keep_in_memory=True)
+        super().__init__(config_name="+".join(scorer.config.names), keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(

@@ -92,7 +92,7 @@ def language_problem(code: str) -> Problem | None:
 
     A region or script after the code is allowed and ignored: `pt-BR`, `zh_Hant`, `ko_KR`.
     """
-    if _primary(code) in _KNOWN:
+    if primary(code) in _KNOWN:
         return None
     hint = "Use an ISO 639-1 code such as en, ko, ja or zh; und stands for any other language."
     near = nearest(code.lower(), ["en", "de", "es", "fr", "ja", "ko", "th", "zh", "pt"])
@@ -113,7 +113,7 @@ def choose_language(code: str | None, references: Sequence[str]) -> Language:
         return recognize(references)
     if problem := language_problem(code):
         raise ConfigError(problem)
-    return Language(_primary(code), "config", f"language: {_primary(code)} (data.language)")
+    return Language(primary(code), "config", f"language: {primary(code)} (data.language)")
 
 
 def recognize(references: Sequence[str]) -> Language:
@@ -158,7 +158,8 @@ def _decide(scripts: Counter[_Script], letters: Counter[str], total: int, where:
     return Language(code, "script", f"language: {code} ({evidence}); set data.language to choose")
 
 
-def _primary(code: str) -> str:
+def primary(code: str) -> str:
+    """Return a language code without region and script: `pt` of `pt-BR`."""
     return code.strip().replace("_", "-").split("-")[0].lower()
 
 

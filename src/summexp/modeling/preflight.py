@@ -33,7 +33,7 @@ def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
             if field == "name_or_path":
                 yield from _adapter_in_place_of_a_model(folder)
             continue
-        problem = _problem(name, config.cache_dir if offline else None, offline=offline)
+        problem = name_problem(name, config.cache_dir if offline else None, offline=offline)
         if problem is not None:
             yield Problem(key=f"model.{field}", what=problem.what, hint=problem.hint)
 
@@ -87,7 +87,8 @@ def _adapter_in_place_of_a_model(folder: Path) -> Iterator[Problem]:
         )
 
 
-def _problem(name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:
+def name_problem(name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:
+    """Say why nothing can be loaded under a name that is no folder's, or return None."""
     folder = Path(name).expanduser()
     if folder.is_file():
         return Problem(what=f"{name} is a file", hint="Name the folder that it lies in.")

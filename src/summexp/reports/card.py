@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 from markupsafe import Markup
 
+from summexp.metrics.config import SCORES
 from summexp.reports.facts import (
     command,
     commit,
@@ -76,7 +77,7 @@ def metadata(results: RunResults, tables: list[ScoreTable]) -> ModelCardData:
         tags=[_TASK, "summexp"],
         base_model=name if from_hub else None,
         datasets=[results.option("data.name")] if is_hub_dataset(results) else None,
-        metrics=["rouge"] if evaluated else None,
+        metrics=sorted({result.metric_type for result in evaluated}, reverse=True) or None,
         model_name=title(results) if evaluated else None,
         eval_results=evaluated or None,
     )
@@ -86,7 +87,8 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
     on_hub = is_hub_dataset(results)
     phase, _, name = table.set_name.partition("_")
     split = {"eval": "validation", "predict": "test"}[phase]
-    for row in table.rows:
+    # How long or how new a summary is, is no result that the Hub could rank.
+    for row in (row for row in table.rows if row.is_quality):
         yield EvalResult(
             task_type=_TASK,
             task_name="Summarization",
@@ -95,7 +97,7 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
             dataset_config=results.option("data.config_name") if on_hub else None,
             dataset_split=name or (results.option(f"data.{split}_split") if on_hub else split),
             dataset_revision=results.option("data.revision") if on_hub else None,
-            metric_type="rouge",
+            metric_type="bertscore" if row.name in SCORES["bertscore"] else "rouge",
             metric_name=row.label,
             metric_value=round(row.value, 4),
         )

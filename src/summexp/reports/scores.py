@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from summexp.metrics.config import NGRAMS, SCORES
 from summexp.reports.results import RunResults
 
 LABELS: Mapping[str, str] = {
@@ -14,8 +15,18 @@ LABELS: Mapping[str, str] = {
     "rouge2": "ROUGE-2",
     "rougeL": "ROUGE-L",
     "rougeLsum": "ROUGE-Lsum",
+    "bertscore_f1": "BERTScore F1",
+    "bertscore_precision": "BERTScore precision",
+    "bertscore_recall": "BERTScore recall",
+    "length_ratio": "length / reference",
+    "compression": "compression",
+    **{f"novel_{n}grams": f"new {n}-grams" for n in NGRAMS},
+    **{f"repeated_{n}grams": f"repeated {n}-grams" for n in NGRAMS},
 }
 """Score name to the name that papers use, in the order of the table."""
+
+_QUALITY = (*SCORES["rouge"], *SCORES["bertscore"])
+_PERCENT = (*SCORES["compression"], *SCORES["novelty"], *SCORES["repetition"])
 
 _KEY = re.compile(
     r"(?P<set>(?:eval|predict)(?:_.+?)??)(?:_(?P<lead>lead\d+))?"
@@ -59,7 +70,7 @@ def set_title(set_name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One score over all rows of a set; all values 0 to 100."""
+    """One score over all rows of a set; all values 0 to 100, but the ratio of lengths."""
 
     name: str
     """As in the metrics: `rougeL`."""
@@ -78,11 +89,31 @@ class Score:
         return LABELS[self.name]
 
     @property
+    def unit(self) -> str:
+        """What follows the number: nothing for a score or a ratio, a percent sign for a share."""
+        return " %" if self.name in _PERCENT else ""
+
+    @property
+    def shown(self) -> str:
+        """The value with its unit."""
+        return f"{self.value:.2f}{self.unit}"
+
+    @property
     def interval(self) -> str:
         """The interval in words, or nothing."""
         if self.low is None or self.high is None:
             return ""
-        return f"{self.low:.2f} to {self.high:.2f}"
+        return f"{self.low:.2f} to {self.high:.2f}{self.unit}"
+
+    @property
+    def is_quality(self) -> bool:
+        """Whether it says how good the summaries are: ROUGE and BERTScore, 0 to 100."""
+        return self.name in _QUALITY
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether it can be drawn on a line from 0 to 100."""
+        return self.name in (*_QUALITY, *_PERCENT) and min(self.value, self.low or 0.0) >= 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,7 @@ def _scores(table: ScoreTable) -> RenderableType:
     if table.baseline_name:
         grid.add_column(table.baseline_name, justify="right")
     for row in table.rows:
-        cells = [row.label, f"{row.value:.2f}"]
+        cells = [row.label, row.shown]
         if table.interval_name:
             cells.append(row.interval)
         if table.baseline_name:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as upstream_logging
 
 from summexp.engines.build import build_engine
-from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate
+from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate, row_references
 from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.errors import nearest
 from summexp.launch.ranks import from_main, is_main
@@ -171,7 +171,7 @@ def _predict(
         return found.metrics
     save_metrics(folder, "predict", found.metrics | {"predict_samples": len(rows.tokens)})
     save_predictions(
-        folder, rows.rows["id"], found.predictions, rows.rows["summary"], found.row_scores
+        folder, rows.rows["id"], found.predictions, row_references(rows.rows), found.row_scores
     )
     examples = record.content.get("examples") or _examples(rows, found)
     phases = {**record.content["phases"], "predict": prediction_digest(config)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,11 +14,12 @@ from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from summexp.data.collate import Collator
+from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus, load_corpus
 from summexp.data.phases import Phase
 from summexp.data.stand_in import needs_stand_in, stand_in_rows
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
-from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
+from summexp.engines.evaluation import EvaluationSet, EvaluationSettings, row_references
 from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, devices_behind, select_device
@@ -275,16 +276,36 @@ class _Splits:
         limit = self._config.data.eval_target_length
         tokenizing = replace(self._tokenizing, max_target_length=limit)
         tokens = self._tokenize(split, rows, tokenizing)
-        pairs = [(row["document"], row["summary"]) for row in rows if row["summary"]]
+        pairs = [
+            (document, references)
+            for document, references in zip(rows["document"], row_references(rows), strict=True)
+            if references
+        ]
         if not pairs:
             return EvaluationSet(name, rows, tokens, None, {})
         documents, references = zip(*pairs, strict=True)
-        scorer = SummaryScorer(
-            self._config.metric, language=self._config.data.language, references=references
-        )
-        # Only the rank that scores needs it.
-        baseline = scorer.lead_baseline(documents, references) if is_main() else {}
+        _say_several(split, references, self._config.data)
+        scorer = self._scorer(references)
+        baseline = {}
+        # Only the rank that scores needs them; and whether they can be had shows before training.
+        if is_main():
+            scorer.load()
+            baseline = scorer.lead_baseline(documents, references)
         return EvaluationSet(name, rows, tokens, scorer, baseline)
+
+    def _scorer(self, references: Sequence[Sequence[str]]) -> SummaryScorer:
+        config = self._config
+        # What torch_xla compiles for each length anew is of no use for scores.
+        device = select_device(
+            "cpu" if config.hardware.backend == "xla" else config.hardware.backend
+        )
+        return SummaryScorer(
+            config.metric,
+            language=config.data.language,
+            references=references,
+            device=device,
+            toy=config.debug.tiny,
+        )
 
     def _tokenize(self, split: str, rows: Dataset, tokenizing: Tokenizing) -> Dataset:
         corpus = self._corpus
@@ -295,6 +316,20 @@ class _Splits:
             health.truncated_documents = sum(tokens["document_cut"])
             health.truncated_summaries = sum(tokens["summary_cut"])
         return tokens
+
+
+def _say_several(split: str, references: Sequence[Sequence[str]], config: DataConfig) -> None:
+    several = sum(len(row) > 1 for row in references)
+    if several:
+        log.info(
+            "%s: %s of %s rows have several references; each score is the best over them",
+            *(split, f"{several:,}", f"{len(references):,}"),
+        )
+    elif config.references_column is not None:
+        log.warning(
+            "%s: no row has several references: column %r would have to hold lists of texts",
+            *(split, config.references_column),
+        )
 
 
 def _describe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +39,28 @@ def save_predictions(
     folder: Path,
     ids: Iterable[str],
     predictions: Iterable[str],
-    references: Iterable[str | None],
+    references: Iterable[Sequence[str]],
     row_scores: Mapping[str, list[float]],
 ) -> None:
     """Write a line for each row: `id`, `prediction`, and `reference` and scores where there is one.
+
+    Where a row has several references, `references` holds them all, and `reference` the first.
 
     Args:
         folder: the run folder.
         ids: of every row.
         predictions: of every row, in the same order.
-        references: the full original text, or None.
+        references: of every row, the full original texts; none where there are none.
         row_scores: score name to one value for each row that has a reference.
     """
     scores = iter(zip(*row_scores.values(), strict=True)) if row_scores else iter(())
     draft = folder / f".{PREDICTIONS_FILE}"
     with draft.open("w", encoding="utf-8") as file:
-        for name, prediction, reference in zip(ids, predictions, references, strict=True):
+        for name, prediction, texts in zip(ids, predictions, references, strict=True):
             line: dict[str, Any] = {"id": name, "prediction": prediction}
-            if reference:
-                line["reference"] = reference
+            if texts:
+                line["reference"] = texts[0]
+                line |= {"references": list(texts)} if len(texts) > 1 else {}
                 line |= dict(zip(row_scores, next(scores, ()), strict=False))
             file.write(json.dumps(line, ensure_ascii=False).translate(_LINE_ENDS) + "\n")
     draft.replace(folder / PREDICTIONS_FILE)

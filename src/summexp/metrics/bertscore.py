@@ -1,0 +1,281 @@
+"""BERTScore: how alike the words of two texts are in the eyes of an encoder.
+
+T. Zhang, V. Kishore, F. Wu, K. Weinberger, Y. Artzi, BERTScore: Evaluating Text Generation with
+BERT (ICLR 2020, arXiv:1904.09675). Without the weights by rarity (idf) and without rescaling, as
+their own package has it where neither is asked for. That package is not used: its last release
+(0.3.13, 2023) fails on an empty text with transformers 5, and on a tokenizer without a limit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from summexp.errors import ConfigError, Problem
+from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
+from summexp.modeling.hub import loading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+_KEY = "metric.bertscore_model"
+
+
+class PairScore(NamedTuple):
+    """The scores of one pair, each up to 1 (below 0 only where vectors are opposed)."""
+
+    f1: float
+    precision: float
+    recall: float
+
+
+class BertScore:
+    """Scores pairs of texts with one encoder; its weights are loaded when they are needed."""
+
+    label: str
+    """Model, revision, layer and version of transformers, as the metric's signature has them."""
+
+    def __init__(
+        self,
+        config: MetricConfig,
+        language: str,
+        *,
+        device: torch.device | str = "cpu",
+        toy: bool = False,
+    ) -> None:
+        """Choose the encoder, and read its config but not its weights.
+
+        Args:
+            config: the `metric` group.
+            language: of the texts; decides where `metric.bertscore_model` does not.
+            device: where texts are encoded; the weights are there only while they are.
+            toy: a few random weights instead, which no file is read for.
+
+        Raises:
+            ConfigError: the model cannot be read, or has fewer layers.
+        """
+        self.model_name = config.bertscore_model or bertscore_model(language)
+        self.layer = 1 if toy else bertscore_layer(self.model_name, config.bertscore_layer)
+        self.batch_size = config.bertscore_batch_size
+        self.device = device
+        self._revision = config.bertscore_revision
+        self._encoder: _Encoder | None = None
+        if toy:
+            self._encoder = _toy()
+            self.label = "toy"
+        else:
+            self.label = self._describe()
+
+    def _describe(self) -> str:
+        import transformers
+
+        with loading(_KEY, self.model_name):
+            config = transformers.AutoConfig.from_pretrained(
+                self.model_name, revision=self._revision or "main"
+            )
+        depth = config.num_hidden_layers
+        if self.layer > depth:
+            raise ConfigError(
+                Problem(
+                    key="metric.bertscore_layer",
+                    what=f"is {self.layer}, and {self.model_name} has {depth} layers",
+                )
+            )
+        # A folder's place says nothing to others.
+        folder = Path(self.model_name).expanduser()
+        name = folder.name if folder.is_dir() else self.model_name
+        commit = getattr(config, "_commit_hash", None)
+        named = f"{name}@{commit[:12]}" if commit else name
+        return f"{named},layer-{self.layer},transformers-{transformers.__version__}"
+
+    def load(self) -> None:
+        """Load the weights, unless they are loaded.
+
+        Raises:
+            ConfigError: they or the tokenizer cannot be loaded, or it is no encoder.
+        """
+        if self._encoder is None:
+            log.info("BERTScore: loading %s", self.model_name)
+            self._encoder = _load(self.model_name, self._revision or "main")
+
+    def score(self, predictions: Sequence[str], references: Sequence[str]) -> list[PairScore]:
+        """Score each prediction against the reference of the same place.
+
+        A pair with a text that has no tokens scores 0. What is longer than the encoder takes is cut
+        at its end.
+        """
+        self.load()
+        assert self._encoder is not None
+        pairs = list(zip(predictions, references, strict=True))
+        # Pairs of like length together: less padding.
+        order = sorted(range(len(pairs)), key=lambda row: -max(map(len, pairs[row])))
+        scores: dict[int, PairScore] = {}
+        model = self._encoder.model
+        model.to(self.device)
+        try:
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                found = self._batch([pairs[row] for row in rows], self._encoder)
+                scores |= zip(rows, found, strict=True)
+        finally:
+            model.to("cpu")
+        return [scores[row] for row in range(len(pairs))]
+
+    def _batch(self, pairs: Sequence[tuple[str, str]], encoder: _Encoder) -> list[PairScore]:
+        predictions, references = zip(*pairs, strict=True)
+        return match(
+            encoder.vectors(predictions, self.layer, self.device),
+            encoder.vectors(references, self.layer, self.device),
+        )
+
+
+class Vectors(NamedTuple):
+    """The tokens of some texts."""
+
+    units: torch.Tensor
+    """(texts, tokens, size), each of length 1."""
+    present: torch.Tensor
+    """(texts, tokens), false for padding."""
+    counted: torch.Tensor
+    """(texts, tokens), false for padding and for the tokens that begin and end each text."""
+
+
+def match(predictions: Vectors, references: Vectors) -> list[PairScore]:
+    """Match each token with the most similar one of the other text (section 3 of the paper).
+
+    Precision is the mean over the prediction's tokens, recall over the reference's. As in the
+    authors' package, the special tokens can be matched but do not count themselves.
+    """
+    similar = predictions.units @ references.units.transpose(1, 2)
+    both = predictions.present.unsqueeze(2) & references.present.unsqueeze(1)
+    similar = similar.masked_fill(~both, -1.0)
+    precision = _mean(similar.amax(dim=2), predictions.counted)
+    recall = _mean(similar.amax(dim=1), references.counted)
+    whole = predictions.counted.any(dim=1) & references.counted.any(dim=1)
+    return [
+        PairScore(2 * p * r / (p + r) if p + r > 0 else 0.0, p, r) if has else PairScore(0, 0, 0)
+        for p, r, has in zip(precision.tolist(), recall.tolist(), whole.tolist(), strict=True)
+    ]
+
+
+def _mean(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    return (values * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+
+
+class _Encoder(NamedTuple):
+    """A model and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    limit: int | None
+    """Most tokens of a text; None where there is no limit."""
+
+    def vectors(self, texts: Sequence[str], layer: int, device: torch.device | str) -> Vectors:
+        import torch
+
+        batch = self.tokenizer(
+            [text.strip() for text in texts],
+            padding=True,
+            truncation=self.limit is not None,
+            max_length=self.limit,
+            return_special_tokens_mask=True,
+            return_tensors="pt",
+        ).to(device)
+        present = batch["attention_mask"].bool()
+        with torch.inference_mode():
+            output = self.model(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                output_hidden_states=True,
+            )
+            units = torch.nn.functional.normalize(output.hidden_states[layer].float(), dim=-1)
+        return Vectors(units, present, present & ~batch["special_tokens_mask"].bool())
+
+
+def _load(name: str, revision: str) -> _Encoder:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    with loading(_KEY, name), _quiet(), torch.random.fork_rng(devices=[]):
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        if getattr(tokenizer, "add_prefix_space", None) is False:
+            # A text's first word is to be the token that the same word is elsewhere.
+            tokenizer = AutoTokenizer.from_pretrained(
+                name, revision=revision, add_prefix_space=True
+            )
+        model = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32)
+    if tokenizer.pad_token is None:
+        raise ConfigError(
+            Problem(
+                key=_KEY,
+                what=f"{name} is no encoder: its tokenizer has no padding",
+                hint="Name an encoder, such as google-bert/bert-base-multilingual-cased.",
+            )
+        )
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    return _Encoder(model.eval(), tokenizer, _limit(model, tokenizer))
+
+
+def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the tokens of the longest text that the model takes."""
+    table: Any = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and table is not None and table.padding_idx is not None:
+        # RoBERTa counts positions from the one after its padding's.
+        positions -= table.padding_idx + 1
+    # Tokenizers without a limit name a number of 30 digits.
+    given = tokenizer.model_max_length if tokenizer.model_max_length < 1 << 31 else None
+    return min((one for one in (positions, given) if one is not None), default=None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what is said of weights that are of no use here, such as those of a head."""
+    from transformers.utils import logging as upstream
+
+    before = upstream.get_verbosity()
+    upstream.set_verbosity_error()
+    try:
+        yield
+    finally:
+        upstream.set_verbosity(before)
+
+
+def _toy() -> _Encoder:
+    """Return random weights that read bytes, always the same."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[CLS]", "[SEP]"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*special, *alphabet])}
+    cutter = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    cutter.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    cutter.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(name, vocabulary[name]) for name in special[1:]]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=cutter, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    shape = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertModel(shape).eval()
+    return _Encoder(model, tokenizer, _limit(model, tokenizer))
