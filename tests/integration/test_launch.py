@@ -75,6 +75,12 @@ if os.environ.get("RANK") == "1":
 """Python runs this at its start: rank 1 fails after its third step, in the way that is asked."""
 
 
+def _heed_signals() -> None:
+    # Tests in the background of a shell inherit that Ctrl-C is ignored, and with nohup SIGHUP too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Run:
     """A run of `train.py` in a process of its own, and all that it starts."""
 
@@ -87,8 +93,7 @@ class Run:
             env=os.environ | {MARK: self._mark, "OMP_NUM_THREADS": "1"} | environment,
             stdout=self.log.open("wb"),
             stderr=subprocess.STDOUT,
-            # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_heed_signals,
         )
 
     def wait_for(self, text: str, seconds: float = 120) -> None:
