@@ -94,3 +94,9 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "<dear>"
+
+
+def test_the_module_is_the_program() -> None:
+    words = [sys.executable, "-m", "summexp", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f"summexp {version('summexp')}\n"

@@ -199,6 +199,7 @@ OTHERWISE: list[tuple[Script, str, dict[str, Any]]] = [
     ),
     (Script.TENSORFLOW, "", {"engine.name": "trainer", "training.predict_with_generate": True}),
     (Script.TENSORFLOW, "--tpu name", {"hardware.backend": "xla"}),
+    (Script.TENSORFLOW, "--tpu", {"hardware.backend": "xla"}),
     (Script.TENSORFLOW, "--tpu_name name --tpu_zone z", {"hardware.backend": "xla"}),
     (Script.TENSORFLOW, "--gcp_project p", {"hardware.backend": "auto"}),
     (Script.TENSORFLOW, "--xla", {"training.torch_compile": True}),

@@ -179,7 +179,7 @@ NO_TRAINER_FLAGS = (
 
 _TPU = "the TPU of the machine that it runs on is taken, whatever its name"
 TENSORFLOW_FLAGS = (
-    Flag("tpu", Kind.TEXT, "hardware=tpu8", _TPU, turn=fixed(hardware="tpu8")),
+    Flag("tpu", Kind.TEXT_OR_BOOL, "hardware=tpu8", _TPU, turn=fixed(hardware="tpu8")),
     Flag("tpu_name", Kind.TEXT, "hardware=tpu8", _TPU, turn=fixed(hardware="tpu8")),
     Flag("tpu_zone", Kind.TEXT, "", _TPU),
     Flag("gcp_project", Kind.TEXT, "", _TPU),
