@@ -169,6 +169,28 @@ def test_readme_shows_what_the_bare_command_prints(tmp_path: Path) -> None:
     assert float(value) > 2 * float(baseline)
 
 
+@pytest.mark.slow
+def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
+        files, commands = block.partition("python train.py")[0], block.replace("\\\n", " ")
+        subprocess.run(["bash", "-ec", files], cwd=tmp_path, check=True)
+        for words in our_commands(iter(commands.splitlines())):
+            if "data=samsum" in words:
+                continue  # of the Hub
+            short = [word for word in words if not word.startswith("training.max_steps=")]
+            if "training.do_train=false" not in words:
+                short.append("training.max_steps=2")
+            code, output = forked.run(*short, log=tmp_path / "log", cwd=tmp_path)
+            assert code == 0, output
+            # What the page shows of the reader's own file is what is printed.
+            if "data.train_file=chats.csv" in words:
+                (shown,) = re.findall(r"```\n(chats\.csv: .*?)```", page, re.DOTALL)
+                assert set(shown.splitlines()) <= set(output.splitlines())
+    lines = (tmp_path / "outputs" / "new" / "generated_predictions.jsonl").read_text("utf-8")
+    assert len(lines.splitlines()) == 2
+
+
 def test_ci_runs_the_readmes_test_command() -> None:
     (command,) = [line for line in bash_lines(README) if line.endswith("pytest")]
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
