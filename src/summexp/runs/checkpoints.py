@@ -26,7 +26,7 @@ def seal(checkpoint: Path) -> None:
 
 
 def is_sealed(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint was finished; whether its files are still whole is not looked at."""
+    """Tell whether a checkpoint was finished, but not whether its files are still whole."""
     return (checkpoint / MANIFEST).is_file()
 
 
