@@ -112,7 +112,8 @@ def _store(folder: Path) -> int:
 
 
 def test_jobs_that_store_the_same_split_do_not_clash(tmp_path: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(4) as pool:
+    # A fork of this process would have the locks of its threads, and nobody to open them.
+    with multiprocessing.get_context("forkserver").Pool(4) as pool:
         assert pool.map(_store, [tmp_path / "key"] * 4) == [20_000] * 4
     assert os.listdir(tmp_path) == ["key"]
 

@@ -12,6 +12,7 @@ from summexp.config.schema import Config
 from summexp.errors import ConfigError
 from summexp.launch.config import HardwareConfig
 from summexp.preflight import check
+from summexp.runs.checkpoints import seal
 from summexp.runs.folder import write_json
 from summexp.runs.resume import (
     RunPlan,
@@ -213,6 +214,9 @@ def test_a_checkpoint_of_weights_alone_is_nothing_to_go_on_from(
     checkpoint.mkdir()
     (checkpoint / "model.safetensors").write_bytes(b"")
     more = (f"engine={engine}", "training.num_train_epochs=4", "training.max_steps=-1")
+    # Killed while it wrote: the rest would have come.
+    assert plan_run(composed(*more), finished).train
+    seal(checkpoint)
     with pytest.raises(ConfigError) as caught:
         plan_run(composed(*more), finished)
     assert [problem.key for problem in caught.value.problems] == ["training.save_only_model"]

@@ -25,6 +25,11 @@ def seal(checkpoint: Path) -> None:
     write_json(checkpoint / MANIFEST, files)
 
 
+def is_sealed(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint was finished, but not whether its files are still whole."""
+    return (checkpoint / MANIFEST).is_file()
+
+
 def damage(checkpoint: Path) -> str | None:
     """Return in words what is wrong with a checkpoint, or None if it is whole."""
     try:

@@ -18,7 +18,7 @@ from summexp.config.schema import schema_node
 from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
-from summexp.runs.checkpoints import checkpoints, holds_progress
+from summexp.runs.checkpoints import checkpoints, holds_progress, is_sealed
 from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
 from summexp.runs.record import cores
 
@@ -174,19 +174,20 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
 def _check_progress(config: Config, folder: Path | None) -> None:
     """Refuse to go on from a checkpoint that holds nothing but a model."""
     given = config.training.resume_from_checkpoint
-    found = [Path(given)] if given else checkpoints(folder)[:1] if folder else []
-    for checkpoint in found:
-        if checkpoint.is_dir() and not holds_progress(checkpoint):
-            key = "resume_from_checkpoint" if given else "save_only_model"
-            raise ConfigError(
-                Problem(
-                    key=f"training.{key}",
-                    what=f"{checkpoint} holds a model alone, without the optimizer's state, and a "
-                    "training cannot go on from that",
-                    hint=f"Start anew from its weights with model.name_or_path={checkpoint} and "
-                    "another output_dir.",
-                )
+    # One that was not finished will be passed over.
+    sealed = [path for path in checkpoints(folder) if is_sealed(path)] if folder else []
+    checkpoint = Path(given) if given else next(iter(sealed), None)
+    if checkpoint is not None and checkpoint.is_dir() and not holds_progress(checkpoint):
+        key = "resume_from_checkpoint" if given else "save_only_model"
+        raise ConfigError(
+            Problem(
+                key=f"training.{key}",
+                what=f"{checkpoint} holds a model alone, without the optimizer's state, and a "
+                "training cannot go on from that",
+                hint=f"Start anew from its weights with model.name_or_path={checkpoint} and "
+                "another output_dir.",
             )
+        )
 
 
 def _saved(folder: Path) -> dict[str, Any]:
