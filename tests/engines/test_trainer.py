@@ -10,6 +10,7 @@ from tests.engines.toys import job, rows, training
 from tests.modeling.toys import config, make
 from torch.nn import functional
 
+from summexp.data.config import DataConfig
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
 from summexp.engines.config import EngineConfig
@@ -92,6 +93,18 @@ def test_smoothing_is_upstreams_on_a_batch(tmp_path: Path) -> None:
     assert trainer.label_smoother is not None
     theirs = trainer.label_smoother(one.model(**batch), batch["labels"])
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_padding_to_the_maximum_changes_no_loss(smoothing: float, tmp_path: Path) -> None:
+    """With smoothing too, which once spread probability over padding."""
+    losses = []
+    for padded in (False, True):
+        data = DataConfig(pad_to_max_length=padded, max_source_length=40, max_target_length=20)
+        options = training(max_steps=3, label_smoothing_factor=smoothing, **SPLIT)
+        steps = steps_of(tmp_path / str(padded), data=data, training=options)
+        losses.append([step["loss"] for step in steps])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
 class Seen:
