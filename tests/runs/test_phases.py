@@ -118,3 +118,26 @@ def test_documents_alone_are_summarized_each_in_its_place(ending: str, generate:
     assert all(line.keys() == {"id", "prediction"} for line in found)
     assert results(folder)["predict_samples"] == 5
     assert not [name for name in results(folder) if "rouge" in name or "loss" in name]
+
+
+def test_predictions_stay_beside_their_documents_whatever_is_missing() -> None:
+    rows = [
+        {"document": "rain\nfell", "summary": "rain", "id": "a"},
+        {"document": "", "summary": "nothing", "id": "b"},
+        {"document": "snow", "summary": " ", "id": "c"},
+        {"document": "snow", "summary": None, "id": "d"},
+        {"document": "goat", "summary": "one\ntwo\u2028three", "id": "e"},
+    ]
+    Path("test.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    only = ("training.do_train=false", "training.do_eval=false", "training.do_predict=true")
+    found = predictions(run(*only, "data.test_file=test.jsonl"))
+    assert [(line["id"], line.get("reference")) for line in found] == [
+        ("a", "rain"),
+        ("b", "nothing"),
+        ("c", None),
+        ("d", None),
+        ("e", "one\ntwo\u2028three"),
+    ]
+    assert ["rougeL" in line for line in found] == [True, True, False, False, True]
+    # The same document gives the same summary, wherever it stands.
+    assert found[2]["prediction"] == found[3]["prediction"]
