@@ -56,6 +56,21 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         ("mdoel.lang=ko_KR", "mdoel.lang", "'model.lang'"),
         ("--learning_rate 1e-4", None, "'training.learning_rate'? Keys have no dashes: key=1e-4"),
         ("--learning_rate=1e-4", None, "'training.learning_rate'? Keys have no dashes: key=1e-4"),
+        # what transformers 5 removed
+        ("training.warmup_ratio=0.1", "training.warmup_ratio", "Set training.warmup_steps instead"),
+        ("--warmup_ratio 0.1", None, "below 1, training.warmup_steps is a share of all steps"),
+        ("training.logging_dir=x", "training.logging_dir", "curves lie in tracking/"),
+        ("training.no_cuda=true", "training.no_cuda", "Set hardware=cpu instead."),
+        ("training.adafactor=true", "training.adafactor", "Set training.optim=adafactor instead."),
+        ("group_by_length=true", "group_by_length", "our own order of the rows groups them"),
+        (
+            "training.overwrite_output_dir=true",
+            "training.overwrite_output_dir",
+            "'overwrite_output_dir'",
+        ),
+        ("training.resume_from_checkpoint=true", "training.resume_from_checkpoint", None),
+        ("training.sortish_sampler=true", "training.sortish_sampler", "Leave it away."),
+        # Hydra's own
         ("hydra.job.nam=x", "hydra.job.nam", "'hydra.job.name'"),
         ("model.name_or_path", "model.name_or_path", "Write model.name_or_path=value."),
         # a plus or a tilde

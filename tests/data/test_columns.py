@@ -78,6 +78,12 @@ def test_without_one_answer_the_run_stops_with_a_sample_of_each_column(
     assert caught.value.problems[0].key == ("data.summary_column" if config else "data.text_column")
 
 
+@pytest.mark.parametrize("config", [{}, {"text_column": "document"}])
+def test_one_column_holds_no_summaries(config: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"the one column 'document'.*\n.*data.test_file"):
+        choose("document", **config)
+
+
 def test_every_missing_column_is_told_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError) as caught:
         choose("document", "summary", text_column="documnet", summary_column="x", id_column="no")

@@ -61,6 +61,7 @@ def test_the_same_wrong_column_in_one_file_is_told_once(train: str) -> None:
     assert len(problems) == 1
 
 
+@pytest.mark.parametrize("debug_tiny", [False, True])
 @pytest.mark.parametrize(
     ("phase", "key"),
     [
@@ -69,10 +70,10 @@ def test_the_same_wrong_column_in_one_file_is_told_once(train: str) -> None:
         ("predict", "data.test_file"),
     ],
 )
-def test_a_phase_without_data(train: str, phase: str, key: str) -> None:
+def test_a_phase_without_data(train: str, phase: str, key: str, debug_tiny: bool) -> None:
     files = {"train_file": train, "validation_file": train, "test_file": train}
     del files[key.removeprefix("data.")]
-    (problem,) = check("train", "eval", "predict", **files)
+    (problem,) = check("train", "eval", "predict", **files, debug_tiny=debug_tiny)
     assert problem.key == key
     assert f"training.do_{phase} is on" in problem.what
     assert problem.hint == f"Set {key}, or training.do_{phase}=false."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -207,6 +208,44 @@ def test_without_generation_there_is_only_the_loss(toy: Toy) -> None:
     assert found.predictions == []
     assert "eval_loss" in found.metrics
     assert not any("rouge" in name or "gen_len" in name for name in found.metrics)
+
+
+def test_the_loss_does_not_depend_on_whether_summaries_are_generated(toy: Toy) -> None:
+    """Nor on the longest one, to which the old script's labels were padded."""
+    alone = evaluated(toy, generate=False).metrics["eval_loss"]
+    for longest in (2, 30):
+        with_texts = evaluated(toy, generation={"max_new_tokens": longest})
+        assert with_texts.metrics["eval_loss"] == alone
+
+
+def test_of_a_batch_that_is_done_only_texts_are_kept(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is gathered from a large set would not fit into memory otherwise."""
+    large: list[weakref.ref[torch.Tensor]] = []
+    forward, generate = toy.model.forward, toy.model.generate
+
+    def watched_forward(*args: Any, **kwargs: Any) -> Any:
+        outputs = forward(*args, **kwargs)
+        large.append(weakref.ref(outputs.logits))
+        return outputs
+
+    def watched_generate(*args: Any, **kwargs: Any) -> Any:
+        ids = generate(*args, **kwargs)
+        large.append(weakref.ref(ids))
+        return ids
+
+    monkeypatch.setattr(toy.model, "forward", watched_forward)
+    monkeypatch.setattr(toy.model, "generate", watched_generate)
+    left: list[int] = []
+
+    def on_batch(_: int) -> None:
+        left.append(sum(tensor() is not None for tensor in large))
+
+    collate = Collator(toy.tokenizer, toy.model, DataConfig())
+    evaluate(toy.model, toy.tokenizer, collate, evaluation_set(toy), settings(toy), on_batch)
+    assert left == [0, 0, 0]
+    assert len(large) > 6
 
 
 def test_length_of_summaries_counts_their_tokens(toy: Toy) -> None:

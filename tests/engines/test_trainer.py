@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.engines.toys import job, rows, training
 from tests.modeling.toys import config, make
 from torch.nn import functional
 
+from summexp.data.config import DataConfig
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
+from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
@@ -92,6 +95,18 @@ def test_smoothing_is_upstreams_on_a_batch(tmp_path: Path) -> None:
     assert trainer.label_smoother is not None
     theirs = trainer.label_smoother(one.model(**batch), batch["labels"])
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_padding_to_the_maximum_changes_no_loss(smoothing: float, tmp_path: Path) -> None:
+    """With smoothing too, which once spread probability over padding."""
+    losses = []
+    for padded in (False, True):
+        data = DataConfig(pad_to_max_length=padded, max_source_length=40, max_target_length=20)
+        options = training(max_steps=3, label_smoothing_factor=smoothing, **SPLIT)
+        steps = steps_of(tmp_path / str(padded), data=data, training=options)
+        losses.append([step["loss"] for step in steps])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
 class Seen:
@@ -229,6 +244,23 @@ def test_bfloat16_on_a_cpu(tmp_path: Path) -> None:
     for exact, rough in zip(full, half, strict=True):
         assert rough["loss"] == pytest.approx(exact["loss"], rel=0.02)
         assert rough["loss"] != exact["loss"]
+
+
+@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+@pytest.mark.parametrize("part", ["encoder", "embeddings"])
+def test_what_is_frozen_stays_as_it_was(part: str, engine: str, tmp_path: Path) -> None:
+    """Weight decay, which asks no gradient, does not move it either."""
+    toy = make(config("bart", freeze=[part]))
+    before = {name: weight.clone() for name, weight in toy.model.named_parameters()}
+    options = training(max_steps=3, weight_decay=0.1, **WHOLE)
+    one = job(tmp_path, toy=toy, engine=EngineConfig(name=engine), training=options)
+    build_engine(one.config.engine).fit(one, None)
+    after = load_file(tmp_path / "model.safetensors")
+    frozen = {name for name, weight in toy.model.named_parameters() if not weight.requires_grad}
+    assert frozen
+    changed = {name for name in before if not before[name].equal(after.get(name, before[name]))}
+    assert not changed & frozen
+    assert "model.decoder.layers.0.fc1.weight" in changed
 
 
 def test_what_came_before_does_not_move_the_random_numbers(tmp_path: Path) -> None:

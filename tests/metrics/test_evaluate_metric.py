@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +24,17 @@ print(metric.compute(predictions=[word], references=["dog"])["rougeLsum"])
 
 def test_offline_and_two_processes_at_once(tmp_path: os.PathLike[str]) -> None:
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    # `evaluate.load("rouge")` would take this for the metric.
+    own = Path(tmp_path, "rouge", "rouge.py")
+    own.parent.mkdir()
+    own.write_text("raise SystemExit('a folder of the user')")
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", CODE, word], env=env, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CODE, word],
+            env=env,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for word in ("dog", "cow")
     ]

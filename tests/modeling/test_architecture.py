@@ -8,7 +8,12 @@ import pytest
 from transformers import BartConfig, LEDConfig, T5Config
 
 from summexp.errors import ConfigError
-from summexp.modeling.architecture import TOY_VOCABULARY, architecture, dropout_fields
+from summexp.modeling.architecture import (
+    TOY_VOCABULARY,
+    architecture,
+    dropout_fields,
+    prefix_left_out,
+)
 from summexp.modeling.config import ModelConfig
 
 
@@ -150,3 +155,23 @@ def test_one_window_for_every_layer_is_no_difference(
     with caplog.at_level(logging.WARNING):
         architecture(ModelConfig(name_or_path=str(tmp_path), architecture=fields), tiny=False)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("tasks", "options", "left_out"),
+    [
+        ({"summarization": {"prefix": "summarize: ", "num_beams": 4}}, {}, "summarize: "),
+        ({"summarization": {"prefix": "summarize: "}}, {"source_prefix": "tl;dr: "}, None),
+        ({"summarization": {"prefix": "summarize: "}}, {"source_prefix": ""}, None),
+        ({"summarization": {"prefix": "summarize: "}}, {"init": "random"}, None),
+        ({"summarization": {"num_beams": 4}}, {}, None),
+        ({"translation": {"prefix": "translate: "}}, {}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_prefix_of_trained_weights_is_not_forgotten(
+    tasks: dict[str, Any] | None, options: dict[str, Any], left_out: str | None, tmp_path: Path
+) -> None:
+    T5Config(task_specific_params=tasks).save_pretrained(tmp_path)
+    chosen = ModelConfig(name_or_path=str(tmp_path), **options)
+    assert prefix_left_out(chosen, architecture(chosen, tiny=False)) == left_out

@@ -15,11 +15,19 @@ from tests.modeling.toys import (
     config,
     corpus,
     load,
+    m2m100_tokenizer,
     make,
     mbart50_tokenizer,
+    nllb_tokenizer,
     summarize,
 )
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+)
 
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
@@ -139,6 +147,52 @@ def test_mbart50_with_one_language(mbart50: str) -> None:
     assert tokens(toy.tokenizer("rain")["input_ids"][0]) == "ja_XX"
     assert tokens(toy.tokenizer(text_target="rain")["input_ids"][0]) == "ja_XX"
     assert toy.model.generation_config.forced_bos_token_id is None
+
+
+@pytest.fixture(params=["m2m100", "nllb"])
+def many_languages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str, str, str]:
+    """A folder with an M2M100, its codes of Korean and of English, and its token of Korean."""
+    is_nllb = request.param == "nllb"
+    tokenizer = nllb_tokenizer() if is_nllb else m2m100_tokenizer(tmp_path)
+    shape = M2M100Config(
+        # Of M2M100's own languages, the tokenizer's length (5.23) counts none.
+        vocab_size=512, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16,
+        decoder_ffn_dim=16, encoder_attention_heads=2, decoder_attention_heads=2,
+        max_position_embeddings=64, decoder_start_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    M2M100ForConditionalGeneration(shape).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    codes = ("kor_Hang", "eng_Latn", "kor_Hang") if is_nllb else ("ko", "en", "__ko__")
+    return (str(tmp_path / "model"), *codes)
+
+
+def test_many_languages_are_read_and_written(many_languages: tuple[str, str, str, str]) -> None:
+    folder, korean, english, token = many_languages
+    toy = load(ModelConfig(name_or_path=folder, lang=english, forced_bos_token=korean))
+    tokens = toy.tokenizer.convert_ids_to_tokens
+    assert english in tokens(toy.tokenizer("rain")["input_ids"][0])
+    labels = batch_of(toy)["labels"]
+    assert set(tokens(labels[:, 0].tolist())) == {token}
+    ids = toy.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
+    generated = toy.model.eval().generate(**ids, max_new_tokens=4)
+    assert [set(tokens(column.tolist())) for column in generated.T[:2]] == [{"</s>"}, {token}]
+
+
+def test_many_languages_want_to_know_which(
+    many_languages: tuple[str, str, str, str], tmp_path: Path
+) -> None:
+    folder, korean, english, _ = many_languages
+    text = refusal(ModelConfig(name_or_path=folder), loads=True)
+    assert text.startswith("model.lang: is not set")
+    assert f"model.lang={english}" in text
+    assert "Did you mean" in refusal(
+        ModelConfig(name_or_path=folder, lang=f"{korean}x"), loads=True
+    )
+    # One that was trained here brings its languages with it.
+    toy = load(ModelConfig(name_or_path=folder, lang=korean))
+    again = load(ModelConfig(name_or_path=saved(toy, tmp_path / "trained")))
+    assert (again.tokenizer.src_lang, again.tokenizer.tgt_lang) == (korean, korean)
 
 
 def test_languages_that_the_model_does_not_have(mbart50: str) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import sentencepiece
 import torch
 from transformers import (
     GenerationConfig,
+    M2M100Tokenizer,
     MBart50Tokenizer,
+    NllbTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -115,9 +120,37 @@ def summarize(
 def mbart50_tokenizer() -> MBart50Tokenizer:
     """mBART-50's own tokenizer class with all its languages, over a vocabulary of letters."""
     control = ["<s>", "<pad>", "</s>", "<unk>"]
-    letters = sorted({"▁", *"".join([*DOCUMENTS, *SUMMARIES])} - {" "})
-    vocabulary = [(token, 0.0) for token in control] + [(token, -5.0) for token in letters]
+    vocabulary = [(token, 0.0) for token in control] + [(token, -5.0) for token in _letters()]
     return MBart50Tokenizer(vocab=vocabulary, src_lang="en_XX", tgt_lang="en_XX")
+
+
+def _letters() -> list[str]:
+    return sorted({"▁", *"".join([*DOCUMENTS, *SUMMARIES])} - {" "})
+
+
+def nllb_tokenizer() -> NllbTokenizer:
+    """NLLB's own tokenizer class with all its languages, over a vocabulary of letters."""
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *_letters()]
+    return NllbTokenizer(vocab={token: number for number, token in enumerate(tokens)}, merges=[])
+
+
+def m2m100_tokenizer(folder: Path) -> M2M100Tokenizer:
+    """M2M100's own tokenizer class with all its languages; it wants its vocabulary in files."""
+    model, vocabulary = folder / "pieces.model", folder / "pieces.json"
+    with model.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter([*DOCUMENTS, *SUMMARIES]),
+            model_writer=file,
+            vocab_size=120,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            minloglevel=2,
+        )
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    words = [pieces.id_to_piece(number) for number in range(3, pieces.get_piece_size())]
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *words]
+    vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+    return M2M100Tokenizer(str(vocabulary), str(model))
 
 
 def make_loud(model: PreTrainedModel) -> None:

@@ -74,17 +74,34 @@ def type_in_words(key: str) -> str:
 
 
 def nearest_key(name: str) -> str | None:
-    """Return the sentence that names the keys nearest to `name`, its section left away or not."""
+    """Return the sentence that names the keys nearest to `name`, its section left away or not.
+
+    Of an argument of transformers 4 it says what came after it.
+    """
     keys = [key for key in declared_fields() if key not in DOUBLES]
     last = name.rsplit(".", 1)[-1]
     same = [key for key in keys if key.rsplit(".", 1)[-1] == last]
     if same:
         return f"Did you mean {' or '.join(map(repr, same[:3]))}?"
+    if removed := _removed(last):
+        return removed
     section = name.partition(".")[0]
     if section in SECTIONS:
         # Compared without the section, which would make any two of its keys alike.
         return _nearest_last(last, [key for key in keys if key.startswith(f"{section}.")])
     return nearest(name, [*keys, *SECTIONS]) or _nearest_last(last, keys)
+
+
+def _removed(name: str) -> str | None:
+    """Return the sentence that says what became of an argument that transformers 5 removed."""
+    from summexp.migrate.removed_flags import REMOVED_FLAGS
+
+    flag = next((flag for flag in REMOVED_FLAGS if flag.name == name), None)
+    if flag is None:
+        return None
+    if flag.now:
+        return f"Set {flag.now} instead{': ' if flag.remark else ''}{flag.remark}."
+    return f"It {flag.remark}."
 
 
 def _nearest_last(last: str, keys: list[str]) -> str | None:

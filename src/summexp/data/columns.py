@@ -101,6 +101,8 @@ def choose_columns(
         document, summary = pairs[0]
     elif not pairs and not needs_summary and (lone := _lone_document(names, config)):
         document, summary = lone, None
+    elif needs_summary and len(names) == 1:
+        raise ConfigError(_no_summaries(names[0], source))
     else:
         raise ConfigError(_undecided(names, config, source, sample(), pairs))
     several = config.references_column or _only("references", names)
@@ -220,6 +222,14 @@ def _lone_document(names: list[str], config: DataConfig) -> str | None:
 def _only(wanted: str, names: list[str]) -> str | None:
     found = [name for name in names if name.lower() == wanted]
     return found[0] if len(found) == 1 else None
+
+
+def _no_summaries(column: str, source: str) -> Problem:
+    return Problem(
+        key="data.summary_column",
+        what=f"{source} has the one column {column!r}, and so no summaries",
+        hint="Documents alone can be predicted: data.test_file.",
+    )
 
 
 def _undecided(

@@ -41,7 +41,7 @@ def check_data(
         do_train: Whether the run trains.
         do_eval: Whether it evaluates.
         do_predict: Whether it predicts.
-        debug_tiny: Whether synthetic rows stand in for data that is not named (`debug=tiny`).
+        debug_tiny: Whether synthetic rows stand in where no data is named at all (`debug=tiny`).
     """
     switched_on = {"train": do_train, "eval": do_eval, "predict": do_predict}
     phases: list[Phase] = [phase for phase in ("train", "eval", "predict") if switched_on[phase]]
@@ -57,7 +57,7 @@ def check_data(
                 check_file(source, config)
         except ConfigError as error:
             problems += (problem for problem in error.problems if problem not in problems)
-    if not debug_tiny:
+    if not debug_tiny or any(getattr(config, key) for key in _FILE_KEYS):
         problems += missing_phases(config, phases, {source.phase for source in sources})
     return problems
 

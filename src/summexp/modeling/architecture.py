@@ -68,6 +68,19 @@ def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
     return _of_trained_weights(_pretrained(config), config.architecture)
 
 
+def prefix_left_out(config: ModelConfig, shape: PreTrainedConfig) -> str | None:
+    """Return the prefix that trained weights know documents by, where `model` says nothing of one.
+
+    T5's and Flan-T5's own configs name it among their `task_specific_params`, and so does what was
+    fine-tuned from them. `source_prefix=""` says that none is wanted.
+    """
+    if config.init != "pretrained" or config.source_prefix is not None:
+        return None
+    tasks = getattr(shape, "task_specific_params", None) or {}
+    prefix = tasks.get("summarization", {}).get("prefix")
+    return prefix if isinstance(prefix, str) and prefix.strip() else None
+
+
 def dropout_fields(shape: PreTrainedConfig) -> list[str]:
     """Return the names of a config's dropout probabilities."""
     return [

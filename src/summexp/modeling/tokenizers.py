@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from summexp.errors import ConfigError, Problem
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.hub import loading
 
@@ -35,7 +36,7 @@ def pretrained_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """Load the tokenizer that `model.tokenizer_name` or `model.name_or_path` names.
 
     Raises:
-        ConfigError: it cannot be loaded.
+        ConfigError: it cannot be loaded, or has to be told a language.
     """
     name = config.tokenizer_name or config.name_or_path
     assert name is not None
@@ -51,7 +52,21 @@ def pretrained_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         # Where the files are missing, transformers 5 makes one that knows no words.
         if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < _FEWEST_WORDS:
             raise OSError("it has no tokenizer")
+    if config.lang is None and getattr(tokenizer, "tgt_lang", "") is None:
+        raise ConfigError(_no_language(tokenizer))
     return tokenizer
+
+
+def _no_language(tokenizer: PreTrainedTokenizerBase) -> Problem:
+    """Say that summaries have to be marked with their language.
+
+    Upstream (5.23) takes NLLB's to be English without a word, and fails on M2M100's.
+    """
+    return Problem(
+        key="model.lang",
+        what="is not set, and this model's tokenizer marks each text with its language",
+        hint=f"Set it to the model's code of the language, such as model.lang={tokenizer.src_lang}",
+    )
 
 
 def corpus_tokenizer(

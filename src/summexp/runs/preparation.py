@@ -26,6 +26,7 @@ from summexp.launch.devices import describe, devices_behind, select_device
 from summexp.launch.ranks import gathered, is_main, local_main_first
 from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
+from summexp.modeling.architecture import prefix_left_out
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.tokenizers import tokenizer_digest
@@ -87,6 +88,12 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         kept = None if isinstance(corpus.train, IterableDataset) else cache
         with record.phase("model"):
             shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=kept)
+        if (prefix := prefix_left_out(chosen, shape)) is not None and not tiny:
+            log.warning(
+                "the model's config has the prefix %r for summaries, and model.source_prefix is "
+                "not set: set it to that, or to nothing (model.source_prefix=) if none is wanted",
+                prefix,
+            )
         with record.phase("data"):
             splits = _Splits(config, corpus, tokenizer, cache)
     sets = [*splits.validation, *([splits.test] if splits.test else [])]

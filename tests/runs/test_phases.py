@@ -1,0 +1,143 @@
+"""Whole runs of a toy, in this process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from summexp.command_line import parse
+from summexp.preflight import check
+from summexp.runs.phases import run_phases
+from summexp.runs.record import begin
+from summexp.runs.resume import plan_run
+
+DOCUMENTS = ["rain fell on the road", "snow", "", 'a "quoted" goat', "요금 인상"]
+
+
+@pytest.fixture(autouse=True)
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"document": f"{one} {n}", "summary": f"{one}"} for n in range(3) for one in DOCUMENTS]
+    for name, chosen in (("train", rows), ("near", rows[:6]), ("far", rows[7:])):
+        lines = "\n".join(map(json.dumps, chosen))
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+
+
+def run(*words: str) -> Path:
+    (job,) = check(parse(["data=custom_json", "debug=tiny", "hardware=cpu", *words]))
+    folder = Path("run").absolute()
+    folder.mkdir(exist_ok=True)
+    config = replace(job.config, output_dir=str(folder))
+    plan = plan_run(config, folder)
+    run_phases(config, folder, begin(config, folder, goes_on=plan.goes_on), plan)
+    return folder
+
+
+def results(folder: Path) -> dict[str, float]:
+    return dict(json.loads((folder / "all_results.json").read_text("utf-8")))
+
+
+def predictions(folder: Path) -> list[dict[str, Any]]:
+    text = (folder / "generated_predictions.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+def test_the_model_with_the_best_generated_summaries_is_kept(engine: str) -> None:
+    # All summaries are the same, so that a toy learns to write them in a few steps.
+    for name in ("train", "near", "far"):
+        rows = map(json.loads, Path(f"{name}.jsonl").read_text("utf-8").splitlines())
+        same = [json.dumps({**row, "summary": "snow fell"}) for row in rows]
+        Path(f"{name}.jsonl").write_text("\n".join(same), encoding="utf-8")
+    folder = run(
+        f"engine={engine}",
+        "data.train_file=train.jsonl",
+        "data.validation_files={near: near.jsonl, far: far.jsonl}",
+        "training.load_best_model_at_end=true",
+        "training.metric_for_best_model=eval_far_rougeL",
+        *("training.eval_strategy=steps", "training.eval_steps=1"),
+        *("training.save_strategy=steps", "training.save_steps=1"),
+        *("training.save_total_limit=null", "training.max_steps=30"),
+        "training.learning_rate=0.01",
+        "engine.early_stopping_patience=4",
+    )
+    state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
+    name = "eval_far_rougeL"
+    scores = {one["step"]: one[name] for one in state["log_history"] if name in one}
+    best = max(scores, key=lambda step: scores[step])
+    assert scores[best] > scores[1]
+    # Four evaluations in a row gained nothing, those after the best.
+    assert (state["global_step"], state["best_global_step"]) == (best + 4, best)
+    assert state["best_metric"] == results(folder)[name] == scores[best]
+    kept, of_the_best, last = (
+        load_file(place / "model.safetensors")
+        for place in (folder, folder / f"checkpoint-{best}", folder / f"checkpoint-{best + 4}")
+    )
+    assert all(torch.equal(kept[name], of_the_best[name]) for name in kept)
+    assert not all(torch.equal(kept[name], last[name]) for name in kept)
+
+
+def test_each_validation_set_has_its_own_scores() -> None:
+    folder = run(
+        "data.train_file=train.jsonl",
+        "data.validation_files={near: near.jsonl, far: far.jsonl}",
+    )
+    found = results(folder)
+    for name in ("loss", "rouge1", "rougeL_low", "gen_len", "runtime", "samples"):
+        assert {f"eval_near_{name}", f"eval_far_{name}"} <= found.keys()
+        assert f"eval_{name}" not in found
+    assert (found["eval_near_samples"], found["eval_far_samples"]) == (5, 6)
+    assert found["eval_near_loss"] != found["eval_far_loss"]
+
+
+@pytest.mark.parametrize("generate", ["true", "false"])
+@pytest.mark.parametrize("ending", ["txt", "csv", "jsonl"])
+def test_documents_alone_are_summarized_each_in_its_place(ending: str, generate: str) -> None:
+    """An empty one too; whether evaluation generates is another question."""
+    content = {
+        "txt": "\n".join(DOCUMENTS),
+        "csv": "document\n" + "\n".join('"' + one.replace('"', '""') + '"' for one in DOCUMENTS),
+        "jsonl": "\n".join(json.dumps({"document": one}) for one in DOCUMENTS),
+    }
+    Path(f"test.{ending}").write_text(content[ending], encoding="utf-8")
+    folder = run(
+        "training.do_train=false",
+        "training.do_eval=false",
+        "training.do_predict=true",
+        f"training.predict_with_generate={generate}",
+        f"data.test_file=test.{ending}",
+    )
+    found = predictions(folder)
+    assert [line["id"] for line in found] == ["0", "1", "2", "3", "4"]
+    assert all(line.keys() == {"id", "prediction"} for line in found)
+    assert results(folder)["predict_samples"] == 5
+    assert not [name for name in results(folder) if "rouge" in name or "loss" in name]
+
+
+def test_predictions_stay_beside_their_documents_whatever_is_missing() -> None:
+    rows = [
+        {"document": "rain\nfell", "summary": "rain", "id": "a"},
+        {"document": "", "summary": "nothing", "id": "b"},
+        {"document": "snow", "summary": " ", "id": "c"},
+        {"document": "snow", "summary": None, "id": "d"},
+        {"document": "goat", "summary": "one\ntwo\u2028three", "id": "e"},
+    ]
+    Path("test.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    only = ("training.do_train=false", "training.do_eval=false", "training.do_predict=true")
+    found = predictions(run(*only, "data.test_file=test.jsonl"))
+    assert [(line["id"], line.get("reference")) for line in found] == [
+        ("a", "rain"),
+        ("b", "nothing"),
+        ("c", None),
+        ("d", None),
+        ("e", "one\ntwo\u2028three"),
+    ]
+    assert ["rougeL" in line for line in found] == [True, True, False, False, True]
+    # The same document gives the same summary, wherever it stands.
+    assert found[2]["prediction"] == found[3]["prediction"]

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.modeling.toys import config as toy_config
+from tests.modeling.toys import make
+
+from summexp.command_line import parse
+from summexp.preflight import check
+from summexp.runs.preparation import Prepared, prepare_run
+from summexp.runs.record import RunRecord
+from summexp.runs.resume import RunPlan
+
+FEW = ("data.max_train_samples=2", "data.max_eval_samples=2")
+PLAN = RunPlan(goes_on=False, train=True, evaluate=True, predict=False)
+
+
+def prepared(folder: Path, *words: str, **training: Any) -> Prepared:
+    config = check(parse(["hardware=cpu", *words]))[0].config
+    config = replace(config, training=replace(config.training, **training))
+    return prepare_run(config, folder, RunRecord(folder, {}), PLAN)
+
+
+@pytest.mark.parametrize(
+    ("words", "longest"),
+    [
+        (["data.max_target_length=200"], 200),
+        (["data.max_target_length=64"], 64),
+        (["data.max_target_length=64", "data.val_max_target_length=30"], 30),
+        (["data.max_target_length=64", "generation.max_new_tokens=7"], 8),
+    ],
+)
+def test_summaries_are_never_stuck_at_upstreams_20_tokens(
+    words: list[str], longest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUMMEXP_CACHE", str(tmp_path / "cache"))
+    run = prepared(tmp_path, *FEW, *words)
+    # What generates while training, after it and for the test set, and what is saved.
+    assert run.settings.generation.max_length == longest
+    assert run.model.generation_config is run.settings.generation
+
+
+@pytest.mark.parametrize(
+    ("half", "multiple"), [({}, 1), ({"bf16": True}, 8), ({"fp16": True, "use_cpu": True}, 8)]
+)
+def test_either_half_precision_pads_to_a_multiple_of_8(
+    half: dict[str, bool], multiple: int, tmp_path: Path
+) -> None:
+    """The old script did so for fp16 alone."""
+    run = prepared(tmp_path, "debug=tiny", **half)
+    row = {"input_ids": [9, 8, 7, 6, 1], "labels": [5, 6, 1]}
+    batch = run.collate([row])
+    assert batch["input_ids"].shape[1] == (5 if multiple == 1 else 8)
+    assert batch["labels"].shape[1] == (3 if multiple == 1 else 8)
+
+
+def test_every_set_has_its_name_and_the_prefix_stands_before_every_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "near", "far"):
+        (tmp_path / f"{name}.csv").write_text(f"text,summary\nrain {name},wet\nsnow,cold\n")
+    run = prepared(
+        tmp_path,
+        "debug=tiny",
+        "data=custom_csv",
+        "data.train_file=train.csv",
+        "data.validation_files={near: near.csv, far: far.csv}",
+        "model.source_prefix='summarize: '",
+    )
+    assert [one.name for one in run.validation] == ["eval_near", "eval_far"]
+    texts = [
+        run.tokenizer.batch_decode(tokens["input_ids"][:], skip_special_tokens=True)
+        for tokens in (run.train, *(one.tokens for one in run.validation))
+        if tokens is not None
+    ]
+    assert texts == [
+        [f"summarize: rain {name}", "summarize: snow"] for name in ("train", "near", "far")
+    ]
+
+
+@pytest.mark.parametrize("words", [[], ["model.source_prefix="]])
+def test_a_prefix_that_the_models_config_names_is_asked_for(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("SUMMEXP_CACHE", str(tmp_path / "cache"))
+    toy = make(toy_config("t5"))
+    toy.model.config.task_specific_params = {"summarization": {"prefix": "summarize: "}}
+    for part in (toy.model, toy.tokenizer):
+        part.save_pretrained(tmp_path / "t5")
+    model = ("model=custom", f"model.name_or_path={tmp_path / 't5'}")
+    with caplog.at_level(logging.WARNING, logger="summexp"):
+        prepared(tmp_path, *model, *FEW, *words)
+    assert ("'summarize: '" in caplog.text) is not bool(words)
