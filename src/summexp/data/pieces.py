@@ -76,9 +76,8 @@ class Cutting:
         _check(self.room, self.overlap, tokenizing.max_source_length)
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Return the `pieces` of each `document`, a list of token ids each; none where it fits."""
-        pieces = (self.pieces(text) for text in batch["document"])
-        return {"pieces": [found if len(found) > 1 else [] for found in pieces]}
+        """Return the `pieces` of each `document`, a list of token ids each."""
+        return {"pieces": [self.pieces(text) for text in batch["document"]]}
 
     def digest(self, content: str) -> str:
         """Return the digest of these settings on rows with the digest `content`."""
@@ -86,8 +85,9 @@ class Cutting:
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
 
     def pieces(self, text: str) -> list[list[int]]:
-        """Return the token ids of each piece."""
-        return [ids for _, _, ids in self.spans(text)]
+        """Return the token ids of each piece, white space alone left out."""
+        found = [ids for start, end, ids in self.spans(text) if text[start:end].strip()]
+        return found or [self._encoded("")[0]]
 
     def joined(self, summaries: Sequence[str]) -> list[list[int]]:
         """Return the pieces of the summaries one after the other, fewer than they are.
@@ -225,7 +225,7 @@ class LongDocuments:
     """The rows of a set that are summarised in pieces."""
 
     counts: dict[int, int]
-    """Row number to the number of its pieces, two at least, in the order of the rows."""
+    """Row number to the number of its pieces, in the order of the rows."""
     pieces: Dataset
     """`input_ids` of each piece, row by row."""
     cutting: Cutting
@@ -235,10 +235,9 @@ class LongDocuments:
     def of(cls, rows: Sequence[int], cut: Dataset, cutting: Cutting) -> LongDocuments:
         """Take what `cutting` made of the documents with the numbers `rows`."""
         column = cut.with_format("arrow")[:]["pieces"]
-        found = pc.list_value_length(column).to_pylist()
-        counts = {row: count for row, count in zip(rows, found, strict=True) if count}
-        flat = pc.list_flatten(column).cast(pa.list_(pa.int64()))
-        return cls(counts, Dataset(pa.table({"input_ids": flat})), cutting)
+        counts = dict(zip(rows, pc.list_value_length(column).to_pylist(), strict=True))
+        pieces = Dataset(pa.table({"input_ids": pc.list_flatten(column)}))
+        return cls(counts, pieces, cutting)
 
     def remark(self) -> str:
         """Say into how many pieces they are cut: `2`, or `2 to 9`."""

@@ -288,9 +288,8 @@ class _Splits:
             return test
         long = self._long_documents(cut, rows.select(cut))
         health = self._corpus.health.splits["test"]
-        health.chunked_documents = len(long.counts)
-        health.truncated_documents = len(cut) - len(long.counts)
-        return replace(test, long=long if long.counts else None)
+        health.chunked_documents, health.truncated_documents = len(cut), 0
+        return replace(test, long=long)
 
     def _long_documents(self, numbers: Sequence[int], documents: Dataset) -> LongDocuments:
         config = self._config.data
@@ -367,18 +366,16 @@ def _say_several(split: str, references: Sequence[Sequence[str]], config: DataCo
 
 
 def _say_long(config: DataConfig, health: SplitHealth, long: LongDocuments | None) -> None:
-    cut = health.truncated_documents or 0
-    many = cut > _WORTH_A_HINT * health.used
-    if long is None and (config.long_documents == "chunk" or not many):
+    longer = health.chunked_documents or health.truncated_documents or 0
+    if long is not None:
+        what = f"each is summarised in pieces ({long.remark()})"
+    elif longer > _WORTH_A_HINT * health.used:
+        what = "their ends are cut off; data.long_documents=chunk summarises them whole"
+    else:
         return
     log.info(
         "test: %s of %s documents are longer than %s tokens: %s",
-        f"{len(long.counts) if long else cut:,}",
-        f"{health.used:,}",
-        f"{config.max_source_length:,}",
-        f"each is summarised in pieces ({long.remark()})"
-        if long
-        else "their ends are cut off; data.long_documents=chunk summarises them whole",
+        *(f"{longer:,}", f"{health.used:,}", f"{config.max_source_length:,}", what),
     )
 
 
