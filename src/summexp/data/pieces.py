@@ -179,14 +179,20 @@ class Cutting:
     def _token_starts(self, text: str) -> tuple[list[tuple[int, int]], int]:
         """Return where tokens start and how many are before, and how many there are.
 
-        White space belongs to what is before it. Several tokens may start at one character.
+        White space belongs to what is before it, and any amount of it counts as one token, since
+        it is left out at the ends of a piece. Several tokens may start at one character.
         """
         tokenizer = self._tokenizing.tokenizer
         options = {"add_special_tokens": False, "verbose": False}
         if tokenizer.is_fast:
             offsets = tokenizer(text, return_offsets_mapping=True, **options)["offset_mapping"]
-            starts = [(_past_space(text, start), n) for n, (start, _) in enumerate(offsets)]
-            return [start for start in starts if start[0] < len(text)], len(offsets)
+            blank = [not text[start:end].strip() for start, end in offsets]
+            starts = [
+                _past_space(text, start)
+                for (start, _), here, before in zip(offsets, blank, [False, *blank], strict=False)
+                if not (here and before)
+            ]
+            return [(one, n) for n, one in enumerate(starts) if one < len(text)], len(starts)
         # Others do not tell, so their words are counted, and brought to the text's own count.
         parts = list(self._counted_parts(text))
         whole = len(tokenizer(text, **options)["input_ids"])
