@@ -187,17 +187,19 @@ class Cutting:
         if tokenizer.is_fast:
             offsets = tokenizer(text, return_offsets_mapping=True, **options)["offset_mapping"]
             blank = [not text[start:end].strip() for start, end in offsets]
-            starts = [
+            places = [
                 _past_space(text, start)
                 for (start, _), here, before in zip(offsets, blank, [False, *blank], strict=False)
                 if not (here and before)
             ]
-            return [(one, n) for n, one in enumerate(starts) if one < len(text)], len(starts)
+            starts = [(one, n) for n, one in enumerate(places) if one < len(text)]
+            return starts, len(places)
         # Others do not tell, so their words are counted, and brought to the text's own count.
         parts = list(self._counted_parts(text))
         whole = len(tokenizer(text, **options)["input_ids"])
         scale = whole / max(1, sum(count for _, count in parts))
-        starts, before = [], 0
+        starts = []
+        before = 0
         for position, count in parts:
             starts.append((position, round(before * scale)))
             before += count
