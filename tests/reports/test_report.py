@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from summexp.reports.report import write_report
+from summexp.data.health import CorpusHealth, SplitHealth
+from summexp.reports.report import health_rows, write_report
 
 MakeRun = Callable[..., Path]
 
@@ -159,3 +160,19 @@ def test_every_validation_set_has_its_table(make_run: MakeRun, several: int) -> 
     found = page(make_run(metrics=metrics))
     titles = [text.strip() for text in found.texts if text.startswith("Validation: ")]
     assert titles == [f"Validation: set{number}" for number in range(several)]
+
+
+def test_documents_in_pieces_are_not_told_as_cut() -> None:
+    splits = {
+        "train": SplitHealth(rows=8, truncated_documents=2, truncated_summaries=0),
+        "test": SplitHealth(
+            rows=8, truncated_documents=0, chunked_documents=3, truncated_summaries=1
+        ),
+        "unknown": SplitHealth(rows=8),
+    }
+    rows = {row.split: row.cells[-2:] for row in health_rows(CorpusHealth(splits=splits))}
+    assert rows == {
+        "train": ("2 (25.0 %)", "0"),
+        "test": ("3 (37.5 %) in pieces", "1 (12.5 %)"),
+        "unknown": ("-", "-"),
+    }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from summexp.errors import ConfigError, Problem
-from summexp.options import open_mapping
+from summexp.options import choice, open_mapping
 
 
 @dataclass(kw_only=True)
@@ -51,6 +51,13 @@ class DataConfig:
     """Predict the first so many rows only."""
     max_source_length: int = 1024
     """Longest document in tokens, the prefix included; what is longer is cut at the end."""
+    long_documents: str = choice("truncate", "truncate", "chunk")
+    """What prediction does with longer documents: `truncate` cuts them at the end; `chunk`
+    summarises overlapping pieces, and then the pieces' summaries. Training and evaluation always
+    cut."""
+    chunk_overlap: int | None = None
+    """Tokens that neighbouring pieces share at most, in whole sentences where it can be; an eighth
+    of a piece where not set."""
     max_target_length: int = 128
     """Longest summary in tokens in training."""
     val_max_target_length: int | None = None
@@ -82,6 +89,15 @@ class DataConfig:
             )
             if (value := getattr(self, key)) is not None and value < 1
         ]
+        overlap = self.chunk_overlap
+        if overlap is not None and not 0 <= overlap <= self.max_source_length // 2:
+            problems.append(
+                Problem(
+                    key="data.chunk_overlap",
+                    what=f"must be from 0 to half of data.max_source_length, not {overlap}",
+                    hint="Leave it away for an eighth of a piece.",
+                )
+            )
         if self.validation_file and self.validation_files:
             problems.append(
                 Problem(

@@ -33,6 +33,8 @@ class SplitHealth:
     """Of the used rows, those that repeat the document of an earlier one."""
     truncated_documents: int | None = None
     """Of the used rows, those whose document exceeds `max_source_length`; None until known."""
+    chunked_documents: int = 0
+    """Of the used rows, those whose document exceeds it and is summarised in pieces instead."""
     truncated_summaries: int | None = None
     """Of the used rows, those whose summary is longer than its limit; None until known."""
     streamed: bool = False

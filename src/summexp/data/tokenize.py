@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,16 @@ from summexp.data.config import DataConfig
 
 _ROWS_WORTH_A_BAR = 20_000
 _KEPT = ("input_ids", "labels", "document_cut", "summary_cut")
+
+
+class RowsToTokens(Protocol):
+    """What makes tokens of the rows of a batch, and what its results are kept under."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Return new columns for the rows of a batch."""
+
+    def digest(self, content: str) -> str:
+        """Return the digest of the settings on rows with the digest `content`."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +100,23 @@ def _cut(encoded: Any, limit: int) -> list[bool]:
 
 
 def tokenize(
-    rows: Dataset, content: str, tokenizing: Tokenizing, config: DataConfig, cache_dir: Path | None
+    rows: Dataset,
+    content: str,
+    tokenizing: RowsToTokens,
+    config: DataConfig,
+    cache_dir: Path | None,
 ) -> Dataset:
     """Tokenize a split, or take it from the cache.
 
     Args:
         rows: with `document` and `summary`.
         content: the digest of their content.
-        tokenizing: the tokenizer and its settings.
+        tokenizing: the tokenizer and its settings, most often a `Tokenizing`.
         config: the `data` group: worker processes, and whether to tokenize again.
         cache_dir: where tokenized splits are kept; None to keep them in memory.
 
     Returns:
-        The rows in the same order, with `input_ids`, `labels`, `document_cut` and `summary_cut`.
+        The rows in the same order, with the columns that `tokenizing` makes of them.
     """
     options: dict[str, Any] = {
         "batched": True,

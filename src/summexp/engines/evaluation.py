@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,8 @@ from datasets import Dataset
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from summexp.data.collate import Collator
+from summexp.data.pieces import LongDocuments
+from summexp.engines.long_documents import Summary, summarize_long
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.launch.ranks import from_main, gathered, is_main, this_world
 from summexp.metrics.scorer import SummaryScorer
@@ -32,6 +34,8 @@ class EvaluationSet:
     """Scores the predictions; None where there are no references."""
     baseline: dict[str, float]
     """Scores of the documents' first sentences."""
+    long: LongDocuments | None = None
+    """The rows to summarise in pieces, where there are any; the loss is that of what is cut."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ def evaluate(
     rows: EvaluationSet,
     settings: EvaluationSettings,
     on_batch: Callable[[int], None] = lambda _: None,
+    on_more: Callable[[int], None] = lambda _: None,
 ) -> Evaluated:
     """Compute the loss of `rows`, generate their summaries and score them.
 
@@ -86,16 +91,36 @@ def evaluate(
         collate: makes the batches.
         rows: what to evaluate.
         settings: how.
-        on_batch: called with the number of rows of each batch that is done.
+        on_batch: called with the number of rows, or pieces of rows, of each batch that is done.
+        on_more: called with the number of pieces as soon as it is known that they come, too.
     """
     started = time.perf_counter()
-    batches = list(batch_rows(rows.tokens, settings))
-    results = _computed(model, tokenizer, collate, rows.tokens, batches, settings, on_batch)
+    long = rows.long if settings.generate else None
+    if long is not None:
+        on_more(len(long.pieces))
+    taken = 0
+
+    def computed(tokens: Dataset) -> tuple[list[list[int]], list[_BatchResult]]:
+        nonlocal taken
+        batches = list(batch_rows(tokens, settings))
+        first, taken = taken, taken + len(batches)
+        return batches, _computed(
+            model, tokenizer, collate, tokens, batches, settings, on_batch, first
+        )
+
+    # With the long rows, so that the batches of all others, and what they give, stay as they are.
+    batches, results = computed(rows.tokens)
+    summaries = _by_row(batches, results)
+    if long is not None:
+        summaries |= summarize_long(long, lambda pieces: _by_row(*computed(pieces)), on_more)
     # One rank scores, and the others learn what training goes by.
-    found = _put_together(rows, batches, results, tokenizer, settings) if is_main() else None
+    found = None
+    if is_main():
+        loss = _mean_loss(rows.tokens, batches, results, settings)
+        found = _put_together(rows, loss, summaries, tokenizer, settings)
     seconds = time.perf_counter() - started
     if found is not None:
-        found.metrics.update(_speed(rows.name, seconds, len(rows.tokens), len(batches)))
+        found.metrics.update(_speed(rows.name, seconds, len(rows.tokens), taken))
     metrics = from_main({} if found is None else found.metrics)
     return Evaluated(metrics, [], {}) if found is None else found
 
@@ -165,10 +190,12 @@ def _computed(
     batches: Sequence[Sequence[int]],
     settings: EvaluationSettings,
     on_batch: Callable[[int], None],
+    first: int,
 ) -> list[_BatchResult]:
     """Return the result of each batch, on every rank; rank r takes batches r, r + ranks, ….
 
-    The batches are those of a single process, so that its numbers are the same bit by bit.
+    The batches are those of a single process, so that its numbers are the same bit by bit. They are
+    numbered from `first` on.
     """
     world = this_world()
     was_training = model.training
@@ -181,7 +208,7 @@ def _computed(
                 if number < len(batches):
                     chosen = [tokens[row] for row in batches[number]]
                     # Sampled from the run's seed, the batch's number and nothing else.
-                    with _own_random_numbers(model.device, settings.seed + number):
+                    with _own_random_numbers(model.device, settings.seed + first + number):
                         mine[number] = _batch_result(model, tokenizer, collate, chosen, settings)
                 on_batch(sum(map(len, batches[start : start + world.size])))
     finally:
@@ -212,7 +239,7 @@ def _batch_result(
     batch = _moved(collated, model.device, settings)
     result = _BatchResult(0.0, 0, [], [])
     # A row without a reference takes no part in the loss, and keeps no other row out of it.
-    with_reference = [row for row in rows if row["labels"]]
+    with_reference = [row for row in rows if row.get("labels")]
     if with_reference:
         whole = len(with_reference) == len(rows)
         labelled = batch if whole else _moved(collate(with_reference), model.device, settings)
@@ -243,27 +270,33 @@ def _moved(
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
+def _by_row(
+    batches: Sequence[Sequence[int]], results: Sequence[_BatchResult]
+) -> dict[int, Summary]:
+    """Return the summary of each row; none where none were generated."""
+    return {
+        row: Summary(text, length)
+        for numbers, result in zip(batches, results, strict=True)
+        for row, text, length in zip(numbers, result.texts, result.lengths, strict=False)
+    }
+
+
 def _put_together(
     rows: EvaluationSet,
-    batches: Sequence[Sequence[int]],
-    results: Sequence[_BatchResult],
+    loss: dict[str, float],
+    summaries: Mapping[int, Summary],
     tokenizer: PreTrainedTokenizerBase,
     settings: EvaluationSettings,
 ) -> Evaluated:
     """Return the metrics, and the summaries in the rows' order."""
-    metrics = _mean_loss(rows.tokens, batches, results, settings)
+    metrics = dict(loss)
     predictions: list[str] = []
     row_scores: dict[str, list[float]] = {}
-    if settings.generate and len(rows.tokens):
-        texts = {
-            row: text
-            for numbers, result in zip(batches, results, strict=True)
-            for row, text in zip(numbers, result.texts, strict=True)
-        }
-        predictions = [texts[row] for row in range(len(rows.tokens))]
+    if summaries:
+        predictions = [summaries[row].text for row in range(len(rows.tokens))]
         scores, row_scores = _score(rows, predictions, tokenizer, settings)
         metrics |= scores
-        lengths = [length for result in results for length in result.lengths]
+        lengths = [summary.tokens for summary in summaries.values()]
         metrics["gen_len"] = sum(lengths) / len(lengths)
     named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
     return Evaluated(named, predictions, row_scores)

@@ -87,8 +87,15 @@ def _cells(split: SplitHealth) -> Iterator[str]:
     yield f"{split.used:,}"
     for count in (split.dropped, split.empty_document, split.empty_summary, split.duplicate_rows):
         yield f"{count:,}"
-    for cut in (split.truncated_documents, split.truncated_summaries):
-        yield "-" if cut is None else _share(cut, split.used)
+    if split.chunked_documents:
+        yield f"{_share(split.chunked_documents, split.used)} in pieces"
+    else:
+        yield _cut(split.truncated_documents, split.used)
+    yield _cut(split.truncated_summaries, split.used)
+
+
+def _cut(count: int | None, total: int) -> str:
+    return "-" if count is None else _share(count, total)
 
 
 def _share(count: int, total: int) -> str:

@@ -131,8 +131,15 @@ def _evaluated(
             if each_batch is not None:
                 each_batch()
 
+        def on_more(pieces: int) -> None:
+            # Each is as much work as a row.
+            progress.total += pieces
+            progress.refresh()
+
         return evaluate(
-            model, prepared.tokenizer, prepared.collate, rows, prepared.settings, on_batch
+            *(model, prepared.tokenizer, prepared.collate, rows, prepared.settings),
+            on_batch,
+            on_more,
         )
 
 
@@ -171,7 +178,12 @@ def _predict(
         return found.metrics
     save_metrics(folder, "predict", found.metrics | {"predict_samples": len(rows.tokens)})
     save_predictions(
-        folder, rows.rows["id"], found.predictions, row_references(rows.rows), found.row_scores
+        folder,
+        rows.rows["id"],
+        found.predictions,
+        row_references(rows.rows),
+        found.row_scores,
+        rows.long.counts if rows.long else {},
     )
     examples = record.content.get("examples") or _examples(rows, found)
     phases = {**record.content["phases"], "predict": prediction_digest(config)}

@@ -16,7 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus, load_corpus
+from summexp.data.health import SplitHealth
 from summexp.data.phases import Phase
+from summexp.data.pieces import Cutting, LongDocuments
 from summexp.data.stand_in import needs_stand_in, stand_in_rows
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
 from summexp.engines.evaluation import EvaluationSet, EvaluationSettings, row_references
@@ -24,7 +26,9 @@ from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, devices_behind, select_device
 from summexp.launch.ranks import gathered, is_main, local_main_first
+from summexp.metrics.language import choose_language
 from summexp.metrics.scorer import SummaryScorer
+from summexp.metrics.sentences import SentenceSplitter
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
 from summexp.modeling.architecture import prefix_left_out
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
@@ -44,6 +48,8 @@ _TOKENIZER_ROWS = 20_000
 """Rows that a tokenizer is trained on; more would not change a small vocabulary."""
 _SHUFFLED_ROWS = 10_000
 """Rows of a stream among which the next one is drawn."""
+_WORTH_A_HINT = 0.1
+"""Share of cut documents above which prediction tells of another way."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,8 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     sets = [*splits.validation, *([splits.test] if splits.test else [])]
     for line in corpus.health.lines():
         log.info("%s", line)
+    if splits.test is not None:
+        _say_long(config.data, corpus.health.splits["test"], splits.test.long)
     # Sets of one language have one signature; it is said once.
     for scorer in {one.scorer.signature: one.scorer for one in sets if one.scorer}.values():
         log.info("%s", scorer.remark)
@@ -251,7 +259,7 @@ class _Splits:
         )
         self.train = self._train()
         self.validation = [self._validation(name) for name in corpus.validation]
-        self.test = None if corpus.test is None else self._set("test", "predict", corpus.test)
+        self.test = None if corpus.test is None else self._test(corpus.test)
 
     def longest_source(self) -> int:
         """Return the tokens of the longest document."""
@@ -278,6 +286,31 @@ class _Splits:
         if not self._config.data.validation_files or self._config.debug.overfit:
             return self._set("validation", "eval", rows)
         return self._set(f"validation_{name}", f"eval_{name}", rows)
+
+    def _test(self, rows: Dataset) -> EvaluationSet:
+        """Return the rows to predict, the long ones in pieces too if that is asked."""
+        test = self._set("test", "predict", rows)
+        cut = [number for number, is_cut in enumerate(test.tokens["document_cut"]) if is_cut]
+        if self._config.data.long_documents != "chunk" or not cut:
+            return test
+        long = self._long_documents(cut, rows.select(cut))
+        health = self._corpus.health.splits["test"]
+        health.chunked_documents, health.truncated_documents = len(cut), 0
+        return replace(test, long=long)
+
+    def _long_documents(self, numbers: Sequence[int], documents: Dataset) -> LongDocuments:
+        config = self._config.data
+        language = choose_language(config.language, documents["document"])
+        sentences = SentenceSplitter(language.code)
+        cutting = Cutting(
+            self._tokenizing,
+            sentences,
+            overlap=config.chunk_overlap,
+            label=f"{language.code}|{sentences.label}",
+        )
+        content = self._corpus.fingerprints["test"]
+        pieces = tokenize(documents, content, cutting, config, self._cache)
+        return LongDocuments.of(numbers, pieces, cutting)
 
     def _set(self, split: str, name: str, rows: Dataset) -> EvaluationSet:
         limit = self._config.data.eval_target_length
@@ -337,6 +370,20 @@ def _say_several(split: str, references: Sequence[Sequence[str]], config: DataCo
             "%s: no row has several references: column %r would have to hold lists of texts",
             *(split, config.references_column),
         )
+
+
+def _say_long(config: DataConfig, health: SplitHealth, long: LongDocuments | None) -> None:
+    longer = health.chunked_documents or health.truncated_documents or 0
+    if long is not None:
+        what = f"each is summarised in pieces ({long.remark()})"
+    elif longer > _WORTH_A_HINT * health.used:
+        what = "their ends are cut off; data.long_documents=chunk summarises them whole"
+    else:
+        return
+    log.info(
+        "test: %s of %s documents are longer than %s tokens: %s",
+        *(f"{longer:,}", f"{health.used:,}", f"{config.max_source_length:,}", what),
+    )
 
 
 def _describe(

@@ -41,10 +41,12 @@ def save_predictions(
     predictions: Iterable[str],
     references: Iterable[Sequence[str]],
     row_scores: Mapping[str, list[float]],
+    pieces: Mapping[int, int],
 ) -> None:
     """Write a line for each row: `id`, `prediction`, and `reference` and scores where there is one.
 
     Where a row has several references, `references` holds them all, and `reference` the first.
+    Where its document was summarised in pieces, `pieces` tells how many there were.
 
     Args:
         folder: the run folder.
@@ -52,12 +54,16 @@ def save_predictions(
         predictions: of every row, in the same order.
         references: of every row, the full original texts; none where there are none.
         row_scores: score name to one value for each row that has a reference.
+        pieces: number of a row to that of its document's pieces, where it was cut into some.
     """
     scores = iter(zip(*row_scores.values(), strict=True)) if row_scores else iter(())
     draft = folder / f".{PREDICTIONS_FILE}"
     with draft.open("w", encoding="utf-8") as file:
-        for name, prediction, texts in zip(ids, predictions, references, strict=True):
+        rows = zip(ids, predictions, references, strict=True)
+        for number, (name, prediction, texts) in enumerate(rows):
             line: dict[str, Any] = {"id": name, "prediction": prediction}
+            if number in pieces:
+                line["pieces"] = pieces[number]
             if texts:
                 line["reference"] = texts[0]
                 line |= {"references": list(texts)} if len(texts) > 1 else {}

@@ -46,6 +46,8 @@ _NOT_OF_THE_TRAINING = (
     "data.id_column",
     "data.max_eval_samples",
     "data.max_predict_samples",
+    "data.long_documents",
+    "data.chunk_overlap",
     "data.val_max_target_length",
     "data.preprocessing_num_workers",
     "data.overwrite_cache",
@@ -96,6 +98,8 @@ _OF_THE_PREDICTION = (
     "data.test_*",
     "data.id_column",
     "data.max_predict_samples",
+    "data.long_documents",
+    "data.chunk_overlap",
     "data.val_max_target_length",
     "data.language",
 )

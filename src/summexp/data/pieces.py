@@ -1,0 +1,286 @@
+"""Cuts documents that are too long for the model into overlapping pieces, for prediction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import regex
+from datasets import Dataset
+
+from summexp.data.tokenize import Tokenizing
+from summexp.errors import ConfigError, Problem
+
+LEAST_ROOM = 16
+"""Tokens of a document that a piece has to hold at least; a single character may take several."""
+
+_SPACE = regex.compile(r"\s*")
+_WORD = regex.compile(r"\S+\s*")
+_CHARACTER = regex.compile(r"\X")
+"""What a reader takes for one: a letter with its accents, a Thai consonant with its vowel sign."""
+_LONG_WORD = 8
+"""Tokens from which a word is counted character by character, as a line of Chinese must be."""
+
+_TOKEN, _IN_WORD, _AT_WORD, _AT_SENTENCE = range(4)
+
+
+class _Mark(NamedTuple):
+    """A place where a text may be cut."""
+
+    position: int
+    """Characters before it."""
+    tokens: int
+    """Tokens before it, as counted over the whole text."""
+    kind: int
+    """How good a place it is: the start of a token, a character, a word or a sentence."""
+
+
+class Cutting:
+    """Cuts texts into pieces of about the same length, at the ends of sentences where it can.
+
+    Neighbouring pieces share up to `overlap` tokens, and together they hold the whole text.
+    """
+
+    def __init__(
+        self,
+        tokenizing: Tokenizing,
+        sentences: Callable[[str], list[str]],
+        *,
+        overlap: int | None,
+        label: str,
+    ) -> None:
+        """Cut for a model.
+
+        Args:
+            tokenizing: makes the tokens of a piece, prefix and special tokens included.
+            sentences: returns the sentences of a text in order, stripped.
+            overlap: tokens that neighbouring pieces share; None for an eighth of the room.
+            label: names `sentences` and its version, for the cache.
+
+        Raises:
+            ConfigError: there is no room for such pieces.
+        """
+        self._tokenizing = tokenizing
+        self._sentences = sentences
+        self._label = label
+        ids, _ = self._encoded("")
+        self.room = tokenizing.max_source_length - len(ids)
+        """Tokens of a document that a piece holds beside the prefix and the special tokens."""
+        self.overlap = self.room // 8 if overlap is None else overlap
+        _check(self.room, self.overlap, tokenizing.max_source_length)
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Return the `pieces` of each `document`, a list of token ids each."""
+        return {"pieces": [self.pieces(text) for text in batch["document"]]}
+
+    def digest(self, content: str) -> str:
+        """Return the digest of these settings on rows with the digest `content`."""
+        settings = ["pieces", self._tokenizing.digest(content), self.overlap, self._label]
+        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+
+    def pieces(self, text: str) -> list[list[int]]:
+        """Return the token ids of each piece, white space alone left out."""
+        found = [ids for start, end, ids in self.spans(text) if text[start:end].strip()]
+        return found or [self._encoded("")[0]]
+
+    def joined(self, summaries: Sequence[str]) -> list[list[int]]:
+        """Return the pieces of the summaries one after the other, fewer than they are.
+
+        Where their text is as long as what they are of, each is cut to an equal share of one piece:
+        so the rounds end, and the document's end is still heard.
+        """
+        pieces = self.pieces(" ".join(filter(None, summaries)))
+        if len(pieces) < len(summaries):
+            return pieces
+        share = max(1, self.room // len(summaries))
+        return [self._encoded(" ".join(self._shortened(one, share) for one in summaries))[0]]
+
+    def spans(self, text: str) -> Iterator[tuple[int, int, list[int]]]:
+        """Yield where each piece starts and ends in `text`, in characters, and its token ids.
+
+        A piece starts at or before the end of the one before it, the last one ends with the text.
+        """
+        marks = self._marks(text)
+        first, last = 0, -1
+        while last < len(marks) - 1:
+            if last >= 0:
+                first = self._next_start(marks, first, last)
+            last, ids = self._piece(text, marks, first)
+            yield marks[first].position, marks[last].position, ids
+
+    def _piece(self, text: str, marks: Sequence[_Mark], first: int) -> tuple[int, list[int]]:
+        """Return the mark at which the piece from `first` on ends, and its token ids."""
+        room = self.room
+        while True:
+            last = self._end(marks, first, room)
+            ids, fits = self._encoded(text[marks[first].position : marks[last].position].strip())
+            if fits or last == first + 1:
+                return last, ids
+            # By itself a piece may have other tokens at its ends than in the midst of the text.
+            held = marks[last].tokens - marks[first].tokens
+            room = min(room, held) - max(1, room // 32)
+
+    def _end(self, marks: Sequence[_Mark], first: int, room: int) -> int:
+        """Return the best mark to end a piece, with up to `room` tokens from `first` on."""
+        here = marks[first].tokens
+        left = marks[-1].tokens - here
+        if left <= room:
+            return len(marks) - 1
+        # As many pieces as the rest needs, of the same length each.
+        overlap = min(self.overlap, room // 2)
+        count = -(-(left - overlap) // max(1, room - overlap))
+        aim = here + (left - overlap) / max(1, count) + overlap
+        within = range(first + 1, bisect_right(marks, here + room, key=_tokens))
+        for kind, least in (
+            (_AT_SENTENCE, max(overlap, (aim - here) / 2)),
+            (_AT_WORD, max(overlap, (aim - here) / 2)),
+            (_IN_WORD, overlap),
+            (_TOKEN, 0),
+        ):
+            found = [i for i in within if marks[i].kind >= kind and marks[i].tokens > here + least]
+            if found:
+                return min(found, key=lambda i: abs(marks[i].tokens - aim))
+        return first + 1
+
+    def _next_start(self, marks: Sequence[_Mark], first: int, last: int) -> int:
+        """Return where the piece begins that follows the one from `first` to `last`."""
+        earliest = bisect_left(marks, marks[last].tokens - self.overlap, key=_tokens)
+        shared = range(max(first + 1, earliest), last)
+        for kind in (_AT_SENTENCE, _AT_WORD, _IN_WORD):
+            found = next((i for i in shared if marks[i].kind >= kind), None)
+            if found is not None:
+                return found
+        return last
+
+    def _marks(self, text: str) -> list[_Mark]:
+        """Return every place where `text` may be cut, its start and its end too."""
+        starts, total = self._token_starts(text)
+        sentences = set(_found(self._sentences(text), text))
+        characters = {match.start() for match in _CHARACTER.finditer(text)}
+        counted = dict(reversed(starts))
+        marks = [_Mark(0, 0, _AT_SENTENCE)]
+        for position in sorted((counted.keys() | sentences) - {0}):
+            tokens = counted.get(position, marks[-1].tokens)
+            if position in sentences:
+                kind = _AT_SENTENCE
+            elif text[position - 1].isspace():
+                kind = _AT_WORD
+            else:
+                kind = _IN_WORD if position in characters else _TOKEN
+            marks.append(_Mark(position, tokens, kind))
+        return [*marks, _Mark(len(text), total, _AT_SENTENCE)]
+
+    def _token_starts(self, text: str) -> tuple[list[tuple[int, int]], int]:
+        """Return where tokens start and how many are before, and how many there are.
+
+        White space belongs to what is before it, and any amount of it counts as one token, since
+        it is left out at the ends of a piece. Several tokens may start at one character.
+        """
+        tokenizer = self._tokenizing.tokenizer
+        options = {"add_special_tokens": False, "verbose": False}
+        if tokenizer.is_fast:
+            offsets = tokenizer(text, return_offsets_mapping=True, **options)["offset_mapping"]
+            blank = [not text[start:end].strip() for start, end in offsets]
+            places = [
+                _past_space(text, start)
+                for (start, _), here, before in zip(offsets, blank, [False, *blank], strict=False)
+                if not (here and before)
+            ]
+            starts = [(one, n) for n, one in enumerate(places) if one < len(text)]
+            return starts, len(places)
+        # Others do not tell, so their words are counted, and brought to the text's own count.
+        parts = list(self._counted_parts(text))
+        whole = len(tokenizer(text, **options)["input_ids"])
+        scale = whole / max(1, sum(count for _, count in parts))
+        starts = []
+        before = 0
+        for position, count in parts:
+            starts.append((position, round(before * scale)))
+            before += count
+        return starts, whole
+
+    def _counted_parts(self, text: str) -> Iterator[tuple[int, int]]:
+        def count(part: str) -> int:
+            return len(self._tokenizing.tokenizer(part, add_special_tokens=False)["input_ids"])
+
+        for word in _WORD.finditer(text):
+            tokens = count(word[0])
+            if tokens <= _LONG_WORD:
+                yield word.start(), tokens
+            else:
+                for one in _CHARACTER.finditer(text, word.start(), word.end()):
+                    yield one.start(), count(one[0])
+
+    def _shortened(self, text: str, tokens: int) -> str:
+        """Return the first so many tokens of `text`."""
+        marks = self._marks(text)
+        return text[: marks[bisect_right(marks, tokens, key=_tokens) - 1].position].strip()
+
+    def _encoded(self, text: str) -> tuple[list[int], bool]:
+        """Return the token ids of a piece, and whether nothing had to be cut off."""
+        rows = self._tokenizing({"document": [text], "summary": [None]})
+        return rows["input_ids"][0], not rows["document_cut"][0]
+
+
+@dataclass(frozen=True)
+class LongDocuments:
+    """The rows of a set that are summarised in pieces."""
+
+    counts: dict[int, int]
+    """Row number to the number of its pieces, in the order of the rows."""
+    pieces: Dataset
+    """`input_ids` of each piece, row by row."""
+    cutting: Cutting
+    """Cuts what the pieces' summaries say."""
+
+    @classmethod
+    def of(cls, rows: Sequence[int], cut: Dataset, cutting: Cutting) -> LongDocuments:
+        """Take what `cutting` made of the documents with the numbers `rows`."""
+        column = cut.with_format("arrow")[:]["pieces"]
+        counts = dict(zip(rows, pc.list_value_length(column).to_pylist(), strict=True))
+        pieces = Dataset(pa.table({"input_ids": pc.list_flatten(column)}))
+        return cls(counts, pieces, cutting)
+
+    def remark(self) -> str:
+        """Say into how many pieces they are cut: `2`, or `2 to 9`."""
+        fewest, most = min(self.counts.values()), max(self.counts.values())
+        return f"{fewest}" if fewest == most else f"{fewest} to {most}"
+
+
+def _check(room: int, overlap: int, length: int) -> None:
+    if room < LEAST_ROOM:
+        what = (
+            f"is {length}, of which prefix and special tokens leave {max(0, room)} to a piece of a "
+            f"document; data.long_documents=chunk needs at least {LEAST_ROOM}"
+        )
+        hint = f"Set it to at least {length + LEAST_ROOM - room}, or shorten model.source_prefix."
+        raise ConfigError(Problem(key="data.max_source_length", what=what, hint=hint))
+    if 2 * overlap > room:
+        what = f"is {overlap}, more than half of the {room} tokens that a piece has room for"
+        hint = f"Set it to at most {room // 2}, or leave it away."
+        raise ConfigError(Problem(key="data.chunk_overlap", what=what, hint=hint))
+
+
+def _found(sentences: Sequence[str], text: str) -> Iterator[int]:
+    """Yield where each sentence starts in `text`."""
+    end = 0
+    for sentence in sentences:
+        start = text.find(sentence, end)
+        if start >= 0:
+            end = start + len(sentence)
+            yield start
+
+
+def _past_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def _tokens(mark: _Mark) -> int:
+    return mark.tokens

@@ -1,0 +1,57 @@
+"""From the summaries of a long document's pieces to its summary, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from datasets import Dataset
+
+from summexp.data.pieces import LongDocuments
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A summary that was generated."""
+
+    text: str
+    """Stripped, without special tokens."""
+    tokens: int
+    """How many it has."""
+
+
+def summarize_long(
+    long: LongDocuments,
+    summarize: Callable[[Dataset], Mapping[int, Summary]],
+    on_more: Callable[[int], None],
+) -> dict[int, Summary]:
+    """Summarise the pieces of each document, what their summaries say together, and so on.
+
+    It ends, since each round has fewer pieces of a document than the one before (see
+    `Cutting.joined`).
+
+    Args:
+        long: the documents.
+        summarize: returns the summary of each row of `input_ids`, by its number.
+        on_more: called with the number of pieces of each round after the first.
+
+    Returns:
+        Row number to summary.
+    """
+    done: dict[int, Summary] = {}
+    counts, pieces = long.counts, long.pieces
+    while counts:
+        found = summarize(pieces)
+        summaries = (found[number] for number in range(len(pieces)))
+        again: dict[int, list[list[int]]] = {}
+        for row, count in counts.items():
+            parts = list(islice(summaries, count))
+            if count == 1:
+                done[row] = parts[0]
+            else:
+                again[row] = long.cutting.joined([part.text for part in parts])
+        counts = {row: len(cut) for row, cut in again.items()}
+        pieces = Dataset.from_dict({"input_ids": list(chain.from_iterable(again.values()))})
+        on_more(len(pieces))
+    return done

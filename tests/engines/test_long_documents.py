@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from tests.engines.test_evaluation import evaluation_set, settings
+from tests.engines.toys import text
+from tests.modeling.toys import Toy, config, make, make_loud
+
+from summexp.data.collate import Collator
+from summexp.data.config import DataConfig
+from summexp.data.pieces import Cutting, LongDocuments
+from summexp.data.tokenize import Tokenizing
+from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate
+from summexp.engines.long_documents import Summary, summarize_long
+from summexp.metrics.sentences import SentenceSplitter
+
+LENGTH = 40
+LONG = "".join(f"The dog of house {n} ran away. " for n in range(40)) + "The last word is goat."
+DOCUMENTS = [text(0, 3), LONG, text(2, 5), "버스 요금 " * 60, text(4, 1)]
+
+
+@pytest.fixture(scope="module")
+def toy() -> Toy:
+    toy = make(config("t5"))
+    make_loud(toy.model)
+    return toy
+
+
+def cutting(toy: Toy) -> Cutting:
+    tokenizing = Tokenizing(
+        tokenizer=toy.tokenizer,
+        tokenizer_digest="toy",
+        prefix="",
+        max_source_length=LENGTH,
+        max_target_length=8,
+    )
+    return Cutting(tokenizing, SentenceSplitter("en"), overlap=None, label="en")
+
+
+def long_documents(toy: Toy, documents: dict[int, str]) -> LongDocuments:
+    cut = cutting(toy)
+    pieces = Dataset.from_dict(cut({"document": list(documents.values())}))
+    return LongDocuments.of(list(documents), pieces, cut)
+
+
+def rows(toy: Toy, *, chunk: bool) -> EvaluationSet:
+    references = ["river", "goat", None, "요금", "dog"]
+    found = evaluation_set(toy, references, DOCUMENTS)
+    ids = [row[:LENGTH] for row in found.tokens["input_ids"]]
+    tokens = found.tokens.remove_columns("input_ids").add_column("input_ids", ids)
+    long = long_documents(toy, {1: LONG, 3: DOCUMENTS[3]}) if chunk else None
+    return replace(found, tokens=tokens, long=long)
+
+
+def evaluated(toy: Toy, rows: EvaluationSet, **options: Any) -> Evaluated:
+    collate = Collator(toy.tokenizer, toy.model, DataConfig())
+    return evaluate(toy.model, toy.tokenizer, collate, rows, settings(toy, **options))
+
+
+def test_what_the_end_says_reaches_the_summary(toy: Toy) -> None:
+    """A model that says the first and the last words that it reads."""
+    read: list[str] = []
+
+    def summarize(pieces: Dataset) -> dict[int, Summary]:
+        texts = toy.tokenizer.batch_decode(list(pieces["input_ids"]), skip_special_tokens=True)
+        read.extend(texts)
+        said = [" ".join([*one.split()[:2], *one.split()[-2:]]) for one in texts]
+        return {number: Summary(one, len(one)) for number, one in enumerate(said)}
+
+    rounds: list[int] = []
+    long = long_documents(toy, {4: LONG, 9: DOCUMENTS[3]})
+    found = summarize_long(long, summarize, rounds.append)
+    assert found[4].text == "The dog is goat."
+    assert found[9].text == "버스 요금 버스 요금"
+    assert rounds[-1] == 0
+    assert len(long.pieces) > rounds[0] > rounds[-2] > 0
+    assert len(read) == len(long.pieces) + sum(rounds)
+
+
+def test_it_ends_where_summaries_are_as_long_as_what_they_are_of(toy: Toy) -> None:
+    def repeat(pieces: Dataset) -> dict[int, Summary]:
+        return {number: Summary("river dog bridge " * 30, 1) for number in range(len(pieces))}
+
+    rounds: list[int] = []
+    long = long_documents(toy, {0: LONG, 1: "A dog. " * 12})
+    assert set(summarize_long(long, repeat, rounds.append)) == {0, 1}
+    # What does not shrink is cut at once.
+    assert rounds == [2, 0]
+
+
+@pytest.mark.parametrize("sort", [True, False])
+@pytest.mark.parametrize("generation", [{}, {"do_sample": True, "temperature": 2.0}])
+def test_short_documents_are_summarised_as_ever(
+    toy: Toy, sort: bool, generation: dict[str, Any]
+) -> None:
+    options = {"sort_by_length": sort}
+    cut = evaluated(toy, rows(toy, chunk=False), **options, generation=dict(generation))
+    pieces = evaluated(toy, rows(toy, chunk=True), **options, generation=dict(generation))
+    again = evaluated(toy, rows(toy, chunk=True), **options, generation=dict(generation))
+    assert again.predictions == pieces.predictions
+    for row in range(5):
+        assert (pieces.predictions[row] == cut.predictions[row]) is (row not in (1, 3))
+    assert pieces.metrics["eval_loss"] == cut.metrics["eval_loss"]
+    assert len(pieces.row_scores["rouge1"]) == 4
+
+
+def test_pieces_are_summarised_as_documents_are(toy: Toy) -> None:
+    """By hand, one after the other."""
+    cut = cutting(toy)
+
+    def say(ids: list[int]) -> str:
+        one = evaluation_set(toy, [None], ["x"])
+        tokens = Dataset.from_dict({"input_ids": [ids], "labels": [[]]})
+        return evaluated(toy, replace(one, tokens=tokens)).predictions[0]
+
+    pieces = cut.pieces(LONG)
+    while len(pieces) > 1:
+        pieces = cut.joined([say(ids) for ids in pieces])
+    assert evaluated(toy, rows(toy, chunk=True)).predictions[1] == say(pieces[0])
+
+
+def test_progress_tells_of_pieces_too(toy: Toy) -> None:
+    done: list[int] = []
+    more: list[int] = []
+    chunked = rows(toy, chunk=True)
+    assert chunked.long is not None
+    collate = Collator(toy.tokenizer, toy.model, DataConfig())
+    evaluate(*(toy.model, toy.tokenizer, collate, chunked, settings(toy)), done.append, more.append)
+    assert more[0] == len(chunked.long.pieces)
+    assert sum(done) == 5 + sum(more)
+
+
+def test_without_generation_no_piece_is_read(toy: Toy) -> None:
+    whole = evaluated(toy, rows(toy, chunk=True), generate=False)
+    assert whole.predictions == []
+
+
+def test_led_gives_each_piece_global_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    led = make(config("led"))
+    seen: list[int] = []
+    encoder = led.model.get_encoder()
+    real = encoder.forward
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seen.append(len(kwargs["global_attention_mask"]))
+        assert kwargs["global_attention_mask"][:, 0].eq(1).all()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(encoder, "forward", watched)
+    chunked = rows(led, chunk=True)
+    assert chunked.long is not None
+    evaluated(led, chunked)
+    assert sum(seen) > len(chunked.long.pieces)
