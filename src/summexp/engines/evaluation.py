@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from datasets import Dataset
@@ -49,7 +50,9 @@ class EvaluationSettings:
     generate: bool
     """Whether to generate summaries, and not only compute the loss."""
     mean_of_batches: bool = False
-    """Average the loss over the rows' batches, as upstream does, and not over the tokens."""
+    """Average the batches' own losses, as upstream does, and not over the tokens."""
+    label_smoothing: float = 0.0
+    """Of the loss; see `token_loss_sum`. Upstream smooths in evaluation too."""
     autocast: torch.dtype | None = None
     """Number type of mixed precision."""
     references_from_labels: bool = False
@@ -120,11 +123,16 @@ def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[i
     """Yield the row numbers of each batch.
 
     Long rows come first where rows are sorted, so that what does not fit in memory shows at once.
+    Where they keep their order, those without a reference come last: the others are in the batches
+    that they would be in alone, and have the same mean loss.
     """
     lengths = [len(ids) for ids in tokens["input_ids"]]
     order = list(range(len(lengths)))
     if settings.sort_by_length:
         order.sort(key=lambda number: -lengths[number])
+    else:
+        has_reference = [bool(ids) for ids in tokens["labels"]]
+        order.sort(key=lambda number: not has_reference[number])
     batch: list[int] = []
     longest = 0
     for number in order:
@@ -217,7 +225,9 @@ def _batch_result(
         whole = len(with_reference) == len(rows)
         labelled = batch if whole else _moved(collate(with_reference), model.device, settings)
         inputs = {name: tensor for name, tensor in labelled.items() if name != "labels"}
-        result.loss = token_loss_sum(model(**inputs).logits, labelled["labels"]).item()
+        logits = model(**inputs).logits
+        smoothing = settings.label_smoothing
+        result.loss = token_loss_sum(logits, labelled["labels"], smoothing).item()
         result.targets = int(count_targets(labelled["labels"]))
     if settings.generate:
         searched = collated if model.device.type == "xla" else batch
@@ -251,7 +261,7 @@ def _put_together(
     settings: EvaluationSettings,
 ) -> Evaluated:
     """Return the metrics, and the summaries in the rows' order."""
-    metrics = _mean_loss(rows.tokens, batches, results, settings)
+    metrics = _mean_loss(results, settings)
     predictions: list[str] = []
     row_scores: dict[str, list[float]] = {}
     if settings.generate and len(rows.tokens):
@@ -263,31 +273,37 @@ def _put_together(
         predictions = [texts[row] for row in range(len(rows.tokens))]
         scores, row_scores = _score(rows, predictions, tokenizer, settings)
         metrics |= scores
-        lengths = [length for result in results for length in result.lengths]
-        metrics["gen_len"] = sum(lengths) / len(lengths)
+        metrics["gen_len"] = _mean_length(rows, batches, results)
     named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
     return Evaluated(named, predictions, row_scores)
 
 
-def _mean_loss(
-    tokens: Dataset,
-    batches: Sequence[Sequence[int]],
-    results: Sequence[_BatchResult],
-    settings: EvaluationSettings,
-) -> dict[str, float]:
-    """Return `loss`, over all target tokens or, as upstream has it, over the batches' means."""
-    total, count = 0.0, 0
-    for numbers, result in zip(batches, results, strict=True):
-        if not result.targets:
-            continue
-        if settings.mean_of_batches:
-            weight = sum(1 for row in numbers if tokens[row]["labels"])
-            total += result.loss / result.targets * weight
-            count += weight
-        else:
-            total += result.loss
-            count += result.targets
-    return {"loss": total / count} if count else {}
+def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) -> dict[str, float]:
+    """Return `loss`, over all target tokens or over the batches' means.
+
+    Upstream (5.23) repeats a batch's loss as often as a full batch has rows, so that a short one
+    counts as much.
+    """
+    with_targets = [result for result in results if result.targets]
+    if not with_targets:
+        return {}
+    if settings.mean_of_batches:
+        return {"loss": fmean(result.loss / result.targets for result in with_targets)}
+    targets = sum(result.targets for result in with_targets)
+    return {"loss": sum(result.loss for result in with_targets) / targets}
+
+
+def _mean_length(
+    rows: EvaluationSet, batches: Sequence[Sequence[int]], results: Sequence[_BatchResult]
+) -> float:
+    """Return the tokens of a summary, over the rows that are scored, or else over all."""
+    lengths = {
+        row: length
+        for numbers, result in zip(batches, results, strict=True)
+        for row, length in zip(numbers, result.lengths, strict=True)
+    }
+    scored = [row for row, texts in enumerate(row_references(rows.rows)) if texts]
+    return fmean(lengths[row] for row in scored or lengths)
 
 
 def _autocast(

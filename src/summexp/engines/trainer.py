@@ -171,6 +171,11 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Evaluate every validation set with the evaluation that all engines share."""
         self._evaluated = self._job.evaluate(self.whole_model(), self.watch.leave_evaluation)
         self._evaluated_at = self.state.global_step
+        if self._job.config.engine.sampler == "upstream":
+            # Upstream reads each set with a DataLoader, which takes a random number to begin with:
+            # dropout goes on with the next.
+            for _ in self._evaluated:
+                torch.empty((), dtype=torch.int64).random_()
         metrics: dict[str, float] = {}
         for evaluated in self._evaluated:
             metrics |= evaluated.metrics
