@@ -59,6 +59,8 @@ _TELLS = (
     "checkpointing_steps",
 )
 """Flags of the same name whose meaning changed."""
+_SAMPLING = ("group_by_length", "train_sampling_strategy")
+_STRATEGY = "training.train_sampling_strategy"
 _HUB_NAMES = ("hub_model_id", "push_to_hub_model_id")
 
 
@@ -132,6 +134,11 @@ class _Translation:
         flag = FLAGS[self._script][name]
         if flag.is_secret:
             self._remarks.append(f"--{name}: {flag.remark}")
+            return
+        if self._parity and name in _SAMPLING:
+            # Upstream's own order, which is not needed otherwise.
+            if value:
+                self._settings[_STRATEGY] = name if value is True else value
             return
         settings = flag.settings(value)
         for key, one in settings.items():
@@ -331,10 +338,6 @@ class _Translation:
     def _settle_parity(self) -> None:
         """Take the old script's own ways, and say where the numbers cannot be the same."""
         self._choices["experiment"] = PARITY
-        if self._settings.get("training.train_sampling_strategy", "") == "":
-            self._settings.pop("engine.sampler", None)
-        if "group_by_length" in (self._given.get("train_sampling_strategy"), *self._given):
-            self._settings["training.train_sampling_strategy"] = "group_by_length"
         settings = self._settings
         accumulates = settings.get("training.gradient_accumulation_steps", 1) != 1
         hardware = _composed((f"hardware={self._choices.get('hardware', 'auto')}",)).hardware
