@@ -42,8 +42,9 @@ COMMON = [
 PREFIX = {"T5": ["--source_prefix", "summarize: "], "BART": []}
 CASES = {
     "one beam": ["--seed", "7"],
-    "two beams, evaluation in training": [
+    "two beams, accumulation, evaluation in training": [
         *("--num_beams", "2", "--eval_strategy", "epoch", "--val_max_target_length", "20"),
+        *("--gradient_accumulation_steps", "2"),
         *("--warmup_steps", "5", "--max_grad_norm", "0.5", "--label_smoothing_factor", "0.1"),
     ],
 }

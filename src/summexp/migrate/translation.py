@@ -339,14 +339,11 @@ class _Translation:
         """Take the old script's own ways, and say where the numbers cannot be the same."""
         self._choices["experiment"] = PARITY
         settings = self._settings
-        accumulates = settings.get("training.gradient_accumulation_steps", 1) != 1
         hardware = _composed((f"hardware={self._choices.get('hardware', 'auto')}",)).hardware
         processes = settings.get("hardware.processes", hardware.processes)
         nodes = settings.get("hardware.nodes", hardware.nodes)
-        if accumulates or processes not in (None, 1) or nodes not in (None, 1):
-            self._remarks.append(
-                "--parity: the numbers are the same in one process without accumulation only"
-            )
+        if processes not in (None, 1) or nodes not in (None, 1):
+            self._remarks.append("--parity: the numbers are the same in one process only")
 
     def _words(self) -> list[str]:
         """Return the words: choices, what they do not say, and what they say otherwise."""

@@ -25,7 +25,7 @@ downloaded, and the files need not be there. Without a command it is read from s
 
   --run     run the new command too, as `summexp train` would
   --parity  give the numbers of run_summarization.py, traps and all: experiment=hf_parity and its
-            own defaults, for one process without accumulation
+            own defaults, for one process
 
 examples:
   summexp migrate "python run_summarization.py --model_name_or_path t5-small --do_train \\
