@@ -13,6 +13,7 @@ from tests.engines.toys import text
 from tests.modeling.toys import Toy, config, make
 from torch.nn import functional
 from transformers import GenerationConfig
+from transformers.trainer_pt_utils import LabelSmoother
 
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
@@ -125,17 +126,48 @@ def test_the_loss_is_the_mean_over_all_target_tokens(toy: Toy, sort: bool) -> No
     assert found.metrics["eval_loss"] == pytest.approx(total / count, rel=1e-6)
 
 
-def test_upstreams_loss_weighs_batches_by_their_rows(toy: Toy) -> None:
-    references = [one or "lamp" for one in REFERENCES]
-    rows = evaluation_set(toy, references)
+def test_upstreams_loss_counts_each_batch_alike(toy: Toy) -> None:
+    """The last one is short, and rows without a reference move no other into another batch."""
+    with_reference = [number for number, one in enumerate(REFERENCES) if one]
+    rows = evaluation_set(toy)
     collate = Collator(toy.tokenizer, toy.model, DataConfig())
     means = []
-    for start in (0, 3, 6):
-        batch = collate([rows.tokens[number] for number in range(8)[start : start + 3]])
+    for start in (0, 4):
+        batch = collate([rows.tokens[number] for number in with_reference[start : start + 4]])
         with torch.no_grad():
-            means += [toy.model(**batch).loss.item()] * len(batch["labels"])
-    found = evaluated(toy, rows, sort_by_length=False, generate=False, mean_of_batches=True)
-    assert found.metrics["eval_loss"] == pytest.approx(sum(means) / 8, rel=1e-6)
+            means.append(toy.model(**batch).loss.item())
+    options = {"batch_rows": 4, "sort_by_length": False, "generate": False}
+    found = evaluated(toy, rows, mean_of_batches=True, **options)
+    assert len(with_reference) == 6
+    assert found.metrics["eval_loss"] == pytest.approx(sum(means) / 2, rel=1e-6)
+
+
+def test_the_loss_may_be_smoothed(toy: Toy) -> None:
+    rows = evaluation_set(toy, [one or "lamp" for one in REFERENCES])
+    batch = Collator(toy.tokenizer, toy.model, DataConfig())([rows.tokens[n] for n in range(8)])
+    with torch.no_grad():
+        logits = toy.model(**batch).logits
+    smoothed = LabelSmoother(epsilon=0.2)({"logits": logits}, batch["labels"]).item()
+    found = evaluated(toy, rows, batch_rows=8, generate=False, label_smoothing=0.2)
+    assert found.metrics["eval_loss"] == pytest.approx(smoothed, rel=1e-6)
+
+
+def test_the_length_is_that_of_the_rows_with_a_reference(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = {row: 2 + row % 4 for row in range(8)}
+    order = iter([row for row in range(8) if REFERENCES[row]] + [2, 4])
+
+    def generate(*_args: object, input_ids: torch.Tensor, **_kwargs: object) -> torch.Tensor:
+        made = torch.full((len(input_ids), 8), toy.tokenizer.pad_token_id)
+        for one in made:
+            one[: lengths[next(order)]] = toy.tokenizer.eos_token_id
+        return made
+
+    monkeypatch.setattr(toy.model, "generate", generate)
+    found = evaluated(toy, sort_by_length=False)
+    scored = [lengths[row] for row in range(8) if REFERENCES[row]]
+    assert found.metrics["eval_gen_len"] == pytest.approx(sum(scored) / len(scored))
 
 
 def test_row_scores_belong_to_the_rows_with_a_reference(
@@ -152,7 +184,8 @@ def test_row_scores_belong_to_the_rows_with_a_reference(
         REFERENCES[6],
         "dog dog",
     ]
-    answers = iter(said)
+    # Rows without a reference come last.
+    answers = iter([said[row] for row in (0, 1, 3, 5, 6, 7, 2, 4)])
     monkeypatch.setattr(
         toy.tokenizer, "batch_decode", lambda ids, **_: [next(answers) for _ in ids]
     )
@@ -254,12 +287,17 @@ def test_length_of_summaries_counts_their_tokens(toy: Toy) -> None:
     assert found.metrics["eval_gen_len"] == 7
 
 
+def tokens_of(lengths: Sequence[int]) -> Dataset:
+    ids = [[5] * length for length in lengths]
+    return Dataset.from_dict({"input_ids": ids, "labels": [[6]] * len(ids)})
+
+
 @pytest.mark.parametrize("sort", [True, False])
 @pytest.mark.parametrize("limit", [1, 20, 64, 1000])
 def test_batches_are_bounded_by_their_tokens(toy: Toy, sort: bool, limit: int) -> None:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(1, 40, (200,), generator=generator).tolist()
-    tokens = Dataset.from_dict({"input_ids": [[5] * length for length in lengths]})
+    tokens = tokens_of(lengths)
     chosen = settings(toy, sort_by_length=sort, batch_tokens=limit)
     batches = list(batch_rows(tokens, chosen))
     assert sorted(itertools.chain(*batches)) == list(range(200))
@@ -273,7 +311,7 @@ def test_batches_are_bounded_by_their_tokens(toy: Toy, sort: bool, limit: int) -
 
 
 def test_batches_of_rows(toy: Toy) -> None:
-    tokens = Dataset.from_dict({"input_ids": [[5] * length for length in (2, 9, 4, 9, 1)]})
+    tokens = tokens_of((2, 9, 4, 9, 1))
     in_order = settings(toy, batch_rows=2, sort_by_length=False)
     assert list(batch_rows(tokens, in_order)) == [[0, 1], [2, 3], [4]]
     assert list(batch_rows(tokens, settings(toy, batch_rows=2))) == [[1, 3], [2, 0], [4]]

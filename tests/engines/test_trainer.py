@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.engines.toys import job, rows, training
+from tests.engines.toys import job, rows, training, with_dropout
 from tests.modeling.toys import config, make
 from torch.nn import functional
+from torch.utils.data import DataLoader
 
 from summexp.data.config import DataConfig
 from summexp.data.sampling import epoch_order
@@ -286,3 +287,41 @@ def test_loss_without_a_count_is_the_mean_of_the_batch(tmp_path: Path) -> None:
         one.model, dict(batch), return_outputs=True
     )
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_upstreams_loss_is_smoothed_too(tmp_path: Path) -> None:
+    options = training(max_steps=1, label_smoothing_factor=0.1, **WHOLE)
+    (ours,), (theirs,) = (
+        steps_of(tmp_path / loss, engine=EngineConfig(loss=loss), training=options)
+        for loss in ("token_mean", "upstream")
+    )
+    assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(("sampler", "is_moved"), [("length_grouped", False), ("upstream", True)])
+def test_an_evaluation_moves_the_random_numbers_as_upstreams_does_alone(
+    sampler: str, is_moved: bool, tmp_path: Path
+) -> None:
+    """Upstream's reads its rows with a DataLoader, which draws a seed at its beginning."""
+
+    def losses(strategy: str, evaluate: Any) -> list[float]:
+        options = training(num_train_epochs=2, do_eval=True, eval_strategy=strategy, **WHOLE)
+        steps = steps_of(
+            tmp_path / f"{strategy}-{len(list(tmp_path.iterdir()))}",
+            toy=with_dropout(make(config("t5")), 0.3),
+            engine=EngineConfig(sampler=sampler),
+            training=options,
+            evaluate=evaluate,
+        )
+        return [step["loss"] for step in steps]
+
+    def as_upstream(*_: Any) -> list[Evaluated]:
+        if is_moved:
+            next(iter(DataLoader([0])))
+        return []
+
+    without = losses("no", evaluation([]))
+    one_set = losses("epoch", lambda *_: [Evaluated({"eval_loss": 1.0}, [], {})])
+    assert one_set[:3] == without[:3]
+    assert (one_set[3:] != without[3:]) is is_moved
+    assert one_set == losses("epoch", as_upstream)

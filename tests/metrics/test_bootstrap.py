@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from rouge_score import scoring
 
 from summexp.metrics import bootstrap
-from summexp.metrics.bootstrap import intervals
+from summexp.metrics.bootstrap import intervals, upstream_medians
 
 
 def test_equals_plain_resampling() -> None:
@@ -38,3 +39,20 @@ def test_every_score_sees_the_same_draws_and_repeats_exactly() -> None:
 
 def test_one_row_has_no_spread() -> None:
     assert intervals({"a": [42.0]}, samples=10, confidence=0.95)["a"] == (42, 42, 42)
+
+
+def test_upstreams_medians_are_those_of_rouge_score() -> None:
+    random = np.random.default_rng(3)
+    rows = {"rouge1": list(random.random(23)), "rougeL": list(random.random(23))}
+    aggregator = scoring.BootstrapAggregator(n_samples=200)
+    for one, other in zip(rows["rouge1"], rows["rougeL"], strict=True):
+        aggregator.add_scores(
+            {"rouge1": scoring.Score(0, 0, one), "rougeL": scoring.Score(0, 0, other)}
+        )
+    before = np.random.get_state()
+    np.random.seed(11)
+    expected = {name: score.mid.fmeasure for name, score in aggregator.aggregate().items()}
+    np.random.set_state(before)
+    medians = upstream_medians(rows, samples=200, seed=11)
+    assert medians == pytest.approx(expected, abs=1e-12)
+    assert medians != upstream_medians(rows, samples=200, seed=12)

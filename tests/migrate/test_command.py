@@ -369,3 +369,39 @@ def test_no_secret_is_printed(
     assert secret not in out + err
     assert "Traceback" not in err
     assert out or err
+
+
+PARITY_OLD = (
+    "python run_summarization.py --model_name_or_path m/t5 --train_file a.csv --do_train "
+    "--validation_file b.csv --do_eval --predict_with_generate --output_dir out "
+)
+NO_PUNKT = "metric.sentences=sentencex"
+
+
+def test_parity_keeps_what_the_files_of_ours_would_say_anyway() -> None:
+    found = migrate(f"{PARITY_OLD} --eval_strategy epoch --save_total_limit 2", parity=True)
+    assert "experiment=hf_parity" in found.words
+    assert {"training.eval_strategy=epoch", "training.save_total_limit=2"} <= set(found.words)
+    assert not any("other here" in remark for remark in found.remarks)
+    config = composed(f"{migrate(PARITY_OLD, parity=True).line} {NO_PUNKT}")
+    training = config.training
+    assert (training.eval_strategy, training.save_strategy) == ("no", "steps")
+    assert (training.save_total_limit, training.logging_steps) == (None, 500)
+    assert (config.generation.num_beams, config.data.val_max_target_length) == (1, 128)
+    longer = migrate(f"{PARITY_OLD} --max_target_length 60", parity=True)
+    assert composed(f"{longer.line} {NO_PUNKT}").data.val_max_target_length == 60
+
+
+def test_parity_groups_by_length_as_upstream_did() -> None:
+    found = migrate(f"{PARITY_OLD} --group_by_length --seed 7", parity=True)
+    config = composed(f"{found.line} {NO_PUNKT}")
+    assert config.engine.sampler == "upstream"
+    assert config.training.train_sampling_strategy == "group_by_length"
+    assert not any("group_by_length" in remark for remark in found.remarks)
+
+
+def test_parity_says_where_the_numbers_cannot_be_the_same() -> None:
+    several = migrate(f"torchrun --nproc_per_node 2 {PARITY_OLD[7:]}", parity=True)
+    assert any("one process" in remark for remark in several.remarks)
+    with pytest.raises(ConfigError, match=r"--parity is for run_summarization\.py, and this is"):
+        migrate("python run_summarization_no_trainer.py --dataset_name xsum", parity=True)

@@ -42,10 +42,10 @@ class Corpus:
     One whose rows may have several references also has `references`, a list of texts with `summary`
     first, empty where there is only the one. A stream, which is not evaluated, has none.
 
-    Rows keep the order of the input. `summary` is None where there is none, which happens in `test`
-    only: in `train` and in the validation sets, rows without a document or a summary are left out
-    and counted. (A model learns nothing from them, and against an empty reference every score is 0
-    whatever the model writes, so that they would only dilute the mean.)
+    Rows keep the order of the input. In `train` and in the validation sets, rows without a document
+    or a summary are left out and counted. (A model learns nothing from them, and against an empty
+    reference every score is 0 whatever the model writes, so that they would only dilute the mean.)
+    In `test` such a row stays, its `summary` None, so that it is predicted and not scored.
     """
 
     train: datasets.Dataset | datasets.IterableDataset | None = None

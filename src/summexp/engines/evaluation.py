@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from datasets import Dataset
@@ -53,7 +54,9 @@ class EvaluationSettings:
     generate: bool
     """Whether to generate summaries, and not only compute the loss."""
     mean_of_batches: bool = False
-    """Average the loss over the rows' batches, as upstream does, and not over the tokens."""
+    """Average the batches' own losses, as upstream does, and not over the tokens."""
+    label_smoothing: float = 0.0
+    """Of the loss; see `token_loss_sum`. Upstream smooths in evaluation too."""
     autocast: torch.dtype | None = None
     """Number type of mixed precision."""
     references_from_labels: bool = False
@@ -116,7 +119,7 @@ def evaluate(
     # One rank scores, and the others learn what training goes by.
     found = None
     if is_main():
-        loss = _mean_loss(rows.tokens, batches, results, settings)
+        loss = _mean_loss(results, settings)
         found = _put_together(rows, loss, summaries, tokenizer, settings)
     seconds = time.perf_counter() - started
     if found is not None:
@@ -145,11 +148,16 @@ def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[i
     """Yield the row numbers of each batch.
 
     Long rows come first where rows are sorted, so that what does not fit in memory shows at once.
+    Where they keep their order, those without a reference come last: the others are in the batches
+    that they would be in alone, and have the same mean loss.
     """
     lengths = [len(ids) for ids in tokens["input_ids"]]
     order = list(range(len(lengths)))
     if settings.sort_by_length:
         order.sort(key=lambda number: -lengths[number])
+    elif "labels" in tokens.column_names:
+        has_reference = [bool(ids) for ids in tokens["labels"]]
+        order.sort(key=lambda number: not has_reference[number])
     batch: list[int] = []
     longest = 0
     for number in order:
@@ -244,7 +252,9 @@ def _batch_result(
         whole = len(with_reference) == len(rows)
         labelled = batch if whole else _moved(collate(with_reference), model.device, settings)
         inputs = {name: tensor for name, tensor in labelled.items() if name != "labels"}
-        result.loss = token_loss_sum(model(**inputs).logits, labelled["labels"]).item()
+        logits = model(**inputs).logits
+        smoothing = settings.label_smoothing
+        result.loss = token_loss_sum(logits, labelled["labels"], smoothing).item()
         result.targets = int(count_targets(labelled["labels"]))
     if settings.generate:
         searched = collated if model.device.type == "xla" else batch
@@ -296,31 +306,30 @@ def _put_together(
         predictions = [summaries[row].text for row in range(len(rows.tokens))]
         scores, row_scores = _score(rows, predictions, tokenizer, settings)
         metrics |= scores
-        lengths = [summary.tokens for summary in summaries.values()]
-        metrics["gen_len"] = sum(lengths) / len(lengths)
+        metrics["gen_len"] = _mean_length(rows, summaries)
     named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
     return Evaluated(named, predictions, row_scores)
 
 
-def _mean_loss(
-    tokens: Dataset,
-    batches: Sequence[Sequence[int]],
-    results: Sequence[_BatchResult],
-    settings: EvaluationSettings,
-) -> dict[str, float]:
-    """Return `loss`, over all target tokens or, as upstream has it, over the batches' means."""
-    total, count = 0.0, 0
-    for numbers, result in zip(batches, results, strict=True):
-        if not result.targets:
-            continue
-        if settings.mean_of_batches:
-            weight = sum(1 for row in numbers if tokens[row]["labels"])
-            total += result.loss / result.targets * weight
-            count += weight
-        else:
-            total += result.loss
-            count += result.targets
-    return {"loss": total / count} if count else {}
+def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) -> dict[str, float]:
+    """Return `loss`, over all target tokens or over the batches' means.
+
+    Upstream (5.23) repeats a batch's loss as often as a full batch has rows, so that a short one
+    counts as much.
+    """
+    with_targets = [result for result in results if result.targets]
+    if not with_targets:
+        return {}
+    if settings.mean_of_batches:
+        return {"loss": fmean(result.loss / result.targets for result in with_targets)}
+    targets = sum(result.targets for result in with_targets)
+    return {"loss": sum(result.loss for result in with_targets) / targets}
+
+
+def _mean_length(rows: EvaluationSet, summaries: Mapping[int, Summary]) -> float:
+    """Return the tokens of a summary, over the rows that are scored, or else over all."""
+    scored = [row for row, texts in enumerate(row_references(rows.rows)) if texts]
+    return fmean(summaries[row].tokens for row in scored or summaries)
 
 
 def _autocast(

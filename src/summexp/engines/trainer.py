@@ -110,9 +110,10 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         mean for a share: loss and gradients grow with accumulation steps and processes.
         """
         if not self._own_loss:
-            theirs = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            # The mean over no target, which a rank without rows has, is not a number.
+            # The mean over no target, which a rank without rows has, is not a number. With label
+            # smoothing upstream takes the labels out.
             empty = bool(inputs["labels"].eq(IGNORED).all())
+            theirs = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             return theirs.nan_to_num(0.0) if empty and not return_outputs else theirs
         labels = inputs["labels"]
         with self._autocast():
@@ -171,6 +172,11 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Evaluate every validation set with the evaluation that all engines share."""
         self._evaluated = self._job.evaluate(self.whole_model(), self.watch.leave_evaluation)
         self._evaluated_at = self.state.global_step
+        if self._job.config.engine.sampler == "upstream":
+            # Upstream reads each set with a DataLoader, which takes a random number to begin with:
+            # dropout goes on with the next.
+            for _ in self._evaluated:
+                torch.empty((), dtype=torch.int64).random_()
         metrics: dict[str, float] = {}
         for evaluated in self._evaluated:
             metrics |= evaluated.metrics

@@ -39,6 +39,29 @@ def intervals(
     return {name: Interval(*map(float, bounds[:, i])) for i, name in enumerate(rows)}
 
 
+def upstream_medians(
+    rows: Mapping[str, Sequence[float]], *, samples: int, seed: int
+) -> dict[str, float]:
+    """Return the median of each score's resampled means, with the draws of the old scripts.
+
+    There rouge_score 0.1.2 (`BootstrapAggregator`) draws from NumPy's global state, one score after
+    the other, and evaluate 0.4.6 (`EvaluationModule.compute`) seeds that each time with what it was
+    seeded with when the metric was loaded: the seed of the run.
+
+    Args:
+        rows: for each score one value a row, all of one length, in the order of the draws.
+        samples: number of resamples; 1000 there.
+        seed: of the run.
+    """
+    random = np.random.RandomState(seed)
+    medians = {}
+    for name, column in rows.items():
+        values = np.asarray(column, dtype=np.float64)
+        means = [values[random.choice(len(values), len(values))].mean() for _ in range(samples)]
+        medians[name] = float(np.median(means))
+    return medians
+
+
 def _resampled_means(values: np.ndarray, samples: int) -> np.ndarray:
     """Return the means, (samples, scores), of resamples of `values`, (rows, scores)."""
     count = len(values)

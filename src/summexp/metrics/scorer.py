@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from summexp.metrics.bertscore import BertScore
-from summexp.metrics.bootstrap import intervals
+from summexp.metrics.bootstrap import intervals, upstream_medians
 from summexp.metrics.config import SCORES, MetricConfig
 from summexp.metrics.language import choose_language
 from summexp.metrics.rouge import Text, Words, score_pair
@@ -62,6 +62,7 @@ class SummaryScorer:
         references: References,
         device: torch.device | str = "cpu",
         toy: bool = False,
+        seed: int = 42,
     ) -> None:
         """Choose words and sentences by `language`, or by the script of `references` when None.
 
@@ -71,12 +72,14 @@ class SummaryScorer:
             references: of all rows.
             device: where BERTScore encodes texts.
             toy: take random weights for BERTScore.
+            seed: the run's, from which the old scripts resample (`aggregate=bootstrap_median`).
 
         Raises:
             ConfigError: unknown language, no stemmer where one is asked for, punkt not installed,
                 an encoder that cannot be read.
         """
         self.config = config
+        self._seed = seed
         rows = [_of_row(row) for row in references]
         chosen = choose_language(language, [row[0] for row in rows])
         self.remark = chosen.remark
@@ -209,11 +212,11 @@ class SummaryScorer:
         if not rows or not next(iter(rows.values())):
             return SummaryScores(rows, {})
         summary = {name: fmean(column) for name, column in rows.items()}
+        if config.aggregate == "bootstrap_median":
+            summary = upstream_medians(rows, samples=config.bootstrap_samples, seed=self._seed)
         if config.bootstrap_samples:
             spread = intervals(rows, samples=config.bootstrap_samples, confidence=config.confidence)
             for name, interval in spread.items():
-                if config.aggregate == "bootstrap_median":
-                    summary[name] = interval.median
                 summary[f"{name}_low"], summary[f"{name}_high"] = interval.low, interval.high
         return SummaryScores(rows, {key: self._rounded(value) for key, value in summary.items()})
 

@@ -36,14 +36,17 @@ class SentenceSplitter:
         if splitter == "punkt":
             self.label = f"punkt-{version('nltk')}"
             self._segment: Callable[[str], list[str]] = load_punkt()
+            # The old scripts put "\n" between sentences, and rouge_score ends them there alone.
+            self._lines: Callable[[str], list[str]] = lambda text: text.split("\n")
         else:
             more = f"+{self.language}" if self.language in _MORE_BREAKS else ""
             self.label = f"sentencex-{version('sentencex')}{more}"
             self._segment = self._sentencex
+            self._lines = str.splitlines
 
     def __call__(self, text: str) -> list[str]:
         """Return the sentences of `text`, stripped; none is empty or holds a line end."""
-        lines = (line for part in self._segment(text) for line in part.splitlines())
+        lines = (line for part in self._segment(text) for line in self._lines(part))
         return [stripped for line in lines if (stripped := line.strip())]
 
     def _sentencex(self, text: str) -> list[str]:

@@ -30,21 +30,23 @@ class Migration:
         return shell_line(self.environment, ["python", "train.py", *self.words])
 
 
-def migrate(command: str | Sequence[str]) -> Migration:
+def migrate(command: str | Sequence[str], *, parity: bool = False) -> Migration:
     """Turn a command of the old scripts into the one of `train.py` that says the same.
 
     Args:
         command: a shell text that holds one such command; or its words.
+        parity: give the old script's own numbers (`experiment=hf_parity`), traps and all.
 
     Raises:
-        ConfigError: it holds none, or several, or what the scripts did not take.
+        ConfigError: it holds none, or several, or what the scripts did not take; or there is no
+            parity with its script.
     """
     found, remarks = _found(command)
     if asks_for_help(found.arguments):
         remarks.append("-h: this lists every key; docs/coming-from-the-scripts.md every old flag")
         return Migration(["--help"], {}, remarks)
     given = given_flags(found.script, found.arguments)
-    words, environment, more = translated(found, given)
+    words, environment, more = translated(found, given, parity=parity)
     return Migration(words, environment, remarks + more)
 
 

@@ -17,6 +17,11 @@ _DIFFERENCES = (
     ("groups rows by length", "engine.sampler=upstream", _TRAINERS),
     ("averages the loss over tokens", "engine.loss=upstream", _TRAINERS),
     ("searches with the model's own beams", "generation.num_beams=1", _TRAINERS),
+    (
+        "writes as long summaries as the model's config has it",
+        "data.val_max_target_length=${data.max_target_length}",
+        _TRAINERS,
+    ),
     ("cuts large gradients", "training.max_grad_norm=0", (Script.NO_TRAINER,)),
     ("has a fixed seed", "seed=42", (Script.NO_TRAINER,)),
 )
@@ -46,7 +51,7 @@ def differences(script: Script, settings: Mapping[str, Any], written: Collection
 def _concerns(theirs: str, settings: Mapping[str, Any]) -> bool:
     """Tell whether a command does anything for which a difference matters."""
     trains = bool(settings["training.do_train"])
-    if theirs.startswith("generation."):
+    if theirs.startswith(("generation.", "data.")):
         return bool(settings.get("training.predict_with_generate"))
     if theirs.startswith("training.eval"):
         return trains and bool(settings["training.do_eval"])

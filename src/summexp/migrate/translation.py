@@ -34,7 +34,9 @@ from summexp.migrate.training_flags import remark_concerns
 from summexp.migrate.words import override
 from summexp.preflight import check
 
-_GROUPS = ("model", "data", "engine", "hardware", "tracking")
+PARITY = "hf_parity"
+"""The experiment that does as the old script did."""
+_GROUPS = ("model", "data", "engine", "hardware", "tracking", "experiment")
 _FILES = ("data.train_file", "data.validation_file", "data.test_file")
 _PHASES = ("training.do_train", "training.do_eval", "training.do_predict")
 _LEFT_TO_FILES = (
@@ -44,6 +46,7 @@ _LEFT_TO_FILES = (
     "data.config_name",
     "data.text_column",
     "data.summary_column",
+    "data.val_max_target_length",
 )
 """Keys of a file that mean what the old script found out by itself."""
 _TELLS = (
@@ -56,17 +59,20 @@ _TELLS = (
     "checkpointing_steps",
 )
 """Flags of the same name whose meaning changed."""
+_SAMPLING = ("group_by_length", "train_sampling_strategy")
+_STRATEGY = "training.train_sampling_strategy"
 _HUB_NAMES = ("hub_model_id", "push_to_hub_model_id")
 
 
 def translated(
-    call: Invocation, given: Mapping[str, Any]
+    call: Invocation, given: Mapping[str, Any], *, parity: bool
 ) -> tuple[list[str], dict[str, str], list[str]]:
     """Say with config keys and choices what a call of an old script said.
 
     Args:
         call: it.
         given: its flags, name to value.
+        parity: whether the numbers are to be the old script's own.
 
     Returns:
         The words that follow `python train.py`, the variables in front of it, and remarks.
@@ -74,14 +80,18 @@ def translated(
     Raises:
         ConfigError: the call asks for nothing, or for what cannot be.
     """
-    return _Translation(call, given).result()
+    if parity and call.script is not Script.TRAINER:
+        what = f"--parity is for {Script.TRAINER.value}, and this is {call.script.value}"
+        raise ConfigError(Problem(what=what, hint="Leave --parity away."))
+    return _Translation(call, given, parity=parity).result()
 
 
 class _Translation:
     """One command on its way."""
 
-    def __init__(self, call: Invocation, given: Mapping[str, Any]) -> None:
+    def __init__(self, call: Invocation, given: Mapping[str, Any], *, parity: bool) -> None:
         self._script = call.script
+        self._parity = parity
         self._machine = call.machine
         self._given = given
         self._remarks: list[str] = []
@@ -109,11 +119,14 @@ class _Translation:
         self._choose_model()
         self._choose_data()
         self._choose_machine()
+        if self._parity:
+            self._settle_parity()
         words = self._words()
         self._remarks += self._machine.remarks
         self._check(words)
         written = [word.partition("=")[0] for word in words]
-        self._remarks += differences(self._script, self._settings, written)
+        if not self._parity:
+            self._remarks += differences(self._script, self._settings, written)
         return words, self._environment, self._remarks
 
     def _take(self, name: str, value: Any) -> None:
@@ -121,6 +134,11 @@ class _Translation:
         flag = FLAGS[self._script][name]
         if flag.is_secret:
             self._remarks.append(f"--{name}: {flag.remark}")
+            return
+        if self._parity and name in _SAMPLING:
+            # Upstream's own order, which is not needed otherwise.
+            if value:
+                self._settings[_STRATEGY] = name if value is True else value
             return
         settings = flag.settings(value)
         for key, one in settings.items():
@@ -317,6 +335,16 @@ class _Translation:
             if tracking != "none":
                 self._choices["tracking"] = tracking
 
+    def _settle_parity(self) -> None:
+        """Take the old script's own ways, and say where the numbers cannot be the same."""
+        self._choices["experiment"] = PARITY
+        settings = self._settings
+        hardware = _composed((f"hardware={self._choices.get('hardware', 'auto')}",)).hardware
+        processes = settings.get("hardware.processes", hardware.processes)
+        nodes = settings.get("hardware.nodes", hardware.nodes)
+        if processes not in (None, 1) or nodes not in (None, 1):
+            self._remarks.append("--parity: the numbers are the same in one process only")
+
     def _words(self) -> list[str]:
         """Return the words: choices, what they do not say, and what they say otherwise."""
         choices = [f"{group}={self._choices[group]}" for group in _GROUPS if group in self._choices]
@@ -374,12 +402,13 @@ class _Translation:
         try:
             check(parse([*words, "--cfg", "job"]))
         except ConfigError as error:
-            later = "training.resume_from_checkpoint"
-            problems = [one for one in error.problems if one.key != later]
+            later = {
+                "training.resume_from_checkpoint": "--resume_from_checkpoint: {} yet",
+                "metric.sentences": "--parity: {}, which the old script needs too",
+            }
+            problems = [one for one in error.problems if one.key not in later]
             self._remarks += [
-                f"--resume_from_checkpoint: {one.what} yet"
-                for one in error.problems
-                if one.key == later
+                later[one.key].format(one.what) for one in error.problems if one.key in later
             ]
             if problems:
                 raise ConfigError(problems) from None

@@ -13,9 +13,9 @@ from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
 
 HELP = """\
-usage: summexp migrate [--run] "OLD COMMAND"
-       summexp migrate [--run] -- OLD COMMAND
-       summexp migrate [--run] [-]
+usage: summexp migrate [--run] [--parity] "OLD COMMAND"
+       summexp migrate [--run] [--parity] -- OLD COMMAND
+       summexp migrate [--run] [--parity] [-]
 
 Takes a command of the Hugging Face scripts run_summarization.py and
 run_summarization_no_trainer.py (PyTorch or TensorFlow; with python, torchrun, accelerate launch,
@@ -23,7 +23,9 @@ deepspeed or xla_spawn.py in front) and prints the `python train.py …` that sa
 on standard output. What changed, was left out or differs is said on standard error. Nothing is
 downloaded, and the files need not be there. Without a command it is read from standard input.
 
-  --run   run the new command too, as `summexp train` would
+  --run     run the new command too, as `summexp train` would
+  --parity  give the numbers of run_summarization.py, traps and all: experiment=hf_parity and its
+            own defaults, for one process
 
 examples:
   summexp migrate "python run_summarization.py --model_name_or_path t5-small --do_train \\
@@ -31,50 +33,54 @@ examples:
   summexp migrate -- torchrun --nproc_per_node 8 run_summarization.py args.json
   summexp migrate < train.sh
   summexp migrate --run "$(cat train.sh)"
+  summexp migrate --parity < train.sh
 
 Exit code 0; 2 if there is no old command, or one that the old script would have refused too.
 docs/coming-from-the-scripts.md lists every flag.
 """
 
 
+_RUN, _PARITY = "--run", "--parity"
+_FLAGS = {_RUN, _PARITY}
+
+
 def run_verb(words: list[str]) -> int:
     """Run the verb on the words behind it, and return the exit code."""
-    runs, command = _read_flags(words)
+    flags, command = _read_flags(words)
     if command is None:
         print(HELP, end="")
         return 0
     try:
-        found = migrate(_text(command))
+        found = migrate(_text(command), parity=_PARITY in flags)
     except ConfigError as error:
         entry.tell(error)
         return error.exit_code
     for remark in found.remarks:
         print(without_secrets(" ".join(remark.split())), file=sys.stderr)
     print(found.line, flush=True)
-    if runs:
+    if _RUN in flags:
         _run(found)
     return 0
 
 
-def _read_flags(words: list[str]) -> tuple[bool, list[str] | None]:
-    """Return whether to run, and the words of the old command; None where help is asked for."""
+def _read_flags(words: list[str]) -> tuple[set[str], list[str] | None]:
+    """Return our flags, and the words of the old command; None where help is asked for."""
     rest = list(words)
-    runs = False
+    flags: set[str] = set()
     # Behind a command in quotes, ours may follow; words of it may not be ours.
-    if len(rest) > 1 and any(char.isspace() for char in rest[0]) and rest[1:] == ["--run"]:
-        runs, rest = True, rest[:1]
+    if len(rest) > 1 and any(char.isspace() for char in rest[0]) and set(rest[1:]) <= _FLAGS:
+        flags, rest = set(rest[1:]), rest[:1]
     while (rest and rest[0].startswith("--")) or rest[:1] == ["-h"]:
         flag = rest.pop(0)
         if flag in ("--help", "-h"):
-            return runs, None
+            return flags, None
         if flag == "--":
-            return runs, rest
-        if flag == "--run":
-            runs = True
-        else:
+            return flags, rest
+        if flag not in _FLAGS:
             rest.insert(0, flag)
             break
-    return runs, rest
+        flags.add(flag)
+    return flags, rest
 
 
 def _text(command: Sequence[str]) -> str | Sequence[str]:

@@ -345,6 +345,7 @@ class _Splits:
             references=references,
             device=device,
             toy=config.debug.tiny,
+            seed=config.seed,
         )
 
     def _tokenize(self, split: str, rows: Dataset, tokenizing: Tokenizing) -> Dataset:
@@ -452,6 +453,7 @@ def _length_limit(config: Config, model: PreTrainedModel) -> int | None:
 
 def _evaluation_settings(config: Config, model: PreTrainedModel) -> EvaluationSettings:
     training = config.training
+    as_upstream = config.engine.loss == "upstream"
     autocast = None
     if training.bf16 or training.bf16_full_eval:
         autocast = torch.bfloat16
@@ -463,7 +465,8 @@ def _evaluation_settings(config: Config, model: PreTrainedModel) -> EvaluationSe
         batch_tokens=config.hardware.eval_batch_tokens,
         sort_by_length=config.engine.generation_order == "length",
         generate=training.predict_with_generate and not training.prediction_loss_only,
-        mean_of_batches=config.engine.loss == "upstream",
+        mean_of_batches=as_upstream,
+        label_smoothing=training.label_smoothing_factor if as_upstream else 0.0,
         autocast=autocast,
         references_from_labels=config.metric.references == "labels",
         seed=config.seed,
