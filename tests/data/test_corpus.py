@@ -74,7 +74,7 @@ def test_prediction_keeps_every_row_in_its_place(rows: str, tmp_path: Path) -> N
     test = load(tmp_path, "predict", test_file=rows).test
     assert test is not None
     assert test["id"][:] == ["a", "b", "c", "d", "e"]
-    assert test["summary"][:] == ["1", None, None, "1", "5"]
+    assert test["summary"][:] == ["1", "2", None, "1", "5"]
 
 
 def test_limits_take_the_first_usable_rows(rows: str, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ class TestFolder:
         corpus = load(tmp_path, *PHASES, name=str(folder))
         assert [row["id"] for row in corpus.train or []] == ["a", "d", "e"]
         assert corpus.test is not None
-        assert corpus.test["summary"][:] == ["1", None, None, "1", "5"]
+        assert corpus.test["summary"][:] == ["1", "2", None, "1", "5"]
 
     def test_of_save_to_disk(self, tmp_path: Path) -> None:
         saved = datasets.Dataset.from_list(ROWS)

@@ -48,9 +48,9 @@ def test_rows_become_tokens(tokenizing: Tokenizing) -> None:
         assert len(row["labels"]) <= 8
 
 
-def test_a_row_without_a_summary_has_no_labels(tokenizing: Tokenizing) -> None:
+def test_a_row_without_a_summary_or_a_document_has_no_labels(tokenizing: Tokenizing) -> None:
     tokens = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
-    assert [bool(labels) for labels in tokens["labels"]] == [True, False, True, True]
+    assert [bool(labels) for labels in tokens["labels"]] == [True, False, True, False]
     assert tokens["summary_cut"][1] is False
 
 
@@ -84,7 +84,7 @@ def test_the_cache_goes_by_content_and_settings(tokenizing: Tokenizing, tmp_path
         one = Counted(**{**vars(tokenizing), **changes})
         tokens = tokenize(ROWS, content, one, data or DataConfig(), tmp_path)
         assert (
-            tokens["labels"][0] == one({"document": [""], "summary": [SUMMARIES[0]]})["labels"][0]
+            tokens["labels"][0] == one({"document": ["a"], "summary": [SUMMARIES[0]]})["labels"][0]
         )
         return Counted.batches - 1
 

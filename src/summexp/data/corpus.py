@@ -45,7 +45,7 @@ class Corpus:
     Rows keep the order of the input. In `train` and in the validation sets, rows without a document
     or a summary are left out and counted. (A model learns nothing from them, and against an empty
     reference every score is 0 whatever the model writes, so that they would only dilute the mean.)
-    In `test` such a row stays, its `summary` None, so that it is predicted and not scored.
+    In `test` such rows stay, `summary` None where there is none; they are predicted, not scored.
     """
 
     train: datasets.Dataset | datasets.IterableDataset | None = None

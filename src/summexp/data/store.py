@@ -69,8 +69,7 @@ def stored_split(
     Args:
         examples: All rows of the source; not touched if the folder is there.
         folder: Its name is a `store_key` of the source and of the two options below.
-        keep_all: Keep rows without a document or a summary (prediction), those without a document
-            as rows without a reference; else leave them out.
+        keep_all: Keep rows without a document or a summary (prediction); else leave them out.
         limit: Stop after so many rows that are used.
         schema: `SCHEMA`, or `SCHEMA_OF_SEVERAL`.
     """
@@ -147,9 +146,6 @@ class _Selection:
             if not self._keep_all and not (has_document and example.summary is not None):
                 self.health.dropped += 1
                 continue
-            if not has_document:
-                # As validation rows such a one is left out: the same file has the same scores.
-                example = example._replace(summary=None, references=())
             self._digest((example.id, example.document, example.summary or ""))
             if example.references:
                 # A number that is no length of a text, so that the row's end stays clear.

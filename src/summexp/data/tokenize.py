@@ -57,7 +57,7 @@ class Tokenizing:
 
         Returns:
             `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where
-            there is no summary), and whether the document and the summary were cut.
+            there is no summary, or no document), and whether the document and the summary were cut.
         """
         documents = self.tokenizer(
             [self.prefix + text for text in batch["document"]],
@@ -72,8 +72,10 @@ class Tokenizing:
         return {
             "input_ids": documents["input_ids"],
             "labels": [
-                ids if text else []
-                for ids, text in zip(summaries["input_ids"], batch["summary"], strict=True)
+                ids if summary and document.strip() else []
+                for ids, summary, document in zip(
+                    summaries["input_ids"], batch["summary"], batch["document"], strict=True
+                )
             ],
             "document_cut": _cut(documents, self.max_source_length),
             "summary_cut": _cut(summaries, self.max_target_length),

@@ -74,7 +74,7 @@ class Evaluated:
     predictions: list[str]
     """One a row, in the rows' order; empty where nothing was generated."""
     row_scores: dict[str, list[float]]
-    """Scores of each row that has a reference, by score name."""
+    """Scores of each of the `scored_rows`, by score name."""
 
 
 def evaluate(
@@ -142,6 +142,12 @@ def row_references(rows: Dataset) -> list[list[str]]:
     if "references" not in rows.column_names:
         return first
     return [several or one for several, one in zip(rows["references"], first, strict=True)]
+
+
+def scored_rows(rows: Dataset) -> list[int]:
+    """Return the numbers of the rows with a document and a reference, which are scored."""
+    pairs = enumerate(zip(rows["document"], rows["summary"], strict=True))
+    return [number for number, (document, summary) in pairs if summary and document.strip()]
 
 
 def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[int]]:
@@ -328,8 +334,7 @@ def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) ->
 
 def _mean_length(rows: EvaluationSet, summaries: Mapping[int, Summary]) -> float:
     """Return the tokens of a summary, over the rows that are scored, or else over all."""
-    scored = [row for row, texts in enumerate(row_references(rows.rows)) if texts]
-    return fmean(summaries[row].tokens for row in scored or summaries)
+    return fmean(summaries[row].tokens for row in scored_rows(rows.rows) or summaries)
 
 
 def _autocast(
@@ -362,9 +367,8 @@ def _score(
     tokenizer: PreTrainedTokenizerBase,
     settings: EvaluationSettings,
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Score the rows that have a reference; the others' scores are left out (see `row_scores`)."""
-    references = row_references(rows.rows)
-    scored = [number for number, texts in enumerate(references) if texts]
+    """Score the rows that can be; the others' scores are left out (see `row_scores`)."""
+    references, scored = row_references(rows.rows), scored_rows(rows.rows)
     if settings.references_from_labels:
         decoded = tokenizer.batch_decode(list(rows.tokens["labels"]), skip_special_tokens=True)
         references = [[text.strip()] for text in decoded]

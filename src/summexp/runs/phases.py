@@ -15,7 +15,13 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as upstream_logging
 
 from summexp.engines.build import build_engine
-from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate, row_references
+from summexp.engines.evaluation import (
+    Evaluated,
+    EvaluationSet,
+    evaluate,
+    row_references,
+    scored_rows,
+)
 from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.errors import nearest
 from summexp.launch.ranks import from_main, is_main
@@ -183,6 +189,7 @@ def _predict(
         found.predictions,
         row_references(rows.rows),
         found.row_scores,
+        scored_rows(rows.rows),
         rows.long.counts if rows.long else {},
     )
     examples = record.content.get("examples") or _examples(rows, found)
@@ -193,13 +200,13 @@ def _predict(
 
 def _examples(rows: EvaluationSet, found: Evaluated) -> list[dict[str, Any]]:
     """Return a few rows with what was generated for them."""
-    scores = iter(found.row_scores.get("rougeL", []))
+    scores = dict(zip(scored_rows(rows.rows), found.row_scores.get("rougeL", []), strict=False))
     examples = []
-    for row, prediction in zip(rows.rows, found.predictions, strict=False):
+    for number, (row, prediction) in enumerate(zip(rows.rows, found.predictions, strict=False)):
         example = {"id": row["id"], "document": row["document"][:_EXCERPT]}
         example |= {"reference": row["summary"], "prediction": prediction}
         if row["summary"]:
-            example["rougeL"] = next(scores, None)
+            example["rougeL"] = scores.get(number)
         examples.append(example)
         if len(examples) == _EXAMPLES:
             break

@@ -21,7 +21,12 @@ from summexp.data.phases import Phase
 from summexp.data.pieces import Cutting, LongDocuments
 from summexp.data.stand_in import needs_stand_in, stand_in_rows
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
-from summexp.engines.evaluation import EvaluationSet, EvaluationSettings, row_references
+from summexp.engines.evaluation import (
+    EvaluationSet,
+    EvaluationSettings,
+    row_references,
+    scored_rows,
+)
 from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, devices_behind, select_device
@@ -316,14 +321,11 @@ class _Splits:
         limit = self._config.data.eval_target_length
         tokenizing = replace(self._tokenizing, max_target_length=limit)
         tokens = self._tokenize(split, rows, tokenizing)
-        pairs = [
-            (document, references)
-            for document, references in zip(rows["document"], row_references(rows), strict=True)
-            if references
-        ]
-        if not pairs:
+        scored, every = scored_rows(rows), row_references(rows)
+        if not scored:
             return EvaluationSet(name, rows, tokens, None, {})
-        documents, references = zip(*pairs, strict=True)
+        documents = [rows[number]["document"] for number in scored]
+        references = [every[number] for number in scored]
         _say_several(split, references, self._config.data)
         scorer = self._scorer(references)
         baseline = {}

@@ -41,6 +41,7 @@ def save_predictions(
     predictions: Iterable[str],
     references: Iterable[Sequence[str]],
     row_scores: Mapping[str, list[float]],
+    scored: Iterable[int],
     pieces: Mapping[int, int],
 ) -> None:
     """Write a line for each row: `id`, `prediction`, and `reference` and scores where there is one.
@@ -53,10 +54,12 @@ def save_predictions(
         ids: of every row.
         predictions: of every row, in the same order.
         references: of every row, the full original texts; none where there are none.
-        row_scores: score name to one value for each row that has a reference.
+        row_scores: score name to one value for each of the rows that were scored.
+        scored: the numbers of these rows.
         pieces: number of a row to that of its document's pieces, where it was cut into some.
     """
-    scores = iter(zip(*row_scores.values(), strict=True)) if row_scores else iter(())
+    values = zip(*row_scores.values(), strict=True)
+    scores = dict(zip(scored, values, strict=True)) if row_scores else {}
     draft = folder / f".{PREDICTIONS_FILE}"
     with draft.open("w", encoding="utf-8") as file:
         rows = zip(ids, predictions, references, strict=True)
@@ -67,7 +70,7 @@ def save_predictions(
             if texts:
                 line["reference"] = texts[0]
                 line |= {"references": list(texts)} if len(texts) > 1 else {}
-                line |= dict(zip(row_scores, next(scores, ()), strict=False))
+                line |= dict(zip(row_scores, scores.get(number, ()), strict=False))
             file.write(json.dumps(line, ensure_ascii=False).translate(_LINE_ENDS) + "\n")
     draft.replace(folder / PREDICTIONS_FILE)
 
