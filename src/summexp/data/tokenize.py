@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from summexp.data.config import DataConfig
+from summexp.errors import ConfigError, Problem
 
 _ROWS_WORTH_A_BAR = 20_000
 _KEPT = ("input_ids", "labels", "document_cut", "summary_cut")
@@ -38,9 +40,12 @@ class Tokenizing:
     prefix: str
     """Put before every document."""
     max_source_length: int
-    """Longest document in tokens, the prefix included."""
+    """Longest document in tokens, the prefix (and the suffix) included."""
     max_target_length: int
     """Longest summary in tokens."""
+    suffix: str | None = None
+    """Put after every document for a decoder-only model, which then goes on with the summary; None
+    for an encoder-decoder."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Tokenize the rows of a batch of `document` and `summary`.
@@ -49,6 +54,8 @@ class Tokenizing:
             `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where
             there is no summary), and whether the document and the summary were cut.
         """
+        if self.suffix is not None:
+            return self._parts_of_one_text(batch, self.suffix)
         documents = self.tokenizer(
             [self.prefix + text for text in batch["document"]],
             max_length=self.max_source_length,
@@ -69,6 +76,55 @@ class Tokenizing:
             "summary_cut": _cut(summaries, self.max_target_length),
         }
 
+    def _parts_of_one_text(self, batch: dict[str, list[Any]], suffix: str) -> dict[str, list[Any]]:
+        """Tokenize for a decoder-only model: the prompt, and the summary with the text's end.
+
+        Document, suffix and summary are cut into tokens each for itself. So a prompt is the same
+        whether a summary follows or not, and the suffix always the same tokens, whatever the
+        document ends with. A document that is too long loses its end, and never the suffix. A
+        summary that is cut has no end either, which would teach to stop in mid-sentence.
+        """
+        start, end = self._start(), self._plain([suffix])[0]
+        room = self.max_source_length - len(start) - len(end)
+        if room < 1:
+            raise ConfigError(
+                Problem(
+                    key="data.max_source_length",
+                    what=f"is {self.max_source_length}, and model.target_prefix alone takes "
+                    f"{len(start) + len(end)} tokens, so that nothing is left for the document",
+                )
+            )
+        documents = self._plain([self.prefix + text for text in batch["document"]])
+        summaries = self._plain([text or "" for text in batch["summary"]])
+        eos = self.tokenizer.eos_token_id
+        targets = [[*ids, eos] for ids in summaries]
+        return {
+            # A text has to begin with something.
+            "input_ids": [[*start, *ids[:room], *end] or [eos] for ids in documents],
+            "labels": [
+                ids[: self.max_target_length] if text else []
+                for ids, text in zip(targets, batch["summary"], strict=True)
+            ],
+            "document_cut": [len(ids) > room for ids in documents],
+            "summary_cut": [len(ids) > self.max_target_length for ids in targets],
+        }
+
+    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
+        # Not silenced, it would remark on each text that is longer than the model takes.
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        return list(encoded["input_ids"])
+
+    def _start(self) -> list[int]:
+        """Return the tokens that the tokenizer puts before a text, and none that it puts after."""
+        plain, whole = self._plain(["a"])[0], self.tokenizer("a")["input_ids"]
+        return list(
+            next(
+                whole[:first]
+                for first in range(len(whole))
+                if whole[first : first + len(plain)] == plain
+            )
+        )
+
     def digest(self, content: str) -> str:
         """Return the digest of these settings on rows with the digest `content`."""
         settings = [
@@ -77,6 +133,7 @@ class Tokenizing:
             self.prefix,
             self.max_source_length,
             self.max_target_length,
+            self.suffix,
             transformers.__version__,
         ]
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
@@ -130,10 +187,10 @@ def tokenize(
         )
 
 
-def row_lengths(tokens: Dataset) -> npt.NDArray[np.int64]:
-    """Return (rows,) the tokens of each row's document."""
-    table = tokens.select_columns("input_ids").with_format("arrow")[:]
-    lengths: npt.NDArray[np.int64] = pc.list_value_length(table["input_ids"]).to_numpy()
+def row_lengths(tokens: Dataset, column: str = "input_ids") -> npt.NDArray[np.int64]:
+    """Return (rows,) the tokens of each row's document, or of its `labels`."""
+    table = tokens.select_columns(column).with_format("arrow")[:]
+    lengths: npt.NDArray[np.int64] = pc.list_value_length(table[column]).to_numpy()
     return lengths.astype(np.int64)
 
 

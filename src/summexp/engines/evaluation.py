@@ -43,7 +43,8 @@ class EvaluationSettings:
     batch_rows: int
     """Rows of a batch, where `batch_tokens` does not say otherwise."""
     batch_tokens: int | None
-    """Source tokens of a batch, padding counted."""
+    """Source tokens of a batch, padding counted; of a decoder-only model's, which keeps them in
+    mind as it goes on, those of its summaries too."""
     sort_by_length: bool
     """Take rows of like length together; the results keep the order of the rows."""
     generate: bool
@@ -139,7 +140,8 @@ def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[i
 
 def _fits(rows: int, longest: int, settings: EvaluationSettings) -> bool:
     if settings.batch_tokens is not None:
-        return rows * longest <= settings.batch_tokens
+        # Only a decoder-only model counts new tokens (see `generation_config`).
+        return rows * (longest + (settings.generation.max_new_tokens or 0)) <= settings.batch_tokens
     return rows <= settings.batch_rows
 
 
@@ -208,24 +210,40 @@ def _batch_result(
     settings: EvaluationSettings,
 ) -> _BatchResult:
     """Compute the loss and the summaries of some rows."""
-    collated = collate(rows)
-    batch = _moved(collated, model.device, settings)
     result = _BatchResult(0.0, 0, [], [])
     # A row without a reference takes no part in the loss, and keeps no other row out of it.
     with_reference = [row for row in rows if row["labels"]]
     if with_reference:
-        whole = len(with_reference) == len(rows)
-        labelled = batch if whole else _moved(collate(with_reference), model.device, settings)
+        labelled = _moved(collate(with_reference), model.device, settings)
         inputs = {name: tensor for name, tensor in labelled.items() if name != "labels"}
         result.loss = token_loss_sum(model(**inputs).logits, labelled["labels"]).item()
         result.targets = int(count_targets(labelled["labels"]))
     if settings.generate:
-        searched = collated if model.device.type == "xla" else batch
-        generated = _generate(model, searched, settings)
+        prompts = collate.prompts(rows)
+        if model.device.type != "xla":
+            prompts = _moved(prompts, model.device, settings)
+        generated = _generate(model, prompts, settings)
+        if model.config.is_encoder_decoder:
+            result.lengths = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
+        else:
+            generated = generated[:, prompts["input_ids"].shape[1] :]
+            result.lengths = _lengths_to_the_end(generated, settings.generation.eos_token_id)
         texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
         result.texts = [text.strip() for text in texts]
-        result.lengths = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
     return result
+
+
+def _lengths_to_the_end(generated: torch.Tensor, ends: int | list[int] | None) -> list[int]:
+    """Return the tokens of each summary, the one that ends it counted and none after it.
+
+    Args:
+        generated: (rows, tokens), padded with any token, be it one that ends a summary.
+        ends: the tokens that do.
+    """
+    marks = torch.tensor([] if ends is None else ends, device=generated.device)
+    is_end = torch.isin(generated, marks)
+    before = is_end.cumsum(dim=1).eq(0).sum(dim=1)
+    return (before + is_end.any(dim=1)).tolist()
 
 
 def _without_gradients(device: torch.device) -> contextlib.AbstractContextManager[object]:
