@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from tests.engines.toys import text
+from tests.engines.toys import source, target, text
 from tests.modeling.toys import Toy, config, make
 from torch.nn import functional
 from transformers import GenerationConfig
@@ -46,8 +46,8 @@ def evaluation_set(
     )
     tokens = Dataset.from_dict(
         {
-            "input_ids": [toy.tokenizer(one)["input_ids"] for one in documents],
-            "labels": [toy.tokenizer(one)["input_ids"] if one else [] for one in references],
+            "input_ids": [source(toy, one) for one in documents],
+            "labels": [target(toy, one) if one else [] for one in references],
         }
     )
     known = [one for one in references if one]
@@ -56,9 +56,10 @@ def evaluation_set(
 
 
 def settings(toy: Toy, **options: Any) -> EvaluationSettings:
+    length = "max_length" if toy.model.config.is_encoder_decoder else "max_new_tokens"
     generation = GenerationConfig(
-        max_length=8,
-        decoder_start_token_id=toy.model.config.decoder_start_token_id,
+        **{length: 8},
+        decoder_start_token_id=getattr(toy.model.config, "decoder_start_token_id", None),
         pad_token_id=toy.tokenizer.pad_token_id,
         eos_token_id=toy.tokenizer.eos_token_id,
         **options.pop("generation", {}),

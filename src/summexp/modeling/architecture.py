@@ -61,6 +61,8 @@ _TOY_SIZES: dict[str, Any] = {
 }
 """Sizes of a toy, by the names that the architectures give them."""
 
+_SPECIALS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
 TOY_VOCABULARY = 512
 """Tokens of a toy's tokenizer."""
 
@@ -105,12 +107,12 @@ def _own(config: ModelConfig) -> PreTrainedConfig:
     model_type = config.architecture["model_type"]
     known = _ENCODER_DECODERS | _DECODER_ONLY
     if model_type not in known:
-        some = f"There are: {', '.join(sorted(_ENCODER_DECODERS))}; and decoder-only ones: "
+        some = f"There are: {', '.join(sorted(_ENCODER_DECODERS))}; and many decoder-only ones, "
         raise ConfigError(
             Problem(
                 key="model.architecture.model_type",
-                what=f"there is no architecture {model_type!r} that writes texts",
-                hint=nearest(model_type, sorted(known)) or some + ", ".join(sorted(_DECODER_ONLY)),
+                what=f"no architecture that writes texts is called {model_type!r}",
+                hint=nearest(model_type, sorted(known)) or some + "such as gpt2, llama, qwen3.",
             )
         )
     return _updated(CONFIG_MAPPING[model_type](), config.architecture)
@@ -120,9 +122,23 @@ def _updated(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTraine
     """Return a config of the same class with `overrides`, which are checked first."""
     changed = _checked(shape, overrides)
     try:
-        return type(shape)(**{**_given(shape), **changed})
+        return type(shape)(**{**_given(shape), **_beyond(shape, changed), **changed})
     except (StrictDataclassError, ValueError, TypeError) as error:
         raise ConfigError(architecture_problem(changed, error)) from error
+
+
+def _beyond(shape: PreTrainedConfig, changed: Mapping[str, Any]) -> dict[str, None]:
+    """Return special tokens that a smaller vocabulary does not have, each as not set.
+
+    GPT-2 ends its texts with the last token of its own. The tokenizer will tell which it is now.
+    """
+    tokens = changed.get("vocab_size")
+    ids = {name: getattr(shape, name, None) for name in _SPECIALS}
+    return {
+        name: None
+        for name, number in ids.items()
+        if isinstance(number, int) and isinstance(tokens, int) and number >= tokens
+    }
 
 
 def architecture_problem(overrides: Mapping[str, Any], error: Exception) -> Problem:

@@ -73,7 +73,7 @@ def build_tokenizer(
     else:
         tokenizer = pretrained_tokenizer(config)
     if is_decoder_only(shape):
-        _set_ends(shape, tokenizer, config)
+        _set_ends(tokenizer, config)
         return shape, tokenizer
     _set_languages(tokenizer, config)
     _start_token(shape, tokenizer, config)
@@ -169,10 +169,12 @@ def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel
         )
 
 
-def _set_ends(
-    shape: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, config: ModelConfig
-) -> None:
-    """Give a decoder-only model's tokenizer padding, and random weights its special tokens."""
+def _set_ends(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+    """Give a decoder-only model's tokenizer padding.
+
+    Raises:
+        ConfigError: it has no token to end a summary with.
+    """
     if tokenizer.eos_token_id is None:
         key = "tokenizer_name" if config.tokenizer_name else "name_or_path"
         raise ConfigError(
@@ -185,11 +187,6 @@ def _set_ends(
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
-        number = getattr(shape, name, None)
-        if isinstance(number, int) and number >= shape.vocab_size:
-            # Its own are those of another vocabulary.
-            setattr(shape, name, getattr(tokenizer, name))
 
 
 def _set_languages(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:

@@ -118,7 +118,8 @@ def _about(results: RunResults) -> Iterator[str]:
     if results.architecture and results.parameters:
         yield f"It is a {results.architecture} with {results.parameters:,} parameters."
     if results.prompt_end is not None:
-        yield f"It goes on with the document and {_literal(results.prompt_end)}; that is the summary."
+        prompt = f"the document and {_literal(results.prompt_end)}"
+        yield f"It is given {prompt}, and goes on with the summary."
     if results.adapted:
         yield from _adapter(results)
 
