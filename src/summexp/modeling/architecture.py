@@ -122,7 +122,7 @@ def _updated(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTraine
     """Return a config of the same class with `overrides`, which are checked first."""
     changed = _checked(shape, overrides)
     try:
-        return type(shape)(**{**_given(shape), **_beyond(shape, changed), **changed})
+        return type(shape)(**{**_given(shape, changed), **_beyond(shape, changed), **changed})
     except (StrictDataclassError, ValueError, TypeError) as error:
         raise ConfigError(architecture_problem(changed, error)) from error
 
@@ -173,12 +173,15 @@ def _widened(value: Any, default: Any) -> Any:
     return float(value) if is_whole and isinstance(default, float) else value
 
 
-def _given(shape: PreTrainedConfig) -> dict[str, Any]:
+def _given(shape: PreTrainedConfig, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes `shape` differ from its class's defaults, what it derives itself left out.
 
-    T5 derives `is_gated_act` from `feed_forward_proj`; handed on, it would outlive a change.
+    T5 derives `is_gated_act` from `feed_forward_proj`; handed on, it would outlive a change. So
+    would the kinds of all layers, of which Qwen and Gemma make a list.
     """
     derived = set(type(shape)().to_dict()) - _declared(shape) - _NOT_DERIVED
+    if "num_hidden_layers" in changed:
+        derived.add("layer_types")
     given = shape.to_diff_dict()
     return {name: value for name, value in given.items() if name not in derived | _NOT_OF_THE_SHAPE}
 
@@ -278,8 +281,6 @@ def _toy(shape: PreTrainedConfig) -> PreTrainedConfig:
     if is_decoder_only(shape):
         # Its positions are not extended to the rows at hand, and cost a toy nothing.
         sizes.pop("max_position_embeddings", None)
-    if getattr(shape, "layer_types", None):
-        sizes["layer_types"] = shape.layer_types[-_TOY_SIZES["num_layers"] :]
     attention_window = getattr(shape, "attention_window", None)
     if isinstance(attention_window, list):
         sizes["attention_window"] = [_TOY_SIZES["attention_window"]] * 2

@@ -277,10 +277,9 @@ def _set_start_tokens(
 def _set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     own = model.generation_config
     for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
-        if getattr(own, name) is None:
-            setattr(own, name, getattr(tokenizer, name))
-    if getattr(model.config, "pad_token_id", None) is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
+        for config in (own, model.config):
+            if getattr(config, name, None) is None:
+                setattr(config, name, getattr(tokenizer, name))
     # The Trainer would do so later, and only where it trains.
     align_special_tokens(model, tokenizer)
 
