@@ -50,7 +50,8 @@ class DataConfig:
     max_predict_samples: int | None = None
     """Predict the first so many rows only."""
     max_source_length: int = 1024
-    """Longest document in tokens, the prefix included; what is longer is cut at the end."""
+    """Longest document in tokens, the prefix included, and for a decoder-only model what comes
+    before the summary too; what is longer is cut at the document's end."""
     max_target_length: int = 128
     """Longest summary in tokens in training."""
     val_max_target_length: int | None = None

@@ -118,8 +118,8 @@ def _about(results: RunResults) -> Iterator[str]:
     if results.architecture and results.parameters:
         yield f"It is a {results.architecture} with {results.parameters:,} parameters."
     if results.prompt_end is not None:
-        prompt = f"the document and {_literal(results.prompt_end)}"
-        yield f"It is given {prompt}, and goes on with the summary."
+        end = f" and {_literal(results.prompt_end)}" if results.prompt_end else ""
+        yield f"It is given the document{end}, and goes on with the summary."
     if results.adapted:
         yield from _adapter(results)
 
