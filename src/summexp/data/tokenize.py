@@ -116,14 +116,9 @@ class Tokenizing:
 
     def _start(self) -> list[int]:
         """Return the tokens that the tokenizer puts before a text, and none that it puts after."""
-        plain, whole = self._plain(["a"])[0], self.tokenizer("a")["input_ids"]
-        return list(
-            next(
-                whole[:first]
-                for first in range(len(whole))
-                if whole[first : first + len(plain)] == plain
-            )
-        )
+        plain, whole = self._plain(["a"])[0], list(self.tokenizer("a")["input_ids"])
+        places = (first for first in range(len(whole)) if whole[first:][: len(plain)] == plain)
+        return whole[: next(places, 0)]
 
     def digest(self, content: str) -> str:
         """Return the digest of these settings on rows with the digest `content`."""
