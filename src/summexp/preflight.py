@@ -22,6 +22,7 @@ from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.launch.slurm.preflight import check_slurm
 from summexp.launch.world import outside_world
 from summexp.metrics.preflight import check_encoder
+from summexp.modeling.kinds import is_decoder_only_folder, kind_problems
 from summexp.modeling.preflight import check_adapter, check_model
 from summexp.runs.folder import lock
 from summexp.runs.resume import plan_run
@@ -157,6 +158,7 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
     config = reading.config
     if config is None:
         return
+    yield from kind_problems(config, decoder_only=is_decoder_only_folder(config.model))
     if config.metric.sentences == "punkt":
         yield from _punkt_problems()
     if not config.debug.tiny:

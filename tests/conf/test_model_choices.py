@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
-from transformers import CONFIG_MAPPING, AutoModelForSeq2SeqLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from summexp.config.schema import SECTIONS
+from summexp.modeling.architecture import is_decoder_only
 from summexp.modeling.config import ModelConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -34,6 +35,9 @@ PUBLISHED = {
     "pegasus_cnn_dailymail": (568.0, False),
     "led_base_16384": (161.8, False),
     "long_t5_tglobal_base": (247.6, True),
+    "gpt2": (124.4, False),
+    "smollm2_135m": (134.5, False),
+    "qwen3_0_6b_base": (596.0, False),
 }
 """Millions of parameters of the checkpoint, and whether it has an output layer of its own.
 
@@ -121,7 +125,8 @@ def test_random_model_has_the_size_of_the_published_one(name: str) -> None:
     fields = architecture(CONF / "model" / f"{name}.yaml")
     config = CONFIG_MAPPING[fields.pop("model_type")](**fields)
     with torch.device("meta"):
-        model = AutoModelForSeq2SeqLM.from_config(config)
+        kind = AutoModelForCausalLM if is_decoder_only(config) else AutoModelForSeq2SeqLM
+        model = kind.from_config(config)
     published, own_output_layer = PUBLISHED[name]
     millions = model.num_parameters() / 1e6
     if own_output_layer:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.modeling.toys import Toy, config, make
+from transformers import BartForConditionalGeneration
 
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
@@ -24,6 +25,14 @@ def test_a_batch_of_t5() -> None:
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]
     assert batch["labels"].tolist() == [[5, 1, -100, -100], [5, 6, 7, 1]]
     assert batch["decoder_input_ids"].tolist() == [[0, 5, 1, 0], [0, 5, 6, 7]]
+
+
+def test_a_model_that_does_not_shift_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As M2M100 and Blenderbot do not."""
+    toy = make(config("bart"))
+    theirs = collated(toy)["decoder_input_ids"]
+    monkeypatch.delattr(BartForConditionalGeneration, "prepare_decoder_input_ids_from_labels")
+    assert collated(toy)["decoder_input_ids"].equal(theirs)
 
 
 def test_rows_are_left_as_they_were() -> None:

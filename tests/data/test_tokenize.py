@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from tests.modeling.toys import DOCUMENTS, SUMMARIES, config, make
+from tests.modeling.toys import DECODER_ONLY, DOCUMENTS, SUMMARIES, config, make
 
 from summexp.data.config import DataConfig
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
+from summexp.errors import ConfigError
 from summexp.modeling.tokenizers import tokenizer_digest
 
 ROWS = Dataset.from_dict(
@@ -66,6 +67,78 @@ def test_what_fits_exactly_is_not_cut(tokenizing: Tokenizing) -> None:
         tokens = tokenize(ROWS, "content", shorter, DataConfig(), None)
         assert tokens["document_cut"][0] is cut
         assert len(tokens["input_ids"][0]) == limit
+
+
+SUFFIX = "\nTL;DR:\n"
+
+
+def prompting(model_type: str, **options: Any) -> Tokenizing:
+    """As for a decoder-only model; Llama's texts begin with a token, and GPT-2's do not."""
+    tokenizer = make(config(model_type)).tokenizer
+    settings = {"prefix": "", "max_source_length": 60, "max_target_length": 20, "suffix": SUFFIX}
+    return Tokenizing(
+        tokenizer=tokenizer, tokenizer_digest=tokenizer_digest(tokenizer), **{**settings, **options}
+    )
+
+
+@pytest.mark.parametrize("model_type", DECODER_ONLY)
+@pytest.mark.parametrize("limit", [60, 18])
+def test_a_prompt_keeps_its_beginning_and_its_end(model_type: str, limit: int) -> None:
+    one = prompting(model_type, prefix="Read: ", max_source_length=limit)
+    tokenizer = one.tokenizer
+    start = [tokenizer.bos_token_id] if model_type == "llama" else []
+    end = tokenizer(SUFFIX, add_special_tokens=False)["input_ids"]
+    tokens = tokenize(ROWS, "content", one, DataConfig(), None)
+    for row, source in zip(tokens, ROWS, strict=True):
+        whole = tokenizer("Read: " + source["document"], add_special_tokens=False)["input_ids"]
+        room = limit - len(start) - len(end)
+        assert row["input_ids"] == [*start, *whole[:room], *end]
+        assert row["document_cut"] == (len(whole) > room)
+        assert tokenizer.eos_token_id not in row["input_ids"]
+    assert any(tokens["document_cut"]) == (limit == 18)
+    if limit == 60:
+        shown = tokenizer.decode(tokens["input_ids"][1], skip_special_tokens=True)
+        assert shown == f"Read: {DOCUMENTS[1]}{SUFFIX}"
+
+
+@pytest.mark.parametrize("model_type", DECODER_ONLY)
+def test_a_summary_ends_unless_it_is_cut(model_type: str) -> None:
+    tokenizer = prompting(model_type).tokenizer
+    plain = tokenizer(SUMMARIES[2], add_special_tokens=False)["input_ids"]
+    eos = tokenizer.eos_token_id
+    for limit, expected in (
+        (len(plain) + 1, [*plain, eos]),
+        (len(plain), plain),
+        (len(plain) - 1, plain[:-1]),
+    ):
+        one = prompting(model_type, max_target_length=limit)
+        tokens = tokenize(ROWS, "content", one, DataConfig(), None)
+        assert tokens["labels"][2] == expected
+        assert tokens["summary_cut"][2] == (eos not in expected)
+        assert tokens["labels"][1] == []
+    assert tokenizer.decode(plain) == SUMMARIES[2]
+
+
+def test_a_prompt_of_nothing_still_begins() -> None:
+    one = prompting("gpt2", suffix="")
+    tokens = tokenize(ROWS, "content", one, DataConfig(), None)
+    assert tokens["input_ids"][3] == [one.tokenizer.eos_token_id]
+
+
+def test_a_token_that_the_tokenizer_puts_behind_a_text_is_not_in_a_prompt() -> None:
+    one = prompting("llama")
+    ends = replace(one, tokenizer=make(config("bart")).tokenizer)
+    assert ends.tokenizer("rain")["input_ids"][-1] == ends.tokenizer.eos_token_id
+    (row,) = ends({"document": ["rain"], "summary": ["rain"]})["input_ids"]
+    assert row[0] == ends.tokenizer.bos_token_id
+    assert ends.tokenizer.eos_token_id not in row
+
+
+def test_no_room_for_a_document_is_told() -> None:
+    with pytest.raises(
+        ConfigError, match=r"data\.max_source_length: is 3, and model\.target_prefix"
+    ):
+        tokenize(ROWS, "content", prompting("gpt2", max_source_length=3), DataConfig(), None)
 
 
 class Counted(Tokenizing):

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.engines.outcomes import ENGINES, ROWS, SCORES, Outcome, assert_same, fit, scripted
 from tests.engines.test_evaluation import evaluation_set, settings
 from tests.engines.toys import job, logged, rows, same_weights, training, with_dropout
-from tests.modeling.toys import Toy, config, make
+from tests.modeling.toys import DECODER_ONLY, Toy, config, make
 
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
@@ -37,7 +37,7 @@ def loud(model_type: str) -> Toy:
     return toy
 
 
-@pytest.mark.parametrize("model_type", ["t5", "bart"])
+@pytest.mark.parametrize("model_type", ["t5", "bart", *DECODER_ONLY])
 @pytest.mark.parametrize("split", [(16, 1), (4, 4)])
 def test_it_has_the_numbers_and_texts_of_the_trainer(
     model_type: str, split: tuple[int, int], tmp_path: Path
@@ -81,7 +81,7 @@ def test_it_has_the_numbers_and_texts_of_the_trainer(
     assert len(set(said["accelerate"][-1])) > 1
 
 
-@pytest.mark.parametrize("model_type", ["t5", "bart"])
+@pytest.mark.parametrize("model_type", ["t5", "bart", "gpt2"])
 def test_it_leaves_the_files_of_the_trainer(model_type: str, tmp_path: Path) -> None:
     toy = make(config(model_type))
     options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}

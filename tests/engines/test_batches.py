@@ -39,6 +39,9 @@ def plain(examples: list[dict[str, Any]]) -> Any:
     return {"input_ids": torch.tensor(padded), "rows": [row["input_ids"] for row in examples]}
 
 
+plain.lengths = row_lengths  # type: ignore[attr-defined]
+
+
 def batches_of(one: TrainingJob) -> TrainingBatches:
     args = job_arguments(one)
     return TrainingBatches(replace(one, collate=plain), args, Accelerator(cpu=True))

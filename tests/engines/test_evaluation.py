@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from tests.engines.toys import text
+from tests.engines.toys import source, target, text
 from tests.modeling.toys import Toy, config, make
 from torch.nn import functional
 from transformers import GenerationConfig
@@ -32,6 +32,8 @@ REFERENCES: list[str | None] = [
     "river bridge", "dog", None, "rain snow road", "", "goat", "mill night harbour lamp", "dog dog"
 ]  # fmt: skip
 DOCUMENTS = [text(number, 1 + number * 5 % 7) for number in range(7)] + [""]
+SCORED = (0, 1, 3, 5, 6)
+"""The rows with both."""
 
 
 def evaluation_set(
@@ -48,9 +50,9 @@ def evaluation_set(
     )
     tokens = Dataset.from_dict(
         {
-            "input_ids": [toy.tokenizer(one)["input_ids"] for one in documents],
+            "input_ids": [source(toy, one) for one in documents],
             "labels": [
-                toy.tokenizer(one)["input_ids"] if one and document else []
+                target(toy, one) if one and document else []
                 for one, document in zip(references, documents, strict=True)
             ],
         }
@@ -61,9 +63,10 @@ def evaluation_set(
 
 
 def settings(toy: Toy, **options: Any) -> EvaluationSettings:
+    length = "max_length" if toy.model.config.is_encoder_decoder else "max_new_tokens"
     generation = GenerationConfig(
-        max_length=8,
-        decoder_start_token_id=toy.model.config.decoder_start_token_id,
+        **{length: 8},
+        decoder_start_token_id=getattr(toy.model.config, "decoder_start_token_id", None),
         pad_token_id=toy.tokenizer.pad_token_id,
         eos_token_id=toy.tokenizer.eos_token_id,
         **options.pop("generation", {}),
@@ -117,7 +120,7 @@ def test_predictions_keep_the_order_of_the_rows(
 def test_the_loss_is_the_mean_over_all_target_tokens(toy: Toy, sort: bool) -> None:
     total, count = 0.0, 0
     for document, reference in zip(DOCUMENTS, REFERENCES, strict=True):
-        if not reference:
+        if not (document and reference):
             continue
         ids = torch.tensor([toy.tokenizer(document)["input_ids"]])
         labels = torch.tensor([toy.tokenizer(reference)["input_ids"]])
@@ -131,8 +134,8 @@ def test_the_loss_is_the_mean_over_all_target_tokens(toy: Toy, sort: bool) -> No
 
 def test_upstreams_loss_counts_each_batch_alike(toy: Toy) -> None:
     """The last one is short, and rows without a reference move no other into another batch."""
-    with_reference = [number for number, one in enumerate(REFERENCES) if one]
     rows = evaluation_set(toy)
+    with_reference = [number for number, labels in enumerate(rows.tokens["labels"]) if labels]
     collate = Collator(toy.tokenizer, toy.model, DataConfig())
     means = []
     for start in (0, 4):
@@ -141,13 +144,13 @@ def test_upstreams_loss_counts_each_batch_alike(toy: Toy) -> None:
             means.append(toy.model(**batch).loss.item())
     options = {"batch_rows": 4, "sort_by_length": False, "generate": False}
     found = evaluated(toy, rows, mean_of_batches=True, **options)
-    assert len(with_reference) == 6
+    assert len(with_reference) == 5
     assert found.metrics["eval_loss"] == pytest.approx(sum(means) / 2, rel=1e-6)
 
 
 def test_the_loss_may_be_smoothed(toy: Toy) -> None:
     rows = evaluation_set(toy, [one or "lamp" for one in REFERENCES])
-    batch = Collator(toy.tokenizer, toy.model, DataConfig())([rows.tokens[n] for n in range(8)])
+    batch = Collator(toy.tokenizer, toy.model, DataConfig())([rows.tokens[n] for n in range(7)])
     with torch.no_grad():
         logits = toy.model(**batch).logits
     smoothed = LabelSmoother(epsilon=0.2)({"logits": logits}, batch["labels"]).item()
@@ -157,17 +160,17 @@ def test_the_loss_may_be_smoothed(toy: Toy) -> None:
 
 def test_the_length_is_that_of_the_scored_rows(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = {row: 2 + row % 4 for row in range(8)}
-    order = iter([0, 1, 3, 5, 6, 2, 4, 7])
+    order = iter([*SCORED, 2, 4, 7])
 
     def generate(*_args: object, input_ids: torch.Tensor, **_kwargs: object) -> torch.Tensor:
         made = torch.full((len(input_ids), 8), toy.tokenizer.pad_token_id)
         for one in made:
-            one[: lengths[next(order)]] = toy.tokenizer.eos_token_id
+            one[: lengths[next(order)]] = toy.tokenizer.unk_token_id
         return made
 
     monkeypatch.setattr(toy.model, "generate", generate)
     found = evaluated(toy, sort_by_length=False)
-    scored = [lengths[row] for row in (0, 1, 3, 5, 6)]
+    scored = [lengths[row] for row in SCORED]
     assert found.metrics["eval_gen_len"] == pytest.approx(sum(scored) / len(scored))
 
 
@@ -184,7 +187,7 @@ def test_row_scores_belong_to_the_scored_rows(toy: Toy, monkeypatch: pytest.Monk
         "dog dog",
     ]
     # Rows that are not scored come last.
-    answers = iter([said[row] for row in (0, 1, 3, 5, 6, 2, 4, 7)])
+    answers = iter([said[row] for row in (*SCORED, 2, 4, 7)])
     monkeypatch.setattr(
         toy.tokenizer, "batch_decode", lambda ids, **_: [next(answers) for _ in ids]
     )
@@ -211,6 +214,21 @@ def test_several_references_and_the_documents_reach_the_scorer(
     words = set(DOCUMENTS[0].split())
     new = [word not in words for word in ("a", "lamp")]
     assert found.row_scores["novel_1grams"][0] == 100 * sum(new) / 2
+
+
+def test_what_fills_up_a_beam_is_no_part_of_its_length(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A beam search fills up with T5's end of a text, and upstream counts it."""
+    start, end, word = toy.tokenizer.pad_token_id, toy.tokenizer.eos_token_id, 9
+    rows = [[start, word, word, end, end], [start, end, end, end, end], [start, *[word] * 4]]
+    monkeypatch.setattr(toy.model, "generate", lambda **_: torch.tensor(rows))
+    three = evaluation_set(toy, ["dog"] * 3, DOCUMENTS[:3])
+    found = [
+        evaluated(toy, three, lengths_as_upstream=upstream).metrics["eval_gen_len"]
+        for upstream in (False, True)
+    ]
+    assert found == [pytest.approx((3 + 1 + 4) / 3), 4.0]
 
 
 def test_references_from_labels_keep_the_rows_aligned(toy: Toy) -> None:

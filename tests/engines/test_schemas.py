@@ -607,6 +607,23 @@ def test_the_fallback_length_yields_to_the_options_only() -> None:
     assert longest(max_new_tokens=80) == 81
 
 
+def test_lengths_of_a_decoder_only_model_are_those_of_its_summaries(tmp_path: Path) -> None:
+    def lengths(limit: int = 64, **options: Any) -> tuple[int | None, int | None]:
+        config = generation_config(
+            bart_like(), GenerationOptions(**options), max_length=limit, decoder_only=True
+        )
+        assert (config.max_length, config.min_length) == (None, None)
+        config.save_pretrained(tmp_path)
+        return config.max_new_tokens, config.min_new_tokens
+
+    # Its own 56 to 142 tokens would be those of its prompt too.
+    assert lengths() == (64, None)
+    assert lengths(max_length=80, min_length=7) == (80, 7)
+    assert lengths(max_new_tokens=30, min_new_tokens=3) == (30, 3)
+    with pytest.raises(ConfigError, match="min_new_tokens: asks for summaries longer"):
+        lengths(min_new_tokens=70)
+
+
 @pytest.mark.parametrize(
     ("options", "keys"),
     [

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.engines.toys import job, rows, training, with_dropout
-from tests.modeling.toys import config, make
+from tests.modeling.toys import DECODER_ONLY, config, make
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
@@ -35,7 +35,7 @@ def steps_of(folder: Path, **options: Any) -> list[dict[str, float]]:
     return [step for step in state["log_history"] if "loss" in step]
 
 
-@pytest.mark.parametrize("model_type", ["t5", "bart", "led"])
+@pytest.mark.parametrize("model_type", ["t5", "bart", "led", *DECODER_ONLY])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_a_split_batch_has_the_loss_and_gradient_of_the_whole(
     model_type: str, smoothing: float, tmp_path: Path
@@ -115,6 +115,7 @@ class Seen:
 
     def __init__(self, collate: Any) -> None:
         self.collate = collate
+        self.lengths = collate.lengths
         self.batches: list[list[list[int]]] = []
 
     def __call__(self, batch: list[dict[str, list[int]]]) -> Any:

@@ -30,15 +30,21 @@ def rows(toy: Toy, count: int) -> Dataset:
     """Tokenized rows of very different lengths, of the document and of the summary."""
     return Dataset.from_dict(
         {
-            "input_ids": [
-                toy.tokenizer(text(number, 1 + number * 5 % 7))["input_ids"]
-                for number in range(count)
-            ],
-            "labels": [
-                toy.tokenizer(text(number, 1 + number % 4))["input_ids"] for number in range(count)
-            ],
+            "input_ids": [source(toy, text(number, 1 + number * 5 % 7)) for number in range(count)],
+            "labels": [target(toy, text(number, 1 + number % 4)) for number in range(count)],
         }
     )
+
+
+def source(toy: Toy, document: str) -> list[int]:
+    return toy.tokenizer(document)["input_ids"] or [toy.tokenizer.eos_token_id]
+
+
+def target(toy: Toy, summary: str) -> list[int]:
+    ids = list(
+        toy.tokenizer(summary, add_special_tokens=toy.model.config.is_encoder_decoder).input_ids
+    )
+    return ids if toy.model.config.is_encoder_decoder else [*ids, toy.tokenizer.eos_token_id]
 
 
 def run_config(**sections: Any) -> Config:

@@ -244,3 +244,37 @@ def test_new_tokens_are_said_to_stay_untrained(
     loaded = load(ModelConfig(name_or_path=str(tmp_path)), peft=lora())
     assert "peft=lora does not train the embeddings of the new tokens" in caplog.messages
     assert not loaded.model.get_input_embeddings().weight.requires_grad
+
+
+@pytest.mark.filterwarnings(
+    "error:fan_in_fan_out", "ignore:`is_gradient_checkpointing`:FutureWarning"
+)
+@pytest.mark.parametrize(
+    ("model_type", "targets"), [("gpt2", ["c_attn"]), ("llama", ["q_proj", "v_proj"])]
+)
+@pytest.mark.parametrize("options", [{}, {"target_modules": ["all-linear"]}])
+def test_the_adapter_of_a_decoder_only_model(
+    model_type: str, targets: list[str], options: dict[str, Any], tmp_path: Path
+) -> None:
+    def said(model: PreTrainedModel) -> torch.Tensor:
+        ids = torch.tensor([toy.tokenizer(DOCUMENTS[0])["input_ids"]])
+        with torch.no_grad():
+            return model.eval()(input_ids=ids).logits
+
+    toy, base = make(config(model_type), peft=lora(**options)), make(config(model_type))
+    if not options:
+        assert adapted_modules(toy.model) == targets
+    assert said(toy.model).equal(said(base.model))
+    train_by_chance(toy.model, by=0.1)
+    expected = said(toy.model)
+    save_adapter(toy.model, tmp_path / "adapter")
+    saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert saved["task_type"] == "CAUSAL_LM"
+    assert saved["fan_in_fan_out"] is (model_type == "gpt2")
+    merge_adapter(toy.model)
+    assert toy.model.state_dict().keys() == base.model.state_dict().keys()
+    torch.testing.assert_close(said(toy.model), expected, atol=1e-4, rtol=1e-4)
+    assert not said(base.model).allclose(expected, atol=1e-3)
+    base.model.name_or_path = "base"
+    with_adapter = PeftModel.from_pretrained(base.model, tmp_path / "adapter")
+    torch.testing.assert_close(said(with_adapter), expected, atol=1e-4, rtol=1e-4)

@@ -51,7 +51,8 @@ def test_upstreams_other_names_are_taken() -> None:
     [
         ({"model_type": "t5", "d_modle": 3}, "model.architecture.d_modle: .*'d_model'"),
         ({"model_type": "t55"}, r"model.architecture.model_type: .*'t55'\s+Did you mean 't5'"),
-        ({"model_type": "gpt2"}, "no sequence-to-sequence architecture 'gpt2'"),
+        ({"model_type": "roberta"}, "no architecture that writes texts is called 'roberta'"),
+        ({"model_type": "whatever"}, "There are: .*t5.*; and many decoder-only ones, such as gpt2"),
         ({"model_type": "t5", "d_model": "abc"}, "model.architecture.d_model: .*int, got str"),
         ({"model_type": "t5", "dropout_rate": "x"}, "model.architecture.dropout_rate: "),
     ],

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.modeling.toys import (
     ARCHITECTURES,
+    DECODER_ONLY,
     DOCUMENTS,
     SUMMARIES,
     Toy,
@@ -24,6 +25,7 @@ from tests.modeling.toys import (
 from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    BertConfig,
     GenerationConfig,
     M2M100Config,
     M2M100ForConditionalGeneration,
@@ -174,6 +176,7 @@ def test_many_languages_are_read_and_written(many_languages: tuple[str, str, str
     assert english in tokens(toy.tokenizer("rain")["input_ids"][0])
     labels = batch_of(toy)["labels"]
     assert set(tokens(labels[:, 0].tolist())) == {token}
+    assert train_a_step(toy) > train_a_step(toy)
     ids = toy.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
     generated = toy.model.eval().generate(**ids, max_new_tokens=4)
     assert [set(tokens(column.tolist())) for column in generated.T[:2]] == [{"</s>"}, {token}]
@@ -345,3 +348,68 @@ def test_loading_prints_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixt
         toy = load(ModelConfig(name_or_path=folder))
         summarize(toy.model, toy.tokenizer, DOCUMENTS)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("model_type", DECODER_ONLY)
+def test_a_decoder_only_model_trains_generates_saves_and_loads(
+    model_type: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        toy = make(config(model_type))
+    assert caplog.messages == []
+    assert getattr(toy.model.config, "decoder_start_token_id", None) is None
+    ends = (toy.tokenizer.pad_token_id, toy.tokenizer.eos_token_id)
+    own = toy.model.generation_config
+    assert (own.pad_token_id, own.eos_token_id) == ends
+    assert (toy.model.config.pad_token_id, toy.model.config.eos_token_id) == ends
+    first = train_a_step(toy)
+    assert train_a_step(toy) < first
+    folder = saved(toy, tmp_path)
+    loaded = load(ModelConfig(name_or_path=folder))
+    assert type(loaded.model) is type(toy.model)
+    prompts = Collator(toy.tokenizer, toy.model, DataConfig()).prompts(
+        [{"input_ids": toy.tokenizer(one)["input_ids"]} for one in DOCUMENTS]
+    )
+    texts = [
+        one.model.eval().generate(**prompts, max_new_tokens=8, do_sample=False).tolist()
+        for one in (toy, loaded)
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_a_tokenizer_without_padding_pads_with_the_end(tmp_path: Path) -> None:
+    toy = make(config("gpt2"))
+    toy.tokenizer.pad_token = None
+    toy.model.config.pad_token_id = toy.model.generation_config.pad_token_id = None
+    loaded = load(ModelConfig(name_or_path=saved(toy, tmp_path)))
+    assert loaded.tokenizer.pad_token == loaded.tokenizer.eos_token
+    assert loaded.model.generation_config.pad_token_id == loaded.tokenizer.eos_token_id
+
+
+def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
+    toy = make(config("gpt2"))
+    toy.tokenizer.eos_token = None
+    text = refusal(ModelConfig(name_or_path=saved(toy, tmp_path)), loads=True)
+    assert text.startswith("model.name_or_path: has a tokenizer without a token for the end")
+
+
+def test_an_encoder_alone_is_refused(tmp_path: Path) -> None:
+    BertConfig(vocab_size=300).save_pretrained(tmp_path)
+    text = refusal(ModelConfig(name_or_path=str(tmp_path)), loads=True)
+    assert text.startswith(f"model.name_or_path: {str(tmp_path)!r} is a bert, which reads texts")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "expected"), [("gpt2", {"wte", "wpe"}), ("llama", {"embed_tokens"})]
+)
+def test_embeddings_of_decoder_only_models_are_frozen(model_type: str, expected: set[str]) -> None:
+    toy = make(config(model_type, freeze=["embeddings"]))
+    frozen = {
+        name.split(".")[-2]
+        for name, weight in toy.model.named_parameters()
+        if not weight.requires_grad
+    }
+    assert frozen == expected
+    assert "no weight of the model belongs to 'encoder'" in refusal(
+        config(model_type, freeze=["encoder"])
+    )

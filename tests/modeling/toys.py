@@ -44,6 +44,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
+DECODER_ONLY = ["gpt2", "llama"]
+"""Learned positions and rotary ones, of which only the first share their output layer."""
+
+
 @dataclass(frozen=True)
 class Toy:
     config: ModelConfig
@@ -61,7 +65,7 @@ def corpus() -> CorpusTexts:
 
 def config(model_type: str, /, **options: Any) -> ModelConfig:
     """The config of a toy; the field `architecture` is added to what its family needs."""
-    fields = {"model_type": model_type, **ARCHITECTURES[model_type]}
+    fields = {"model_type": model_type, **ARCHITECTURES.get(model_type, {})}
     fields |= options.pop("architecture", {})
     if model_type == "mbart":
         options = {"lang": "ko_KR", "forced_bos_token": "ko_KR"} | options

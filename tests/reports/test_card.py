@@ -1,9 +1,11 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
+from tests.modeling.toys import config, make
 
 from summexp.reports.card import write_model_card
 
@@ -147,7 +149,7 @@ def test_the_card_shows_how_to_use_the_model_only_where_there_is_one(run_folder:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "config"),
+    ("architecture", "options"),
     [
         ("T5ForConditionalGeneration", "model: {source_prefix: 'summarize: \"'}"),
         ("LEDForConditionalGeneration", "model: {source_prefix: null}"),
@@ -156,13 +158,13 @@ def test_the_card_shows_how_to_use_the_model_only_where_there_is_one(run_folder:
 def test_the_code_of_the_card_runs(
     make_run: MakeRun,
     architecture: str,
-    config: str,
+    options: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config += "\ndata: {max_source_length: 16}"
+    options += "\ndata: {max_source_length: 16}"
     model = {"architecture": architecture, "parameters": 1, "trainable": 1}
-    folder = make_run(config=config, model=model)
+    folder = make_run(config=options, model=model)
     save_tiny_model(folder, architecture)
     (code,) = re.findall("```python\n(.*?)```", card(folder).text, re.DOTALL)
     monkeypatch.chdir(folder.parent)
@@ -171,6 +173,34 @@ def test_the_code_of_the_card_runs(
     assert capsys.readouterr().out.endswith("\n")
     assert scope["inputs"]["input_ids"].shape[1] <= 16  # type: ignore[index]
     assert scope["summary"].shape == (1, 5)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("end", ["\nTL;DR:\n", ""])
+def test_the_code_of_a_decoder_only_model_runs(
+    end: str,
+    make_run: MakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = {"architecture": "GPT2LMHeadModel", "parameters": 1, "trainable": 1, "prompt_end": end}
+    folder = make_run(config="model: {init: random}\ndata: {max_source_length: 16}", model=model)
+    toy = make(config("gpt2"))
+    toy.model.generation_config.max_new_tokens = 5
+    toy.model.generation_config.eos_token_id = None
+    toy.model.save_pretrained(folder)
+    toy.tokenizer.save_pretrained(folder)
+    found = card(folder)
+    assert found.data.pipeline_tag == "text-generation"
+    assert "summarization" in found.data.tags
+    assert "GPT2 from random weights" in found.text
+    assert ("TL;DR" in found.text) == bool(end)
+    (code,) = re.findall("```python\n(.*?)```", found.text, re.DOTALL)
+    monkeypatch.chdir(folder.parent)
+    scope: dict[str, Any] = {}
+    exec(compile(code, "card", "exec"), scope)
+    assert capsys.readouterr().out.endswith("\n")
+    assert scope["prompt"].shape[1] <= 16
+    assert scope["output"].shape[1] == scope["prompt"].shape[1] + 5
 
 
 def save_tiny_model(folder: Path, architecture: str) -> None:

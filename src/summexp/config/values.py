@@ -18,7 +18,12 @@ from summexp.config.keys import (
 from summexp.config.schema import schema_section
 from summexp.errors import Problem, nearest
 
-_MAY_BE_EMPTY = {"model.source_prefix", "training.debug", "generation.stop_strings"}
+_MAY_BE_EMPTY = {
+    "model.source_prefix",
+    "model.target_prefix",
+    "training.debug",
+    "generation.stop_strings",
+}
 """Keys of text for which no text at all means something."""
 
 

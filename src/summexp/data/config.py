@@ -50,7 +50,8 @@ class DataConfig:
     max_predict_samples: int | None = None
     """Predict the first so many rows only."""
     max_source_length: int = 1024
-    """Longest document in tokens, the prefix included; what is longer is cut at the end."""
+    """Longest document in tokens, the prefix included, and for a decoder-only model what comes
+    before the summary too; what is longer is cut at the document's end."""
     long_documents: str = choice("truncate", "truncate", "chunk")
     """What prediction does with longer documents: `truncate` cuts them at the end; `chunk`
     summarises overlapping pieces, and then the pieces' summaries. Training and evaluation always

@@ -14,7 +14,7 @@ from summexp.data.collate import IGNORED
 from summexp.launch.world import World
 
 Lengths: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
-"""(rows,) tokens of each row's document."""
+"""(rows,) tokens of each row's document, and of its summary where the two are one text."""
 
 FILLER = -1
 """Number of the row that stands in where a rank has none left."""
@@ -34,7 +34,7 @@ def epoch_order(
     each step.
 
     Args:
-        lengths: (rows,) tokens of each row's document.
+        lengths: (rows,) tokens of each row.
         global_batch: rows of one optimizer step, over all devices and accumulation steps.
         seed: of the run.
         epoch: counted from 0.
@@ -76,7 +76,7 @@ class GlobalBatches(Sampler[list[int]]):
         """Describe the batches.
 
         Args:
-            lengths: (rows,) tokens of each row's document.
+            lengths: (rows,) tokens of each row.
             rows: of a micro-batch.
             accumulation: micro-batches of an optimizer step on each rank.
             seed: of the run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from summexp.data.config import DataConfig
+from summexp.errors import ConfigError, Problem
 
 _ROWS_WORTH_A_BAR = 20_000
 _KEPT = ("input_ids", "labels", "document_cut", "summary_cut")
@@ -48,9 +50,12 @@ class Tokenizing:
     prefix: str
     """Put before every document."""
     max_source_length: int
-    """Longest document in tokens, the prefix included."""
+    """Longest document in tokens, the prefix (and the suffix) included."""
     max_target_length: int
     """Longest summary in tokens."""
+    suffix: str | None = None
+    """Put after every document for a decoder-only model, which then goes on with the summary; None
+    for an encoder-decoder."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Tokenize the rows of a batch of `document` and `summary`.
@@ -59,27 +64,76 @@ class Tokenizing:
             `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where
             there is no summary, or no document), and whether the document and the summary were cut.
         """
+        # Without a document there is nothing to learn or to score.
+        texts = [
+            summary if summary and document.strip() else ""
+            for document, summary in zip(batch["document"], batch["summary"], strict=True)
+        ]
+        if self.suffix is not None:
+            return self._parts_of_one_text(batch["document"], texts, self.suffix)
         documents = self.tokenizer(
             [self.prefix + text for text in batch["document"]],
             max_length=self.max_source_length,
             truncation=True,
         )
         summaries = self.tokenizer(
-            text_target=[text or "" for text in batch["summary"]],
+            text_target=texts,
             max_length=self.max_target_length,
             truncation=True,
         )
         return {
             "input_ids": documents["input_ids"],
             "labels": [
-                ids if summary and document.strip() else []
-                for ids, summary, document in zip(
-                    summaries["input_ids"], batch["summary"], batch["document"], strict=True
-                )
+                ids if text else [] for ids, text in zip(summaries["input_ids"], texts, strict=True)
             ],
             "document_cut": _cut(documents, self.max_source_length),
             "summary_cut": _cut(summaries, self.max_target_length),
         }
+
+    def _parts_of_one_text(
+        self, texts: Sequence[str], targets: Sequence[str], suffix: str
+    ) -> dict[str, list[Any]]:
+        """Tokenize for a decoder-only model: the prompt, and the summary with the text's end.
+
+        Document, suffix and summary are cut into tokens each for itself. So a prompt is the same
+        whether a summary follows or not, and the suffix always the same tokens, whatever the
+        document ends with. A document that is too long loses its end, and never the suffix. A
+        summary that is cut has no end either, which would teach to stop in mid-sentence.
+        """
+        start, end = self._start(), self._plain([suffix])[0]
+        room = self.max_source_length - len(start) - len(end)
+        if room < 1:
+            raise ConfigError(
+                Problem(
+                    key="data.max_source_length",
+                    what=f"is {self.max_source_length}, and model.target_prefix alone takes "
+                    f"{len(start) + len(end)} tokens, so that nothing is left for the document",
+                )
+            )
+        documents = self._plain([self.prefix + text for text in texts])
+        eos = self.tokenizer.eos_token_id
+        summaries = [[*ids, eos] for ids in self._plain(targets)]
+        return {
+            # A text has to begin with something.
+            "input_ids": [[*start, *ids[:room], *end] or [eos] for ids in documents],
+            "labels": [
+                ids[: self.max_target_length] if text else []
+                for ids, text in zip(summaries, targets, strict=True)
+            ],
+            "document_cut": [len(ids) > room for ids in documents],
+            "summary_cut": [len(ids) > self.max_target_length for ids in summaries],
+        }
+
+    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
+        # Not silenced, it would remark on each text that is longer than the model takes.
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        return list(encoded["input_ids"])
+
+    def _start(self) -> list[int]:
+        """Return the tokens that the tokenizer puts before a text, and none that it puts after."""
+        plain, whole = self._plain(["a"])[0], list(self.tokenizer("a")["input_ids"])
+        places = (first for first in range(len(whole)) if whole[first:][: len(plain)] == plain)
+        return whole[: next(places, 0)]
 
     def digest(self, content: str) -> str:
         """Return the digest of these settings on rows with the digest `content`."""
@@ -89,6 +143,7 @@ class Tokenizing:
             self.prefix,
             self.max_source_length,
             self.max_target_length,
+            self.suffix,
             transformers.__version__,
         ]
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
@@ -146,10 +201,10 @@ def tokenize(
         )
 
 
-def row_lengths(tokens: Dataset) -> npt.NDArray[np.int64]:
-    """Return (rows,) the tokens of each row's document."""
-    table = tokens.select_columns("input_ids").with_format("arrow")[:]
-    lengths: npt.NDArray[np.int64] = pc.list_value_length(table["input_ids"]).to_numpy()
+def row_lengths(tokens: Dataset, column: str = "input_ids") -> npt.NDArray[np.int64]:
+    """Return (rows,) the tokens of each row's document, or of its `labels`."""
+    table = tokens.select_columns(column).with_format("arrow")[:]
+    lengths: npt.NDArray[np.int64] = pc.list_value_length(table[column]).to_numpy()
     return lengths.astype(np.int64)
 
 

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainingArguments
 
 from summexp.data.sampling import FilledRows, GlobalBatches
-from summexp.data.tokenize import row_lengths
 from summexp.engines.protocol import TrainingJob
 from summexp.launch.ranks import this_world
 
@@ -33,7 +32,7 @@ class TrainingBatches:
         self._sampler: GlobalBatches | None = None
         self._loader: Any
         if isinstance(job.rows, Dataset):
-            self._sampler = global_batches(job.rows, args)
+            self._sampler = global_batches(job, args)
             self._loader = training_loader(job, args, self._sampler)
             self._batches_a_pass, rows = len(self._sampler), self._sampler.rows_a_pass
         else:
@@ -88,10 +87,11 @@ class TrainingBatches:
             yield number + done / self._batches_a_pass, micro_batches
 
 
-def global_batches(rows: Dataset, args: Seq2SeqTrainingArguments) -> GlobalBatches:
+def global_batches(job: TrainingJob, args: Seq2SeqTrainingArguments) -> GlobalBatches:
     """Return the sampler of this rank's micro-batches."""
+    assert isinstance(job.rows, Dataset)
     return GlobalBatches(
-        row_lengths(rows),
+        job.collate.lengths(job.rows),
         rows=args.train_batch_size,
         accumulation=args.gradient_accumulation_steps,
         seed=args.seed if args.data_seed is None else args.data_seed,

@@ -48,13 +48,16 @@ class EvaluationSettings:
     batch_rows: int
     """Rows of a batch, where `batch_tokens` does not say otherwise."""
     batch_tokens: int | None
-    """Source tokens of a batch, padding counted."""
+    """Source tokens of a batch, padding counted; of a decoder-only model's, which keeps them in
+    mind as it goes on, those of its summaries too."""
     sort_by_length: bool
     """Take rows of like length together; the results keep the order of the rows."""
     generate: bool
     """Whether to generate summaries, and not only compute the loss."""
     mean_of_batches: bool = False
     """Average the batches' own losses, as upstream does, and not over the tokens."""
+    lengths_as_upstream: bool = False
+    """Count what fills up a batch as upstream does; see `_lengths`."""
     label_smoothing: float = 0.0
     """Of the loss; see `token_loss_sum`. Upstream smooths in evaluation too."""
     autocast: torch.dtype | None = None
@@ -178,7 +181,8 @@ def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[i
 
 def _fits(rows: int, longest: int, settings: EvaluationSettings) -> bool:
     if settings.batch_tokens is not None:
-        return rows * longest <= settings.batch_tokens
+        # Only a decoder-only model counts new tokens (see `generation_config`).
+        return rows * (longest + (settings.generation.max_new_tokens or 0)) <= settings.batch_tokens
     return rows <= settings.batch_rows
 
 
@@ -249,26 +253,55 @@ def _batch_result(
     settings: EvaluationSettings,
 ) -> _BatchResult:
     """Compute the loss and the summaries of some rows."""
-    collated = collate(rows)
-    batch = _moved(collated, model.device, settings)
     result = _BatchResult(0.0, 0, [], [])
     # A row without a reference takes no part in the loss, and keeps no other row out of it.
     with_reference = [row for row in rows if row.get("labels")]
     if with_reference:
-        whole = len(with_reference) == len(rows)
-        labelled = batch if whole else _moved(collate(with_reference), model.device, settings)
+        labelled = _moved(collate(with_reference), model.device, settings)
         inputs = {name: tensor for name, tensor in labelled.items() if name != "labels"}
         logits = model(**inputs).logits
         smoothing = settings.label_smoothing
         result.loss = token_loss_sum(logits, labelled["labels"], smoothing).item()
         result.targets = int(count_targets(labelled["labels"]))
     if settings.generate:
-        searched = collated if model.device.type == "xla" else batch
-        generated = _generate(model, searched, settings)
+        prompts = collate.prompts(rows)
+        if model.device.type != "xla":
+            prompts = _moved(prompts, model.device, settings)
+        generated = _generate(model, prompts, settings)
+        if not model.config.is_encoder_decoder:
+            generated = generated[:, prompts["input_ids"].shape[1] :]
+        result.lengths = _lengths(generated, tokenizer.pad_token_id, model, settings)
         texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
         result.texts = [text.strip() for text in texts]
-        result.lengths = generated.ne(tokenizer.pad_token_id).sum(dim=1).tolist()
     return result
+
+
+def _lengths(
+    generated: torch.Tensor, pad: int, model: PreTrainedModel, settings: EvaluationSettings
+) -> list[int]:
+    """Return the tokens of each summary, the one that ends it counted and none after it.
+
+    Upstream counts what is not padding. But GPT-2 and others pad with the token that ends a text,
+    and so does a beam search (5.23) where padding has number 0, as T5's.
+
+    Args:
+        generated: (rows, tokens).
+        pad: the padding token, with which the decoder may start.
+        model: what generated them.
+        settings: how; knows the tokens that end a summary.
+    """
+    counts = generated.ne(pad)
+    if settings.lengths_as_upstream:
+        return counts.sum(dim=1).tolist()
+    ends = settings.generation.eos_token_id
+    is_end = torch.isin(generated, torch.tensor([] if ends is None else ends).to(generated))
+    if model.config.is_encoder_decoder:
+        # BART starts with the token that ends.
+        is_end[:, 0] = False
+    else:
+        counts = torch.ones_like(is_end)
+    is_after = is_end.cumsum(dim=1) - is_end.long() > 0
+    return (counts & ~is_after).sum(dim=1).tolist()
 
 
 def _without_gradients(device: torch.device) -> contextlib.AbstractContextManager[object]:

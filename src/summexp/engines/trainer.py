@@ -96,6 +96,8 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             # The Trainer then counts the target tokens of the global batch, and scales nothing.
             self.model_accepts_loss_kwargs = True
             self.loss_is_scaled_for_ga = True
+            # It would leave out each row's first label of a decoder-only model.
+            self._loss_shifts_labels = False
 
     def compute_loss(
         self,
@@ -160,7 +162,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         if self._job.config.engine.sampler == "upstream" or not isinstance(rows, Dataset):
             theirs: DataLoader[Any] = super().get_train_dataloader()
             return theirs
-        self._batches = global_batches(rows, args)
+        self._batches = global_batches(self._job, args)
         return training_loader(self._job, args, self._batches)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:

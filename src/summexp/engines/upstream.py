@@ -81,6 +81,7 @@ def generation_config(
     options: GenerationOptions,
     *,
     max_length: int | None = None,
+    decoder_only: bool = False,
 ) -> GenerationConfig:
     """Return a copy of the model's own generation config with every option that was set.
 
@@ -95,11 +96,15 @@ def generation_config(
     is, it would draw a warning at each batch: `Seq2SeqTrainer.prediction_step` (5.23) writes
     upstream's default `max_length` of 20 beside it into the model's config.
 
+    For a decoder-only model upstream counts its prompt in. Here all of them mean the summary alone,
+    and come out as `max_new_tokens` and `min_new_tokens`; the model's own are dropped.
+
     Args:
         model_generation_config: the model's own; it is not modified.
         options: the `generation` group.
         max_length: longest summary in tokens, start token included, if `options` has no limit; it
             replaces the model's own.
+        decoder_only: whether the model goes on with its prompt.
 
     Raises:
         ConfigError: what upstream refuses, a problem for each option.
@@ -110,28 +115,48 @@ def generation_config(
         chosen["max_length"] = max_length
     for name, value in chosen.items():
         setattr(config, name, _upstream_value(name, value))
-    _settle_lengths(config, chosen)
+    if decoder_only:
+        _count_new_tokens(config, chosen)
+    else:
+        _count_all_tokens(config, chosen)
+    _check_lengths(config, chosen)
     # It no longer is what upstream derived from the model's config.
     config._from_model_config = False
     _drop_unused(config, chosen)
     return config
 
 
-def _settle_lengths(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
-    """Leave one longest and one shortest length, which the user's choice decides."""
+def _count_all_tokens(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
+    """Leave one longest and one shortest length, start token included."""
     for end in ("max", "min"):
         new_tokens = getattr(config, f"{end}_new_tokens")
         if new_tokens is not None and f"{end}_length" not in chosen:
             setattr(config, f"{end}_length", new_tokens + 1)
         setattr(config, f"{end}_new_tokens", None)
-    shortest, longest = config.min_length, config.max_length
+
+
+def _count_new_tokens(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
+    """Leave one longest and one shortest number of new tokens, those that were chosen."""
+    for end in ("max", "min"):
+        total = chosen.get(f"{end}_length")
+        setattr(config, f"{end}_new_tokens", chosen.get(f"{end}_new_tokens", total))
+        setattr(config, f"{end}_length", None)
+
+
+def _check_lengths(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
+    """Refuse a shortest length above the longest, or drop it where the model brings it."""
+    ends = ("length", "new_tokens")
+    shortest, longest = (
+        next((n for n in (getattr(config, f"{side}_{end}") for end in ends) if n is not None), None)
+        for side in ("min", "max")
+    )
     if shortest is not None and longest is not None and shortest > longest:
         key = next((name for name in ("min_length", "min_new_tokens") if name in chosen), None)
         if key is not None:
             what = f"asks for summaries longer than the longest allowed ({longest} tokens)"
             hint = "Set generation.max_length higher."
             raise ConfigError(Problem(key=f"generation.{key}", what=what, hint=hint))
-        config.min_length = None
+        config.min_length = config.min_new_tokens = None
 
 
 def _upstream_value(name: str, value: Any) -> Any:

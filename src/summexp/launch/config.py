@@ -47,7 +47,7 @@ class HardwareConfig:
     SIGTERM; then they are killed."""
     eval_batch_tokens: int | None = None
     """Fill a generation batch up to so many source tokens, padding counted, instead of to
-    `training.per_device_eval_batch_size` rows."""
+    `training.per_device_eval_batch_size` rows; a decoder-only model's summaries count too."""
 
     def __post_init__(self) -> None:
         problems = [*_number_problems(self), *_backend_problems(self)]

@@ -55,7 +55,9 @@ def lora_config(config: PeftConfig, model: PreTrainedModel, base: ModelConfig) -
         bias=config.bias,
         use_rslora=config.use_rslora,
         use_dora=config.use_dora,
-        task_type=TaskType.SEQ_2_SEQ_LM,
+        task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
+        # GPT-2's layers keep their weights the other way round; peft would say that it noticed.
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         base_model_name_or_path=base.name_or_path,
         revision=base.revision,
     )

@@ -11,7 +11,11 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.config import ModelConfig
@@ -19,11 +23,21 @@ from summexp.modeling.hub import loading
 
 log = logging.getLogger(__name__)
 
+_ENCODER_DECODERS = set(MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+# BERT and its kin can be taken for decoders, and BART without its encoder.
+_DECODER_ONLY = (
+    set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    - set(MODEL_FOR_MASKED_LM_MAPPING_NAMES)
+    - _ENCODER_DECODERS
+)
+
 _TOY_SIZES: dict[str, Any] = {
     "d_model": 32,
     "hidden_size": 32,
     "d_kv": 8,
     "d_ff": 64,
+    "ffn_dim": 64,
+    "head_dim": 8,
     "encoder_ffn_dim": 64,
     "decoder_ffn_dim": 64,
     "intermediate_size": 64,
@@ -34,6 +48,8 @@ _TOY_SIZES: dict[str, Any] = {
     "num_hidden_layers": 2,
     "num_heads": 4,
     "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "word_embed_proj_dim": 32,
     "encoder_attention_heads": 4,
     "decoder_attention_heads": 4,
     "max_position_embeddings": 128,
@@ -44,6 +60,8 @@ _TOY_SIZES: dict[str, Any] = {
     "global_block_size": 8,
 }
 """Sizes of a toy, by the names that the architectures give them."""
+
+_SPECIALS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 TOY_VOCABULARY = 512
 """Tokens of a toy's tokenizer."""
@@ -58,7 +76,7 @@ def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
 
     Raises:
         ConfigError: a key of `model.architecture` that this architecture does not have, a value
-            that it does not take, or a repository that cannot be read.
+            that it does not take, a repository that cannot be read, or a model that writes nothing.
     """
     own = config.architecture.get("model_type") is not None
     if tiny:
@@ -66,6 +84,12 @@ def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
     if config.init == "random":
         return _own(config) if own else _updated(_pretrained(config), config.architecture)
     return _of_trained_weights(_pretrained(config), config.architecture)
+
+
+def is_decoder_only(shape: PreTrainedConfig) -> bool:
+    """Tell whether a model reads the document as the beginning of the text that it goes on with."""
+    own_code = "AutoModelForCausalLM" in (getattr(shape, "auto_map", None) or {})
+    return not shape.is_encoder_decoder and (own_code or shape.model_type in _DECODER_ONLY)
 
 
 def prefix_left_out(config: ModelConfig, shape: PreTrainedConfig) -> str | None:
@@ -86,20 +110,22 @@ def dropout_fields(shape: PreTrainedConfig) -> list[str]:
     return [
         name
         for name, value in shape.to_dict().items()
-        if ("dropout" in name or "layerdrop" in name) and isinstance(value, float | int)
+        if any(part in name for part in ("dropout", "layerdrop", "pdrop"))
+        and isinstance(value, float | int)
     ]
 
 
 def _own(config: ModelConfig) -> PreTrainedConfig:
     """Build the config that `model.architecture` alone describes."""
     model_type = config.architecture["model_type"]
-    if model_type not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
-        known = sorted(MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+    known = _ENCODER_DECODERS | _DECODER_ONLY
+    if model_type not in known:
+        some = f"There are: {', '.join(sorted(_ENCODER_DECODERS))}; and many decoder-only ones, "
         raise ConfigError(
             Problem(
                 key="model.architecture.model_type",
-                what=f"there is no sequence-to-sequence architecture {model_type!r}",
-                hint=nearest(model_type, known) or f"There are: {', '.join(known)}.",
+                what=f"no architecture that writes texts is called {model_type!r}",
+                hint=nearest(model_type, sorted(known)) or some + "such as gpt2, llama, qwen3.",
             )
         )
     return _updated(CONFIG_MAPPING[model_type](), config.architecture)
@@ -109,9 +135,23 @@ def _updated(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTraine
     """Return a config of the same class with `overrides`, which are checked first."""
     changed = _checked(shape, overrides)
     try:
-        return type(shape)(**{**_given(shape), **changed})
+        return type(shape)(**{**_given(shape, changed), **_beyond(shape, changed), **changed})
     except (StrictDataclassError, ValueError, TypeError) as error:
         raise ConfigError(architecture_problem(changed, error)) from error
+
+
+def _beyond(shape: PreTrainedConfig, changed: Mapping[str, Any]) -> dict[str, None]:
+    """Return special tokens that a smaller vocabulary does not have, each as not set.
+
+    GPT-2 ends its texts with the last token of its own. The tokenizer will tell which it is now.
+    """
+    tokens = changed.get("vocab_size")
+    ids = {name: getattr(shape, name, None) for name in _SPECIALS}
+    return {
+        name: None
+        for name, number in ids.items()
+        if isinstance(number, int) and isinstance(tokens, int) and number >= tokens
+    }
 
 
 def architecture_problem(overrides: Mapping[str, Any], error: Exception) -> Problem:
@@ -146,12 +186,15 @@ def _widened(value: Any, default: Any) -> Any:
     return float(value) if is_whole and isinstance(default, float) else value
 
 
-def _given(shape: PreTrainedConfig) -> dict[str, Any]:
+def _given(shape: PreTrainedConfig, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes `shape` differ from its class's defaults, what it derives itself left out.
 
-    T5 derives `is_gated_act` from `feed_forward_proj`; handed on, it would outlive a change.
+    T5 derives `is_gated_act` from `feed_forward_proj`; handed on, it would outlive a change. So
+    would the kinds of all layers, of which Qwen and Gemma make a list.
     """
     derived = set(type(shape)().to_dict()) - _declared(shape) - _NOT_DERIVED
+    if "num_hidden_layers" in changed:
+        derived.add("layer_types")
     given = shape.to_diff_dict()
     return {name: value for name, value in given.items() if name not in derived | _NOT_OF_THE_SHAPE}
 
@@ -174,12 +217,22 @@ def _pretrained(config: ModelConfig) -> PreTrainedConfig:
     key = "model.config_name" if config.config_name else "model.name_or_path"
     assert name is not None, "ModelConfig.__post_init__ refuses this"
     with loading(key, name):
-        return AutoConfig.from_pretrained(
+        shape = AutoConfig.from_pretrained(
             name,
             revision=config.revision or "main",
             cache_dir=config.cache_dir,
             trust_remote_code=config.trust_remote_code,
         )
+    if not (shape.is_encoder_decoder or is_decoder_only(shape)):
+        raise ConfigError(
+            Problem(
+                key=key,
+                what=f"{name!r} is a {shape.model_type}, which reads texts and writes none",
+                hint="Name an encoder-decoder (T5, BART, …) or a decoder-only model (GPT-2, Llama, "
+                "…).",
+            )
+        )
+    return shape
 
 
 def _of_trained_weights(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTrainedConfig:
@@ -238,6 +291,9 @@ def _toy(shape: PreTrainedConfig) -> PreTrainedConfig:
     """Return a config of the same architecture at toy size, without dropout."""
     known = _field_names(shape)
     sizes = {name: size for name, size in _TOY_SIZES.items() if name in known}
+    if is_decoder_only(shape):
+        # Its positions are not extended to the rows at hand, and cost a toy nothing.
+        sizes.pop("max_position_embeddings", None)
     attention_window = getattr(shape, "attention_window", None)
     if isinstance(attention_window, list):
         sizes["attention_window"] = [_TOY_SIZES["attention_window"]] * 2

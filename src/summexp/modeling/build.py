@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     PreTrainedConfig,
     PreTrainedModel,
@@ -20,16 +22,20 @@ from transformers.trainer_utils import align_special_tokens
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.adapters import add_adapter, has_adapter, lora_config
-from summexp.modeling.architecture import architecture, architecture_problem
+from summexp.modeling.architecture import architecture, architecture_problem, is_decoder_only
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.hub import loading
-from summexp.modeling.positions import fit_positions
+from summexp.modeling.positions import check_positions, fit_positions
 from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer
 
 log = logging.getLogger(__name__)
 
 _START_WITH_A_LANGUAGE = ("mbart", "m2m_100", "nllb-moe")
 """Architectures whose summaries begin with the code of their language."""
+
+
+_EMBEDDINGS = ("shared", "embed_tokens", "embed_positions", ".wte.", ".wpe.", "word_embeddings.")
+"""Parts of the names of embeddings; the last ones are GPT-2's and BLOOM's."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ def build_tokenizer(
 ) -> tuple[PreTrainedConfig, PreTrainedTokenizerBase]:
     """Return the model's shape and its tokenizer, before any weights are made.
 
+    The tokenizer of a decoder-only model may pad with the token that ends a text (GPT-2 has no
+    other); what is padding is never told by the token alone.
+
     Raises:
         ConfigError: the architecture or the tokenizer is not to be had.
     """
@@ -63,6 +72,9 @@ def build_tokenizer(
         )
     else:
         tokenizer = pretrained_tokenizer(config)
+    if is_decoder_only(shape):
+        _set_ends(tokenizer, config)
+        return shape, tokenizer
     _set_languages(tokenizer, config)
     _start_token(shape, tokenizer, config)
     return shape, tokenizer
@@ -94,6 +106,8 @@ def build_model(
     Raises:
         ConfigError: the weights cannot be loaded or do not fit, or the adapter does not fit them.
     """
+    if is_decoder_only(shape):
+        check_positions(shape, longest_source, longest_target)
     adapter = None
     if peft is not None and peft.name != "none":
         # Its mistakes are told before gigabytes are loaded.
@@ -109,20 +123,24 @@ def build_model(
         model.resize_token_embeddings(len(tokenizer))
         if adapter is not None:
             log.warning("peft=lora does not train the embeddings of the new tokens")
-    _set_start_tokens(model, tokenizer, config)
-    # The Trainer would do so later, and only where it trains.
-    align_special_tokens(model, tokenizer)
-    fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
+    if not is_decoder_only(shape):
+        _set_start_tokens(model, tokenizer, config)
+        fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
+    _set_special_tokens(model, tokenizer)
     if adapter is not None:
         add_adapter(model, adapter, seed)
     _freeze(model, config.freeze)
     return model
 
 
+def _auto_class(shape: PreTrainedConfig) -> Any:
+    return AutoModelForCausalLM if is_decoder_only(shape) else AutoModelForSeq2SeqLM
+
+
 def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
     dtype = torch.float32 if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
-        return AutoModelForSeq2SeqLM.from_config(
+        return _auto_class(shape).from_config(
             shape,
             dtype=dtype,
             attn_implementation=config.attn_implementation,
@@ -140,7 +158,7 @@ def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
 def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
     assert config.name_or_path is not None
     with loading("model.name_or_path", config.name_or_path):
-        return AutoModelForSeq2SeqLM.from_pretrained(
+        return _auto_class(shape).from_pretrained(
             config.name_or_path,
             config=shape,
             revision=config.revision or "main",
@@ -149,6 +167,26 @@ def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel
             dtype="auto" if config.dtype == "auto" else getattr(torch, config.dtype),
             attn_implementation=config.attn_implementation,
         )
+
+
+def _set_ends(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+    """Give a decoder-only model's tokenizer padding.
+
+    Raises:
+        ConfigError: it has no token to end a summary with.
+    """
+    if tokenizer.eos_token_id is None:
+        key = "tokenizer_name" if config.tokenizer_name else "name_or_path"
+        raise ConfigError(
+            Problem(
+                key=f"model.{key}",
+                what="has a tokenizer without a token for the end of a text, so that no summary "
+                "would ever end",
+                hint="Set eos_token in the tokenizer_config.json of a local copy.",
+            )
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
 
 
 def _set_languages(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
@@ -234,11 +272,16 @@ def _set_start_tokens(
     # The loss shifts the labels by the one, generation begins with the other.
     start = _start_token(model.config, tokenizer, config)
     model.config.decoder_start_token_id = own.decoder_start_token_id = start
+
+
+def _set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    own = model.generation_config
     for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
-        if getattr(own, name) is None:
-            setattr(own, name, getattr(tokenizer, name))
-    if getattr(model.config, "pad_token_id", None) is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
+        for config in (own, model.config):
+            if getattr(config, name, None) is None:
+                setattr(config, name, getattr(tokenizer, name))
+    # The Trainer would do so later, and only where it trains.
+    align_special_tokens(model, tokenizer)
 
 
 def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
@@ -275,7 +318,7 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
 
 def _belongs(name: str, part: str) -> bool:
     if part == "embeddings":
-        return "shared" in name or "embed_tokens" in name or "embed_positions" in name
+        return any(mark in f".{name}" for mark in _EMBEDDINGS)
     if part in ("encoder", "decoder"):
         return f".{part}." in f".{name}"
     return fnmatch(name, part)

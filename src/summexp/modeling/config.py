@@ -9,6 +9,11 @@ from typing import Any
 from summexp.errors import ConfigError, Problem
 from summexp.options import choice, open_mapping
 
+TARGET_PREFIX = "\nTL;DR:\n"
+"""Where nothing else is set, what tells a decoder-only model that a summary follows: how GPT-2 was
+made to write them (Radford et al. 2019, 3.6). The summary has a line of its own, so that it begins
+with the tokens of the text as it is, and not with those of a space and the text."""
+
 
 @dataclass(kw_only=True)
 class ModelConfig:
@@ -31,6 +36,9 @@ class ModelConfig:
     read."""
     source_prefix: str | None = None
     """Text put before every document; T5 was trained with `summarize: `."""
+    target_prefix: str | None = None
+    """Text put between document and summary, which a decoder-only model reads as one text; a line
+    that says `TL;DR:` where not set."""
     lang: str | None = None
     """The model's own code of the text's language, for multilingual models (mBART: `ko_KR`)."""
     forced_bos_token: str | None = None

@@ -60,6 +60,32 @@ def fit_positions(
             log.warning("the model's %d position embeddings were extended to %d", have, need)
 
 
+def check_positions(shape: PreTrainedConfig, longest_source: int, longest_target: int) -> None:
+    """Check that a decoder-only model has positions enough for a prompt and its summary.
+
+    Raises:
+        ConfigError: it has not; what it has never seen in training cannot be added to it.
+    """
+    name = _limit_name(shape, "decoder")
+    have = int(getattr(shape, name)) if name is not None else None
+    if have is None or longest_source + longest_target <= have:
+        return
+    left = have - longest_target
+    raise ConfigError(
+        Problem(
+            key="data.max_source_length",
+            what=f"lets up to {longest_source} tokens in, which are {longest_source} + "
+            f"{longest_target} = {longest_source + longest_target} with the longest summary, and "
+            f"the model has {have} positions for both",
+            hint=f"Set it to {left}, or allow shorter summaries (data.max_target_length, "
+            "data.val_max_target_length, generation.max_new_tokens)."
+            if left > 0
+            else f"Allow summaries of less than {have} tokens: data.max_target_length, "
+            "data.val_max_target_length, generation.max_new_tokens.",
+        )
+    )
+
+
 def _limit_name(config: PreTrainedConfig, side: str) -> str | None:
     """Return the config field that says how many positions a side has, or None for no limit."""
     names = (f"max_{side}_position_embeddings", "max_position_embeddings")

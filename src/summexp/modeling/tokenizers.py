@@ -93,7 +93,7 @@ def corpus_tokenizer(
     """
     specials = _special_tokens(shape)
     extras = [*dict.fromkeys(one for one in (language, first_token) if one)]
-    untrained = _untrained(specials, extras, first_token)
+    untrained = _untrained(specials, extras, first_token, ends=shape.is_encoder_decoder)
     trainer = _trainer(specials, extras, shape.vocab_size)
     if cache_dir is None:
         untrained.train_from_iterator(texts(), trainer)
@@ -141,10 +141,18 @@ def _reserved(specials: dict[str, int]) -> list[str]:
     return [by_id.get(number, f"<reserved_{number}>") for number in range(max(by_id) + 1)]
 
 
-def _untrained(specials: dict[str, int], extras: list[str], first_token: str | None) -> Tokenizer:
+def _untrained(
+    specials: dict[str, int], extras: list[str], first_token: str | None, *, ends: bool
+) -> Tokenizer:
     """Return a tokenizer without a vocabulary, complete otherwise.
 
     Without the usual space before the first word, a text comes back from its tokens as it was.
+
+    Args:
+        specials: names of the special tokens to ids.
+        extras: more special tokens.
+        first_token: what a text begins with in place of the model's own token.
+        ends: whether a text ends with a token; that of a decoder-only model may go on.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -152,7 +160,7 @@ def _untrained(specials: dict[str, int], extras: list[str], first_token: str | N
     tokens = [*_reserved(specials), *extras]
     start = first_token or (_SPECIALS["bos_token"] if "bos_token" in specials else "")
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A {_SPECIALS['eos_token']}".strip(),
+        single=f"{start} $A {_SPECIALS['eos_token'] if ends else ''}".strip(),
         special_tokens=[(token, number) for number, token in enumerate(tokens)],
     )
     return tokenizer

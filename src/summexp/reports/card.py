@@ -73,7 +73,8 @@ def metadata(results: RunResults, tables: list[ScoreTable]) -> ModelCardData:
     return ModelCardData(
         language=language_code(results) if results.option("data.language") else None,
         library_name="transformers",
-        pipeline_tag=_TASK,
+        # The Hub's widget for summaries, and transformers' pipeline, ask for an encoder-decoder.
+        pipeline_tag=_TASK if results.prompt_end is None else "text-generation",
         tags=[_TASK, "summexp"],
         base_model=name if from_hub else None,
         datasets=[results.option("data.name")] if is_hub_dataset(results) else None,
@@ -116,6 +117,9 @@ def _about(results: RunResults) -> Iterator[str]:
     yield f"The training took {passes(results)}{rows}."
     if results.architecture and results.parameters:
         yield f"It is a {results.architecture} with {results.parameters:,} parameters."
+    if results.prompt_end is not None:
+        end = f" and {_literal(results.prompt_end)}" if results.prompt_end else ""
+        yield f"It is given the document{end}, and goes on with the summary."
     if results.adapted:
         yield from _adapter(results)
 
@@ -183,6 +187,8 @@ def _cuts(results: RunResults) -> Iterator[str]:
 
 def _snippet(results: RunResults) -> str:
     """Return Python code that summarizes a document with the model of the folder."""
+    if results.prompt_end is not None:
+        return _prompting_snippet(results, results.prompt_end)
     prefix, lang = results.option("model.source_prefix"), results.option("model.lang")
     source = f"{_literal(prefix)} + document" if prefix else "document"
     options = f", src_lang={_literal(lang)}" if lang else ""
@@ -210,6 +216,29 @@ def _snippet(results: RunResults) -> str:
     lines += [
         f"summary = model.generate(inputs.input_ids, {masks})",
         "print(tokenizer.decode(summary[0], skip_special_tokens=True))",
+    ]
+    return "\n".join(lines)
+
+
+def _prompting_snippet(results: RunResults, prompt_end: str) -> str:
+    """Return such code for a decoder-only model; the prompt is as in training, data/tokenize.py."""
+    prefix = results.option("model.source_prefix")
+    source = f"{_literal(prefix)} + document" if prefix else "document"
+    lines = [
+        "import torch",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        f"name = {_literal(_loadable_name(results))}  # the model's folder, or its name on the Hub",
+        "tokenizer = AutoTokenizer.from_pretrained(name)",
+        "model = AutoModelForCausalLM.from_pretrained(name)",
+        "",
+        'document = "The text to summarize."',
+        f"end = tokenizer({_literal(prompt_end)}, add_special_tokens=False).input_ids",
+        f"room = {results.option('data.max_source_length')} - len(end)",
+        f"text = tokenizer({source}, max_length=room, truncation=True).input_ids",
+        "prompt = torch.tensor([text + end])",
+        "output = model.generate(prompt, attention_mask=torch.ones_like(prompt))",
+        "print(tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True))",
     ]
     return "\n".join(lines)
 

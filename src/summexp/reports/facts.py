@@ -32,7 +32,7 @@ def model_name(results: RunResults) -> str:
     if name and not is_random(results):
         return name if is_hub_name(name) else Path(name).name
     shape = results.architecture or results.option("model.architecture.model_type") or "A model"
-    family = shape.removesuffix("ForConditionalGeneration")
+    family = re.sub("(ForConditionalGeneration|ForCausalLM|LMHeadModel)$", "", shape)
     return f"{family} from random weights" if is_random(results) else family
 
 

@@ -80,6 +80,8 @@ class RunResults:
     """Number of weights."""
     trainable: int | None
     """Number of weights that were trained."""
+    prompt_end: str | None = None
+    """What a decoder-only model reads after the document; None for an encoder-decoder."""
     adapted: tuple[str, ...]
     """Modules that an adapter changed, which is merged; empty where there was none."""
     signature: str | None
@@ -141,6 +143,7 @@ def read_run(folder: Path) -> RunResults:
         architecture=model.get("architecture"),
         parameters=model.get("parameters"),
         trainable=model.get("trainable"),
+        prompt_end=model.get("prompt_end"),
         adapted=tuple(model.get("adapted") or ()),
         signature=record.get("metric"),
         language=record.get("language"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset, IterableDataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
@@ -35,9 +35,10 @@ from summexp.metrics.language import choose_language
 from summexp.metrics.scorer import SummaryScorer
 from summexp.metrics.sentences import SentenceSplitter
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
-from summexp.modeling.architecture import prefix_left_out
+from summexp.modeling.architecture import is_decoder_only, prefix_left_out
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
-from summexp.modeling.config import ModelConfig
+from summexp.modeling.config import TARGET_PREFIX, ModelConfig
+from summexp.modeling.kinds import kind_problems
 from summexp.modeling.tokenizers import tokenizer_digest
 from summexp.runs.environment import cache_dir
 from summexp.runs.record import RunRecord
@@ -99,6 +100,8 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         kept = None if isinstance(corpus.train, IterableDataset) else cache
         with record.phase("model"):
             shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=kept)
+            if problems := list(kind_problems(config, decoder_only=is_decoder_only(shape))):
+                raise ConfigError(problems)
         if (prefix := prefix_left_out(chosen, shape)) is not None and not tiny:
             log.warning(
                 "the model's config has the prefix %r for summaries, and model.source_prefix is "
@@ -106,7 +109,8 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
                 prefix,
             )
         with record.phase("data"):
-            splits = _Splits(config, corpus, tokenizer, cache)
+            suffix = _suffix(config, shape)
+            splits = _Splits(config, corpus, tokenizer, suffix, cache)
     sets = [*splits.validation, *([splits.test] if splits.test else [])]
     for line in corpus.health.lines():
         log.info("%s", line)
@@ -122,16 +126,19 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             tokenizer,
             seed=config.seed,
             longest_source=splits.longest_source(),
-            longest_target=_longest_target(config),
+            longest_target=_longest_target(config, shape),
             tiny=tiny,
             # What was trained is merged.
             peft=config.peft if plan.train else None,
         )
         _to_device(model, config.hardware)
     model.generation_config = generation_config(
-        model.generation_config, config.generation, max_length=_length_limit(config, model)
+        model.generation_config,
+        config.generation,
+        max_length=_length_limit(config, model),
+        decoder_only=not model.config.is_encoder_decoder,
     )
-    _describe(record, corpus, model, sets, trains=plan.train)
+    _describe(record, corpus, model, sets, suffix, trains=plan.train)
     half = config.training.fp16 or config.training.bf16
     return Prepared(
         model=model,
@@ -250,6 +257,7 @@ class _Splits:
         config: Config,
         corpus: Corpus,
         tokenizer: PreTrainedTokenizerBase,
+        suffix: str | None,
         cache: Path | None,
     ) -> None:
         self._config = config
@@ -259,6 +267,7 @@ class _Splits:
             tokenizer=tokenizer,
             tokenizer_digest=tokenizer_digest(tokenizer),
             prefix=config.model.source_prefix or "",
+            suffix=suffix,
             max_source_length=config.data.max_source_length,
             max_target_length=config.data.max_target_length,
         )
@@ -394,11 +403,12 @@ def _describe(
     corpus: Corpus,
     model: PreTrainedModel,
     sets: list[EvaluationSet],
+    suffix: str | None,
     *,
     trains: bool,
 ) -> None:
     """Say and record what the run works on."""
-    facts = _model_facts(model)
+    facts = _model_facts(model) | ({} if suffix is None else {"prompt_end": suffix})
     weights, device = facts["parameters"], describe(model.device)
     log.info("model: %s, %s weights, on %s", type(model).__name__, f"{weights:,}", device)
     scorer = next((one.scorer for one in sets if one.scorer), None)
@@ -431,15 +441,22 @@ def _model_facts(model: PreTrainedModel) -> dict[str, Any]:
     return facts
 
 
-def _longest_target(config: Config) -> int:
+def _suffix(config: Config, shape: PreTrainedConfig) -> str | None:
+    """Return what goes between document and summary, where the two are one text."""
+    if not is_decoder_only(shape):
+        return None
+    chosen = config.model.target_prefix
+    return TARGET_PREFIX if chosen is None else chosen
+
+
+def _longest_target(config: Config, shape: PreTrainedConfig) -> int:
     """Return the tokens of the longest summary that may be fed or generated."""
     generation = config.generation
-    return max(
-        config.data.max_target_length,
-        config.data.eval_target_length,
-        generation.max_length or 0,
-        (generation.max_new_tokens or 0) + 1,
-    )
+    start = 0 if is_decoder_only(shape) else 1
+    generated = generation.max_length or 0
+    if generation.max_new_tokens is not None:
+        generated = max(generated, generation.max_new_tokens + start)
+    return max(config.data.max_target_length, config.data.eval_target_length, generated)
 
 
 def _length_limit(config: Config, model: PreTrainedModel) -> int | None:
@@ -448,7 +465,9 @@ def _length_limit(config: Config, model: PreTrainedModel) -> int | None:
     Upstream's own default is 20 tokens, at which evaluation used to be stuck.
     """
     own = model.generation_config
-    if config.data.val_max_target_length is None and (own.max_length or own.max_new_tokens):
+    # Of a decoder-only model, its own is that of its prompt too.
+    is_limited = own.max_length or own.max_new_tokens
+    if model.config.is_encoder_decoder and config.data.val_max_target_length is None and is_limited:
         return None
     return config.data.eval_target_length
 
@@ -468,6 +487,7 @@ def _evaluation_settings(config: Config, model: PreTrainedModel) -> EvaluationSe
         sort_by_length=config.engine.generation_order == "length",
         generate=training.predict_with_generate and not training.prediction_loss_only,
         mean_of_batches=as_upstream,
+        lengths_as_upstream=as_upstream,
         label_smoothing=training.label_smoothing_factor if as_upstream else 0.0,
         autocast=autocast,
         references_from_labels=config.metric.references == "labels",
