@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.engines.toys import job, training
 
+from summexp.data.collate import Collator
 from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.watch import FiniteLossGuard
@@ -60,20 +61,22 @@ def test_training_stops_in_words(fp16: bool, advice: str, engine: str, tmp_path:
 
 
 @ENGINES
-def test_sigterm_saves_and_ends(engine: str, tmp_path: Path) -> None:
+def test_sigterm_saves_and_ends(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop = EngineConfig(name=engine)
     options = training(max_steps=1000, per_device_train_batch_size=4)
     one = job(tmp_path, engine=loop, training=options)
     seen = []
 
-    def collate(rows: Any) -> Any:
+    def collate(collator: Collator, rows: Any) -> Any:
         seen.append(1)
         if len(seen) == 7:
             os.kill(os.getpid(), signal.SIGTERM)
-        return original(rows)
+        return original(collator, rows)
 
-    original = one.collate
-    object.__setattr__(one, "collate", collate)
+    original = Collator.__call__
+    monkeypatch.setattr(Collator, "__call__", collate)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
         build_engine(loop).fit(one, None)

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests import forked
+from tests import forked, in_process
 from tests.hub_stand_in import HubStandIn
 from tests.modeling.toys import config, make
 from transformers import (
@@ -44,6 +45,16 @@ SMALL = (
     "generation.max_new_tokens=6",
     "hardware=cpu",
 )
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this process from the network, and fail the test that tries."""
+
+    def connect(_: socket.socket, address: Any) -> None:
+        pytest.fail(f"the network was used: {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
 
 
 def without_network() -> None:
@@ -91,8 +102,9 @@ def predictions(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def toy(model: str, data: str, folder: Path) -> None:
-    run("debug=tiny", f"model={model}", f"data={data}", "training.do_predict=true", folder=folder)
+def toy(model: str, data: str, folder: Path, start: Callable[..., object]) -> None:
+    words = ("debug=tiny", f"model={model}", f"data={data}", "training.do_predict=true")
+    start(*words, folder=folder)
     assert len(predictions(folder)) == 8
     assert results(folder)["eval_loss"] > 0
     saved = json.loads((folder / "config.json").read_text("utf-8"))
@@ -113,20 +125,22 @@ def toy(model: str, data: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model(model: str, tmp_path: Path) -> None:
-    toy(model, "news_briefs", tmp_path / "run")
+    toy(model, "news_briefs", tmp_path / "run", run)
 
 
+@pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("data", DATA)
 def test_every_corpus(data: str, tmp_path: Path) -> None:
-    toy("t5_tiny", data, tmp_path / "run")
+    toy("t5_tiny", data, tmp_path / "run", in_process.run)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize(
     ("model", "data"), list(itertools.product(sorted({*MODELS} - ALIKE), DATA))
 )
 def test_every_pair(model: str, data: str, tmp_path: Path) -> None:
-    toy(model, data, tmp_path / "run")
+    toy(model, data, tmp_path / "run", in_process.run)
 
 
 def test_two_toy_runs_give_equal_numbers(tmp_path: Path) -> None:

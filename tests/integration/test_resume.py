@@ -53,7 +53,11 @@ def weights_equal(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
 
 
-@pytest.mark.parametrize("moment", [i / 12 for i in range(1, 12)])
+@pytest.mark.parametrize(
+    "moment",
+    # Every other one, in the suite that is run all the time.
+    [pytest.param(i / 12, marks=pytest.mark.slow if i % 2 else ()) for i in range(1, 12)],
+)
 def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Path, float]) -> None:
     whole, seconds = unbroken
     folder = place / f"killed-{moment:.2f}"

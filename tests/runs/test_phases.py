@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-
-from summexp.command_line import parse
-from summexp.preflight import check
-from summexp.runs.phases import run_phases
-from summexp.runs.record import begin
-from summexp.runs.resume import plan_run
+from tests import in_process
 
 DOCUMENTS = ["rain fell on the road", "snow", "", 'a "quoted" goat', "요금 인상"]
 
@@ -30,12 +24,8 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*words: str) -> Path:
-    (job,) = check(parse(["data=custom_json", "debug=tiny", "hardware=cpu", *words]))
     folder = Path("run").absolute()
-    folder.mkdir(exist_ok=True)
-    config = replace(job.config, output_dir=str(folder))
-    plan = plan_run(config, folder)
-    run_phases(config, folder, begin(config, folder, goes_on=plan.goes_on), plan)
+    in_process.run("data=custom_json", "debug=tiny", *words, folder=folder)
     return folder
 
 
