@@ -112,6 +112,14 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         ("metric=rouge objective=eval_novel_1grams", "objective", "lacks novelty"),
         ("metric=rouge_txt", "metric", "'rouge_text'"),
         ("metric.names=[rouge,novelti]", "metric.names", "'novelty'"),
+        ("metric.name=rouge", "metric.name", "Did you mean 'metric.names'?"),
+        ("metric.bertscore_layer=3", "metric.bertscore_layer", "metric=rouge_bertscore"),
+        ("data.chunk_overlap=9", "data.chunk_overlap", "data.long_documents=chunk"),
+        (
+            "training.metric_for_best_model=gen_len",
+            "training.greater_is_better",
+            "training.greater_is_better=false",
+        ),
         (
             "training.metric_for_best_model=repeated_3grams",
             "training.greater_is_better",

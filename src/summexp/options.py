@@ -1,4 +1,4 @@
-"""How a config dataclass declares an option that takes only certain values.
+"""How a config dataclass declares its options, and reads what was given for them.
 
 The dataclasses themselves lie beside the code that they configure (`data/config.py`, …):
 keyword-only, a docstring under each field, cross-field rules in `__post_init__` (raising
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import textwrap
 from collections.abc import Iterator
 from dataclasses import field, fields, is_dataclass
@@ -27,6 +28,11 @@ def choice(default: str | None, *allowed: str) -> Any:
 def open_mapping() -> Any:
     """Declare a mapping that takes any key without the plus that Hydra wants for a plain dict."""
     return field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
+
+
+def at_home(path: str | None) -> str | None:
+    """Return a path, or the name of a repository, with the home folder in place of its `~/`."""
+    return os.path.expanduser(path) if path and path.startswith("~/") else path
 
 
 def declared_choices(config_class: type) -> Iterator[tuple[str, tuple[str, ...]]]:

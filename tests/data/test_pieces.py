@@ -211,5 +211,7 @@ def test_pieces_are_kept_by_content_and_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize("overlap", [-1, 33])
 def test_an_impossible_overlap_is_told_before_anything_is_loaded(overlap: int) -> None:
     with pytest.raises(ConfigError, match=f"from 0 to half of .*, not {overlap}"):
-        DataConfig(max_source_length=64, chunk_overlap=overlap)
-    DataConfig(max_source_length=64, chunk_overlap=32)
+        DataConfig(max_source_length=64, long_documents="chunk", chunk_overlap=overlap)
+    DataConfig(max_source_length=64, long_documents="chunk", chunk_overlap=32)
+    with pytest.raises(ConfigError, match="has no effect where long documents are cut"):
+        DataConfig(chunk_overlap=32)

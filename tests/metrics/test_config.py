@@ -6,6 +6,7 @@ import pytest
 from summexp.errors import ConfigError
 from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
 from summexp.metrics.words import WordCounter
+from summexp.modeling.config import ModelConfig
 from summexp.options import declared_choices
 
 
@@ -52,8 +53,16 @@ def test_the_layer_of_an_unknown_encoder_must_be_said() -> None:
     with pytest.raises(ConfigError, match=r"metric\.bertscore_layer: must be said for my/encoder"):
         MetricConfig(names=["bertscore"], bertscore_model="my/encoder")
     MetricConfig(names=["bertscore"], bertscore_model="my/encoder", bertscore_layer=3)
-    MetricConfig(bertscore_model="my/encoder")
+    with pytest.raises(ConfigError, match=r"metric\.bertscore_model: has no effect without BERTS"):
+        MetricConfig(bertscore_model="my/encoder")
     assert bertscore_layer("some/folder/roberta-large", None) == 17
     assert bertscore_layer("FacebookAI/roberta-large", 3) == 3
     for language in ("en", "zh", "ko"):
         assert bertscore_layer(bertscore_model(language), None) in (17, 8, 9)
+
+
+def test_a_folder_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/mina")
+    config = MetricConfig(names=["bertscore"], bertscore_model="~/enc", bertscore_layer=1)
+    assert config.bertscore_model == "/home/mina/enc"
+    assert ModelConfig(name_or_path="~/t5", tokenizer_name="a~/b").name_or_path == "/home/mina/t5"

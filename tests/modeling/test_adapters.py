@@ -26,6 +26,7 @@ from summexp.modeling.adapters import (
     adapted_modules,
     adapter_weights,
     has_adapter,
+    lora_config,
     merge_adapter,
     save_adapter,
 )
@@ -114,7 +115,7 @@ def test_the_adapters_first_weights_depend_on_the_seed_alone(tmp_path: Path) -> 
     ours, theirs = made.state_dict(), loaded.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(ours[name].equal(theirs[name]) for name in ours)
-    assert loaded.peft_config["default"].base_model_name_or_path == str(tmp_path)
+    assert loaded.peft_config["default"].base_model_name_or_path == tmp_path.name
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
@@ -164,6 +165,30 @@ def test_the_saved_adapter_holds_nothing_of_the_base(tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (saved["r"], saved["lora_alpha"], saved["target_modules"]) == (8, 16.0, ["q", "v"])
     assert (saved["task_type"], saved["inference_mode"]) == ("SEQ_2_SEQ_LM", True)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        ({"name_or_path": "google-t5/t5-small"}, "google-t5/t5-small"),
+        ({"name_or_path": "{here}"}, "base"),
+        ({"name_or_path": "google-t5/t5-small", "init": "random"}, None),
+    ],
+)
+def test_the_adapter_names_its_base_and_no_place(
+    chosen: dict[str, str], name: str | None, tmp_path: Path
+) -> None:
+    here = tmp_path / "base"
+    here.mkdir()
+    base = ModelConfig(**{key: one.format(here=here) for key, one in chosen.items()})
+    found = lora_config(lora(), make(config("t5")).model, base)
+    assert found.base_model_name_or_path == name
+
+
+def test_modules_to_save_are_no_modules_of_the_adapter() -> None:
+    every = make(config("bart"), peft=lora(target_modules=["all-linear"], modules_to_save=["fc1"]))
+    assert "fc1" not in adapted_modules(every.model)
+    assert "fc2" in adapted_modules(every.model)
 
 
 def test_modules_to_save_are_trained_whole_and_kept() -> None:

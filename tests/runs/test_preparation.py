@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -99,3 +100,23 @@ def test_a_prefix_that_the_models_config_names_is_asked_for(
     with caplog.at_level(logging.WARNING, logger="summexp"):
         prepared(tmp_path, *model, *FEW, *words)
     assert ("'summarize: '" in caplog.text) is not bool(words)
+
+
+def test_references_cut_like_labels_are_one_a_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"document": "rain fell", "summary": "rain", "references": ["rain", "water"]}
+    (tmp_path / "rows.jsonl").write_text("\n".join([json.dumps(row)] * 3), encoding="utf-8")
+    file = tmp_path / "rows.jsonl"
+    words = ("data=custom_json", f"data.train_file={file}", f"data.validation_file={file}")
+    signatures = []
+    for more in ((), ("metric.references=labels",), ("data.references_column=summary",)):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            one = prepared(tmp_path, "debug=tiny", *words, *more)
+        (scorer,) = (rows.scorer for rows in one.validation)
+        assert scorer is not None
+        signatures.append("refs:best" in scorer.signature)
+        assert ("have several references" in caplog.text) == signatures[-1]
+        assert "no row has several references" not in caplog.text
+    assert signatures == [True, False, False]

@@ -48,6 +48,7 @@ SAME = ("training.num_train_epochs=3", "training.max_steps=-1")
         (("training.do_predict=true",), RunPlan(True, False, False, True)),
         (("generation.num_beams=4",), RunPlan(True, False, True, False)),
         (("data.max_eval_samples=5",), RunPlan(True, False, True, False)),
+        (("data.references_column=all",), RunPlan(True, False, True, False)),
         (("training.num_train_epochs=4",), RunPlan(True, True, True, False)),
         (("training.num_train_epochs=2",), RunPlan(True, False, False, False)),
         (("training.max_steps=31",), RunPlan(True, True, True, False)),
@@ -189,6 +190,24 @@ def test_a_run_may_go_on_with_another_engine(word: str, finished: Path) -> None:
 
 def test_a_new_folder_begins(tmp_path: Path) -> None:
     assert plan_run(composed(), tmp_path / "new") == RunPlan(False, True, True, False)
+
+
+def test_a_run_that_was_refused_leaves_its_folder_to_the_right_one(finished: Path) -> None:
+    """A mistake that only the model shows is told when the folder is there already."""
+    other = composed(*SAME, "seed=7")
+    write_json(finished / "run.json", {"status": "failed", "phases": {}})
+    assert plan_run(other, finished) == RunPlan(False, True, True, False)
+    # What was begun is not thrown away.
+    checkpoint = finished / "checkpoint-30"
+    checkpoint.mkdir()
+    (checkpoint / "scheduler.pt").touch()
+    with pytest.raises(ConfigError, match="seed"):
+        plan_run(other, finished)
+    checkpoint.joinpath("scheduler.pt").unlink()
+    checkpoint.rmdir()
+    write_json(finished / "run.json", {"status": "interrupted", "phases": {}})
+    with pytest.raises(ConfigError, match="seed"):
+        plan_run(other, finished)
 
 
 def test_digests_depend_on_their_own_keys_only() -> None:

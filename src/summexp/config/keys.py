@@ -81,6 +81,8 @@ def nearest_key(name: str) -> str | None:
     keys = [key for key in declared_fields() if key not in DOUBLES]
     last = name.rsplit(".", 1)[-1]
     same = [key for key in keys if key.rsplit(".", 1)[-1] == last]
+    if f"{name}s" in keys:
+        same = [f"{name}s"]
     if same:
         return f"Did you mean {' or '.join(map(repr, same[:3]))}?"
     if removed := _removed(last):

@@ -179,7 +179,7 @@ def _metric_names(config: Config) -> Iterator[Problem]:
 
 def _direction(best: str) -> Iterator[Problem]:
     """Yield that upstream would take the largest value for the best, where that is not so."""
-    described = "|".join((*LOWER_IS_BETTER, *NEITHER_IS_BETTER))
+    described = "|".join((*LOWER_IS_BETTER, *NEITHER_IS_BETTER, "gen_len"))
     if match := re.search(rf"(?:^|_)({described})(?:_low|_high)?$", best):
         better = "less is" if match[1] in LOWER_IS_BETTER else "neither more nor less is by itself"
         yield Problem(

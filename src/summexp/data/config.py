@@ -99,6 +99,14 @@ class DataConfig:
                     hint="Leave it away for an eighth of a piece.",
                 )
             )
+        if overlap is not None and self.long_documents != "chunk":
+            problems.append(
+                Problem(
+                    key="data.chunk_overlap",
+                    what="has no effect where long documents are cut",
+                    hint="Choose data.long_documents=chunk.",
+                )
+            )
         if self.validation_file and self.validation_files:
             problems.append(
                 Problem(

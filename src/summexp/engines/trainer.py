@@ -29,6 +29,7 @@ from summexp.engines.unused import give_every_weight_a_gradient
 from summexp.engines.watch import StoppedError, TrainingWatch
 from summexp.launch.ranks import this_world, wait_for_all
 from summexp.launch.signals import StopRequest, stop_requests
+from summexp.modeling.adapters import has_adapter
 from summexp.runs.checkpoints import step_of
 
 
@@ -234,6 +235,11 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         folder = Path(self.args.output_dir) if self.args.should_save else None
         save_trained(model, self.processing_class, folder)
         wait_for_all()
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        # What holds an adapter that is not merged is no model for others; the whole run is one.
+        if not has_adapter(self.model):
+            super()._push_from_checkpoint(checkpoint_folder)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         with new_checkpoint(self.args, self.state):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 
 from summexp.errors import ConfigError, Problem, nearest
-from summexp.options import choice
+from summexp.options import at_home, choice
 
 NGRAMS = (1, 2, 3)
 """Lengths of the n-grams whose novelty and repetition are counted."""
@@ -96,6 +96,7 @@ class MetricConfig:
     """Pairs of texts that it encodes at once."""
 
     def __post_init__(self) -> None:
+        self.bertscore_model = at_home(self.bertscore_model)
         problems = [*self._unknown_names(), *self._encoder_problems()]
         if self.bootstrap_samples < 0:
             problems.append(Problem(key="metric.bootstrap_samples", what="must not be negative"))
@@ -133,6 +134,11 @@ class MetricConfig:
             yield Problem(key="metric.bertscore_batch_size", what="must be at least 1")
         if self.bertscore_layer is not None and self.bertscore_layer < 1:
             yield Problem(key="metric.bertscore_layer", what="must be at least 1")
+        if "bertscore" not in self.names:
+            for spec in fields(self):
+                if spec.name.startswith("bertscore_") and getattr(self, spec.name) != spec.default:
+                    what, hint = "has no effect without BERTScore", "Choose metric=rouge_bertscore."
+                    yield Problem(key=f"metric.{spec.name}", what=what, hint=hint)
         model = self.bertscore_model
         known = model is None or PurePath(model).name in BERTSCORE_LAYERS
         if "bertscore" in self.names and self.bertscore_layer is None and not known:

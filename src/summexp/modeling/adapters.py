@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,9 @@ _LINEAR = (nn.Linear, Conv1D)
 def lora_config(config: PeftConfig, model: PreTrainedModel, base: ModelConfig) -> LoraConfig:
     """Return peft's config for `model`, whose weights are not looked at: they may be on `meta`.
 
+    It names the model that the adapter belongs to, of a folder only the name: where that lies says
+    nothing to others. Random weights have none.
+
     Raises:
         ConfigError: the model has no such modules, or not of a kind that LoRA can change.
     """
@@ -58,9 +61,16 @@ def lora_config(config: PeftConfig, model: PreTrainedModel, base: ModelConfig) -
         task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
         # GPT-2's layers keep their weights the other way round; peft would say that it noticed.
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        base_model_name_or_path=base.name_or_path,
+        base_model_name_or_path=_base_name(base),
         revision=base.revision,
     )
+
+
+def _base_name(base: ModelConfig) -> str | None:
+    if base.init == "random" or base.name_or_path is None:
+        return None
+    folder = Path(base.name_or_path)
+    return folder.name if folder.is_dir() else base.name_or_path
 
 
 def add_adapter(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:
@@ -88,8 +98,14 @@ def has_adapter(model: PreTrainedModel) -> bool:
 
 def adapted_modules(model: PreTrainedModel) -> list[str]:
     """Return the names of the modules that the adapter changes."""
-    targets = model.peft_config[_NAME].target_modules
-    return [targets] if isinstance(targets, str) else sorted(targets)
+    config = model.peft_config[_NAME]
+    targets = config.target_modules
+    return [targets] if isinstance(targets, str) else sorted({*targets} - {*_saved(config)})
+
+
+def _saved(config: LoraConfig) -> Sequence[str]:
+    """Return the modules that are trained whole, and of which an adapter changes nothing."""
+    return config.modules_to_save or ()
 
 
 def adapter_weights(model: PreTrainedModel) -> int:

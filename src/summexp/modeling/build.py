@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,8 @@ def build_model(
     if peft is not None and peft.name != "none":
         # Its mistakes are told before gigabytes are loaded.
         with torch.device("meta"):
-            adapter = lora_config(peft, _random(config, shape), config)
+            base = replace(config, init="random") if tiny else config
+            adapter = lora_config(peft, _random(config, shape), base)
     set_seed(seed)
     if tiny or config.init == "random":
         model = _random(config, shape)

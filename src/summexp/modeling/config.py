@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from summexp.errors import ConfigError, Problem
-from summexp.options import choice, open_mapping
+from summexp.options import at_home, choice, open_mapping
 
 TARGET_PREFIX = "\nTL;DR:\n"
 """Where nothing else is set, what tells a decoder-only model that a summary follows: how GPT-2 was
@@ -61,6 +61,8 @@ class ModelConfig:
     weight names."""
 
     def __post_init__(self) -> None:
+        for key in ("name_or_path", "config_name", "tokenizer_name"):
+            setattr(self, key, at_home(getattr(self, key)))
         problems = []
         if self.init == "pretrained" and not self.name_or_path:
             problems.append(

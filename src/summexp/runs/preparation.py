@@ -335,6 +335,8 @@ class _Splits:
             return EvaluationSet(name, rows, tokens, None, {})
         documents = [rows[number]["document"] for number in scored]
         references = [every[number] for number in scored]
+        if self._config.metric.references == "labels":
+            references = [texts[:1] for texts in references]
         _say_several(split, references, self._config.data)
         scorer = self._scorer(references)
         baseline = {}
@@ -377,7 +379,7 @@ def _say_several(split: str, references: Sequence[Sequence[str]], config: DataCo
             "%s: %s of %s rows have several references; each score is the best over them",
             *(split, f"{several:,}", f"{len(references):,}"),
         )
-    elif config.references_column is not None:
+    elif config.references_column not in (None, config.summary_column, "summary"):
         log.warning(
             "%s: no row has several references: column %r would have to hold lists of texts",
             *(split, config.references_column),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -44,6 +44,7 @@ _NOT_OF_THE_TRAINING = (
     "data.validation_*",
     "data.test_*",
     "data.id_column",
+    "data.references_column",
     "data.max_eval_samples",
     "data.max_predict_samples",
     "data.long_documents",
@@ -86,6 +87,7 @@ _OF_THE_EVALUATION = (
     "generation.*",
     "engine.generation_order",
     "data.validation_*",
+    "data.references_column",
     "data.max_eval_samples",
     "data.val_max_target_length",
     "data.language",
@@ -97,6 +99,7 @@ _OF_THE_PREDICTION = (
     "engine.generation_order",
     "data.test_*",
     "data.id_column",
+    "data.references_column",
     "data.max_predict_samples",
     "data.long_documents",
     "data.chunk_overlap",
@@ -142,6 +145,8 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     record = read_record(folder)
     if record is None:
         check_is_free(folder)
+    if record is not None and _was_refused(record, folder):
+        record = None
     if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
         if training.do_train:
             _check_progress(config, None)
@@ -173,6 +178,12 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     changes = train or evaluate or predict
     push = training.push_to_hub and (changes or "push" not in phases)
     return RunPlan(True, train, evaluate, predict, push)
+
+
+def _was_refused(record: Mapping[str, Any], folder: Path) -> bool:
+    """Tell whether a run failed before it had made anything, as one does whose config is wrong."""
+    begun = record.get("phases") or checkpoints(folder)
+    return record.get("status") == "failed" and not begun
 
 
 def _check_progress(config: Config, folder: Path | None) -> None:
