@@ -35,7 +35,7 @@ from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.errors import ConfigError
-from summexp.modeling.build import build_tokenizer
+from summexp.modeling.build import build_model, build_tokenizer
 from summexp.modeling.config import ModelConfig
 
 
@@ -276,6 +276,15 @@ def test_dtype(name: str, tmp_path: Path) -> None:
     folder = saved(toy, tmp_path)
     assert load(ModelConfig(name_or_path=folder, dtype="auto")).model.dtype == toy.model.dtype
     assert load(ModelConfig(name_or_path=folder)).model.dtype == torch.float32
+
+
+def test_a_decoder_deeper_than_its_encoder_generates(caplog: pytest.LogCaptureFixture) -> None:
+    deep = config("t5", architecture={"num_layers": 1, "num_decoder_layers": 2})
+    shape, tokenizer = build_tokenizer(deep, corpus(), tiny=False, cache_dir=None)
+    model = build_model(deep, shape, tokenizer, seed=0, longest_source=9, longest_target=9)
+    assert "generating without a cache" in caplog.text
+    ids = tokenizer("rain", return_tensors="pt")["input_ids"]
+    assert model.generate(ids, max_length=5).shape[0] == 1
 
 
 def test_attention_implementation() -> None:

@@ -126,7 +126,8 @@ def build_model(
             log.warning("peft=lora does not train the embeddings of the new tokens")
     if not is_decoder_only(shape):
         _set_start_tokens(model, tokenizer, config)
-        fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
+        _spare_a_short_cache(model)
+    fit_positions(model, longest_source, longest_target, config.resize_position_embeddings)
     _set_special_tokens(model, tokenizer)
     if adapter is not None:
         add_adapter(model, adapter, seed)
@@ -188,6 +189,17 @@ def _set_ends(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+
+
+def _spare_a_short_cache(model: PreTrainedModel) -> None:
+    """Generate without a cache where upstream (5.23) makes one that lacks layers of the decoder.
+
+    It counts those of T5's encoder.
+    """
+    decoder = getattr(model.config, "num_decoder_layers", None) or 0
+    if model.config.is_encoder_decoder and decoder > model.config.num_hidden_layers:
+        log.warning("the decoder has more layers than the encoder: generating without a cache")
+        model.generation_config.use_cache = False
 
 
 def _set_languages(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
