@@ -196,6 +196,63 @@ def test_variables_in_front() -> None:
     assert said(line, ["offline"]) == {"offline": False}
 
 
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("CUDA_VISIBLE_DEVICES=1\nexport CUDA_VISIBLE_DEVICES", {"CUDA_VISIBLE_DEVICES": "1"}),
+        ("A=1; export A B=2", {"A": "1", "B": "2"}),
+        ("export A=1\nA=2", {"A": "2"}),
+        ("A=1\nexport B", {}),
+        ("export PATH", {}),
+    ],
+)
+def test_variables_are_exported_before_it(before: str, kept: dict[str, str]) -> None:
+    found = migrate(f"{before}\npython {SCRIPT}")
+    assert found.environment == kept
+    assert not any("other commands" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
+    "command", ['export NOTE="a\nb"\npython {}', "NOTE=$'a\\nb' python {}", "NOTE='a\nb' python {}"]
+)
+def test_a_variable_of_several_lines_is_left_out(command: str) -> None:
+    found = migrate(command.format(SCRIPT))
+    assert found.line == migrate(f"python {SCRIPT}").line
+    remark = "NOTE: holds a line break, left out; export it before the new command"
+    assert remark in found.remarks
+
+
+def test_a_word_of_the_shell_is_no_wrapper() -> None:
+    plain = migrate(f"FOO=1 python {SCRIPT}")
+    for command in [
+        f"time FOO=1 python {SCRIPT}",
+        f"if true; then FOO=1 python {SCRIPT}; fi",
+        f"if ! FOO=1 python {SCRIPT}; then echo failed; fi",
+        f"if false; then\n  ls\nelse # or\n  time -p FOO=1 python {SCRIPT}\nfi",
+        f"{{ FOO=1 python {SCRIPT}; }} > log",
+    ]:
+        found = migrate(command)
+        assert found.line == plain.line, command
+        others = [remark for remark in found.remarks if remark not in plain.remarks]
+        assert all("other commands" in remark for remark in others), others
+    assert any(remark.startswith("nice: ") for remark in migrate(f"nice python {SCRIPT}").remarks)
+
+
+def test_a_loop_is_not_unrolled() -> None:
+    plain = migrate(f"python {SCRIPT}")
+    for head in ("for m in a b", "for ((i=0; i<3; i++))", "while true", "until false"):
+        found = migrate(f"{head}; do\n python {SCRIPT}\ndone")
+        assert found.line == plain.line
+        assert "a loop: not unrolled; the new command is one turn of it" in found.remarks
+    found = migrate(f"for m in a b; do mv $m c; done\npython {SCRIPT} --run_name x")
+    assert not any("loop" in remark for remark in found.remarks)
+    assert "other commands of the text are left out: mv" in found.remarks
+    found = migrate(f"for p in a b; do $p; done; python {SCRIPT}")
+    assert "other commands of the text are left out: $p" in found.remarks
+    again = migrate(f"for m in a b; do ls; done; m=c; python {SCRIPT} --run_name $m")
+    assert "tracking.run_name=c" in again.words
+
+
 def test_the_accelerate_config_file_is_read_where_it_is() -> None:
     Path("acc.yaml").write_text(
         "distributed_type: MULTI_GPU\nmixed_precision: bf16\nnum_machines: 1\nnum_processes: 4\n",
@@ -265,10 +322,22 @@ def test_a_json_file_of_arguments() -> None:
         ("python run_summarization.py --model_name_or_path m --dataset_name d", "nothing"),
         ("python run_summarization.py absent.json", "there is no file absent.json"),
         (f"python {SCRIPT}\npython {SCRIPT}", "2 commands"),
-        (f"torchrun --nproc_per_node x {SCRIPT}", "takes no 'x'"),
+        (f"torchrun --nproc_per_node x {SCRIPT}", "--nproc_per_node takes no 'x'"),
+        (f"accelerate launch --num_processes x {SCRIPT}", "--num_processes takes no 'x'"),
+        (f"deepspeed --num_gpus x {SCRIPT}", "--num_gpus takes no 'x'"),
         (f"accelerate launch --mixed_precision fp8 {SCRIPT}", "takes no 'fp8'"),
         (f"python {SCRIPT} --source_prefix 'a\nb'", "line break"),
         (f"python {SCRIPT} --output_dir $ABSENT", "ABSENT is not set"),
+        (f"SORT_KEY=a\npython {SCRIPT} --output_dir o/$SORT_KEY", "write the value of one that"),
+        (f"for m in a b; do python {SCRIPT} --run_name $m; done", "$m differs from turn to turn"),
+        (
+            f"for m in a b\ndo\n OUT=o/${{m}}\n python {SCRIPT} --output_dir $OUT\ndone",
+            "loops are not unrolled [line 4]",
+        ),
+        (
+            f"for ((i=0; i<3; i++)); do export CUDA_VISIBLE_DEVICES=$i; python {SCRIPT}; done",
+            "$i differs from turn to turn",
+        ),
     ],
     ids=lambda one: one.replace(SCRIPT, "S"),
 )
@@ -337,6 +406,43 @@ def test_what_a_file_says_otherwise_is_set(flags: str, says: dict[str, Any]) -> 
     assert said(migrate(f"{base} {flags}").line, says) == says
 
 
+def test_a_file_that_repeats_the_language_is_said_to_do_so() -> None:
+    base = "python run_summarization.py --model_name_or_path facebook/mbart-large-50 --do_train "
+    found = migrate(f"{base} --dataset_name xsum --lang ko_KR")
+    assert {"model.lang=ko_KR", "model.forced_bos_token=null"} <= set(found.words)
+    assert (
+        "--forced_bos_token: was not given; left away, though the file of model= has that of "
+        "model.lang"
+    ) in found.remarks
+    assert "en_XX" not in " ".join(found.remarks)
+    both = migrate(f"{base} --dataset_name xsum --lang ko_KR --forced_bos_token ko_KR")
+    assert not any("forced_bos_token" in remark for remark in both.remarks)
+
+
+@pytest.mark.parametrize("parity", [False, True])
+@pytest.mark.parametrize(
+    ("flags", "plain", "same", "remark"),
+    [
+        ("--generation_num_beams 4", 4, 1, "--num_beams, whose default is 1"),
+        ("--num_beams 2 --generation_num_beams 4", 2, 2, "had no effect"),
+        ("--generation_num_beams 4 --num_beams 2", 2, 2, "had no effect"),
+        ("--num_beams 4 --generation_num_beams 4", 4, 4, ""),
+        ("--num_beams 3", 3, 3, ""),
+    ],
+)
+def test_beams_are_those_of_num_beams(
+    flags: str, plain: int, same: int, remark: str, parity: bool
+) -> None:
+    found = migrate(f"{PARITY_OLD} {flags}", parity=parity)
+    line = f"{found.line} {NO_PUNKT}" if parity else found.line
+    assert composed(line).generation.num_beams == (same if parity else plain)
+    told = [one for one in found.remarks if one.startswith("--generation_num_beams")]
+    assert len(told) == bool(remark)
+    assert all(remark in one for one in told)
+    if told:
+        assert ("in force now" in told[0]) == (not parity and plain == 4)
+
+
 SECRETS = ("hf_abcdefghijklmnopqrst", "plainsecret")
 
 
@@ -356,6 +462,10 @@ SECRETS = ("hf_abcdefghijklmnopqrst", "plainsecret")
         "MY_TOKEN={secret}\npython {script} --token $MY_TOKEN",
         "hf auth login --token {secret}\npython {script}",
         "MY_SECRET={secret} AWS_SECRET_ACCESS_KEY={secret} python {script}",
+        "KAGGLE_KEY={secret} DB_PASSWD={secret} DB_PASS={secret} GH_PAT={secret} python {script}",
+        "export key={secret} MYAPI_APIKEY={secret} AUTH={secret} \npython {script}",
+        "CREDENTIALS={secret} GIT_CREDENTIAL={secret} NOTE=x$CREDENTIALS python {script}",
+        "DB_PASSWD={secret}\npython {script} --run_name $DB_PASSWD",
     ],
 )
 def test_no_secret_is_printed(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from summexp.errors import ConfigError
-from summexp.migrate.shell import ARGUMENTS, HIDDEN, statements
+from summexp.migrate.shell import ARGUMENTS, HIDDEN, names_secret, statements
 
 COMMAND = "python run_summarization.py"
 
@@ -111,3 +111,47 @@ def test_what_cannot_be_known_is_told(text: str, told: str) -> None:
 def test_quoting_goes_there_and_back() -> None:
     given = ["a b", "c'd", 'e"f', "g\\h", "i\nj", "$k", "#l", ""]
     assert words(f"x {shlex.join(given)}")[1:] == given
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        ("KAGGLE_KEY", True),
+        ("DB_PASSWD", True),
+        ("DB_PASS", True),
+        ("OPENAI_API_KEY", True),
+        ("AWS_ACCESS_KEY_ID", True),
+        ("GOOGLE_APPLICATION_CREDENTIALS", True),
+        ("apikey", True),
+        ("GH_PAT", True),
+        ("TOKENIZERS_PARALLELISM", False),
+        ("MAX_TOKENS", False),
+        ("KEYBOARD", False),
+        ("PATH", False),
+        ("DATA_PATH", False),
+        ("AUTHOR", False),
+        ("MONKEY", False),
+        ("PASSES", False),
+    ],
+)
+def test_a_secret_is_known_by_a_whole_part_of_its_name(name: str, is_secret: bool) -> None:
+    assert names_secret(name) is is_secret
+
+
+def test_words_of_the_shell_are_no_commands() -> None:
+    text = (
+        "if [ -f x ]; then\n  a do 'if'\nelse b; fi\nfor i in 1 2; do c $i; 'time' d; done | e\n"
+        "while f; do { time -p g; }; done < x\n"
+    )
+    found = statements(text, {})
+    said = [(" ".join(one.words).replace("\0", ""), one.line, one.is_in_loop) for one in found]
+    assert said == [
+        ("[ -f x ]", 1, False),
+        ("a do if", 2, False),
+        ("b", 3, False),
+        ("c $i", 4, True),
+        ("time d", 4, True),
+        ("e", 4, False),
+        ("f", 5, False),
+        ("g", 5, True),
+    ]

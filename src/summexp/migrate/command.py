@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.arguments import asks_for_help, given_flags
 from summexp.migrate.launchers import Invocation, invocation, not_a_script, script_index
-from summexp.migrate.shell import Statement, statements
+from summexp.migrate.shell import Statement, exported, loop_variable, printable, statements
 from summexp.migrate.translation import translated
 from summexp.migrate.words import shell_line
 
@@ -61,12 +61,11 @@ def _found(command: str | Sequence[str]) -> tuple[Invocation, list[str]]:
         lines = ", ".join(str(call.line) for call in calls)
         raise ConfigError(Problem(what=what, where=f"lines {lines}", hint="Give one at a time."))
     (call,) = calls
-    before = parts[: parts.index(call)]
-    exported: dict[str, str] = {}
-    for part in before:
-        if part.words[0] == "export":
-            exported |= part.assignments
+    variables = exported(parts[: parts.index(call)])
+    _refuse_loop_variable([*call.words, *variables.values()], call.line)
     remarks = []
+    if call.is_in_loop:
+        remarks.append("a loop: not unrolled; the new command is one turn of it")
     if call.is_joined:
         remarks.append(
             "a line lacks its backslash; what follows it was read as one command with it"
@@ -76,6 +75,19 @@ def _found(command: str | Sequence[str]) -> tuple[Invocation, list[str]]:
     others_left = [part for part in parts if part is not call and not part.is_assignment]
     others_left = [part for part in others_left if part.words[0] not in ("set", "tee")]
     if others_left:
-        names = ", ".join(dict.fromkeys(part.words[0] for part in others_left))
+        names = ", ".join(dict.fromkeys(printable(part.words[0]) for part in others_left))
         remarks.append(f"other commands of the text are left out: {names}")
-    return invocation(call, exported), remarks
+    return invocation(call, variables), remarks
+
+
+def _refuse_loop_variable(words: Iterable[str], line: int) -> None:
+    name = loop_variable(words)
+    if name is not None:
+        raise ConfigError(
+            Problem(
+                what=f"${name} differs from turn to turn of a loop, and loops are not unrolled",
+                where=f"line {line}",
+                hint=f"Give the command of one turn, a value in place of ${name}. The new command "
+                "takes several values by itself: python train.py -m key=a,b.",
+            )
+        )

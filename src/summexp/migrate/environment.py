@@ -14,7 +14,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 
 def environment_settings(variables: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Take out of `variables` what is a setting here, or a secret.
+    """Take out of `variables` what is a setting here, a secret, or more than a line.
 
     What is left stays in front of the new command.
 
@@ -41,8 +41,12 @@ def environment_settings(variables: dict[str, str]) -> tuple[dict[str, Any], lis
             remarks.append(f"{name}: not needed; curves lie in tracking/ of the run folder")
         elif name in _RANKS:
             remarks.append(f"{name}: left out; the launcher says it")
-        elif value == HIDDEN or names_secret(name) or looks_secret(value):
+        elif HIDDEN in value or names_secret(name) or looks_secret(value):
             remarks.append(f"{name}: a secret, left out; export it before the new command")
+        elif "\n" in value:
+            remarks.append(
+                f"{name}: holds a line break, left out; export it before the new command"
+            )
         else:
             continue
         del variables[name]

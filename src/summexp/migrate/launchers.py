@@ -206,7 +206,8 @@ def _with_file(options: dict[str, str | bool], machine: Machine) -> dict[str, st
 
 
 def _torchrun(options: dict[str, str | bool], machine: Machine) -> None:
-    machine.processes = _processes(options.pop("nproc_per_node", "1"))
+    count = options.pop("nproc_per_node", "1")
+    machine.processes = ALL if count in ("gpu", "auto") else _number("nproc_per_node", count)
     _nodes(options, machine, "nnodes", "node_rank", "master_addr", "master_port")
 
 
@@ -228,7 +229,9 @@ def _accelerate(options: dict[str, str | bool], machine: Machine) -> None:
     is_sharded = "use_fsdp" in options or "use_deepspeed" in options
     is_multi = options.pop("multi_gpu", False) or is_sharded
     count = options.pop("num_processes", None)
-    machine.processes = _processes(count) if count else ALL if is_multi else None
+    machine.processes = ALL if is_multi else None
+    if count is not None:
+        machine.processes = _number("num_processes", count)
     if options.pop("cpu", False):
         settings["hardware"] = "cpu"
     if options.pop("tpu", False):
@@ -264,7 +267,7 @@ def _accelerate(options: dict[str, str | bool], machine: Machine) -> None:
 def _deepspeed(options: dict[str, str | bool], machine: Machine) -> None:
     machine.processes = ALL
     if "num_gpus" in options:
-        machine.processes = _processes(options.pop("num_gpus"))
+        machine.processes = _number("num_gpus", options.pop("num_gpus"))
     include = str(options.pop("include", ""))
     if include and "@" not in include:
         devices = include.partition(":")[2]
@@ -315,12 +318,6 @@ def _nodes(
         + (f"with {', '.join(missing)} set there" if missing else "with its own NODE_RANK")
         + " (docs/hardware.md)"
     )
-
-
-def _processes(value: str | bool) -> int:
-    if value in ("gpu", "auto"):
-        return ALL
-    return _number("nproc_per_node", value)
 
 
 def _number(name: str, value: str | bool) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from summexp.errors import ConfigError, Problem
@@ -13,14 +14,38 @@ from summexp.errors import ConfigError, Problem
 _SEPARATORS = ("&&", "||", ";;", "|&", ";", "|", "&", "\n")
 _REDIRECTION = re.compile(r"(\d*|&)(>>|>&|>\||>|<<<|<)(&\d|-)?")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_NAME_OR_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(=|\Z)")
 _VARIABLE = re.compile(r"\$(?:(\w+|[@*#?])|\{(\w+|[@*])(?::?-([^}]*))?\})")
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
-_PROMPT = re.compile(r"(?:[$%]\s+|!\s*)?")
+_PROMPT = re.compile(r"[$%]\s+|!\s*")
+_KEYWORD = re.compile(
+    r"(time[ \t]+-p|time|if|then|elif|else|fi|while|until|do|done|\{|\})(?=[\s;&|<>]|\Z)"
+)
+_LOOP_HEADS = ("for", "select")
 ARGUMENTS = "\0arguments"
 """Stands for what a script is given, `"$@"`."""
 HIDDEN = "(a secret)"
 """Stands for the value of a variable that would be a secret."""
-_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|API_KEY|ACCESS_KEY)(_|$)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASS|KEY|APIKEY|CREDENTIALS?|PAT|AUTH)(_|$)",
+    re.IGNORECASE,
+)
+_TURN = re.compile("\0\\$(\\w+)\0")
+
+
+def _turn(variable: str) -> str:
+    """Return what stands for the value of a loop's variable, which differs from turn to turn."""
+    return f"\0${variable}\0"
+
+
+def loop_variable(words: Iterable[str]) -> str | None:
+    """Return the name of the first loop's variable that words hold, or None."""
+    return next((found[1] for found in map(_TURN.search, words) if found), None)
+
+
+def printable(word: str) -> str:
+    """Return a word as the text had it, where it stands for what is not known."""
+    return word.replace(ARGUMENTS, "$@").replace("\0", "")
 
 
 def names_secret(variable: str) -> bool:
@@ -42,31 +67,49 @@ class Statement:
     """Whether its output goes to a file."""
     is_joined: bool = False
     """Whether a backslash was missing at the end of one of its lines."""
+    is_in_loop: bool = False
+    """Whether it stands between `do` and `done`."""
+
+    @property
+    def is_export(self) -> bool:
+        """Tell whether it hands variables on to the commands behind it."""
+        return self.words[:1] == ["export"]
 
     @property
     def assignments(self) -> dict[str, str]:
         """The variables that it sets: all of it, or what stands in front of its command."""
-        words = self.words[1:] if self.words[:1] == ["export"] else self.words
-        found = {}
-        for word in words:
-            if not _ASSIGNMENT.match(word):
-                break
-            name, _, value = word.partition("=")
-            found[name] = value
-        return found
+        words: Iterable[str] = takewhile(_ASSIGNMENT.match, self.words)
+        if self.is_export:
+            words = filter(_ASSIGNMENT.match, self.words)
+        pairs = (word.partition("=") for word in words)
+        return {name: value for name, _, value in pairs}
 
     @property
     def is_assignment(self) -> bool:
-        """Tell whether it does nothing but set variables."""
-        words = self.words[1:] if self.words[:1] == ["export"] else self.words
-        return bool(words) and all(_ASSIGNMENT.match(word) for word in words)
+        """Tell whether it does nothing but set or export variables."""
+        if self.is_export:
+            return all(map(_NAME_OR_ASSIGNMENT.match, self.words))
+        return bool(self.words) and all(map(_ASSIGNMENT.match, self.words))
+
+
+def exported(before: Iterable[Statement]) -> dict[str, str]:
+    """Return the variables that statements set for the commands behind them."""
+    held: dict[str, str] = {}
+    names: set[str] = set()
+    for one in before:
+        if one.is_assignment:
+            held |= one.assignments
+        if one.is_export:
+            names |= {word.partition("=")[0] for word in one.words[1:]}
+    return {name: value for name, value in held.items() if name in names}
 
 
 def statements(text: str, environment: Mapping[str, str] | None = None) -> list[Statement]:
     """Take a shell text apart.
 
     A line that begins with a dash belongs to the command above it, whose line then lacks its
-    backslash, as some of the guide's commands do.
+    backslash, as some of the guide's commands do. The shell's own words, such as `then` and `do`,
+    are no part of a statement, and the head of a loop is none.
 
     Args:
         text: one command, or a script.
@@ -96,6 +139,7 @@ class _Reader:
         self._text = text.replace("\r\n", "\n")
         self._at = 0
         self._variables = variables
+        self._loops = 0
 
     def statements(self) -> Iterator[Statement]:
         current = Statement(line=self._line)
@@ -105,8 +149,7 @@ class _Reader:
                 break
             if separator := self._take_any(_SEPARATORS):
                 current.ends_with = separator
-                if current.words:
-                    self._keep(current)
+                if current.words and not self._kept(current):
                     yield current
                 current = Statement(line=self._line)
             elif match := _REDIRECTION.match(self._text, self._at):
@@ -115,18 +158,34 @@ class _Reader:
                     self._skip_blanks()
                     self._word()
                 current.is_redirected = True
-            else:
+            elif current.words or not self._skip_in_front():
                 if not current.words:
-                    current.line = self._line
-                    # A prompt, or a notebook's mark in front of a shell command.
-                    self._at = _PROMPT.match(self._text, self._at).end()  # type: ignore[union-attr]
+                    current.line, current.is_in_loop = self._line, self._loops > 0
                 current.words.append(self._word())
         if current.words:
             yield current
 
-    def _keep(self, statement: Statement) -> None:
+    def _kept(self, statement: Statement) -> bool:
+        """Keep the variables that a statement sets, and tell whether it is a loop's head."""
         if statement.is_assignment:
             self._variables |= statement.assignments
+        if statement.words[0] not in _LOOP_HEADS or len(statement.words) == 1:
+            return False
+        # `for m in …` or `for ((i=0; …))`.
+        name = statement.words[1].lstrip("(").partition("=")[0]
+        self._variables[name] = _turn(name)
+        return True
+
+    def _skip_in_front(self) -> bool:
+        """Skip a prompt, a notebook's mark or a keyword, and tell whether there was one."""
+        keyword = _KEYWORD.match(self._text, self._at)
+        match = keyword or _PROMPT.match(self._text, self._at)
+        if match is None:
+            return False
+        self._at = match.end()
+        if keyword:
+            self._loops += {"do": 1, "done": -1}.get(keyword[1], 0)
+        return True
 
     @property
     def _line(self) -> int:

@@ -84,7 +84,7 @@ _OTHERWISE: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
     "generation_max_length": ("generation.max_length", "", None),
     "generation_num_beams": (
         "generation.num_beams",
-        "is in force now; the old script went by --num_beams, or by its default of 1",
+        "holds where --num_beams is not given; the old script searched with 1 beam then",
         None,
     ),
     "generation_config": ("generation.*", "each of its options is a key of its own", _generation),

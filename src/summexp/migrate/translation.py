@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from summexp.migrate.flags import Kind, Script
 from summexp.migrate.hardware import hardware_settings
 from summexp.migrate.launchers import Invocation
 from summexp.migrate.script_flags import FLAGS
+from summexp.migrate.shell import HIDDEN
 from summexp.migrate.trackers import others
 from summexp.migrate.training_flags import remark_concerns
 from summexp.migrate.words import override
@@ -52,7 +54,6 @@ _LEFT_TO_FILES = (
 _TELLS = (
     "overwrite_output_dir",
     "ignore_pad_token_for_loss",
-    "generation_num_beams",
     "optim",
     "train_sampling_strategy",
     "push_to_hub",
@@ -111,6 +112,7 @@ class _Translation:
             self._take(name, value)
         without = settings.pop("without", None)
         self._settings |= settings
+        self._settle_beams()
         self._settle_tracking(without)
         self._settle_phases()
         self._settle_intervals()
@@ -156,6 +158,20 @@ class _Translation:
             self._if_written[next(iter(settings))] = f"--{name}: {_shown(settings)} now{about}"
         elif flag.remark and name in _TELLS and remark_concerns(flag, value):
             self._remarks.append(f"--{name}: {flag.remark}")
+
+    def _settle_beams(self) -> None:
+        """Let --num_beams hold whatever its place, as the old script did."""
+        asked = self._given.get("generation_num_beams")
+        held = self._given.get("num_beams", 1)
+        if asked is None or asked == held:
+            return
+        is_given = "num_beams" in self._given
+        why = f"the old script went by --num_beams{'' if is_given else ', whose default is 1'}"
+        if self._parity or is_given:
+            self._settings["generation.num_beams"] = held
+            self._remarks.append(f"--generation_num_beams {asked}: had no effect; {why}")
+        else:
+            self._remarks.append(f"--generation_num_beams {asked}: in force now; {why}")
 
     def _settle_tracking(self, without: str | None) -> None:
         named = self._given.get("report_to")
@@ -386,7 +402,7 @@ class _Translation:
             self._remarks.append(
                 f"--{flag.name}: was not given; "
                 f"{'left away' if default is None else f'{default}, its default'}, though the file "
-                f"of {key.partition('.')[0]}= has {value!r}"
+                f"of {key.partition('.')[0]}= has {_source(base, key) or repr(value)}"
             )
         return found
 
@@ -396,9 +412,14 @@ class _Translation:
         Raises:
             ConfigError: the old command asked for what neither it nor the new one can do.
         """
-        shown = [word for word in words if looks_secret(word)]
-        if shown:
-            raise ConfigError("the old command holds a secret where none belongs")
+        if any(looks_secret(word) or HIDDEN in word for word in words):
+            raise ConfigError(
+                Problem(
+                    what="the old command holds a secret where none belongs",
+                    hint="A variable counts as one if its name has a part such as KEY or TOKEN; "
+                    "write the value of one that is none.",
+                )
+            )
         try:
             check(parse([*words, "--cfg", "job"]))
         except ConfigError as error:
@@ -430,6 +451,15 @@ def _of_a_file(base: Any, key: str) -> bool:
     if declared(key) != key:
         return False
     return bool(OmegaConf.select(base, key) != declared_fields()[key].default)
+
+
+def _source(base: DictConfig, key: str) -> str | None:
+    """Return the key whose value a file gives to another of its section, or None."""
+    section, _, name = key.partition(".")
+    written = OmegaConf.to_container(base[section], resolve=False)
+    assert isinstance(written, dict)
+    match = re.fullmatch(r"\$\{\.(\w+)\}", str(written[name]))
+    return f"that of {section}.{match[1]}" if match else None
 
 
 def _same(one: Any, other: Any) -> bool:
