@@ -70,7 +70,7 @@ def new_outcome(folder: Path, record: Path, as_written: Callable[[str], str]) ->
     """
     lines = (folder / "generated_predictions.jsonl").read_text("utf-8").split("\n")[:-1]
     rows = [json.loads(line) for line in lines]
-    texts = [as_written(row["prediction"]) for row in rows if "reference" in row]
+    texts = [as_written(row["prediction"]) for row in rows if "rouge1" in row]
     return _outcome(folder, record, "\n".join(texts))
 
 

@@ -77,10 +77,12 @@ def test_numbers_are_equal_to_four_digits(comparison: Any, name: str) -> None:
     assert unequal(comparison, old, replace(old, results=absent)) == [name]
 
 
-def test_predictions_are_those_of_the_rows_with_a_reference(
-    comparison: Any, tmp_path: Path
-) -> None:
-    rows = [{"prediction": "a .", "reference": "r"}, {"prediction": "no"}]
+def test_predictions_are_those_of_the_scored_rows(comparison: Any, tmp_path: Path) -> None:
+    rows = [
+        {"prediction": "a .", "reference": "r", "rouge1": 0.0},
+        {"prediction": "no"},
+        {"prediction": "of nothing", "reference": "r"},
+    ]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "generated_predictions.jsonl").write_text(text)
     (tmp_path / "trainer_state.json").write_text('{"log_history": []}')
