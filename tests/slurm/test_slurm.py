@@ -112,7 +112,9 @@ def process_of(array_index: int) -> int:
             environment = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"submitit.core._submit" in command and marks <= set(environment):
+        # Not srun, which has the same words in its command and, in a batch script, the same marks.
+        is_task = b"python" in command[0] and b"submitit.core._submit" in command
+        if is_task and marks <= set(environment):
             return int(entry.name)
     raise AssertionError("there is no such task")
 
