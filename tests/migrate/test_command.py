@@ -253,6 +253,75 @@ def test_a_loop_is_not_unrolled() -> None:
     assert "tracking.run_name=c" in again.words
 
 
+def test_what_a_shell_works_out_elsewhere_is_no_matter() -> None:
+    plain = migrate(f"python {SCRIPT}")
+    found = migrate(
+        'set -e\ncd $(dirname "$0")\nDATE=`date +%F`\necho "$USER on $HOSTNAME: ${DATE:0:4}"\n'
+        f'cat > ds.json <<EOF\n{{"it\'s": $DATE}}\nEOF\npython $HERE/{SCRIPT} > log-$DATE'
+    )
+    assert found.line == plain.line
+    assert "other commands of the text are left out: cd, cat" in found.remarks
+
+
+def test_a_shell_fills_in_where_machines_meet() -> None:
+    command = (
+        "export MASTER_ADDR=$(scontrol show hostnames $SLURM_JOB_NODELIST | head -n 1)\n"
+        "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK PATH=/opt/bin:$PATH\n"
+        "srun torchrun --nnodes 2 --nproc_per_node 8 --node_rank $SLURM_NODEID "
+        f"--rdzv_id $SLURM_JOB_ID --rdzv_endpoint $MASTER_ADDR:$MASTER_PORT {SCRIPT}"
+    )
+    found = migrate(command)
+    assert found.line.startswith(
+        "MASTER_ADDR=$(scontrol show hostnames $SLURM_JOB_NODELIST | head -n 1) "
+        "OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK NODE_RANK=$SLURM_NODEID MASTER_PORT=$MASTER_PORT "
+        "python train.py "
+    )
+    assert any(remark.startswith("PATH: left out") for remark in found.remarks)
+    line = migrate(f"for i in 0 1; do CUDA_VISIBLE_DEVICES=a$i python {SCRIPT}; done").line
+    assert line.startswith("CUDA_VISIBLE_DEVICES=a$i python train.py ")
+    accelerate = "accelerate launch --num_machines 2 --num_processes 16 --machine_rank $RANK"
+    found = migrate(f"{accelerate} --main_process_ip $HEAD {SCRIPT}")
+    assert found.environment.keys() == {"NODE_RANK", "MASTER_ADDR"}
+
+
+def test_flags_in_variables_and_arrays() -> None:
+    plain = migrate(f"torchrun --nproc_per_node 8 {SCRIPT} --fp16 --output_dir 'o p'")
+    for command in [
+        f'ARGS="{FLAGS}"\nARGS+=" --fp16"\nGPUS=8\n'
+        "eval torchrun --nproc_per_node $GPUS run_summarization.py $ARGS \"--output_dir 'o p'\"",
+        f"ARGS=(\n  {FLAGS}\n  # it's half of it\n  --fp16 --output_dir 'o p'\n)\n"
+        "RUN=(torchrun --nproc_per_node 8)\n"
+        '"${RUN[@]}" run_summarization.py "${ARGS[@]}" "$@"',
+        f"function run {{\n  torchrun --nproc_per_node=8 {SCRIPT} --fp16 --output_dir 'o p'\n}}",
+    ]:
+        assert sorted(migrate(command).words) == sorted(plain.words), command
+
+
+def test_a_branch_is_read_as_taken() -> None:
+    found = migrate(f'if [ -n "$GPU" ]; then\n EXTRA=--fp16\nfi\npython {SCRIPT} $EXTRA')
+    assert "training.fp16=true" in found.words
+    remark = "if: a branch sets $EXTRA, and was read as taken; the last one of several"
+    assert remark in found.remarks
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "bash -c '{}'",
+        "bash -c 'cd x && {}'",
+        "sbatch -p gpu --wrap='{}'",
+        "ssh host 'cd x; {}'",
+        "sbatch <<EOF\n#!/bin/bash\n#SBATCH --nodes=1\n{}\nEOF",
+        "cat > job.sh <<'EOF'\n{}\nEOF\nsbatch job.sh",
+        "srun bash -c '$LAUNCH '\"{}\"",
+    ],
+)
+def test_a_command_in_a_command_is_found(around: str) -> None:
+    command = "torchrun --nproc_per_node 8 run_summarization.py " + FLAGS.replace("'", '"')
+    found = migrate(around.format(command.replace('"', '\\"') if "$LAUNCH" in around else command))
+    assert found.line == migrate(command).line
+
+
 def test_the_accelerate_config_file_is_read_where_it_is() -> None:
     Path("acc.yaml").write_text(
         "distributed_type: MULTI_GPU\nmixed_precision: bf16\nnum_machines: 1\nnum_processes: 4\n",
@@ -334,10 +403,11 @@ def test_a_json_file_of_arguments() -> None:
             f"for m in a b\ndo\n OUT=o/${{m}}\n python {SCRIPT} --output_dir $OUT\ndone",
             "loops are not unrolled [line 4]",
         ),
-        (
-            f"for ((i=0; i<3; i++)); do export CUDA_VISIBLE_DEVICES=$i; python {SCRIPT}; done",
-            "$i differs from turn to turn",
-        ),
+        (f"python {SCRIPT} --run_name $(date +%F)", "works out $(date +%F) when it runs"),
+        (f"run() {{ python {SCRIPT} --seed $1; }}\nrun 3", "$1 is what the shell script is given"),
+        (f"torchrun --nnodes $NODES --nproc_per_node 8 {SCRIPT}", "$NODES is not set here"),
+        (f"WANDB_PROJECT=$ABSENT python {SCRIPT}", "$ABSENT is not set here"),
+        (f"A='python {SCRIPT}", "not closed"),
     ],
     ids=lambda one: one.replace(SCRIPT, "S"),
 )

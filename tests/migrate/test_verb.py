@@ -88,6 +88,14 @@ def test_run_runs_the_new_command(
     assert sys.argv == ["summexp train", *ran[0]]
 
 
+def test_run_needs_nothing_of_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    command = f"CUDA_VISIBLE_DEVICES=$ABSENT {OLD}"
+    assert run(capsys, command)[:2] == (0, f"CUDA_VISIBLE_DEVICES=$ABSENT {NEW}")
+    code, out, err = run(capsys, "--run", command)
+    assert (code, out) == (2, "")
+    assert "$ABSENT is not set here" in err
+
+
 def test_run_goes_as_far_as_train_would(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(
         capsys,

@@ -95,10 +95,10 @@ def nearest_key(name: str) -> str | None:
 
 
 def _removed(name: str) -> str | None:
-    """Return the sentence that says what became of an argument that transformers 5 removed."""
-    from summexp.migrate.removed_flags import REMOVED_FLAGS
+    """Return the sentence that says what became of an argument that transformers removed."""
+    from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
 
-    flag = next((flag for flag in REMOVED_FLAGS if flag.name == name), None)
+    flag = next((flag for flag in REMOVED_FLAGS + EARLIER_FLAGS if flag.name == name), None)
     if flag is None:
         return None
     if flag.now:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.arguments import asks_for_help, given_flags
-from summexp.migrate.launchers import Invocation, invocation, not_a_script, script_index
-from summexp.migrate.shell import Statement, exported, loop_variable, printable, statements
+from summexp.migrate.expansion import printable
+from summexp.migrate.launchers import (
+    Invocation,
+    invocation,
+    names_script,
+    not_a_script,
+    script_index,
+)
+from summexp.migrate.shell import Statement, leading_assignments, statements
 from summexp.migrate.translation import translated
 from summexp.migrate.words import shell_line
+
+_OF_NO_INTEREST = ("set", "tee", "shift", ":", "[", "[[", "test", "echo", "printf", "exit")
 
 
 @dataclass
@@ -52,8 +61,17 @@ def migrate(command: str | Sequence[str], *, parity: bool = False) -> Migration:
 
 def _found(command: str | Sequence[str]) -> tuple[Invocation, list[str]]:
     """Return the one call of an old script that a command holds, and remarks."""
-    parts = statements(command) if isinstance(command, str) else [Statement(list(command))]
-    calls = [part for part in parts if script_index(part.words) is not None]
+    parts = statements(command) if isinstance(command, str) else [_statement(command)]
+    calls = _calls(parts)
+    if not calls:
+        inner = [
+            one
+            for part in parts
+            for text in part.texts
+            if names_script(text)
+            for one in statements(text, part.variables)
+        ]
+        parts, calls = [*parts, *inner], _calls(inner)
     if not calls:
         raise not_a_script(word for part in parts for word in part.words)
     if len(calls) > 1:
@@ -61,8 +79,6 @@ def _found(command: str | Sequence[str]) -> tuple[Invocation, list[str]]:
         lines = ", ".join(str(call.line) for call in calls)
         raise ConfigError(Problem(what=what, where=f"lines {lines}", hint="Give one at a time."))
     (call,) = calls
-    variables = exported(parts[: parts.index(call)])
-    _refuse_loop_variable([*call.words, *variables.values()], call.line)
     remarks = []
     if call.is_in_loop:
         remarks.append("a loop: not unrolled; the new command is one turn of it")
@@ -72,22 +88,22 @@ def _found(command: str | Sequence[str]) -> tuple[Invocation, list[str]]:
         )
     if call.is_redirected or call.ends_with in ("|", "|&"):
         remarks.append("> or |: left out; train.log in the run folder has what is said")
-    others_left = [part for part in parts if part is not call and not part.is_assignment]
-    others_left = [part for part in others_left if part.words[0] not in ("set", "tee")]
+    if call.branches:
+        names = ", ".join(f"${name}" for name in dict.fromkeys(call.branches))
+        remarks.append(f"if: a branch sets {names}, and was read as taken; the last one of several")
+    others_left = [part for part in parts if part is not call]
+    others_left = [part for part in others_left if part.words[0] not in _OF_NO_INTEREST]
     if others_left:
         names = ", ".join(dict.fromkeys(printable(part.words[0]) for part in others_left))
         remarks.append(f"other commands of the text are left out: {names}")
-    return invocation(call, variables), remarks
+    return invocation(call), remarks
 
 
-def _refuse_loop_variable(words: Iterable[str], line: int) -> None:
-    name = loop_variable(words)
-    if name is not None:
-        raise ConfigError(
-            Problem(
-                what=f"${name} differs from turn to turn of a loop, and loops are not unrolled",
-                where=f"line {line}",
-                hint=f"Give the command of one turn, a value in place of ${name}. The new command "
-                "takes several values by itself: python train.py -m key=a,b.",
-            )
-        )
+def _statement(words: Sequence[str]) -> Statement:
+    """Return a command that came word by word."""
+    environment, words = leading_assignments(list(words))
+    return Statement(words, environment)
+
+
+def _calls(parts: Sequence[Statement]) -> list[Statement]:
+    return [part for part in parts if script_index(part.words) is not None]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from summexp.config.refused import looks_secret
-from summexp.migrate.shell import HIDDEN, names_secret
+from summexp.migrate.expansion import HIDDEN, names_secret
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 _KEYS = {"WANDB_PROJECT": "tracking.project", "WANDB_NAME": "tracking.run_name"}
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+_SEARCHED = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -43,6 +44,8 @@ def environment_settings(variables: dict[str, str]) -> tuple[dict[str, Any], lis
             remarks.append(f"{name}: left out; the launcher says it")
         elif HIDDEN in value or names_secret(name) or looks_secret(value):
             remarks.append(f"{name}: a secret, left out; export it before the new command")
+        elif name in _SEARCHED:
+            remarks.append(f"{name}: left out; export it before the new command if that needs it")
         elif "\n" in value:
             remarks.append(
                 f"{name}: holds a line break, left out; export it before the new command"

@@ -10,8 +10,9 @@ from typing import Any
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.migrate.accelerate_file import options_of
+from summexp.migrate.expansion import ARGUMENTS, printable, refuse_unknown
 from summexp.migrate.flags import Script
-from summexp.migrate.shell import ARGUMENTS, Statement
+from summexp.migrate.shell import Statement, leading_assignments
 
 ALL = 0
 """As many processes as the machine has GPUs."""
@@ -79,30 +80,32 @@ def script_index(words: list[str]) -> int | None:
     return next((at for at, word in enumerate(words) if script_of(word)), None)
 
 
-def invocation(statement: Statement, exported: Mapping[str, str]) -> Invocation:
+def names_script(text: str) -> bool:
+    """Tell whether a text has the name of one of the scripts anywhere."""
+    return any(name in text for name in _SCRIPTS)
+
+
+def invocation(statement: Statement) -> Invocation:
     """Read a statement that calls one of the scripts.
 
-    Args:
-        statement: it, its variables in front included.
-        exported: variables that statements before it set for it.
-
     Raises:
-        ConfigError: the launcher was told what no launcher takes.
+        ConfigError: the launcher was told what no launcher takes, or something is needed that only
+            a shell can tell.
     """
     at = script_index(statement.words)
     assert at is not None
     script = script_of(statement.words[at])
     assert script is not None
     arguments = [word for word in statement.words[at + 1 :] if word != ARGUMENTS]
-    before = statement.words[len(statement.assignments) : at]
-    environment = {**exported, **statement.assignments}
+    refuse_unknown(arguments, statement.line)
+    before = statement.words[:at]
+    environment = dict(statement.environment)
     if before[:1] == ["env"]:
-        inner = Statement(before[1:])
-        environment |= inner.assignments
-        before = inner.words[len(inner.assignments) :]
+        inner, before = leading_assignments(before[1:])
+        environment |= inner
     if script is Script.TRAINER and _is_tensorflow(arguments):
         script = Script.TENSORFLOW
-    machine = _machine(before)
+    machine = _machine(before, statement.line)
     if ARGUMENTS in statement.words:
         machine.remarks.append('"$@": what the shell script is given follows the new command')
     return Invocation(script, arguments, machine, environment)
@@ -114,7 +117,7 @@ def _is_tensorflow(arguments: list[str]) -> bool:
     return bool(flags & {"tpu", "tpu_name", "tpu_zone", "gcp_project", "xla", "poly_power"})
 
 
-def _machine(before: list[str]) -> Machine:
+def _machine(before: list[str], line: int) -> Machine:
     """Read the words in front of the script."""
     starts = [at for at, word in enumerate(before) if _is_start(word)]
     launchers = [at for at in starts if not _PYTHON.fullmatch(PurePath(before[at]).name)]
@@ -122,10 +125,13 @@ def _machine(before: list[str]) -> Machine:
     machine = Machine()
     wrappers = [word for word in before[:first] if not word.startswith("-")]
     if wrappers:
-        machine.remarks.append(f"{wrappers[0]}: left out; it may stand in front of python again")
+        name = printable(wrappers[0])
+        machine.remarks.append(f"{name}: left out; it may stand in front of python again")
     if launchers:
         name = _LAUNCHERS[PurePath(before[launchers[-1]]).name]
         options = _options(before[launchers[-1] + 1 :])
+        needed = (value for option, value in options.items() if option not in _PASSED_ON)
+        refuse_unknown([value for value in needed if isinstance(value, str)], line)
         if name == "accelerate launch" and isinstance(options.get("config_file"), str):
             options = _with_file(options, machine)
         _READERS[name](options, machine)
@@ -172,6 +178,22 @@ _KNOWN = {
     "include",
     "fp16",
 }
+
+
+_PASSED_ON = {
+    "node_rank",
+    "machine_rank",
+    "master_addr",
+    "main_process_ip",
+    "master_port",
+    "main_process_port",
+    "rdzv_endpoint",
+    "rdzv_id",
+    "rdzv_conf",
+    "num_cpu_threads_per_process",
+}
+"""Options that become variables in front of the new command, which the shell may fill in."""
+_ENDPOINT = re.compile("(.*):([0-9]+|\0[^\0]*\0)", re.DOTALL)
 
 
 def _options(words: list[str]) -> dict[str, str | bool]:
@@ -301,11 +323,13 @@ def _nodes(
     machine.nodes = _number(count, least)
     if ":" in given and machine.nodes != _number(count, given.partition(":")[2]):
         machine.remarks.append(f"--{count} {given}: a run has as many machines from start to end")
-    where, _, at = str(options.pop("rdzv_endpoint", "")).rpartition(":")
+    endpoint = str(options.pop("rdzv_endpoint", ""))
+    match = _ENDPOINT.fullmatch(endpoint)
+    where, at = match.groups() if match else (endpoint, None)
     found = {
         "NODE_RANK": options.pop(rank, None),
         "MASTER_ADDR": options.pop(address, None) or where or None,
-        "MASTER_PORT": options.pop(port, None) or at or None,
+        "MASTER_PORT": options.pop(port, None) or at,
     }
     for name in ("rdzv_backend", "rdzv_id", "rdzv_conf", "standalone"):
         options.pop(name, None)

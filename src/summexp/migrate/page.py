@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from summexp.migrate.flags import Flag, Kind
-from summexp.migrate.removed_flags import REMOVED_FLAGS
+from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
 from summexp.migrate.script_flags import (
     DATA_FLAGS,
     MODEL_FLAGS,
@@ -36,6 +36,10 @@ TABLES: dict[str, tuple[str, tuple[Flag, ...]]] = {
         "Passing one of them to the scripts is an error today; commands and guides still have "
         "them, and `summexp migrate` takes them.",
         REMOVED_FLAGS,
+    ),
+    "Gone or renamed before that": (
+        "The scripts had them in the years of transformers 4, and lost them within these.",
+        EARLIER_FLAGS,
     ),
     "`run_summarization_no_trainer.py`": (
         "The new command has `engine=accelerate`.",

@@ -121,3 +121,41 @@ REMOVED_FLAGS = (
     Flag("_n_gpu", Kind.INT, "", "is the launcher's to say: hardware.processes=8"),
 )
 """What transformers 4 took beside `TRAINING_FLAGS`, `use_auth_token` of the scripts included."""
+
+EARLIER_FLAGS = (
+    Flag("max_val_samples", Kind.INT, "data.max_eval_samples"),
+    Flag(
+        "evaluate_during_training",
+        Kind.BOOL,
+        "training.eval_strategy=steps",
+        "",
+        False,
+        fixed(training__eval_strategy="steps"),
+    ),
+    Flag(
+        "sharded_ddp",
+        Kind.TEXT,
+        "training.fsdp",
+        "fairscale is gone; FSDP shards what it sharded, as hardware=fsdp8_bf16 does",
+        "",
+        lambda value: {"training.fsdp": True} if value else {},
+    ),
+    Flag("xpu_backend", Kind.TEXT, "", "is not needed: it follows from the machine"),
+    Flag(
+        "dispatch_batches",
+        Kind.BOOL,
+        "training.accelerator_config={dispatch_batches: …}",
+        "",
+        None,
+        lambda value: {"training.accelerator_config": {"dispatch_batches": value}},
+    ),
+    Flag(
+        "split_batches",
+        Kind.BOOL,
+        "training.accelerator_config={split_batches: …}",
+        "",
+        None,
+        lambda value: {"training.accelerator_config": {"split_batches": value}},
+    ),
+)
+"""What transformers 4 itself dropped or renamed on its way, and scripts of its first years have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from summexp.migrate.flags import Flag, Kind, Script, Settings, fixed
-from summexp.migrate.removed_flags import REMOVED_FLAGS
+from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
 from summexp.migrate.trackers import trackers
 from summexp.migrate.training_flags import SECRET, TRAINING_FLAGS
 
@@ -224,7 +224,7 @@ def _by_name(*groups: Iterable[Flag]) -> dict[str, Flag]:
     return {flag.name: flag for group in groups for flag in group}
 
 
-_TRAINER = _by_name(MODEL_FLAGS, DATA_FLAGS, TRAINING_FLAGS, REMOVED_FLAGS)
+_TRAINER = _by_name(MODEL_FLAGS, DATA_FLAGS, TRAINING_FLAGS, REMOVED_FLAGS, EARLIER_FLAGS)
 
 FLAGS: dict[Script, dict[str, Flag]] = {
     Script.TRAINER: _TRAINER,

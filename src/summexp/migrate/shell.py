@@ -1,56 +1,44 @@
-"""Old commands as they stand in shell scripts: quotes, comments, line continuations, variables."""
+"""Old commands as they stand in shell scripts: statements, line continuations, loops, variables."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
-from pathlib import Path
 
 from summexp.errors import ConfigError, Problem
+from summexp.migrate.expansion import (
+    UnclosedError,
+    Unknown,
+    Variables,
+    closing_end,
+    fields,
+    is_known,
+    piece_end,
+    value_of,
+)
 
-_SEPARATORS = ("&&", "||", ";;", "|&", ";", "|", "&", "\n")
-_REDIRECTION = re.compile(r"(\d*|&)(>>|>&|>\||>|<<<|<)(&\d|-)?")
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_NAME_OR_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(=|\Z)")
-_VARIABLE = re.compile(r"\$(?:(\w+|[@*#?])|\{(\w+|[@*])(?::?-([^}]*))?\})")
-_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
+_SEPARATORS = ("&&", "||", ";;", "|&", ";", "|", "&", ")", "\n")
+_REDIRECTION = re.compile(r"(\d*|&)(>>|>&|>\||>|<<<|<<-|<<|<)(&\d|-)?")
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=(.*)", re.DOTALL)
+_ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_DECLARATIONS = ("export", "declare", "local", "readonly", "typeset")
+_TESTS = ("[", "[[", "test")
+_LOOP_HEADS = ("for", "select")
+
+# Blanks behind the backslash keep a shell from continuing the line, but it was meant to; the other
+# marks continue a line in the shells of Windows.
+_CONTINUED = r"[\\^`][ \t]*(?:\n|\Z)"
+_BLANK = re.compile(rf"(?:[ \t\u00a0]|{_CONTINUED}|#[^\n]*)*")
+_END_OF_WORD = re.compile(rf"[ \t\u00a0\n;|&<>()]|{_CONTINUED}")
+_FLAG_IN_FRONT = re.compile(r"\A-+[\w-]+=")
 _PROMPT = re.compile(r"[$%]\s+|!\s*")
 _KEYWORD = re.compile(
-    r"(time[ \t]+-p|time|if|then|elif|else|fi|while|until|do|done|\{|\})(?=[\s;&|<>]|\Z)"
+    r"(time[ \t]+-p|time|if|then|elif|else|fi|while|until|do|done|case|esac|\{|\})(?=[\s;&|<>)]|\Z)"
 )
-_LOOP_HEADS = ("for", "select")
-ARGUMENTS = "\0arguments"
-"""Stands for what a script is given, `"$@"`."""
-HIDDEN = "(a secret)"
-"""Stands for the value of a variable that would be a secret."""
-_SECRET = re.compile(
-    r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASS|KEY|APIKEY|CREDENTIALS?|PAT|AUTH)(_|$)",
-    re.IGNORECASE,
-)
-_TURN = re.compile("\0\\$(\\w+)\0")
-
-
-def _turn(variable: str) -> str:
-    """Return what stands for the value of a loop's variable, which differs from turn to turn."""
-    return f"\0${variable}\0"
-
-
-def loop_variable(words: Iterable[str]) -> str | None:
-    """Return the name of the first loop's variable that words hold, or None."""
-    return next((found[1] for found in map(_TURN.search, words) if found), None)
-
-
-def printable(word: str) -> str:
-    """Return a word as the text had it, where it stands for what is not known."""
-    return word.replace(ARGUMENTS, "$@").replace("\0", "")
-
-
-def names_secret(variable: str) -> bool:
-    """Tell whether the value of a variable of this name would be a secret."""
-    return bool(_SECRET.search(variable))
+_FUNCTION = re.compile(r"function[ \t]+[\w-]+[ \t]*(\([ \t]*\))?|[\w-]+[ \t]*\([ \t]*\)")
+_PATTERN = re.compile(r"\(?(?:\"[^\"]*\"|'[^']*'|[^\s();&\"'])+\)")
 
 
 @dataclass
@@ -58,7 +46,9 @@ class Statement:
     """One simple command of a shell text."""
 
     words: list[str] = field(default_factory=list)
-    """Its words, quotes and variables resolved, redirections left out."""
+    """Its words, quotes and variables resolved, assignments and redirections left out."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """The variables that the text sets for it: in front of it, or exported before it."""
     line: int = 1
     """The line that it begins in, from 1."""
     ends_with: str = "\n"
@@ -69,61 +59,47 @@ class Statement:
     """Whether a backslash was missing at the end of one of its lines."""
     is_in_loop: bool = False
     """Whether it stands between `do` and `done`."""
-
-    @property
-    def is_export(self) -> bool:
-        """Tell whether it hands variables on to the commands behind it."""
-        return self.words[:1] == ["export"]
-
-    @property
-    def assignments(self) -> dict[str, str]:
-        """The variables that it sets: all of it, or what stands in front of its command."""
-        words: Iterable[str] = takewhile(_ASSIGNMENT.match, self.words)
-        if self.is_export:
-            words = filter(_ASSIGNMENT.match, self.words)
-        pairs = (word.partition("=") for word in words)
-        return {name: value for name, _, value in pairs}
-
-    @property
-    def is_assignment(self) -> bool:
-        """Tell whether it does nothing but set or export variables."""
-        if self.is_export:
-            return all(map(_NAME_OR_ASSIGNMENT.match, self.words))
-        return bool(self.words) and all(map(_ASSIGNMENT.match, self.words))
+    branches: list[str] = field(default_factory=list)
+    """The variables in it that have the value of a branch, such as that of an `if`."""
+    texts: list[str] = field(default_factory=list)
+    """What may be a text of commands in it: words with blanks, and what stands behind `<<`."""
+    variables: Variables = field(default_factory=dict)
+    """Every variable that is known where it stands."""
 
 
-def exported(before: Iterable[Statement]) -> dict[str, str]:
-    """Return the variables that statements set for the commands behind them."""
-    held: dict[str, str] = {}
-    names: set[str] = set()
-    for one in before:
-        if one.is_assignment:
-            held |= one.assignments
-        if one.is_export:
-            names |= {word.partition("=")[0] for word in one.words[1:]}
-    return {name: value for name, value in held.items() if name in names}
+def leading_assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Part the `NAME=value` in front of a command from the command."""
+    found: dict[str, str] = {}
+    for at, word in enumerate(words):
+        match = _ASSIGNMENT.fullmatch(word)
+        if match is None:
+            return found, words[at:]
+        found[match[1]] = match[3]
+    return found, []
 
 
-def statements(text: str, environment: Mapping[str, str] | None = None) -> list[Statement]:
+def statements(
+    text: str, variables: Variables | Mapping[str, str] | None = None
+) -> list[Statement]:
     """Take a shell text apart.
 
     A line that begins with a dash belongs to the command above it, whose line then lacks its
     backslash, as some of the guide's commands do. The shell's own words, such as `then` and `do`,
-    are no part of a statement, and the head of a loop is none.
+    are no part of a statement, and the head of a loop is none. Every branch counts as taken.
 
     Args:
         text: one command, or a script.
-        environment: variables that the text may use; this process's where not given.
+        variables: what the text may use; this process's environment where not given.
 
     Raises:
-        ConfigError: a quote is not closed, or a variable or the output of a command is used that
-            nobody can know here.
+        ConfigError: a quote or a bracket is not closed.
     """
-    reader = _Reader(text, dict(os.environ if environment is None else environment))
+    reader = _Reader(text, dict(os.environ if variables is None else variables))
     found: list[Statement] = []
     for one in reader.statements():
         if found and one.words[0].startswith("-") and found[-1].ends_with == "\n":
             found[-1].words += one.words
+            found[-1].branches += one.branches
             found[-1].is_redirected |= one.is_redirected
             found[-1].ends_with = one.ends_with
             found[-1].is_joined = True
@@ -132,67 +108,197 @@ def statements(text: str, environment: Mapping[str, str] | None = None) -> list[
     return found
 
 
+@dataclass
+class _Draft:
+    """A statement that is being read."""
+
+    statement: Statement
+    assignments: Variables = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    is_begun: bool = False
+
+
 class _Reader:
     """Reads a text once, from its beginning to its end."""
 
-    def __init__(self, text: str, variables: dict[str, str]) -> None:
+    def __init__(self, text: str, variables: Variables) -> None:
         self._text = text.replace("\r\n", "\n")
         self._at = 0
         self._variables = variables
-        self._loops = 0
+        self._exported: set[str] = set()
+        self._from_branches: set[str] = set()
+        self._loops = self._ifs = self._cases = 0
+        # The texts behind `<<` that begin on the next line: who gets them, and where they end.
+        self._documents: list[tuple[Statement, str]] = []
+        self._before = Statement()
 
     def statements(self) -> Iterator[Statement]:
-        current = Statement(line=self._line)
+        draft = _Draft(Statement(line=self._line))
         while self._at < len(self._text):
             self._skip_blanks()
             if self._at >= len(self._text):
                 break
-            if separator := self._take_any(_SEPARATORS):
-                current.ends_with = separator
-                if current.words and not self._kept(current):
-                    yield current
-                current = Statement(line=self._line)
-            elif match := _REDIRECTION.match(self._text, self._at):
-                self._at = match.end()
-                if match[3] is None:
-                    self._skip_blanks()
-                    self._word()
-                current.is_redirected = True
-            elif current.words or not self._skip_in_front():
-                if not current.words:
-                    current.line, current.is_in_loop = self._line, self._loops > 0
-                current.words.append(self._word())
-        if current.words:
-            yield current
+            if separator := self._take_separator():
+                draft.statement.ends_with = separator
+                yield from self._ended(draft)
+                if separator == "\n":
+                    self._read_documents()
+                draft = _Draft(Statement(line=self._line))
+            elif not self._is_substitution() and (
+                match := _REDIRECTION.match(self._text, self._at)
+            ):
+                self._redirect(match, draft.statement)
+            elif draft.is_begun or not self._skip_in_front():
+                self._take_word(draft)
+        yield from self._ended(draft)
 
-    def _kept(self, statement: Statement) -> bool:
-        """Keep the variables that a statement sets, and tell whether it is a loop's head."""
-        if statement.is_assignment:
-            self._variables |= statement.assignments
-        if statement.words[0] not in _LOOP_HEADS or len(statement.words) == 1:
-            return False
-        # `for m in …` or `for ((i=0; …))`.
-        name = statement.words[1].lstrip("(").partition("=")[0]
-        self._variables[name] = _turn(name)
-        return True
+    def items(self, read: set[str]) -> list[str]:
+        """Return the items of an array, whose brackets the text stands between."""
+        found: list[str] = []
+        while True:
+            self._skip_blanks()
+            if self._at >= len(self._text):
+                return found
+            if self._take_separator() is None:
+                found += fields(self._source(), self._variables, read)
+
+    def _take_word(self, draft: _Draft) -> None:
+        statement = draft.statement
+        if not draft.is_begun:
+            draft.is_begun = True
+            statement.line, statement.is_in_loop = self._line, self._loops > 0
+        source = self._source()
+        assignment = _ASSIGNMENT.fullmatch(source)
+        if assignment and (not statement.words or statement.words[0] in _DECLARATIONS):
+            self._assign(draft, *assignment.groups())
+            return
+        found = fields(source, self._variables, draft.read)
+        statement.words += found
+        texts = (_FLAG_IN_FRONT.sub("", word) for word in found)
+        statement.texts += [text for text in texts if " " in text or "\n" in text]
+
+    def _assign(self, draft: _Draft, name: str, plus: str, source: str) -> None:
+        # What adds to itself begins empty; elsewhere, what is not set may be set in another shell.
+        variables = {name: "", **self._variables}
+        value: str | list[str]
+        if source.startswith("("):
+            value = _Reader(source[1:-1], variables).items(draft.read)
+        else:
+            value = value_of(source, variables, draft.read)
+        if plus:
+            held = self._variables.get(name, "" if isinstance(value, str) else [])
+            draft.read.add(name)
+            if isinstance(held, str) and isinstance(value, str):
+                value = held + value
+            else:
+                value = [*_listed(held), *_listed(value)]
+        draft.assignments[name] = value
+
+    def _ended(self, draft: _Draft) -> Iterator[Statement]:
+        """Give a statement, or keep what it says of variables and loops."""
+        one, words = draft.statement, draft.statement.words
+        if not words or words[0] in _DECLARATIONS:
+            if draft.is_begun:
+                self._keep(draft)
+            return
+        if words[0] in _LOOP_HEADS and len(words) > 1:
+            self._begin_loop(words)
+            return
+        if words[0] == "eval":
+            inner = _Reader(" ".join(words[1:]), self._variables)
+            inner._exported = self._exported
+            yield from inner.statements()
+            return
+        exported = {name: self._variables.get(name) for name in sorted(self._exported)}
+        environment = {**exported, **draft.assignments}
+        one.environment = {key: text for key, text in environment.items() if isinstance(text, str)}
+        one.branches = sorted(draft.read & self._from_branches)
+        one.variables = dict(self._variables)
+        self._before = one
+        yield one
+
+    def _keep(self, draft: _Draft) -> None:
+        """Keep the variables that a statement sets, and the names that it exports."""
+        before, words = self._before, draft.statement.words
+        is_after_test = before.ends_with in ("&&", "||") and before.words[:1] != []
+        is_in_branch = self._ifs > 0 or self._cases > 0
+        is_in_branch |= is_after_test and before.words[0] in _TESTS
+        for name in draft.assignments:
+            if is_in_branch or draft.read & self._from_branches:
+                self._from_branches.add(name)
+            else:
+                self._from_branches.discard(name)
+        self._variables |= draft.assignments
+        if words[:1] == ["export"] or "-x" in words:
+            self._exported |= {*draft.assignments, *words[1:]}
+        self._before = Statement()
+
+    def _begin_loop(self, words: list[str]) -> None:
+        """Read the head of a loop: `for m in …` or `for ((i=0; …))`."""
+        name = words[1]
+        is_single = words[2:3] == ["in"] and len(words) == 4 and is_known(words[3])
+        self._variables[name] = words[3] if is_single else Unknown.TURN.part(f"${name}")
 
     def _skip_in_front(self) -> bool:
-        """Skip a prompt, a notebook's mark or a keyword, and tell whether there was one."""
+        """Skip a prompt, a notebook's mark or the shell's own word, and tell whether it was one."""
+        if self._cases and (pattern := _PATTERN.match(self._text, self._at)):
+            self._at = pattern.end()
+            return True
+        if head := re.compile(r"for\s*\(\(\s*(\w+)").match(self._text, self._at):
+            self._variables[head[1]] = Unknown.TURN.part(f"${head[1]}")
+            self._at = closing_end(self._text, self._text.index("(", self._at) + 1, ")")
+            return True
         keyword = _KEYWORD.match(self._text, self._at)
-        match = keyword or _PROMPT.match(self._text, self._at)
+        marks = (_FUNCTION, _PROMPT, re.compile(r"\("))
+        matches = (mark.match(self._text, self._at) for mark in marks)
+        match = keyword or next(filter(None, matches), None)
         if match is None:
             return False
         self._at = match.end()
         if keyword:
             self._loops += {"do": 1, "done": -1}.get(keyword[1], 0)
+            self._ifs += {"if": 1, "fi": -1}.get(keyword[1], 0)
+            self._cases += {"case": 1, "esac": -1}.get(keyword[1], 0)
+            if keyword[1] == "case":
+                self._skip_blanks()
+                self._source()
+                self._skip_blanks()
+                self._at += len("in") * self._text.startswith("in", self._at)
         return True
+
+    def _redirect(self, match: re.Match[str], statement: Statement) -> None:
+        self._at = match.end()
+        mark = match[2]
+        statement.is_redirected |= ">" in mark
+        if match[3] is not None:
+            return
+        self._skip_blanks()
+        source = self._source()
+        if mark in ("<<", "<<-"):
+            self._documents.append((statement, value_of(source, {})))
+
+    def _read_documents(self) -> None:
+        """Read the texts behind `<<` of the line that has ended."""
+        for statement, end in self._documents:
+            lines = []
+            while self._at < len(self._text):
+                line, _, _ = self._text[self._at :].partition("\n")
+                self._at += len(line) + 1
+                if line.strip() == end:
+                    break
+                lines.append(line)
+            statement.texts.append("\n".join(lines))
+        self._documents = []
 
     @property
     def _line(self) -> int:
         return self._text.count("\n", 0, self._at) + 1
 
-    def _take_any(self, marks: tuple[str, ...]) -> str | None:
-        for mark in marks:
+    def _is_substitution(self) -> bool:
+        return self._text.startswith(("<(", ">("), self._at)
+
+    def _take_separator(self) -> str | None:
+        for mark in _SEPARATORS:
             if self._text.startswith(mark, self._at):
                 # `&>` sends output to a file.
                 if mark == "&" and self._text.startswith("&>", self._at):
@@ -203,111 +309,36 @@ class _Reader:
 
     def _skip_blanks(self) -> None:
         """Skip spaces, continued line ends and comments."""
-        # Blanks behind the backslash keep a shell from continuing the line, but it was meant to.
-        blank = re.compile(r"(?:[ \t]|\\[ \t]*\n|\\[ \t]*\Z|#[^\n]*)*")
-        match = blank.match(self._text, self._at)
+        match = _BLANK.match(self._text, self._at)
         assert match
         self._at = match.end()
 
-    def _word(self) -> str:
-        parts: list[str] = []
+    def _source(self) -> str:
+        """Return the word that begins here, quotes and all."""
         start = self._at
-        while self._at < len(self._text):
-            char = self._text[self._at]
-            if char in " \t\n;|&<>":
-                break
-            if char == "'":
-                parts.append(self._until("'"))
-            elif char == '"':
-                parts.append(self._in_double_quotes())
-            elif self._text.startswith("$'", self._at):
-                self._at += 1
-                parts.append(self._in_ansi_quotes())
-            elif char == "\\":
-                if re.match(r"\\[ \t]*(\n|\Z)", self._text[self._at :]):
+        opened = self._line
+        try:
+            while self._at < len(self._text):
+                is_array = self._text[self._at] == "(" and _ARRAY.fullmatch(
+                    self._text[start : self._at]
+                )
+                if is_array:
+                    self._at = closing_end(self._text, self._at + 1, ")")
+                elif _END_OF_WORD.match(self._text, self._at) and not (
+                    self._at == start and self._is_substitution()
+                ):
                     break
-                parts.append(self._text[self._at + 1])
-                self._at += 2
-            elif char in "$`":
-                parts.append(self._variable())
-            elif char == "~" and self._at == start:
-                parts.append(self._home())
-            else:
-                parts.append(char)
-                self._at += 1
-        return "".join(parts)
-
-    def _until(self, quote: str) -> str:
-        end = self._text.find(quote, self._at + 1)
-        if end < 0:
-            raise self._unclosed()
-        inner = self._text[self._at + 1 : end]
-        self._at = end + 1
-        return inner
-
-    def _in_double_quotes(self) -> str:
-        parts: list[str] = []
-        opened = self._at
-        self._at += 1
-        while self._at < len(self._text):
-            char = self._text[self._at]
-            if char == '"':
-                self._at += 1
-                return "".join(parts)
-            following = self._text[self._at + 1 : self._at + 2]
-            if char == "\\" and following and following in '"\\$`\n':
-                parts.append("" if following == "\n" else following)
-                self._at += 2
-            elif char in "$`":
-                parts.append(self._variable())
-            else:
-                parts.append(char)
-                self._at += 1
-        self._at = opened
-        raise self._unclosed()
-
-    def _in_ansi_quotes(self) -> str:
-        match = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL).match(self._text, self._at)
-        if match is None:
-            raise self._unclosed()
-        self._at = match.end()
-        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), match[1])
-
-    def _variable(self) -> str:
-        """Return the value of the variable that is read here."""
-        match = _VARIABLE.match(self._text, self._at)
-        if match is None:
-            if self._text.startswith(("$(", "${", "`"), self._at):
-                raise ConfigError(
-                    Problem(
-                        what="a shell works out a part of this command when it runs",
-                        where=f"line {self._line}",
-                        hint="Put what comes out of $(…), ${…} or `…` in its place.",
-                    )
-                )
+                else:
+                    opened = self._line
+                    self._at = piece_end(self._text, self._at)
+        except UnclosedError:
+            what = "a quote or a bracket is not closed"
+            raise ConfigError(Problem(what=what, where=f"line {opened}")) from None
+        if self._at == start:
+            # A bracket where no word has one.
             self._at += 1
-            return "$"
-        self._at = match.end()
-        name, instead = match[1] or match[2], match[3]
-        if name in ("@", "*"):
-            return ARGUMENTS
-        if names_secret(name):
-            return HIDDEN
-        value = self._variables.get(name) or instead
-        if value is None:
-            raise ConfigError(
-                Problem(
-                    what=f"the variable ${name} is not set here",
-                    where=f"line {self._line}",
-                    hint=f"Set it in front of the command ({name}=…), or write its value.",
-                )
-            )
-        return value
+        return self._text[start : self._at]
 
-    def _home(self) -> str:
-        match = re.compile(r"~(?=[/\s]|\Z)").match(self._text, self._at)
-        self._at += 1
-        return str(Path.home()) if match else "~"
 
-    def _unclosed(self) -> ConfigError:
-        return ConfigError(Problem(what="a quote is not closed", where=f"line {self._line}"))
+def _listed(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value] if value else []

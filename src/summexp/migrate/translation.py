@@ -26,11 +26,11 @@ from summexp.migrate.choices import (
 )
 from summexp.migrate.differences import differences
 from summexp.migrate.environment import environment_settings
+from summexp.migrate.expansion import HIDDEN, refuse_unknown
 from summexp.migrate.flags import Kind, Script
 from summexp.migrate.hardware import hardware_settings
 from summexp.migrate.launchers import Invocation
 from summexp.migrate.script_flags import FLAGS
-from summexp.migrate.shell import HIDDEN
 from summexp.migrate.trackers import others
 from summexp.migrate.training_flags import remark_concerns
 from summexp.migrate.words import override
@@ -412,6 +412,7 @@ class _Translation:
         Raises:
             ConfigError: the old command asked for what neither it nor the new one can do.
         """
+        refuse_unknown(words)
         if any(looks_secret(word) or HIDDEN in word for word in words):
             raise ConfigError(
                 Problem(

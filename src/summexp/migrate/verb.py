@@ -11,6 +11,7 @@ from summexp import entry
 from summexp.config.refused import without_secrets
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
+from summexp.migrate.expansion import refuse_unknown
 
 HELP = """\
 usage: summexp migrate [--run] [--parity] "OLD COMMAND"
@@ -52,6 +53,9 @@ def run_verb(words: list[str]) -> int:
         return 0
     try:
         found = migrate(_text(command), parity=_PARITY in flags)
+        if _RUN in flags:
+            # What a shell would put in front of the command.
+            refuse_unknown(found.environment.values())
     except ConfigError as error:
         entry.tell(error)
         return error.exit_code

@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from summexp.errors import ConfigError, Problem
+from summexp.migrate.expansion import split_unknown
 
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
@@ -36,9 +37,17 @@ def override(key: str, value: Any) -> str:
 
 
 def shell_line(environment: Mapping[str, str], words: Sequence[str]) -> str:
-    """Return a command as one line for the shell, variables set in front of it."""
-    in_front = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
+    """Return a command as one line for the shell, variables set in front of it.
+
+    What a shell has yet to work out in the value of a variable is written as it was.
+    """
+    in_front = [f"{name}={_assigned(value)}" for name, value in environment.items()]
     return " ".join([*in_front, shlex.join(words)])
+
+
+def _assigned(value: str) -> str:
+    parts = split_unknown(value) or [("", True)]
+    return "".join(shlex.quote(part) if is_known else part for part, is_known in parts)
 
 
 def _written(value: Any) -> str:
