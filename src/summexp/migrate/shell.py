@@ -26,6 +26,7 @@ _ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _DECLARATIONS = ("export", "declare", "local", "readonly", "typeset")
 _TESTS = ("[", "[[", "test")
 _LOOP_HEADS = ("for", "select")
+_COUNTING_HEAD = re.compile(r"for\s*\(\(\s*(\w+)[^)]*\)\)")
 
 # Blanks behind the backslash keep a shell from continuing the line, but it was meant to; the other
 # marks continue a line in the shells of Windows.
@@ -234,7 +235,7 @@ class _Reader:
         self._before = Statement()
 
     def _begin_loop(self, words: list[str]) -> None:
-        """Read the head of a loop: `for m in …` or `for ((i=0; …))`."""
+        """Read the head of a loop: `for m in …`."""
         name = words[1]
         is_single = words[2:3] == ["in"] and len(words) == 4 and is_known(words[3])
         self._variables[name] = words[3] if is_single else Unknown.TURN.part(f"${name}")
@@ -244,9 +245,9 @@ class _Reader:
         if self._cases and (pattern := _PATTERN.match(self._text, self._at)):
             self._at = pattern.end()
             return True
-        if head := re.compile(r"for\s*\(\(\s*(\w+)").match(self._text, self._at):
+        if head := _COUNTING_HEAD.match(self._text, self._at):
             self._variables[head[1]] = Unknown.TURN.part(f"${head[1]}")
-            self._at = closing_end(self._text, self._text.index("(", self._at) + 1, ")")
+            self._at = head.end()
             return True
         keyword = _KEYWORD.match(self._text, self._at)
         marks = (_FUNCTION, _PROMPT, re.compile(r"\("))
