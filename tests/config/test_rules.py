@@ -96,3 +96,12 @@ def test_what_the_other_engine_alone_has_is_told_all_at_once() -> None:
 def test_no_steps_at_all_are_not_trained() -> None:
     assert "training.do_train=false" in problems({}, max_steps=0)["training.max_steps"]
     assert problems({}, max_steps=1) == {}
+
+
+@pytest.mark.parametrize("folder", ["gs://bucket/run", "s3://bucket", "hf://me/run"])
+def test_a_run_writes_to_disk(folder: str) -> None:
+    training = TrainingConfig(**EVALUATED)
+    (problem,) = rule_problems(run_config(output_dir=folder, training=training))
+    assert problem.key == "output_dir"
+    assert folder in problem.what
+    assert not list(rule_problems(run_config(output_dir="runs/a:b", training=training)))

@@ -136,6 +136,12 @@ def _phases(config: Config) -> Iterator[Problem]:
 
 
 def _network(config: Config) -> Iterator[Problem]:
+    if "://" in (config.output_dir or ""):
+        yield Problem(
+            key="output_dir",
+            what=f"{config.output_dir} is a web address; a run writes to disk only",
+            hint="Name a folder of this machine, and copy it there when the run has ended.",
+        )
     if config.offline and config.training.push_to_hub:
         yield Problem(
             key="training.push_to_hub",
