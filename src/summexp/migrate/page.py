@@ -6,7 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 
 from summexp.migrate.flags import Flag, Kind
-from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
+from summexp.migrate.removed_flags import (
+    EARLIER_FLAGS,
+    EARLIER_NO_TRAINER_FLAGS,
+    REMOVED_FLAGS,
+)
 from summexp.migrate.script_flags import (
     DATA_FLAGS,
     MODEL_FLAGS,
@@ -39,7 +43,7 @@ TABLES: dict[str, tuple[str, tuple[Flag, ...]]] = {
     ),
     "Gone or renamed before that": (
         "The scripts had them in the years of transformers 4, and lost them within these.",
-        EARLIER_FLAGS,
+        EARLIER_FLAGS + EARLIER_NO_TRAINER_FLAGS,
     ),
     "`run_summarization_no_trainer.py`": (
         "The new command has `engine=accelerate`.",

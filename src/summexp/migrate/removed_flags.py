@@ -159,3 +159,14 @@ EARLIER_FLAGS = (
     ),
 )
 """What transformers 4 itself dropped or renamed on its way, and scripts of its first years have."""
+
+EARLIER_NO_TRAINER_FLAGS = (
+    Flag(
+        "max_length",
+        Kind.INT,
+        "",
+        "had no effect; --max_source_length and --max_target_length did what it says",
+        128,
+    ),
+)
+"""What `run_summarization_no_trainer.py` had in those years, and has no longer."""

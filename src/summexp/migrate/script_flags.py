@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from summexp.migrate.flags import Flag, Kind, Script, Settings, fixed
-from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
+from summexp.migrate.removed_flags import (
+    EARLIER_FLAGS,
+    EARLIER_NO_TRAINER_FLAGS,
+    REMOVED_FLAGS,
+)
 from summexp.migrate.trackers import trackers
 from summexp.migrate.training_flags import SECRET, TRAINING_FLAGS
 
@@ -228,7 +232,7 @@ _TRAINER = _by_name(MODEL_FLAGS, DATA_FLAGS, TRAINING_FLAGS, REMOVED_FLAGS, EARL
 
 FLAGS: dict[Script, dict[str, Flag]] = {
     Script.TRAINER: _TRAINER,
-    Script.NO_TRAINER: _by_name(NO_TRAINER_FLAGS),
+    Script.NO_TRAINER: _by_name(NO_TRAINER_FLAGS, EARLIER_NO_TRAINER_FLAGS),
     Script.TENSORFLOW: {
         name: flag
         for name, flag in (_TRAINER | _by_name(TENSORFLOW_FLAGS)).items()
