@@ -102,6 +102,25 @@ def test_a_prefix_that_the_models_config_names_is_asked_for(
     assert ("'summarize: '" in caplog.text) is not bool(words)
 
 
+@pytest.mark.parametrize("words", [[], ["generation=greedy"], ["generation=sample"]])
+def test_a_model_that_samples_by_itself_is_told(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("SUMMEXP_CACHE", str(tmp_path / "cache"))
+    toy = make(toy_config("llama"))
+    toy.model.generation_config.update(do_sample=True, temperature=0.6)
+    for part in (toy.model, toy.tokenizer):
+        part.save_pretrained(tmp_path / "llama")
+    model = ("model=custom", f"model.name_or_path={tmp_path / 'llama'}")
+    with caplog.at_level(logging.WARNING, logger="summexp"):
+        one = prepared(tmp_path, *model, *FEW, *words)
+    assert ("draw each summary at random" in caplog.text) is not bool(words)
+    assert one.settings.generation.do_sample is (words != ["generation=greedy"])
+
+
 def test_references_cut_like_labels_are_one_a_row(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -121,6 +121,11 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         max_length=_length_limit(config, model),
         decoder_only=not model.config.is_encoder_decoder,
     )
+    if model.generation_config.do_sample and config.generation.do_sample is None and sets:
+        log.warning(
+            "the model's own settings draw each summary at random, so that its scores are partly "
+            "chance: generation=greedy or generation=beam4 takes the likeliest"
+        )
     _describe(record, corpus, model, sets, suffix, trains=plan.train)
     half = config.training.fp16 or config.training.bf16
     return Prepared(
