@@ -68,6 +68,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     """A Seq2SeqTrainer whose numbers do not depend on how the global batch is split."""
 
     control: TrainerControl
+    _tr_loss: torch.Tensor
 
     def __init__(self, job: TrainingJob, request: StopRequest) -> None:
         """Prepare the training of `job`, which ends early on `request`."""
