@@ -72,6 +72,7 @@ def test_a_score_that_nobody_computes(name: str) -> None:
     # Without summaries there is the loss alone.
     found = problems(engine, metric_for_best_model="rougeL")
     assert "no metric 'rougeL'" in found["training.metric_for_best_model"]
+    assert "training.predict_with_generate=true" in found["training.metric_for_best_model"]
 
 
 def test_what_the_other_engine_alone_has_is_told_all_at_once() -> None:

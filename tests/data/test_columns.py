@@ -159,6 +159,25 @@ def test_a_list_of_references_counts_beside_the_summary() -> None:
     assert found == [("one", "two", "three"), (), ("one", "two", "three"), (), (), (), ()]
 
 
+def test_without_a_column_of_summaries_the_first_of_a_list_is_the_summary() -> None:
+    columns = Columns(document="d", summary=None, id=None, references="r")
+    cells: list[object] = [[" ", "둘", "셋"], ["one"], [], None, "one"]
+    found = examples([{"d": "x", "r": cell} for cell in cells], columns, "f")
+    assert [(one.summary, one.references) for one in found] == [
+        ("둘", ("둘", "셋")),
+        ("one", ()),
+        (None, ()),
+        (None, ()),
+        (None, ()),
+    ]
+
+
+def test_a_list_named_as_summary_is_told_its_key() -> None:
+    columns = Columns(document="d", summary="r", id=None)
+    with pytest.raises(ConfigError, match=r"holds a list(?s:.*)named by data\.references_column"):
+        list(examples([{"d": "x", "r": ["one"]}], columns, "f"))
+
+
 def test_the_column_of_references_is_recognised_or_named() -> None:
     def chosen(*names: str, needs_summary: bool = True, **config: str) -> str | None:
         return choose_columns(
@@ -172,7 +191,8 @@ def test_the_column_of_references_is_recognised_or_named() -> None:
     assert chosen("document", "summary", "References") == "References"
     assert chosen("document", "summary") is None
     assert chosen("document", "summary", "more", references_column="more") == "more"
-    assert chosen("document", "references", needs_summary=False) is None
+    assert chosen("document", "references", needs_summary=False) == "references"
+    assert chosen("document", "references") == "references"
     # A split without them, such as the training rows, is scored by its one summary.
     assert chosen("document", "summary", references_column="more") is None
     with pytest.raises(ConfigError, match=r"(?s)data\.references_column.*'references'"):

@@ -272,6 +272,17 @@ def test_references_reach_the_corpus(tmp_path: Path) -> None:
         assert corpus.validation["validation"]["summary"][:] == ["b", "e"]
 
 
+def test_references_alone_are_scored_against(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"document": "a", "references": ["b", "c"]}))
+    for phase in ("eval", "predict"):
+        key = {"eval": "validation_file", "predict": "test_file"}[phase]
+        corpus = load(tmp_path, phase, **{key: str(path)})
+        rows = corpus.validation["validation"] if phase == "eval" else corpus.test
+        assert rows is not None
+        assert rows[0] == {"id": "0", "document": "a", "summary": "b", "references": ["b", "c"]}
+
+
 def test_a_stream_has_no_references(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"document": "a", "summary": "b", "references": ["b", "c"]}))

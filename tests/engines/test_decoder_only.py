@@ -28,7 +28,7 @@ from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.errors import ConfigError
 from summexp.modeling.kinds import kind_problems
 
-OTHERS = ["qwen3", "opt", "bloom", "gemma3_text", "gpt_neox"]
+OTHERS = ["qwen3", "opt", "bloom", "gemma3_text", "gpt_neox", "gpt_neo", "gptj"]
 
 
 def loud(model_type: str, *, pads_with_the_end: bool = True) -> Toy:

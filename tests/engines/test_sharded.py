@@ -185,6 +185,17 @@ def test_fsdp_trains_evaluates_and_saves_as_one_process(
     assert_whole(checkpoints(tmp_path / "fsdp")[0], *parts)
 
 
+@ENGINES
+def test_train_loss_is_that_of_one_process(engine: str, tmp_path: Path) -> None:
+    # Two steps come after the last one that was logged.
+    options = {"logging_steps": 4, "eval_strategy": "no", "do_eval": False}
+    fit(tmp_path / "alone", "t5", 12, None, options, engine=engine)
+    fit_on(2, tmp_path / "ranks", "t5", 6, None, options, engine=engine)
+    alone, ranks = (logged(tmp_path / name, "train_loss") for name in ("alone", "ranks"))
+    assert ranks == pytest.approx(alone, rel=1e-6)
+    assert len(logged(tmp_path / "alone", "loss")) == 1
+
+
 @GOING_ON
 @pytest.mark.slow
 def test_fsdp_goes_on_with_another_number_of_ranks(first: str, second: str, tmp_path: Path) -> None:

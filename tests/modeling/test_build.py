@@ -409,7 +409,15 @@ def test_an_encoder_alone_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "expected"), [("gpt2", {"wte", "wpe"}), ("llama", {"embed_tokens"})]
+    ("model_type", "expected"),
+    [
+        ("gpt2", {"wte", "wpe"}),
+        ("llama", {"embed_tokens"}),
+        ("gpt_neox", {"embed_in"}),
+        ("bloom", {"word_embeddings"}),
+        ("openai-gpt", {"tokens_embed", "positions_embed"}),
+        ("qwen2_moe", {"embed_tokens"}),
+    ],
 )
 def test_embeddings_of_decoder_only_models_are_frozen(model_type: str, expected: set[str]) -> None:
     toy = make(config(model_type, freeze=["embeddings"]))

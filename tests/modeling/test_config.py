@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from summexp.errors import ConfigError
-from summexp.modeling.config import PeftConfig
+from summexp.modeling.config import ModelConfig, PeftConfig
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,9 @@ def test_numbers_that_no_adapter_has() -> None:
         PeftConfig(name="lora", rank=0, alpha=0.0, dropout=1.0)
     keys = [problem.key for problem in caught.value.problems]
     assert keys == ["peft.rank", "peft.alpha", "peft.dropout"]
+
+
+def test_a_line_break_that_the_shell_left_as_it_was_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"model\.target_prefix: holds a backslash and an n"):
+        ModelConfig(name_or_path="gpt2", target_prefix=r"\n요약:\n")
+    assert ModelConfig(name_or_path="gpt2", target_prefix="\n요약:\n").target_prefix == "\n요약:\n"

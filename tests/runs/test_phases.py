@@ -10,6 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests import in_process
+from tests.modeling.toys import config, make
+from transformers.utils.logging import warning_once
+
+from summexp.runs.phases import _quiet_upstream
 
 DOCUMENTS = ["rain fell on the road", "snow", "", 'a "quoted" goat', "요금 인상"]
 
@@ -131,3 +135,15 @@ def test_predictions_stay_beside_their_documents_whatever_is_missing() -> None:
     assert ["rougeL" in line for line in found] == [True, False, False, False, True]
     # The same document gives the same summary, wherever it stands.
     assert found[2]["prediction"] == found[3]["prediction"]
+
+
+def test_upstream_asks_for_no_mask_in_the_midst_of_generating(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _quiet_upstream()
+    warning_once.cache_clear()
+    model = make(config("gpt2")).model.transformer
+    end = torch.tensor([[5], [model.config.eos_token_id]])
+    model.config.pad_token_id = model.config.eos_token_id
+    model.warn_if_padding_and_no_attention_mask(end, None)
+    assert "attention_mask" not in caplog.text

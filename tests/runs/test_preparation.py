@@ -102,6 +102,25 @@ def test_a_prefix_that_the_models_config_names_is_asked_for(
     assert ("'summarize: '" in caplog.text) is not bool(words)
 
 
+@pytest.mark.parametrize("words", [[], ["generation=greedy"], ["generation=sample"]])
+def test_a_model_that_samples_by_itself_is_told(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("SUMMEXP_CACHE", str(tmp_path / "cache"))
+    toy = make(toy_config("llama"))
+    toy.model.generation_config.update(do_sample=True, temperature=0.6)
+    for part in (toy.model, toy.tokenizer):
+        part.save_pretrained(tmp_path / "llama")
+    model = ("model=custom", f"model.name_or_path={tmp_path / 'llama'}")
+    with caplog.at_level(logging.WARNING, logger="summexp"):
+        one = prepared(tmp_path, *model, *FEW, *words)
+    assert ("draw each summary at random" in caplog.text) is not bool(words)
+    assert one.settings.generation.do_sample is (words != ["generation=greedy"])
+
+
 def test_references_cut_like_labels_are_one_a_row(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,3 +139,26 @@ def test_references_cut_like_labels_are_one_a_row(
         assert ("have several references" in caplog.text) == signatures[-1]
         assert "no row has several references" not in caplog.text
     assert signatures == [True, False, False]
+
+
+def test_each_set_keeps_the_signature_of_its_scores(tmp_path: Path) -> None:
+    one = {"document": "rain fell", "summary": "rain", "references": ["rain", "water"]}
+    for name, summary in (("dev", "rain"), ("test", "비가 내렸다")):
+        row = one | {"summary": summary}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    files = {"train": "dev", "validation": "dev", "test": "test"}
+    words = [f"data.{split}_file={tmp_path / name}.jsonl" for split, name in files.items()]
+    choices = ["hardware=cpu", "debug=tiny", "data=custom_json", "data.language=null", *words]
+    config = check(parse(choices))[0].config
+    record = RunRecord(tmp_path, {})
+    predicts = RunPlan(goes_on=True, train=False, evaluate=False, predict=True)
+    for plan in (PLAN, predicts):
+        prepare_run(config, tmp_path, record, plan)
+    found = record.content["signatures"]
+    assert {name: text.split("|")[1] for name, text in found.items()} == {
+        "eval": "lang:en(script)",
+        "predict": "lang:ko(script)",
+    }
+    assert record.content["metric"] == f"eval: {found['eval']}; predict: {found['predict']}"
+    prepare_run(config, tmp_path, alone := RunRecord(tmp_path, {}), PLAN)
+    assert alone.content["metric"] == found["eval"]

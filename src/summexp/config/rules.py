@@ -169,7 +169,7 @@ def _metric_names(config: Config) -> Iterator[Problem]:
     objectives += _TRAINING_METRICS
     chosen = config.objective != declared_fields()["objective"].default
     if chosen and config.objective not in objectives and not lead.fullmatch(config.objective):
-        yield _no_metric("objective", config.objective, objectives)
+        yield _no_metric("objective", config.objective, objectives, generated=generated)
     best = config.training.metric_for_best_model
     if best is None and "eval_loss" not in names and _chooses_by_score(config):
         yield Problem(
@@ -178,7 +178,7 @@ def _metric_names(config: Config) -> Iterator[Problem]:
             hint=f"Name one of its metrics, such as {names[0]}.",
         )
     if best is not None and best not in names and f"eval_{best}" not in names:
-        yield _no_metric("training.metric_for_best_model", best, names)
+        yield _no_metric("training.metric_for_best_model", best, names, generated=generated)
     elif best is not None and config.training.greater_is_better is None:
         yield from _direction(best)
 
@@ -206,11 +206,16 @@ def _chooses_by_score(config: Config) -> bool:
     )
 
 
-def _no_metric(key: str, name: str, known: list[str]) -> Problem:
+def _no_metric(key: str, name: str, known: list[str], *, generated: bool) -> Problem:
     family = next((metric for metric, scores in SCORES.items() if name.endswith(scores)), None)
     hint = nearest(name, known) or nearest(f"eval_{name}", known)
     if family is not None and not any(one.endswith(SCORES[family]) for one in known):
         hint = f"It is not computed: metric.names lacks {family}."
+        if not generated:
+            hint = (
+                "It is a score of generated summaries: set training.predict_with_generate=true "
+                "and leave training.prediction_loss_only away."
+            )
     own = (name for name in known if not name.endswith(("_low", "_high")))
     listed = ", ".join(islice(own, _NAMED))
     return Problem(

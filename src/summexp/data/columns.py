@@ -48,11 +48,12 @@ class Columns:
     document: str
     """Column of the documents."""
     summary: str | None
-    """Column of the summaries; None where the split has none."""
+    """Column of the summaries; None where the split has none, or has them in lists alone."""
     id: str | None
     """Column that names the rows; None where their numbers do."""
     references: str | None = None
-    """Column of lists of summaries, for scores; None where each row has its one summary."""
+    """Column of lists of summaries, for scores; None where each row has its one summary. Without a
+    column of summaries, the first of a list is the row's summary."""
 
 
 class Example(NamedTuple):
@@ -97,20 +98,22 @@ def choose_columns(
         raise ConfigError(problems)
     summary: str | None
     pairs = _candidates(names, config)
+    several = config.references_column or _only("references", names)
+    several = several if several in names and several != config.text_column else None
+    does_without = not needs_summary or (several is not None and config.summary_column is None)
     if len(pairs) == 1:
         document, summary = pairs[0]
-    elif not pairs and not needs_summary and (lone := _lone_document(names, config)):
+    elif not pairs and does_without and (lone := _lone_document(names, config)):
         document, summary = lone, None
     elif needs_summary and len(names) == 1:
         raise ConfigError(_no_summaries(names[0], source))
     else:
         raise ConfigError(_undecided(names, config, source, sample(), pairs))
-    several = config.references_column or _only("references", names)
     chosen = Columns(
         document=document,
         summary=summary,
         id=config.id_column or _only("id", names),
-        references=several if summary is not None and several in names else None,
+        references=several,
     )
     if say:
         _say(chosen, config, source)
@@ -129,25 +132,29 @@ def examples(
         try:
             name = to_text(row.get(columns.id)) if columns.id else ""
             document = to_text(row.get(columns.document))
-            summary = to_text(row.get(columns.summary)) if columns.summary else ""
+            listed = _texts(row.get(columns.references)) if columns.references else []
+            own = row.get(columns.summary) if columns.summary else next(iter(listed), None)
+            summary = to_text(own)
         except TypeError:
             raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
         if not summary.strip():
             yield Example(name or str(number), document, None)
             continue
-        others = row.get(columns.references) if columns.references else None
-        yield Example(name or str(number), document, summary, _references(summary, others))
+        yield Example(name or str(number), document, summary, _references(summary, listed))
 
 
-def _references(summary: str, listed: object) -> tuple[str, ...]:
+def _texts(listed: object) -> list[str]:
+    """Return the texts of a list that say something; a cell that holds no list has none."""
+    cells = listed if isinstance(listed, (list, tuple)) else ()
+    return [to_text(one) for one in cells if isinstance(one, str) and one.strip()]
+
+
+def _references(summary: str, listed: Sequence[str]) -> tuple[str, ...]:
     """Return all summaries of a row, `summary` first, or nothing where there is only the one."""
-    if not isinstance(listed, (list, tuple)):
-        return ()
     # By what they say: an equal reference adds nothing to the best score.
-    different = {summary.strip(): summary, "": ""}
-    for text in (to_text(text) for text in listed if isinstance(text, str)):
+    different = {summary.strip(): summary}
+    for text in listed:
         different.setdefault(text.strip(), text)
-    del different[""]
     return tuple(different.values()) if len(different) > 1 else ()
 
 
@@ -260,16 +267,23 @@ def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
         try:
             to_text(value)
         except TypeError:
-            return Problem(
-                key=f"data.{key}",
-                what=f"{where}: column {column!r} holds a {type(value).__name__}, not text",
-                hint="Choose a column of plain text, or join its parts into one text first.",
-            )
+            hint = "Choose a column of plain text, or join its parts into one text first."
+            if key == "summary_column" and isinstance(value, (list, tuple)):
+                hint += " A column of several summaries a row is named by data.references_column."
+            what = f"{where}: column {column!r} holds a {type(value).__name__}, not text"
+            return Problem(key=f"data.{key}", what=what, hint=hint)
     raise AssertionError("one of the columns is nested")
 
 
 def _say(chosen: Columns, config: DataConfig, source: str) -> None:
-    if config.text_column is None or (config.summary_column is None and chosen.summary):
+    if chosen.summary is None and chosen.references is not None:
+        logger.info(
+            "%s: documents are taken from column %r, summaries are the first of each list in %r.",
+            source,
+            chosen.document,
+            chosen.references,
+        )
+    elif config.text_column is None or (config.summary_column is None and chosen.summary):
         summary = f"summaries from {chosen.summary!r}" if chosen.summary else "no summaries"
         logger.info("%s: documents are taken from column %r, %s.", source, chosen.document, summary)
     elif chosen.summary is None:

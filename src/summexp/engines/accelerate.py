@@ -239,9 +239,9 @@ class TrainingLoop:
         """Save the last weights, or the best ones, and tell what training left."""
         self.count_flos()
         state, steps = self.state, self.state.global_step - self.first_step
-        loss = (self.logged_loss + self.loss_sum.item()) / max(steps, 1)
+        loss = self.logged_loss + self.accelerator.gather(self.loss_sum).mean().item()
         metrics = speed_metrics("train", self.started, steps * self.batches.rows_a_step, steps)
-        metrics |= {"total_flos": float(state.total_flos), "train_loss": loss}
+        metrics |= {"total_flos": float(state.total_flos), "train_loss": loss / max(steps, 1)}
         self.onlookers.log(metrics)
         self.onlookers.tell("on_train_end")
         model, of_step = self.checkpoints.save_final(state)

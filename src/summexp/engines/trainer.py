@@ -13,6 +13,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Seq2SeqTrainer, TrainerControl, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_pt_utils import nested_gather
 
 from summexp.data.collate import IGNORED
 from summexp.data.sampling import GlobalBatches
@@ -67,6 +68,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     """A Seq2SeqTrainer whose numbers do not depend on how the global batch is split."""
 
     control: TrainerControl
+    _tr_loss: torch.Tensor
 
     def __init__(self, job: TrainingJob, request: StopRequest) -> None:
         """Prepare the training of `job`, which ends early on `request`."""
@@ -170,6 +172,11 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         if self._batches is not None:
             self._batches.set_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
+
+    def _finalize_training(self, *args: Any) -> Any:
+        # Upstream (5.23) takes one rank's losses for all after the last step that was logged.
+        self._tr_loss = nested_gather(self._tr_loss, self.args.parallel_mode).mean()
+        return super()._finalize_training(*args)
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with the evaluation that all engines share."""

@@ -58,8 +58,11 @@ _TOY_SIZES: dict[str, Any] = {
     "attention_window": 16,
     "local_radius": 8,
     "global_block_size": 8,
+    "rotary_dim": 4,
+    "attention_types": [[["global", "local"], 1]],
 }
-"""Sizes of a toy, by the names that the architectures give them."""
+"""Sizes of a toy, by the names that the architectures give them; the last two are GPT-J's, and what
+GPT-Neo has in place of a number of layers."""
 
 _SPECIALS = ("bos_token_id", "eos_token_id", "pad_token_id")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -32,10 +33,6 @@ log = logging.getLogger(__name__)
 
 _START_WITH_A_LANGUAGE = ("mbart", "m2m_100", "nllb-moe")
 """Architectures whose summaries begin with the code of their language."""
-
-
-_EMBEDDINGS = ("shared", "embed_tokens", "embed_positions", ".wte.", ".wpe.", "word_embeddings.")
-"""Parts of the names of embeddings; the last ones are GPT-2's and BLOOM's."""
 
 
 @dataclass(frozen=True)
@@ -302,8 +299,12 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
     weights = [*model.named_parameters()]
     names = [name for name, _ in weights]
     trained = {name for name, weight in weights if weight.requires_grad}
+    embeddings = _embeddings(model)
     for part in parts:
-        frozen = [name for name in names if _belongs(name, part)]
+        if part == "embeddings":
+            frozen = [name for name, weight in weights if id(weight) in embeddings]
+        else:
+            frozen = [name for name in names if _belongs(name, part)]
         if not frozen:
             raise ConfigError(
                 Problem(
@@ -329,9 +330,20 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
         log.info("frozen: %s; %s weights are left to train", ", ".join(parts), f"{left:,}")
 
 
+def _embeddings(model: PreTrainedModel) -> set[int]:
+    """Return the identities of the weights that stand for tokens and for their places.
+
+    T5's relative positions are biases of its attentions.
+    """
+    return {
+        id(weight)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and "relative" not in name
+        for weight in module.parameters(recurse=False)
+    }
+
+
 def _belongs(name: str, part: str) -> bool:
-    if part == "embeddings":
-        return any(mark in f".{name}" for mark in _EMBEDDINGS)
     if part in ("encoder", "decoder"):
         return f".{part}." in f".{name}"
     return fnmatch(name, part)

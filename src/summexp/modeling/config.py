@@ -82,6 +82,15 @@ class ModelConfig:
                     hint="Set it, for example model.architecture.model_type=t5.",
                 )
             )
+        if "\\n" in (self.target_prefix or ""):
+            problems.append(
+                Problem(
+                    key="model.target_prefix",
+                    what="holds a backslash and an n, which are no line break",
+                    hint="Write it in a YAML file, in double quotes, or in bash as "
+                    "$'model.target_prefix=\"\\nTL;DR:\\n\"'.",
+                )
+            )
         if problems:
             raise ConfigError(problems)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -121,6 +121,11 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         max_length=_length_limit(config, model),
         decoder_only=not model.config.is_encoder_decoder,
     )
+    if model.generation_config.do_sample and config.generation.do_sample is None and sets:
+        log.warning(
+            "the model's own settings draw each summary at random, so that its scores are partly "
+            "chance: generation=greedy or generation=beam4 takes the likeliest"
+        )
     _describe(record, corpus, model, sets, suffix, trains=plan.train)
     half = config.training.fp16 or config.training.bf16
     return Prepared(
@@ -251,15 +256,29 @@ def _describe(
         columns={name: vars(columns) for name, columns in corpus.columns.items()},
         health=corpus.health,
     )
+    signatures = _signatures(sets, record.content.get("signatures", {}))
     record.update(
         device=device,
         devices=gathered(device),
         cores=devices_behind(model.device),
         # Which weights were trained is not seen any more in a model that was.
         model=facts if trains else record.content.get("model", facts),
-        metric=scorer.signature if scorer else None,
+        signatures=signatures,
+        metric=_how_scored(signatures),
         language=scorer.remark if scorer else None,
     )
+
+
+def _signatures(sets: list[EvaluationSet], earlier: Mapping[str, str]) -> dict[str, str]:
+    """Return the signature of each set's scores, those of earlier commands in the folder too."""
+    return {**earlier, **{one.name: one.scorer.signature for one in sets if one.scorer}}
+
+
+def _how_scored(signatures: Mapping[str, str]) -> str | None:
+    """Return the one signature, or each with its set: they may differ in language or references."""
+    if len(set(signatures.values())) > 1:
+        return "; ".join(f"{name}: {signature}" for name, signature in signatures.items())
+    return next(iter(signatures.values()), None)
 
 
 def _model_facts(model: PreTrainedModel) -> dict[str, Any]:

@@ -49,6 +49,19 @@ _PACKAGES = (
 )
 _LONGEST_DIFF = 200_000
 
+_KEPT = (
+    "phases",
+    "files",
+    "data",
+    "model",
+    "signatures",
+    "metric",
+    "language",
+    "examples",
+    "seconds",
+)
+"""What a run that goes on has from the command before."""
+
 
 class RunRecord:
     """The content of `run.json`, and the writing of it."""
@@ -118,8 +131,7 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     earlier = read_record(folder) if goes_on else None
     content["cores"] = cores(config.hardware, earlier or {})
     if earlier is not None:
-        kept = ("phases", "files", "data", "model", "metric", "language", "examples", "seconds")
-        content |= {name: earlier[name] for name in kept if name in earlier}
+        content |= {name: earlier[name] for name in _KEPT if name in earlier}
         content["resumed_from"] = earlier.get("status")
     record = RunRecord(folder, content)
     record.update()
