@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -233,13 +233,22 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
         number = tokenizer.convert_tokens_to_ids(token)
     if number is None or number == tokenizer.unk_token_id:
         what = f"the tokenizer has no language {token!r}"
-        hint = nearest(token, codes) or f"It has: {', '.join(codes)}."
+        hint = _near_language(token, codes) or f"It has: {', '.join(codes)}."
         if not codes:
             hint = "This model knows no languages: leave the key away (null)."
         if key != "model.lang":
             what, hint = f"the tokenizer has no token {token!r}", nearest(token, codes) or ""
         raise ConfigError(Problem(key=key, what=what, hint=hint or None))
     return int(number)
+
+
+def _near_language(token: str, codes: Sequence[str]) -> str | None:
+    """Return a hint at the codes that most likely mean the same language, or at similar ones.
+
+    Models write one language in several ways: ko, ko_KR, kor_Hang.
+    """
+    same = [code for code in codes if code[:2].lower() == token[:2].lower()]
+    return nearest(token, codes) or (same and f"It has: {', '.join(same)}." or None)
 
 
 def _start_token(
