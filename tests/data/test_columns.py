@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import datetime
 import logging
+from dataclasses import replace
+from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -95,6 +98,44 @@ def test_every_missing_column_is_told_with_the_nearest_name() -> None:
     assert caught.value.problems[0].hint == (
         "Did you mean 'document'? Its columns: document, summary."
     )
+
+
+def test_a_name_counts_in_any_unicode_form() -> None:
+    decomposed = [normalize("NFD", name) for name in ("본문", "요약", "résumé")]
+    assert decomposed[0] != "본문"
+    chosen = choose(*decomposed, text_column="본문", summary_column="résumé")
+    assert chosen == (decomposed[0], decomposed[2])
+    with pytest.raises(ConfigError, match="has no column '글'"):
+        choose(*decomposed, text_column="글", summary_column="요약")
+
+
+def test_references_alone(caplog: pytest.LogCaptureFixture) -> None:
+    names: dict[str, Any] = {"source": "rows.csv", "sample": dict}
+    columns = ("document", "references")
+    named = DataConfig(references_column="references")
+    for needs_summary in (True, False):
+        chosen = choose_columns(columns, named, needs_summary=needs_summary, **names)
+        assert (chosen.summary, chosen.references) == (None, "references")
+    # What has the name by chance does not count, but is told.
+    with pytest.raises(ConfigError, match="which columns"):
+        choose_columns(columns, DataConfig(), needs_summary=True, **names)
+    with caplog.at_level(logging.INFO):
+        unnamed = choose_columns(columns, DataConfig(), needs_summary=False, **names)
+    assert unnamed.references is None
+    assert "set data.references_column=references" in caplog.text
+    rows = [{"document": "d", "references": listed} for listed in (["", "a", "b"], ["a"], [], None)]
+    assert [(one.summary, one.references) for one in examples(rows, chosen, "rows")] == [
+        ("a", ("a", "b")), ("a", ()), (None, ()), (None, ())
+    ]  # fmt: skip
+
+
+def test_a_list_of_summaries_in_the_column_of_summaries() -> None:
+    rows = [{"document": "d", "summary": ["a", "b"]}, {"document": "d", "summary": "c"}]
+    columns = Columns(document="document", summary="summary", id=None)
+    with pytest.raises(ConfigError, match=r"data\.references_column=summary"):
+        list(examples(rows, columns, "rows"))
+    several = replace(columns, references="summary")
+    assert [one.summary for one in examples(rows, several, "rows")] == ["a", "c"]
 
 
 class TestPrediction:

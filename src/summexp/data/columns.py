@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+from unicodedata import normalize
 
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError, Problem, nearest
@@ -48,11 +49,12 @@ class Columns:
     document: str
     """Column of the documents."""
     summary: str | None
-    """Column of the summaries; None where the split has none."""
+    """Column of the summaries; None where the split has none, or has `references` alone."""
     id: str | None
     """Column that names the rows; None where their numbers do."""
     references: str | None = None
-    """Column of lists of summaries, for scores; None where each row has its one summary."""
+    """Column of lists of summaries, for scores; None where each row has its one summary. Without
+    `summary`, the first of a list is the row's own."""
 
 
 class Example(NamedTuple):
@@ -85,6 +87,7 @@ def choose_columns(
             leaves them open.
         needs_summary: False for prediction, which does without references. A summary column that is
             named but missing is then passed over, unless its name is close to an existing one.
+            Where `references_column` is named, no split needs another column of summaries.
         source: What to call the split in messages.
         sample: Returns a short value of each column; called only for a message.
         say: Log what was chosen without having been named.
@@ -93,27 +96,31 @@ def choose_columns(
         ConfigError: A named column is missing, or no choice or more than one is left.
     """
     names = list(available)
+    config = _composed_alike(config, names)
     if problems := list(_missing(names, config, source, needs_summary=needs_summary)):
         raise ConfigError(problems)
     summary: str | None
     pairs = _candidates(names, config)
+    several = config.references_column or _only("references", names)
+    several = several if several in names else None
+    # What is only called so may be what a paper cites: alone it counts where it is named.
+    named = several if several == config.references_column else None
     if len(pairs) == 1:
         document, summary = pairs[0]
-    elif not pairs and not needs_summary and (lone := _lone_document(names, config)):
+    elif not pairs and (named or not needs_summary) and (lone := _lone_document(names, config)):
         document, summary = lone, None
     elif needs_summary and len(names) == 1:
         raise ConfigError(_no_summaries(names[0], source))
     else:
         raise ConfigError(_undecided(names, config, source, sample(), pairs))
-    several = config.references_column or _only("references", names)
     chosen = Columns(
         document=document,
         summary=summary,
         id=config.id_column or _only("id", names),
-        references=several if summary is not None and several in names else None,
+        references=several if summary is not None else named,
     )
     if say:
-        _say(chosen, config, source)
+        _say(chosen, config, source, unused=None if chosen.references else several)
     return chosen
 
 
@@ -129,7 +136,7 @@ def examples(
         try:
             name = to_text(row.get(columns.id)) if columns.id else ""
             document = to_text(row.get(columns.document))
-            summary = to_text(row.get(columns.summary)) if columns.summary else ""
+            summary = _summary(row, columns)
         except TypeError:
             raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
         if not summary.strip():
@@ -137,6 +144,16 @@ def examples(
             continue
         others = row.get(columns.references) if columns.references else None
         yield Example(name or str(number), document, summary, _references(summary, others))
+
+
+def _summary(row: Mapping[str, object], columns: Columns) -> str:
+    """Return a row's own summary: the first of its references where these are all that it has."""
+    name = columns.summary or columns.references
+    cell = row.get(name) if name else None
+    if name == columns.references and isinstance(cell, (list, tuple)):
+        texts = (to_text(text) for text in cell if isinstance(text, str))
+        return next((text for text in texts if text.strip()), "")
+    return to_text(cell)
 
 
 def _references(summary: str, listed: object) -> tuple[str, ...]:
@@ -173,6 +190,18 @@ def _without_lone_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _composed_alike(config: DataConfig, names: list[str]) -> DataConfig:
+    """Return the config with the file's own spelling of what differs in Unicode's form alone.
+
+    Some systems write é and Hangul decomposed, which looks the same.
+    """
+    spelt = {normalize("NFC", name): name for name in names}
+    keys = ("text_column", "summary_column", "id_column", "references_column")
+    named = {key: name for key in keys if (name := getattr(config, key)) and name not in names}
+    own = {key: spelt.get(normalize("NFC", name), name) for key, name in named.items()}
+    return replace(config, **own)
 
 
 def _missing(
@@ -260,17 +289,24 @@ def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
         try:
             to_text(value)
         except TypeError:
+            hint = "Choose a column of plain text, or join its parts into one text first."
+            if key == "summary_column" and isinstance(value, (list, tuple)):
+                hint = f"If these are several summaries of a row: data.references_column={column}."
             return Problem(
                 key=f"data.{key}",
                 what=f"{where}: column {column!r} holds a {type(value).__name__}, not text",
-                hint="Choose a column of plain text, or join its parts into one text first.",
+                hint=hint,
             )
     raise AssertionError("one of the columns is nested")
 
 
-def _say(chosen: Columns, config: DataConfig, source: str) -> None:
-    if config.text_column is None or (config.summary_column is None and chosen.summary):
-        summary = f"summaries from {chosen.summary!r}" if chosen.summary else "no summaries"
+def _say(chosen: Columns, config: DataConfig, source: str, *, unused: str | None) -> None:
+    found = chosen.summary or chosen.references
+    if config.text_column is None or (found and found != config.summary_column):
+        summary = f"summaries from {found!r}" if found else "no summaries"
         logger.info("%s: documents are taken from column %r, %s.", source, chosen.document, summary)
-    elif chosen.summary is None:
+    elif found is None:
         logger.info("%s has no references: it is predicted without scores.", source)
+    if unused:
+        hint = f"data.references_column={unused}"
+        logger.info("%s: if column %r holds lists of summaries, set %s.", source, unused, hint)

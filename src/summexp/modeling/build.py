@@ -248,7 +248,7 @@ def _near_language(token: str, codes: Sequence[str]) -> str | None:
     Models write one language in several ways: ko, ko_KR, kor_Hang.
     """
     same = [code for code in codes if code[:2].lower() == token[:2].lower()]
-    return nearest(token, codes) or (same and f"It has: {', '.join(same)}." or None)
+    return nearest(token, codes) or (f"It has: {', '.join(same)}." if same else None)
 
 
 def _start_token(
