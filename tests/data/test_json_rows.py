@@ -33,6 +33,15 @@ def test_every_shape_gives_the_same_rows(text: str) -> None:
     assert read(text) == ROWS
 
 
+@pytest.mark.parametrize("cells", [["정부", "b"], {"0": "정부", "1": "b"}], ids=["lists", "pandas"])
+def test_whole_columns_are_told_apart_from_a_row(cells: object) -> None:
+    with pytest.raises(ConfigError, match="whole columns, not rows"):
+        read(json.dumps({"document": cells, "summary": cells}))
+    assert read(json.dumps({"document": "a", "references": ["b"]})) == [
+        {"document": "a", "references": ["b"]}
+    ]
+
+
 def test_values_longer_than_what_is_read_at_once() -> None:
     big = [{"document": "x" * 3_000_000, "n": 1}, {"document": "y", "n": 2}]
     assert read("\n".join(map(json.dumps, big))) == big

@@ -48,6 +48,8 @@ class Head:
     """Column names in the file's order; of a JSON file, the names in its first 20 rows."""
     sample: dict[str, str]
     """Column name to the first value that is not empty, shortened to one line of 60 characters."""
+    rows: tuple[dict[str, object], ...]
+    """The first 20 rows."""
 
 
 @contextmanager
@@ -84,10 +86,10 @@ def head_of(path: str | Path, *, language: str | None = None) -> Head:
     Raises:
         ConfigError: As `format_of`; the file is empty, has no rows, or is broken at its beginning.
     """
-    rows = list(islice(read_rows(path, language=language, head_only=True), _HEAD_ROWS))
+    rows = tuple(islice(read_rows(path, language=language, head_only=True), _HEAD_ROWS))
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     sample = {name: _sample(row.get(name) for row in rows) for name in columns}
-    return Head(format=format_of(path), columns=columns, sample=sample)
+    return Head(format=format_of(path), columns=columns, sample=sample, rows=rows)
 
 
 def columns_of(path: str | Path) -> list[str]:

@@ -92,6 +92,16 @@ def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
     for rows_of_list in lists.values():
         yield from rows_of_list
         return
+    if only and (
+        all(isinstance(cell, list) for cell in only.values())
+        or all(isinstance(cell, dict) for cell in only.values())
+    ):
+        raise ConfigError(
+            Problem(
+                what=f"{name} is one object of whole columns, not rows",
+                hint="With pandas: frame.to_json(path, orient='records', force_ascii=False).",
+            )
+        )
     yield only
 
 
