@@ -109,6 +109,11 @@ def test_a_name_counts_in_any_unicode_form() -> None:
         choose(*decomposed, text_column="글", summary_column="요약")
 
 
+def test_white_space_around_a_name_is_not_seen() -> None:
+    assert choose("document", " Summary") == ("document", " Summary")
+    assert choose("x", " y ", text_column="x", summary_column="y") == ("x", " y ")
+
+
 def test_references_alone(caplog: pytest.LogCaptureFixture) -> None:
     names: dict[str, Any] = {"source": "rows.csv", "sample": dict}
     columns = ("document", "references")

@@ -193,15 +193,19 @@ def _without_lone_surrogates(text: str) -> str:
 
 
 def _composed_alike(config: DataConfig, names: list[str]) -> DataConfig:
-    """Return the config with the file's own spelling of what differs in Unicode's form alone.
+    """Return the config with the file's own spelling of what looks the same.
 
-    Some systems write é and Hangul decomposed, which looks the same.
+    Some systems write é and Hangul decomposed; some write white space around a name.
     """
-    spelt = {normalize("NFC", name): name for name in names}
+    spelt = {_plain(name): name for name in names}
     keys = ("text_column", "summary_column", "id_column", "references_column")
     named = {key: name for key in keys if (name := getattr(config, key)) and name not in names}
-    own = {key: spelt.get(normalize("NFC", name), name) for key, name in named.items()}
+    own = {key: spelt.get(_plain(name), name) for key, name in named.items()}
     return replace(config, **own)
+
+
+def _plain(name: str) -> str:
+    return normalize("NFC", name).strip()
 
 
 def _missing(
@@ -231,14 +235,14 @@ def _candidates(names: list[str], config: DataConfig) -> list[tuple[str, str]]:
     documents = [document] if document is not None else _of(_DOCUMENT_NAMES, names, but=summary)
     summaries = [summary] if summary is not None else _of(_SUMMARY_NAMES, names, but=document)
     pairs = [(one, other) for one in documents for other in summaries]
-    known = [pair for pair in pairs if (pair[0].lower(), pair[1].lower()) in KNOWN_PAIRS]
+    known = [pair for pair in pairs if tuple(_plain(name).lower() for name in pair) in KNOWN_PAIRS]
     if known or (document is None and summary is None):
         return known
     return pairs
 
 
 def _of(known: frozenset[str], names: list[str], *, but: str | None) -> list[str]:
-    return [name for name in names if name.lower() in known and name != but]
+    return [name for name in names if _plain(name).lower() in known and name != but]
 
 
 def _lone_document(names: list[str], config: DataConfig) -> str | None:
@@ -249,7 +253,7 @@ def _lone_document(names: list[str], config: DataConfig) -> str | None:
 
 
 def _only(wanted: str, names: list[str]) -> str | None:
-    found = [name for name in names if name.lower() == wanted]
+    found = [name for name in names if _plain(name).lower() == wanted]
     return found[0] if len(found) == 1 else None
 
 
