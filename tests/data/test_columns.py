@@ -134,6 +134,12 @@ def test_references_alone(caplog: pytest.LogCaptureFixture) -> None:
     ]  # fmt: skip
 
 
+def test_references_that_are_named_and_missing_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert choose("text", "summary", references_column="gold") == ("text", "summary")
+    assert "rows.csv has no column 'gold': one reference a row counts." in caplog.text
+
+
 def test_a_list_of_summaries_in_the_column_of_summaries() -> None:
     rows = [{"document": "d", "summary": ["a", "b"]}, {"document": "d", "summary": "c"}]
     columns = Columns(document="document", summary="summary", id=None)

@@ -311,6 +311,9 @@ def _say(chosen: Columns, config: DataConfig, source: str, *, unused: str | None
         logger.info("%s: documents are taken from column %r, %s.", source, chosen.document, summary)
     elif found is None:
         logger.info("%s has no references: it is predicted without scores.", source)
+    if chosen.summary and chosen.references is None and config.references_column:
+        missing = config.references_column
+        logger.info("%s has no column %r: one reference a row counts.", source, missing)
     if unused:
         hint = f"data.references_column={unused}"
         logger.info("%s: if column %r holds lists of summaries, set %s.", source, unused, hint)
