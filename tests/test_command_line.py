@@ -21,6 +21,18 @@ def test_what_is_asked_for() -> None:
     assert shown.resolve
 
 
+def test_words_in_any_script_need_no_quotes_of_their_own() -> None:
+    words = ["data.text_column=본문", "model.source_prefix=要約: ", "output_dir=결과 1/é"]
+    command = parse(words)
+    assert command.overrides == [
+        'data.text_column="본문"', 'model.source_prefix="要約: "', 'output_dir="결과 1/é"'
+    ]  # fmt: skip
+    assert command.for_hydra == command.overrides
+    # What is quoted, a list, or ASCII stays as it is.
+    as_it_is = ["data.text_column='본문'", "metric.names=[가,나]", "output_dir=a b", "seed=1,2"]
+    assert parse(as_it_is).overrides == as_it_is
+
+
 def test_a_secret_is_handed_to_nobody() -> None:
     command = parse(["training.hub_token=x", "seed=1", "--hub_token", "y"])
     assert command.overrides == ["seed=1"]

@@ -49,6 +49,9 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
 @pytest.mark.parametrize(
     ("line", "key", "hint"),
     [
+        # what Hydra's grammar keeps to ASCII
+        ("data.validation_files.뉴스=a.csv", "data.validation_files.뉴스", "in Latin letters"),
+        ("data.text_column=본문(글)", "data.text_column", "'data.text_column=\"본문(글)\"'"),
         # a key
         ("training.learnin_rate=1e-4", "training.learnin_rate", "'training.learning_rate'"),
         ("learning_rate=1e-4", "learning_rate", "'training.learning_rate'"),
@@ -105,7 +108,6 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         ("model.architecture=5", "model.architecture", None),
         ("generation.bad_words_ids=[[1,a]]", "generation.bad_words_ids", None),
         ("data.text_column=", "data.text_column", "null"),
-        ("data.name=대화/자료", "data.name", "'data.name=\"대화/자료\"'"),
         ("data.language=xx", "data.language", "ISO 639-1"),
         ("objective=eval_rougel", "objective", "'eval_rougeL'"),
         ("training.metric_for_best_model=rouge_L", "training.metric_for_best_model", "rougeL"),

@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from summexp import entry
 from summexp.command_line import parse
 from summexp.config.schema import Config
+from summexp.data.files import existing
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
 from summexp.preflight import CheckedJob, check
 
@@ -171,7 +171,7 @@ def _data(config: Config) -> str:
 
 
 def _sized(path: str) -> str:
-    size = float(Path(path).expanduser().stat().st_size)
+    size = float(existing(path).stat().st_size)
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{path} ({size:.0f} {unit})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,9 @@ from summexp.config.keys import nearest_key
 from summexp.config.provenance import COMMAND_LINE
 from summexp.config.refused import is_secret_key, looks_secret
 from summexp.errors import ConfigError, Problem, nearest
+
+_FOREIGN = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%-]|[^\x00-\x7f])+)", re.ASCII)
+"""A setting whose value has nothing that Hydra's grammar gives a meaning to."""
 
 _FLAGS = ("help", "version", "multirun", "cfg", "resolve", "package", "info", "config-dir")
 
@@ -53,7 +57,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     Raises:
         ConfigError: a flag of Hydra's lacks its value.
     """
-    words, problems = _without_secrets(arguments)
+    words, problems = _without_secrets([_quoted(word) for word in arguments])
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     wants_version = "--version" in words
@@ -81,6 +85,12 @@ def parse(arguments: Sequence[str]) -> CommandLine:
         for_hydra=_flags_first(words, positional),
         problems=problems,
     )
+
+
+def _quoted(word: str) -> str:
+    """Return `data.text_column=본문` in the quotes without which Hydra (1.3) reads ASCII alone."""
+    found = None if word.isascii() else _FOREIGN.fullmatch(word)
+    return f'{found[1]}="{found[2]}"' if found else word
 
 
 def _flags_first(words: list[str], positional: list[str]) -> list[str]:

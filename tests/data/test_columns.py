@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+from dataclasses import replace
+from unicodedata import normalize
 
 import pytest
 
@@ -97,6 +99,35 @@ def test_every_missing_column_is_told_with_the_nearest_name() -> None:
     )
 
 
+def test_a_name_counts_in_any_unicode_form() -> None:
+    decomposed = [normalize("NFD", name) for name in ("본문", "요약", "résumé")]
+    assert decomposed[0] != "본문"
+    chosen = choose(*decomposed, text_column="본문", summary_column="résumé")
+    assert chosen == (decomposed[0], decomposed[2])
+    with pytest.raises(ConfigError, match="has no column '글'"):
+        choose(*decomposed, text_column="글", summary_column="요약")
+
+
+def test_white_space_around_a_name_is_not_seen() -> None:
+    assert choose("document", " Summary") == ("document", " Summary")
+    assert choose("x", " y ", text_column="x", summary_column="y") == ("x", " y ")
+
+
+def test_references_that_are_named_and_missing_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert choose("text", "summary", references_column="gold") == ("text", "summary")
+    assert "rows.csv has no column 'gold': one reference a row counts." in caplog.text
+
+
+def test_a_list_of_summaries_in_the_column_of_summaries() -> None:
+    rows = [{"document": "d", "summary": ["a", "b"]}, {"document": "d", "summary": "c"}]
+    columns = Columns(document="document", summary="summary", id=None)
+    with pytest.raises(ConfigError, match=r"data\.references_column=summary"):
+        list(examples(rows, columns, "rows"))
+    several = replace(columns, references="summary")
+    assert [one.summary for one in examples(rows, several, "rows")] == ["a", "c"]
+
+
 class TestPrediction:
     def test_needs_no_summary(self) -> None:
         assert choose("id", "dialogue", needs_summary=False) == ("dialogue", None)
@@ -170,12 +201,6 @@ def test_without_a_column_of_summaries_the_first_of_a_list_is_the_summary() -> N
         (None, ()),
         (None, ()),
     ]
-
-
-def test_a_list_named_as_summary_is_told_its_key() -> None:
-    columns = Columns(document="d", summary="r", id=None)
-    with pytest.raises(ConfigError, match=r"holds a list(?s:.*)named by data\.references_column"):
-        list(examples([{"d": "x", "r": ["one"]}], columns, "f"))
 
 
 def test_the_column_of_references_is_recognised_or_named() -> None:

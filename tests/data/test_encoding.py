@@ -31,6 +31,8 @@ def read(path: Path, language: str | None = None) -> str:
         ("ko", "euc-kr"),
         ("ja", "shift_jis"),
         ("ja", "euc-jp"),
+        ("ja", "iso2022_jp"),
+        ("ko", "iso2022_kr"),
         ("zh", "gb18030"),
         ("fr", "cp1252"),
         ("fr", "latin-1"),

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -169,3 +170,14 @@ def test_real_files(name: str, count: int) -> None:
     assert all(row.keys() == rows[0].keys() for row in rows)
     texts = ("dialogue", "section_text") if name.startswith("mts") else ("document", "summary")
     assert all(row[column] for row in rows for column in texts)
+
+
+def test_a_name_in_decomposed_letters_is_found(tmp_path: Path) -> None:
+    decomposed = tmp_path / normalize("NFD", "자료") / normalize("NFD", "훈련.csv")
+    decomposed.parent.mkdir()
+    decomposed.write_text("document,summary\n가,나\n", encoding="utf-8")
+    typed = tmp_path / "자료" / "훈련.csv"
+    assert list(read_rows(typed)) == [{"document": "가", "summary": "나"}]
+    assert digest(typed) == digest(decomposed)
+    with pytest.raises(ConfigError, match="there is no file"):
+        columns_of(typed.with_name("검증.csv"))

@@ -33,6 +33,15 @@ def test_every_shape_gives_the_same_rows(text: str) -> None:
     assert read(text) == ROWS
 
 
+@pytest.mark.parametrize("cells", [["정부", "b"], {"0": "정부", "1": "b"}], ids=["lists", "pandas"])
+def test_whole_columns_are_told_apart_from_a_row(cells: object) -> None:
+    with pytest.raises(ConfigError, match="whole columns, not rows"):
+        read(json.dumps({"document": cells, "summary": cells}))
+    assert read(json.dumps({"document": "a", "references": ["b"]})) == [
+        {"document": "a", "references": ["b"]}
+    ]
+
+
 def test_values_longer_than_what_is_read_at_once() -> None:
     big = [{"document": "x" * 3_000_000, "n": 1}, {"document": "y", "n": 2}]
     assert read("\n".join(map(json.dumps, big))) == big
@@ -64,6 +73,9 @@ def test_one_row_with_a_list_of_objects_in_json_lines_is_a_row() -> None:
     [
         ('{"a": 1}\n{"a": 2,}\n{"a": 3}\n', r"line 2: the row that begins here is not valid JSON"),
         ('{"a": 1}\n{"a": "x\n{"a": 3}\n', r"line 2: .* \(line 2, column"),
+        # Cut off, so that more is read for first.
+        ('{"a": 1}\n{"a": 2}\n{"a":', r"line 3: .* \(line 3, column"),
+        ('{"a": 1}\n{"a": 2}\n{\n"a":', r"line 3: .* \(line 4, column"),
         ('{"a": 1}\n\n{"a": 2', r"line 3: the row that begins here"),
         ('[{"a": 1},\n {"a": 2}\n', r"line 3: ',' or '\]' is due after a row, but the file ends"),
         ('[{"a": 1}]\n{"a": 2}', "line 2: there is more after the end of the array"),

@@ -56,6 +56,24 @@ def test_all_problems_are_told_at_once_each_with_its_key(train: str, tmp_path: P
     assert problems[1].hint.startswith("Did you mean 'dialogue'?")
 
 
+def test_a_cell_that_is_no_text_is_told_before_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a", "summary": "b"}\n{"text": "a", "summary": ["b", "c"]}\n')
+    (problem,) = check("train", train_file=str(path))
+    assert problem.key == "data.summary_column"
+    assert "row 2: column 'summary' holds a list" in problem.what
+
+
+def test_a_file_of_a_phase_that_is_off(train: str) -> None:
+    (problem,) = check("eval", test_file=train)
+    assert (problem.key, problem.what) == (
+        "data.test_file",
+        "is the only data, and training.do_predict is off",
+    )
+    assert problem.hint is not None
+    assert problem.hint.startswith("Set training.do_predict=true and training.do_eval=false.")
+
+
 def test_the_same_wrong_column_in_one_file_is_told_once(train: str) -> None:
     problems = check("train", "eval", train_file=train, validation_file=train, text_column="x")
     assert len(problems) == 1

@@ -196,6 +196,7 @@ def test_row_scores_belong_to_the_scored_rows(toy: Toy, monkeypatch: pytest.Monk
     # Rows 2 and 4 have no reference, row 7 no document, row 5 is wrong.
     assert found.row_scores["rouge1"] == [100, 100, 100, 0, 100]
     assert found.metrics["eval_rouge1"] == 80
+    assert found.metrics["eval_scored"] == len(SCORED)
     assert found.metrics["eval_lead1_rougeL"] == 12.5
 
 

@@ -57,6 +57,33 @@ def test_given_code_wins_and_region_is_ignored() -> None:
     assert choose_language("und", ["cat"]).code == "und"
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "better"),
+    [
+        ("kr", "고양이", "ko"),
+        ("en", "고양이", "ko"),
+        ("zh", "猫がいる", "ja"),
+        ("ko", "고양이", None),
+        ("ja", "猫", None),
+        ("yue", "猫", None),
+        ("und", "고양이", None),
+        ("de", "The cat", None),
+        ("ko", "cat", None),
+        ("ko", "", None),
+    ],
+)
+def test_a_given_code_that_its_script_speaks_against_is_told(
+    code: str, text: str, better: str | None
+) -> None:
+    language = choose_language(code, [text])
+    assert (language.code, language.origin) == (code, "config")
+    expected = f"language: {code} (data.language)"
+    if better:
+        share = next(iter(recognize([text]).remark.split("(")[1:])).split(")")[0]
+        expected += f", although {share}: should it be {better}?"
+    assert language.remark == expected
+
+
 def test_unknown_code() -> None:
     with pytest.raises(ConfigError, match=r"data\.language: 'xq' is not a known language code"):
         choose_language("xq", [])

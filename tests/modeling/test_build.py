@@ -157,7 +157,6 @@ def many_languages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str,
     is_nllb = request.param == "nllb"
     tokenizer = nllb_tokenizer() if is_nllb else m2m100_tokenizer(tmp_path)
     shape = M2M100Config(
-        # Of M2M100's own languages, the tokenizer's length (5.23) counts none.
         vocab_size=512, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16,
         decoder_ffn_dim=16, encoder_attention_heads=2, decoder_attention_heads=2,
         max_position_embeddings=64, decoder_start_token_id=2,
@@ -180,6 +179,10 @@ def test_many_languages_are_read_and_written(many_languages: tuple[str, str, str
     ids = toy.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
     generated = toy.model.eval().generate(**ids, max_new_tokens=4)
     assert [set(tokens(column.tolist())) for column in generated.T[:2]] == [{"</s>"}, {token}]
+    # Neither is part of the summary.
+    decoded = toy.tokenizer.batch_decode(generated, skip_special_tokens=True)
+    assert not any(token in text for text in decoded)
+    assert toy.tokenizer.convert_tokens_to_ids(token) < len(toy.tokenizer)
 
 
 def test_many_languages_want_to_know_which(
@@ -202,6 +205,10 @@ def test_languages_that_the_model_does_not_have(mbart50: str) -> None:
     text = refusal(ModelConfig(name_or_path=mbart50, lang="ko_KO"), loads=True)
     assert text.startswith("model.lang: the tokenizer has no language 'ko_KO'")
     assert "'ko_KR'" in text
+    # M2M100's and NLLB's names of it are told this model's.
+    for other in ("ko", "kor_Hang"):
+        text = refusal(ModelConfig(name_or_path=mbart50, lang=other), loads=True)
+        assert "Those that begin alike: ko_KR. It has: " in text
     text = refusal(
         ModelConfig(name_or_path=mbart50, lang="ko_KR", forced_bos_token="xx_YY"), loads=True
     )

@@ -27,6 +27,7 @@ def test_every_score_of_the_metric_has_a_label() -> None:
         ("eval_novel_2grams_low", MetricKey("eval", "novel_2grams", bound="low")),
         ("eval_long_length_ratio", MetricKey("eval_long", "length_ratio")),
         ("predict_gen_len", MetricKey("predict", "gen_len")),
+        ("predict_scored", MetricKey("predict", "scored")),
         ("eval_samples_per_second", None),
         ("train_loss", None),
         ("epoch", None),
@@ -51,6 +52,12 @@ def test_a_table_holds_value_interval_and_baseline(run_folder: Path) -> None:
     ]
     assert table.rows[0].interval == "69.50 to 72.90"
     assert table.note == "300 rows, loss 0.988, 13.2 tokens a summary"
+
+
+def test_the_rows_that_are_scored_are_told_where_they_are_not_all(make_run: MakeRun) -> None:
+    metrics = {"predict_rouge1": 50.0, "predict_samples": 11.0, "predict_scored": 7.0}
+    (table,) = score_tables(read_run(make_run(metrics=metrics)))
+    assert table.note == "11 rows, 7 of them scored"
 
 
 def test_every_score_is_shown_in_its_unit(make_run: MakeRun) -> None:

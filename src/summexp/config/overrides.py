@@ -121,6 +121,9 @@ def _not_an_override(word: str) -> Problem:
         if "=" not in word:
             return Problem(key=name, what="has no value", hint=f"Write {name}=value.")
         value = word.split("=", 1)[1]
+        if not name.isascii():
+            advice = "Choose a name in Latin letters, or put the key into a file of choices."
+            return Problem(key=name, what="a key here can have Latin letters only", hint=advice)
         if not set(value) & set("'\"{}[]"):
             advice = f"Quote it, for the shell and for Hydra: '{name}=\"{value}\"'"
         return Problem(key=name, what=f"the value in {word!r} cannot be read", hint=advice)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+from unicodedata import normalize
 
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError, Problem, nearest
@@ -86,6 +87,7 @@ def choose_columns(
             leaves them open.
         needs_summary: False for prediction, which does without references. A summary column that is
             named but missing is then passed over, unless its name is close to an existing one.
+            Where a column of references is there, no split needs another of summaries.
         source: What to call the split in messages.
         sample: Returns a short value of each column; called only for a message.
         say: Log what was chosen without having been named.
@@ -94,6 +96,7 @@ def choose_columns(
         ConfigError: A named column is missing, or no choice or more than one is left.
     """
     names = list(available)
+    config = _composed_alike(config, names)
     if problems := list(_missing(names, config, source, needs_summary=needs_summary)):
         raise ConfigError(problems)
     summary: str | None
@@ -133,7 +136,9 @@ def examples(
             name = to_text(row.get(columns.id)) if columns.id else ""
             document = to_text(row.get(columns.document))
             listed = _texts(row.get(columns.references)) if columns.references else []
-            own = row.get(columns.summary) if columns.summary else next(iter(listed), None)
+            own = row.get(columns.summary) if columns.summary else None
+            if columns.summary in (None, columns.references) and not isinstance(own, str):
+                own = next(iter(listed), None)
             summary = to_text(own)
         except TypeError:
             raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
@@ -182,6 +187,22 @@ def _without_lone_surrogates(text: str) -> str:
     return text
 
 
+def _composed_alike(config: DataConfig, names: list[str]) -> DataConfig:
+    """Return the config with the file's own spelling of what looks the same.
+
+    Some systems write é and Hangul decomposed; some write white space around a name.
+    """
+    spelt = {_plain(name): name for name in names}
+    keys = ("text_column", "summary_column", "id_column", "references_column")
+    named = {key: name for key in keys if (name := getattr(config, key)) and name not in names}
+    own = {key: spelt.get(_plain(name), name) for key, name in named.items()}
+    return replace(config, **own)
+
+
+def _plain(name: str) -> str:
+    return normalize("NFC", name).strip()
+
+
 def _missing(
     names: list[str], config: DataConfig, source: str, *, needs_summary: bool
 ) -> Iterator[Problem]:
@@ -209,14 +230,14 @@ def _candidates(names: list[str], config: DataConfig) -> list[tuple[str, str]]:
     documents = [document] if document is not None else _of(_DOCUMENT_NAMES, names, but=summary)
     summaries = [summary] if summary is not None else _of(_SUMMARY_NAMES, names, but=document)
     pairs = [(one, other) for one in documents for other in summaries]
-    known = [pair for pair in pairs if (pair[0].lower(), pair[1].lower()) in KNOWN_PAIRS]
+    known = [pair for pair in pairs if tuple(_plain(name).lower() for name in pair) in KNOWN_PAIRS]
     if known or (document is None and summary is None):
         return known
     return pairs
 
 
 def _of(known: frozenset[str], names: list[str], *, but: str | None) -> list[str]:
-    return [name for name in names if name.lower() in known and name != but]
+    return [name for name in names if _plain(name).lower() in known and name != but]
 
 
 def _lone_document(names: list[str], config: DataConfig) -> str | None:
@@ -227,7 +248,7 @@ def _lone_document(names: list[str], config: DataConfig) -> str | None:
 
 
 def _only(wanted: str, names: list[str]) -> str | None:
-    found = [name for name in names if name.lower() == wanted]
+    found = [name for name in names if _plain(name).lower() == wanted]
     return found[0] if len(found) == 1 else None
 
 
@@ -269,7 +290,7 @@ def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
         except TypeError:
             hint = "Choose a column of plain text, or join its parts into one text first."
             if key == "summary_column" and isinstance(value, (list, tuple)):
-                hint += " A column of several summaries a row is named by data.references_column."
+                hint = f"If these are several summaries of a row: data.references_column={column}."
             what = f"{where}: column {column!r} holds a {type(value).__name__}, not text"
             return Problem(key=f"data.{key}", what=what, hint=hint)
     raise AssertionError("one of the columns is nested")
@@ -288,3 +309,6 @@ def _say(chosen: Columns, config: DataConfig, source: str) -> None:
         logger.info("%s: documents are taken from column %r, %s.", source, chosen.document, summary)
     elif chosen.summary is None:
         logger.info("%s has no references: it is predicted without scores.", source)
+    if chosen.summary and chosen.references is None and config.references_column:
+        missing = config.references_column
+        logger.info("%s has no column %r: one reference a row counts.", source, missing)

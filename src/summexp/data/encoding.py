@@ -23,6 +23,8 @@ _MARKS = (  # the longer first: UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _HEAD_BYTES = 1 << 16
+_SHIFT = b"\x1b$"
+"""How the encodings of old e-mails (ISO 2022) begin another script; every byte of them is ASCII."""
 _CHUNK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 16
 
@@ -79,6 +81,9 @@ def encoding_of(path: Path, *, language: str | None = None, head_only: bool = Fa
         for mark, encoding in _MARKS:
             if head.startswith(mark):
                 return encoding
+        if _SHIFT in head:
+            encoding = "iso2022_kr" if b"\x1b$)C" in head else "iso2022_jp"
+            return _said(path, encoding, head_only=head_only)
         if head.count(0) > len(head) // 10:
             raise ConfigError(
                 Problem(
@@ -91,6 +96,10 @@ def encoding_of(path: Path, *, language: str | None = None, head_only: bool = Fa
     with open_bytes(path) as stream:
         lines = _head_lines(stream) if head_only else stream
         encoding = _guess(path, lines, language)
+    return _said(path, encoding, head_only=head_only)
+
+
+def _said(path: Path, encoding: str, *, head_only: bool) -> str:
     if not head_only:
         logger.warning("%s is not UTF-8: it is read as %s.", path, encoding)
     return encoding

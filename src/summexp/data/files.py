@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO
+from unicodedata import normalize
 
 from summexp.data import csv_rows, json_rows
 from summexp.data.encoding import encoding_of, open_bytes, open_text
@@ -48,6 +49,8 @@ class Head:
     """Column names in the file's order; of a JSON file, the names in its first 20 rows."""
     sample: dict[str, str]
     """Column name to the first value that is not empty, shortened to one line of 60 characters."""
+    rows: tuple[dict[str, object], ...]
+    """The first 20 rows."""
 
 
 @contextmanager
@@ -68,7 +71,7 @@ def format_of(path: str | Path) -> Format:
         ConfigError: The file does not exist (with the nearest name beside it), is a web address or
             a folder, cannot be read, or holds nothing that is known.
     """
-    path = _existing(path)
+    path = existing(path)
     endings = [ending.lower() for ending in path.suffixes[-2:]]
     if endings and endings[-1] == ".gz":
         endings.pop()
@@ -84,10 +87,10 @@ def head_of(path: str | Path, *, language: str | None = None) -> Head:
     Raises:
         ConfigError: As `format_of`; the file is empty, has no rows, or is broken at its beginning.
     """
-    rows = list(islice(read_rows(path, language=language, head_only=True), _HEAD_ROWS))
+    rows = tuple(islice(read_rows(path, language=language, head_only=True), _HEAD_ROWS))
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     sample = {name: _sample(row.get(name) for row in rows) for name in columns}
-    return Head(format=format_of(path), columns=columns, sample=sample)
+    return Head(format=format_of(path), columns=columns, sample=sample, rows=rows)
 
 
 def columns_of(path: str | Path) -> list[str]:
@@ -118,7 +121,7 @@ def read_rows(
     Raises:
         ConfigError: The file cannot be read, is empty, or is broken; with the line, if it has any.
     """
-    path = _existing(path)
+    path = existing(path)
     file_format = format_of(path)
     with _told(path):
         if file_format == "parquet":
@@ -136,7 +139,7 @@ def read_rows(
 
 def digest(path: str | Path) -> str:
     """Return 32 hexadecimal digits that stand for the file's bytes."""
-    with _existing(path).open("rb") as stream:
+    with existing(path).open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
@@ -150,7 +153,13 @@ def _sample(values: Iterator[object]) -> str:
     return next((one_line(value) for value in values if value not in (None, "")), "")
 
 
-def _existing(path: str | Path) -> Path:
+def existing(path: str | Path) -> Path:
+    """Return where a file is: its path as it is on disk, `~` filled in.
+
+    Raises:
+        ConfigError: It does not exist (with the nearest name beside it), is a web address or a
+            folder.
+    """
     if "://" in str(path):
         raise ConfigError(
             Problem(
@@ -158,7 +167,7 @@ def _existing(path: str | Path) -> Path:
                 hint="Download it first, or name a Hub repository in data.name.",
             )
         )
-    found = Path(path).expanduser()
+    found = _as_on_disk(Path(path).expanduser())
     if found.is_dir():
         raise ConfigError(
             Problem(what=f"{path} is a folder, not a file", hint="A folder goes to data.name.")
@@ -166,6 +175,17 @@ def _existing(path: str | Path) -> Path:
     if not found.exists():
         raise ConfigError(Problem(what=f"there is no file {path}", hint=_whereabouts(found)))
     return found
+
+
+def _as_on_disk(path: Path) -> Path:
+    """Return the path with the disk's own spelling of names in decomposed letters, as of a Mac."""
+    if path.exists() or path.parent == path:
+        return path
+    parent = _as_on_disk(path.parent)
+    name = normalize("NFC", path.name)
+    entries = parent.iterdir() if parent.is_dir() else ()
+    alike = (entry for entry in entries if normalize("NFC", entry.name) == name)
+    return next(alike, path)
 
 
 def _whereabouts(path: Path) -> str:

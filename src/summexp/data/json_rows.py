@@ -92,6 +92,16 @@ def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
     for rows_of_list in lists.values():
         yield from rows_of_list
         return
+    if only and (
+        all(isinstance(cell, list) for cell in only.values())
+        or all(isinstance(cell, dict) for cell in only.values())
+    ):
+        raise ConfigError(
+            Problem(
+                what=f"{name} is one object of whole columns, not rows",
+                hint="With pandas: frame.to_json(path, orient='records', force_ascii=False).",
+            )
+        )
     yield only
 
 
@@ -130,12 +140,13 @@ class _Scanner:
         """Return the value that begins here, and stand behind it."""
         self.peek()
         while True:
+            begins = self._at
             try:
-                value, self._at = self._decoder.raw_decode(self._text, self._at)
+                value, self._at = self._decoder.raw_decode(self._text, begins)
             except json.JSONDecodeError as error:
                 if self._may_be_cut(error) and self._more():
                     continue
-                raise self._broken(error) from None
+                raise self._broken(error, begins) from None
             except RecursionError:
                 raise ConfigError(f"{self._name}, line {self.line}: is nested too deep") from None
             return value
@@ -155,8 +166,9 @@ class _Scanner:
             error.pos >= len(self._text) - longest_token
         )
 
-    def _broken(self, error: json.JSONDecodeError) -> ConfigError:
-        line = self._lines_before + error.lineno
+    def _broken(self, error: json.JSONDecodeError, begins: int) -> ConfigError:
+        # Not the error's own line, which counts from where the text that is held begins.
+        line = self.line + error.doc.count("\n", begins, error.pos)
         return ConfigError(
             Problem(
                 what=f"{self._name}, line {self.line}: the row that begins here is not valid JSON: "

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from summexp.data.columns import choose_columns
+from summexp.data.columns import choose_columns, examples
 from summexp.data.config import DataConfig
 from summexp.data.files import Head, blamed_on, head_of
-from summexp.data.phases import BUNDLED, Phase, SplitSource, split_sources
+from summexp.data.phases import BUNDLED, PHASES, Phase, SplitSource, split_sources
 from summexp.errors import ConfigError, Problem, nearest
 
 _FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
@@ -74,7 +74,7 @@ def check_file(source: SplitSource, config: DataConfig) -> Head:
                 )
             )
         return head
-    choose_columns(
+    columns = choose_columns(
         head.columns,
         config,
         needs_summary=source.phase != "predict",
@@ -82,6 +82,8 @@ def check_file(source: SplitSource, config: DataConfig) -> Head:
         sample=lambda: head.sample,
         say=False,
     )
+    for _ in examples(head.rows, columns, source.value):
+        pass  # a cell that is no text is told here
     return head
 
 
@@ -91,15 +93,26 @@ def missing_phases(
     """Yield a problem for each phase that is on but has no data."""
     if phases and not present and config.name is None:
         keys = " and ".join(f"data.{_SWITCH[phase][2]}_file" for phase in phases)
-        yield Problem(
-            key="data.name",
-            what="no data is named",
-            hint=f"Set {keys}, or data.name to a Hub repository or a folder.",
-        )
+        hint = f"Set {keys}, or data.name to a Hub repository or a folder."
+        if unused := list(_unused(config, phases)):
+            yield Problem(
+                key=unused[0][0],
+                what=f"is the only data, and {unused[0][1]} is off",
+                hint=f"Set {unused[0][1]}=true "
+                f"and {' '.join(f'{_SWITCH[phase][0]}=false' for phase in phases)}. Else: {hint}",
+            )
+            return
+        yield Problem(key="data.name", what="no data is named", hint=hint)
         return
     for phase in phases:
         if phase not in present:
             yield no_data(config, phase)
+
+
+def _unused(config: DataConfig, phases: list[Phase]) -> Iterator[tuple[str, str]]:
+    """Yield the key of each file whose phase is off, and the phase's switch."""
+    for source in split_sources(config, [phase for phase in PHASES if phase not in phases]):
+        yield source.key, _SWITCH[source.phase][0]
 
 
 def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None) -> Problem:

@@ -400,7 +400,10 @@ def _score(
     tokenizer: PreTrainedTokenizerBase,
     settings: EvaluationSettings,
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Score the rows that can be; the others' scores are left out (see `row_scores`)."""
+    """Score the rows that can be; the others' scores are left out (see `row_scores`).
+
+    How many these are is said where they are not all.
+    """
     references, scored = row_references(rows.rows), scored_rows(rows.rows)
     if settings.references_from_labels:
         decoded = tokenizer.batch_decode(list(rows.tokens["labels"]), skip_special_tokens=True)
@@ -412,4 +415,7 @@ def _score(
         [references[number] for number in scored],
         [rows.rows[number]["document"] for number in scored],
     )
-    return {**scores.summary, **rows.baseline}, scores.rows
+    summary = {**scores.summary, **rows.baseline}
+    if len(scored) < len(rows.rows):
+        summary["scored"] = len(scored)
+    return summary, scores.rows

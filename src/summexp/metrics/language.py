@@ -72,6 +72,8 @@ _SCRIPTS = {
     "THAI": _Script("Thai", "th"),
     "TIBETAN": _Script("Tibetan", "bo"),
 }
+_SHARED = {"bn": ("as",), "bo": ("dz",), "he": ("yi",), "zh": ("ja", "yue")}
+"""For scripts that stand for one language, the other languages written in them."""
 _OTHER = _Script("of another script", "und")
 
 
@@ -106,6 +108,9 @@ def language_problem(code: str) -> Problem | None:
 def choose_language(code: str | None, references: Sequence[str]) -> Language:
     """Take the language that the config names, else recognise it from the references' script.
 
+    A named language that is not written in that script is taken too, but the remark says so:
+    English words in Korean text are none, and kr, which looks like Korean, is Kanuri.
+
     Raises:
         ConfigError: `code` is not a known language code.
     """
@@ -113,7 +118,13 @@ def choose_language(code: str | None, references: Sequence[str]) -> Language:
         return recognize(references)
     if problem := language_problem(code):
         raise ConfigError(problem)
-    return Language(primary(code), "config", f"language: {primary(code)} (data.language)")
+    named, (found, evidence) = primary(code), _recognized(references)
+    remark = f"language: {named} (data.language)"
+    # Latin and a few other scripts say little about the language.
+    is_clear = found is not None and not found.startswith(("en", "und"))
+    if found and is_clear and named not in ("und", found, *_SHARED.get(found, ())):
+        remark += f", although {evidence}: should it be {found}?"
+    return Language(named, "config", remark)
 
 
 def recognize(references: Sequence[str]) -> Language:
@@ -124,18 +135,28 @@ def recognize(references: Sequence[str]) -> Language:
     Chinese. Latin is taken for English while fewer than 1 letter in 200 is outside ASCII; that
     cannot tell English from a language that hardly uses accents, hence the remark.
     """
+    code, evidence = _recognized(references)
+    if code is None:
+        return Language("und", "script", f"language: und ({evidence})")
+    return Language(code, "script", f"language: {code} ({evidence}); set data.language to choose")
+
+
+def _recognized(references: Sequence[str]) -> tuple[str | None, str]:
+    """Return the code of the references' language (None without letters), and its evidence."""
     sample = references[:: max(1, -(-len(references) // SAMPLE))]
     letters = _count_letters(sample)
     total = letters.total()
     if not total:
-        return Language("und", "script", f"language: und (no letters in {_references(sample)})")
+        return None, f"no letters in {_references(sample)}"
     scripts: Counter[_Script] = Counter()
     for letter, count in letters.items():
         scripts[_script(letter)] += count
     return _decide(scripts, letters, total, _references(sample))
 
 
-def _decide(scripts: Counter[_Script], letters: Counter[str], total: int, where: str) -> Language:
+def _decide(
+    scripts: Counter[_Script], letters: Counter[str], total: int, where: str
+) -> tuple[str, str]:
     han, kana, latin = _SCRIPTS["CJK"], _SCRIPTS["HIRAGANA"], _SCRIPTS["LATIN"]
     groups = scripts.copy()
     if scripts[kana] >= _KANA_SHARE * (scripts[kana] + scripts[han]):
@@ -155,7 +176,7 @@ def _decide(scripts: Counter[_Script], letters: Counter[str], total: int, where:
         foreign -= total - scripts[latin]
         code = "en" if foreign < _ENGLISH_NON_ASCII * scripts[latin] else code
         evidence += f", {100 * foreign / max(1, scripts[latin]):.1f} % of these outside a-z"
-    return Language(code, "script", f"language: {code} ({evidence}); set data.language to choose")
+    return code, evidence
 
 
 def primary(code: str) -> str:

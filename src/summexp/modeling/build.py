@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -230,13 +230,26 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
         number = tokenizer.convert_tokens_to_ids(token)
     if number is None or number == tokenizer.unk_token_id:
         what = f"the tokenizer has no language {token!r}"
-        hint = nearest(token, codes) or f"It has: {', '.join(codes)}."
+        hint = _near_language(token, codes)
         if not codes:
             hint = "This model knows no languages: leave the key away (null)."
         if key != "model.lang":
             what, hint = f"the tokenizer has no token {token!r}", nearest(token, codes) or ""
         raise ConfigError(Problem(key=key, what=what, hint=hint or None))
     return int(number)
+
+
+def _near_language(token: str, codes: Sequence[str]) -> str:
+    """Return a hint at the codes that may mean the language.
+
+    Models write one language in several ways, ko, ko_KR and kor_Hang; but ja is jpn_Jpan to NLLB,
+    and jav_Latn is another language, so that what begins alike is not all that is told.
+    """
+    listed = f"It has: {', '.join(codes)}."
+    alike = [code for code in codes if code[:2].lower() == token[:2].lower()]
+    if alike:
+        listed = f"Those that begin alike: {', '.join(alike)}. {listed}"
+    return nearest(token, codes) or listed
 
 
 def _start_token(

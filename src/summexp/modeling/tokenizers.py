@@ -52,9 +52,25 @@ def pretrained_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         # Where the files are missing, transformers 5 makes one that knows no words.
         if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < _FEWEST_WORDS:
             raise OSError("it has no tokenizer")
+    _make_languages_special(tokenizer)
     if config.lang is None and getattr(tokenizer, "tgt_lang", "") is None:
         raise ConfigError(_no_language(tokenizer))
     return tokenizer
+
+
+def _make_languages_special(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let M2M100's marks of languages count as special tokens, so that no decoded text has them.
+
+    Upstream (5.23) means to, by a condition that is never true; they are special only where the
+    tokenizer's files list them. Its length, which the embeddings are held against, then counts
+    them too.
+    """
+    marks = getattr(tokenizer, "lang_token_to_id", None) or {}
+    # Added tokens get the next ids, which have to be those that the model knows.
+    if list(marks.values()) == list(range(len(tokenizer), len(tokenizer) + len(marks))):
+        tokenizer.add_special_tokens(
+            {"extra_special_tokens": [*tokenizer.extra_special_tokens, *marks]}
+        )
 
 
 def _no_language(tokenizer: PreTrainedTokenizerBase) -> Problem:

@@ -30,7 +30,7 @@ _PERCENT = (*SCORES["compression"], *SCORES["novelty"], *SCORES["repetition"])
 
 _KEY = re.compile(
     r"(?P<set>(?:eval|predict)(?:_.+?)??)(?:_(?P<lead>lead\d+))?"
-    rf"_(?P<name>{'|'.join(LABELS)}|loss|gen_len|samples)(?:_(?P<bound>low|high))?"
+    rf"_(?P<name>{'|'.join(LABELS)}|loss|gen_len|samples|scored)(?:_(?P<bound>low|high))?"
 )
 
 
@@ -40,7 +40,7 @@ class MetricKey(NamedTuple):
     set_name: str
     """`eval`, `eval_<name>` or `predict`."""
     name: str
-    """Score name, `loss`, `gen_len` or `samples`."""
+    """Score name, `loss`, `gen_len`, `samples` or `scored`."""
     lead: str | None = None
     """`lead1` or `lead3` where it is the baseline's score."""
     bound: str | None = None
@@ -130,6 +130,8 @@ class ScoreTable:
     """Head of the baseline's column, `lead-1` or `lead-3`; None where there is none."""
     samples: int | None
     """Rows of the set."""
+    scored: int | None
+    """Of these, rows with a document and a reference, which the scores are of; None where all."""
     loss: float | None
     """Mean loss over its target tokens."""
     gen_len: float | None
@@ -145,6 +147,7 @@ class ScoreTable:
         """One line of what is known beside the scores."""
         parts = [
             None if self.samples is None else f"{self.samples:,} rows",
+            None if self.scored is None else f"{self.scored:,} of them scored",
             None if self.loss is None else f"loss {self.loss:.3f}",
             None if self.gen_len is None else f"{self.gen_len:.1f} tokens a summary",
         ]
@@ -194,13 +197,14 @@ def _table(set_name: str, values: Mapping[MetricKey, float], confidence: float) 
         for name in LABELS
         if (score := value(name)) is not None
     )
-    samples = value("samples")
+    samples, scored = value("samples"), value("scored")
     return ScoreTable(
         set_name=set_name,
         rows=rows,
         interval_name=f"{100 * confidence:g} % interval" if any(r.interval for r in rows) else None,
         baseline_name=lead.replace("lead", "lead-") if lead else None,
         samples=None if samples is None else int(samples),
+        scored=None if scored is None else int(scored),
         loss=value("loss"),
         gen_len=value("gen_len"),
     )
