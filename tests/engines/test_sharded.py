@@ -228,8 +228,15 @@ def test_fsdp_ends_with_the_best_model(engine: str, tmp_path: Path) -> None:
 LORA = {"peft": PeftConfig(name="lora", dropout=0.0)}
 
 
-@ENGINES
-@pytest.mark.parametrize("options", [{}, FSDP], ids=["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [
+        pytest.param("trainer", FSDP, id="trainer-fsdp"),
+        pytest.param("accelerate", {}, id="accelerate-ddp"),
+        pytest.param("trainer", {}, id="trainer-ddp", marks=pytest.mark.slow),
+        pytest.param("accelerate", FSDP, id="accelerate-fsdp", marks=pytest.mark.slow),
+    ],
+)
 def test_lora_on_ranks_trains_evaluates_and_saves_as_one_process(
     options: dict[str, Any], engine: str, tmp_path: Path
 ) -> None:

@@ -210,7 +210,8 @@ def test_a_rank_that_fails_ends_the_run(
     assert ("Traceback" in run.output()) is (kind == "exception")
 
 
-@pytest.mark.parametrize("engine", ["trainer", pytest.param("accelerate", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(
     engine: str, runs: Any, tmp_path: Path
 ) -> None:
@@ -268,6 +269,7 @@ def test_a_closed_terminal_ends_the_run(runs: Any, tmp_path: Path) -> None:
     assert "model: T5" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_whole_sweep(runs: Any, tmp_path: Path) -> None:
     run = runs("-m", *SMALL, "seed=1,2", "output_dir=sweep")
     run.wait_for_steps()
