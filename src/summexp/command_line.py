@@ -15,7 +15,7 @@ from summexp.config.provenance import COMMAND_LINE
 from summexp.config.refused import is_secret_key, looks_secret
 from summexp.errors import ConfigError, Problem, nearest
 
-_FOREIGN = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%-]|[^\x00-\x7f])+)", re.ASCII)
+_PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%-]|[^\x00-\x7f])+)", re.ASCII)
 """A setting whose value has nothing that Hydra's grammar gives a meaning to."""
 
 _FLAGS = ("help", "version", "multirun", "cfg", "resolve", "package", "info", "config-dir")
@@ -89,7 +89,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
 
 def _quoted(word: str) -> str:
     """Return `data.text_column=본문` in the quotes without which Hydra (1.3) reads ASCII alone."""
-    found = None if word.isascii() else _FOREIGN.fullmatch(word)
+    found = None if word.isascii() else _PLAIN_SETTING.fullmatch(word)
     return f'{found[1]}="{found[2]}"' if found else word
 
 

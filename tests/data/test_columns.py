@@ -199,8 +199,11 @@ def test_without_a_column_of_summaries_the_first_of_a_list_is_the_summary() -> N
         ("one", ()),
         (None, ()),
         (None, ()),
-        (None, ()),
+        ("one", ()),
     ]
+    # In a column that is nobody's, there is nothing to find.
+    alone = Columns(document="d", summary=None, id=None)
+    assert [one.summary for one in examples([{"d": "x", "": "y"}], alone, "f")] == [None]
 
 
 def test_the_column_of_references_is_recognised_or_named() -> None:

@@ -110,6 +110,17 @@ def test_a_missing_file_brings_the_nearest_name(tmp_path: Path) -> None:
         format_of(tmp_path / "absent" / "train.csv")
 
 
+def test_a_folder_that_may_not_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ConfigError, match=r"absent.csv cannot be read: Permission denied"):
+        format_of(tmp_path / "absent.csv")
+
+
 @pytest.mark.parametrize("name", ["https://example.com/a.csv", "hf://datasets/a/b/c.csv"])
 def test_a_web_address_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="is a web address; files are read from disk only"):

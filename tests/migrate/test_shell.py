@@ -91,6 +91,12 @@ def test_a_command_has_the_variables_that_the_text_sets_for_it() -> None:
     ]
 
 
+def test_what_was_set_before_the_text_is_not_written_into_it() -> None:
+    (one,) = statements("export HF_HOME A=1\nrun $HF_HOME", {"HF_HOME": "/home/you/hf"})
+    assert one.words == ["run", "/home/you/hf"]
+    assert one.environment == {"A": "1"}
+
+
 def test_assignments_in_front_are_parted_from_a_command() -> None:
     assert leading_assignments(["A=1", "B=", "run", "C=2"]) == ({"A": "1", "B": ""}, ["run", "C=2"])
     assert leading_assignments(["A=1"]) == ({"A": "1"}, [])
@@ -160,6 +166,8 @@ def test_texts_in_a_text_are_kept() -> None:
 
 
 def test_eval_is_read_again() -> None:
+    (one,) = statements("export B; eval 'B=1; A=2'; run $A", {})
+    assert (one.words, one.environment) == (["run", "2"], {"B": "1"})
     assert all_words("A='run \"b c\"'\neval \"$A d\"\neval e 'f  g'") == [
         ["run", "b c", "d"],
         ["e", "f", "g"],

@@ -54,7 +54,7 @@ class Columns:
     """Column that names the rows; None where their numbers do."""
     references: str | None = None
     """Column of lists of summaries, for scores; None where each row has its one summary. Without a
-    column of summaries, the first of a list is the row's summary."""
+    column of summaries, the first of a list is the row's summary, and so is a text."""
 
 
 class Example(NamedTuple):
@@ -96,7 +96,7 @@ def choose_columns(
         ConfigError: A named column is missing, or no choice or more than one is left.
     """
     names = list(available)
-    config = _composed_alike(config, names)
+    config = _as_spelt(config, names)
     if problems := list(_missing(names, config, source, needs_summary=needs_summary)):
         raise ConfigError(problems)
     summary: str | None
@@ -136,16 +136,21 @@ def examples(
             name = to_text(row.get(columns.id)) if columns.id else ""
             document = to_text(row.get(columns.document))
             listed = _texts(row.get(columns.references)) if columns.references else []
-            own = row.get(columns.summary) if columns.summary else None
-            if columns.summary in (None, columns.references) and not isinstance(own, str):
-                own = next(iter(listed), None)
-            summary = to_text(own)
+            summary = to_text(_own_summary(row, columns, listed))
         except TypeError:
             raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
         if not summary.strip():
             yield Example(name or str(number), document, None)
             continue
         yield Example(name or str(number), document, summary, _references(summary, listed))
+
+
+def _own_summary(row: Mapping[str, object], columns: Columns, listed: Sequence[str]) -> object:
+    """Return a row's summary: where its references are all that it has, the first of these."""
+    name = columns.summary or columns.references
+    cell = row.get(name) if name else None
+    is_list = name == columns.references and not isinstance(cell, str)
+    return next(iter(listed), None) if is_list else cell
 
 
 def _texts(listed: object) -> list[str]:
@@ -187,7 +192,7 @@ def _without_lone_surrogates(text: str) -> str:
     return text
 
 
-def _composed_alike(config: DataConfig, names: list[str]) -> DataConfig:
+def _as_spelt(config: DataConfig, names: list[str]) -> DataConfig:
     """Return the config with the file's own spelling of what looks the same.
 
     Some systems write é and Hangul decomposed; some write white space around a name.
@@ -299,7 +304,7 @@ def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
 def _say(chosen: Columns, config: DataConfig, source: str) -> None:
     if chosen.summary is None and chosen.references is not None:
         logger.info(
-            "%s: documents are taken from column %r, summaries are the first of each list in %r.",
+            "%s: documents are taken from column %r, summaries from %r, of a list the first.",
             source,
             chosen.document,
             chosen.references,

@@ -158,7 +158,7 @@ def existing(path: str | Path) -> Path:
 
     Raises:
         ConfigError: It does not exist (with the nearest name beside it), is a web address or a
-            folder.
+            folder, or its own folder cannot be read.
     """
     if "://" in str(path):
         raise ConfigError(
@@ -167,13 +167,14 @@ def existing(path: str | Path) -> Path:
                 hint="Download it first, or name a Hub repository in data.name.",
             )
         )
-    found = _as_on_disk(Path(path).expanduser())
-    if found.is_dir():
-        raise ConfigError(
-            Problem(what=f"{path} is a folder, not a file", hint="A folder goes to data.name.")
-        )
-    if not found.exists():
-        raise ConfigError(Problem(what=f"there is no file {path}", hint=_whereabouts(found)))
+    with _told(Path(path)):
+        found = _as_on_disk(Path(path).expanduser())
+        if found.is_dir():
+            raise ConfigError(
+                Problem(what=f"{path} is a folder, not a file", hint="A folder goes to data.name.")
+            )
+        if not found.exists():
+            raise ConfigError(Problem(what=f"there is no file {path}", hint=_whereabouts(found)))
     return found
 
 

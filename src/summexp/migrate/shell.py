@@ -95,7 +95,7 @@ def statements(
     Raises:
         ConfigError: a quote or a bracket is not closed.
     """
-    reader = _Reader(text, dict(os.environ if variables is None else variables))
+    reader = _Reader(text, _Shell(dict(os.environ if variables is None else variables)))
     found: list[Statement] = []
     for one in reader.statements():
         if found and one.words[0].startswith("-") and found[-1].ends_with == "\n":
@@ -107,6 +107,20 @@ def statements(
         else:
             found.append(one)
     return found
+
+
+@dataclass
+class _Shell:
+    """What a shell would know at a place of the text."""
+
+    variables: Variables
+    """Those of the text, and those from before it."""
+    assigned: set[str] = field(default_factory=set)
+    """The names that the text gives a value."""
+    exported: set[str] = field(default_factory=set)
+    """The names that it hands on to commands."""
+    from_branches: set[str] = field(default_factory=set)
+    """The names whose value a branch has set."""
 
 
 @dataclass
@@ -122,12 +136,10 @@ class _Draft:
 class _Reader:
     """Reads a text once, from its beginning to its end."""
 
-    def __init__(self, text: str, variables: Variables) -> None:
+    def __init__(self, text: str, shell: _Shell) -> None:
         self._text = text.replace("\r\n", "\n")
         self._at = 0
-        self._variables = variables
-        self._exported: set[str] = set()
-        self._from_branches: set[str] = set()
+        self._shell = shell
         self._loops = self._ifs = self._cases = 0
         # The texts behind `<<` that begin on the next line: who gets them, and where they end.
         self._documents: list[tuple[Statement, str]] = []
@@ -161,7 +173,7 @@ class _Reader:
             if self._at >= len(self._text):
                 return found
             if self._take_separator() is None:
-                found += fields(self._source(), self._variables, read)
+                found += fields(self._source(), self._shell.variables, read)
 
     def _take_word(self, draft: _Draft) -> None:
         statement = draft.statement
@@ -173,21 +185,21 @@ class _Reader:
         if assignment and (not statement.words or statement.words[0] in _DECLARATIONS):
             self._assign(draft, *assignment.groups())
             return
-        found = fields(source, self._variables, draft.read)
+        found = fields(source, self._shell.variables, draft.read)
         statement.words += found
         texts = (_FLAG_IN_FRONT.sub("", word) for word in found)
         statement.texts += [text for text in texts if " " in text or "\n" in text]
 
     def _assign(self, draft: _Draft, name: str, plus: str, source: str) -> None:
         # What adds to itself begins empty; elsewhere, what is not set may be set in another shell.
-        variables = {name: "", **self._variables}
+        variables = {name: "", **self._shell.variables}
         value: str | list[str]
         if source.startswith("("):
-            value = _Reader(source[1:-1], variables).items(draft.read)
+            value = _Reader(source[1:-1], _Shell(variables)).items(draft.read)
         else:
             value = value_of(source, variables, draft.read)
         if plus:
-            held = self._variables.get(name, "" if isinstance(value, str) else [])
+            held = self._shell.variables.get(name, "" if isinstance(value, str) else [])
             draft.read.add(name)
             if isinstance(held, str) and isinstance(value, str):
                 value = held + value
@@ -206,15 +218,14 @@ class _Reader:
             self._begin_loop(words)
             return
         if words[0] == "eval":
-            inner = _Reader(" ".join(words[1:]), self._variables)
-            inner._exported = self._exported
-            yield from inner.statements()
+            yield from _Reader(" ".join(words[1:]), self._shell).statements()
             return
-        exported = {name: self._variables.get(name) for name in sorted(self._exported)}
+        handed_on = sorted(self._shell.exported & self._shell.assigned)
+        exported = {name: self._shell.variables[name] for name in handed_on}
         environment = {**exported, **draft.assignments}
         one.environment = {key: text for key, text in environment.items() if isinstance(text, str)}
-        one.branches = sorted(draft.read & self._from_branches)
-        one.variables = dict(self._variables)
+        one.branches = sorted(draft.read & self._shell.from_branches)
+        one.variables = dict(self._shell.variables)
         self._before = one
         yield one
 
@@ -224,21 +235,22 @@ class _Reader:
         is_after_test = before.ends_with in ("&&", "||") and before.words[:1] != []
         is_in_branch = self._ifs > 0 or self._cases > 0
         is_in_branch |= is_after_test and before.words[0] in _TESTS
-        for name in draft.assignments:
-            if is_in_branch or draft.read & self._from_branches:
-                self._from_branches.add(name)
-            else:
-                self._from_branches.discard(name)
-        self._variables |= draft.assignments
+        shell, names = self._shell, set(draft.assignments)
+        if is_in_branch or draft.read & shell.from_branches:
+            shell.from_branches |= names
+        else:
+            shell.from_branches -= names
+        shell.variables |= draft.assignments
+        shell.assigned |= names
         if words[:1] == ["export"] or "-x" in words:
-            self._exported |= {*draft.assignments, *words[1:]}
+            shell.exported |= {*names, *words[1:]}
         self._before = Statement()
 
     def _begin_loop(self, words: list[str]) -> None:
         """Read the head of a loop: `for m in …`."""
         name = words[1]
         is_single = words[2:3] == ["in"] and len(words) == 4 and is_known(words[3])
-        self._variables[name] = words[3] if is_single else Unknown.TURN.part(f"${name}")
+        self._shell.variables[name] = words[3] if is_single else Unknown.TURN.part(f"${name}")
 
     def _skip_in_front(self) -> bool:
         """Skip a prompt, a notebook's mark or the shell's own word, and tell whether it was one."""
@@ -246,7 +258,7 @@ class _Reader:
             self._at = pattern.end()
             return True
         if head := _COUNTING_HEAD.match(self._text, self._at):
-            self._variables[head[1]] = Unknown.TURN.part(f"${head[1]}")
+            self._shell.variables[head[1]] = Unknown.TURN.part(f"${head[1]}")
             self._at = head.end()
             return True
         keyword = _KEYWORD.match(self._text, self._at)
