@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from summexp.config.schema import Config
 from summexp.data.files import existing
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
 from summexp.preflight import CheckedJob, check
+from summexp.streams import guard_standard_streams, show
 
 _SHOWN_JOBS = 20
 
@@ -54,22 +54,16 @@ class _Verb:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line of `summexp` and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        code = _run(words)
-    except BrokenPipeError:
-        # `summexp --help | head` closes our output; Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+    guard_standard_streams()
+    sys.exit(_run(words))
 
 
 def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview())
-        return 0 if words else EXIT_USAGE
+        code = show(_overview())
+        return code if words else EXIT_USAGE
     if words[0] == "--version":
-        entry.print_version()
-        return 0
+        return entry.show_version()
     verb = _VERBS.get(words[0])
     if verb is None:
         known = f"The verbs are {', '.join(_VERBS)}; summexp --help says more."
@@ -104,16 +98,14 @@ def _train(words: list[str]) -> int:
 
 def _check(words: list[str]) -> int:
     if _asks_for_help(words):
-        print(CHECK_HELP, end="")
-        return 0
+        return show(CHECK_HELP.rstrip())
     try:
         command = parse(words)
         jobs = check(command)
     except ConfigError as error:
         entry.tell(error)
         return error.exit_code
-    print(_described(jobs[0]) if not command.multirun else _described_sweep(jobs))
-    return 0
+    return show(_described_sweep(jobs) if command.multirun else _described(jobs[0]))
 
 
 def _migrate(words: list[str]) -> int:

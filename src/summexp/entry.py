@@ -30,6 +30,7 @@ from summexp.launch.world import outside_world
 from summexp.preflight import check, check_on_arrival, claim
 from summexp.runs.environment import prepare
 from summexp.runs.parts import dismiss, follow, follows, silence, start_ranks
+from summexp.streams import guard_standard_streams, show
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -50,6 +51,7 @@ class _ToldError(SummexpError):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line of `train.py` and exit: 0, 1 or 2, or 128+n when ended by signal n."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    guard_standard_streams()
     # A library's half-written bytecode or output must not hide the reason of an end by SIGTERM.
     signal.signal(signal.SIGTERM, _on_signal)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
@@ -71,18 +73,15 @@ def _run(words: list[str]) -> int:
     try:
         command = parse(words)
         if command.wants_version:
-            print_version()
-            return 0
+            return show_version()
         if command.wants_help:
             # Reads the sources of the schemas, which no other command needs.
             from summexp.config.help import help_text
 
-            print(help_text(command.config_dir))
-            return 0
+            return show(help_text(command.config_dir))
         jobs = check(command)
         if command.shows_job:
-            print(shown_config(jobs[0].tree, command.package, resolve=command.resolve))
-            return 0
+            return show(shown_config(jobs[0].tree, command.package, resolve=command.resolve))
         if command.starts_a_run and follows(jobs[0].config.hardware):
             return _follow(jobs[0].config)
     except ConfigError as error:
@@ -135,12 +134,12 @@ def _ended(part: Callable[[], None]) -> int:
     return 0
 
 
-def print_version() -> None:
-    """Print the name and version of this package."""
+def show_version() -> int:
+    """Print the name and version of this package; return the exit code."""
     # Slow to import: it brings the parser of e-mails.
     from importlib.metadata import version
 
-    print(f"summexp {version('summexp')}")
+    return show(f"summexp {version('summexp')}")
 
 
 def _hand_to_hydra(command: CommandLine) -> int:

@@ -16,11 +16,13 @@ from summexp.launch.local import PARENT
 from summexp.launch.signals import end_with
 from summexp.runs.parts import follow, lead
 from summexp.runs.resume import RunPlan
+from summexp.streams import guard_standard_streams
 
 
 def main() -> NoReturn:
     """Do this rank's part of the run, tell the parent why it failed if it did, and exit."""
     end_with(int(os.environ[PARENT]))
+    guard_standard_streams()
     # A crash in compiled code then says where it was.
     faulthandler.enable()
     code = 0

@@ -12,6 +12,7 @@ from summexp.config.refused import without_secrets
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
 from summexp.migrate.expansion import refuse_unknown
+from summexp.streams import show
 
 HELP = """\
 usage: summexp migrate [--run] [--parity] "OLD COMMAND"
@@ -49,8 +50,7 @@ def run_verb(words: list[str]) -> int:
     """Run the verb on the words behind it, and return the exit code."""
     flags, command = _read_flags(words)
     if command is None:
-        print(HELP, end="")
-        return 0
+        return show(HELP.rstrip())
     try:
         found = migrate(_text(command), parity=_PARITY in flags)
         if _RUN in flags:
@@ -61,10 +61,10 @@ def run_verb(words: list[str]) -> int:
         return error.exit_code
     for remark in found.remarks:
         print(without_secrets(" ".join(remark.split())), file=sys.stderr)
-    print(found.line, flush=True)
+    code = show(found.line)
     if _RUN in flags:
         _run(found)
-    return 0
+    return code
 
 
 def _read_flags(words: list[str]) -> tuple[set[str], list[str] | None]:

@@ -1,0 +1,101 @@
+"""Standard output, standard error and log files whose reader or disk may go away.
+
+`train.py | head`, a log collector that died, a closed terminal and a full disk make every later
+write fail. What is printed is a copy of what the run folder holds, so a run goes on without it.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from summexp.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_READER_GONE = (errno.EPIPE, errno.ECONNRESET)
+_STANDARD = 3
+
+
+class LossyFileIO(io.FileIO):
+    """A file for text that may be lost: a write that fails drops its data and raises nothing."""
+
+    error: OSError | None = None
+    """The last failure that is not the reader's end, such as a full disk."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write `data`, or drop it; return its length in bytes."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in _READER_GONE:
+                self.error = error
+            return memoryview(data).nbytes
+
+
+class LossyFileHandler(logging.FileHandler):
+    """A log file of which a full disk takes lines, but not the run.
+
+    `logging` itself would print a traceback for each line that it cannot write.
+    """
+
+    def _open(self) -> io.TextIOWrapper:
+        raw = LossyFileIO(self.baseFilename, self.mode)
+        return io.TextIOWrapper(io.BufferedWriter(raw), encoding=self.encoding, errors=self.errors)
+
+
+def guard_standard_streams() -> None:
+    """Let `sys.stdout` and `sys.stderr` outlive their readers, to the interpreter's last flush.
+
+    A descriptor that was closed at the start (`2>&-`) is opened on the null device, or the next
+    file of the run would get its number and whatever a library prints there. Streams that a
+    program or a test has put in place of the interpreter's own are left alone.
+    """
+    for descriptor in range(_STANDARD):
+        _open_descriptor(descriptor)
+    for name in ("stdout", "stderr"):
+        given = getattr(sys, name)
+        if given is getattr(sys, f"__{name}__"):
+            setattr(sys, name, _lossy(given, 1 if name == "stdout" else 2))
+
+
+def show(text: str) -> int:
+    """Print what a command produces, and return its exit code.
+
+    A reader that needs no more of it (`| head`) changes nothing; where it could not be written,
+    as to a full disk, the command has failed.
+    """
+    print(text, flush=True)
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    error = raw.error if isinstance(raw, LossyFileIO) else None
+    if error is None:
+        return 0
+    print(f"standard output could not be written: {error.strerror}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _open_descriptor(descriptor: int) -> None:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened != descriptor:
+            os.dup2(opened, descriptor)
+            os.close(opened)
+
+
+def _lossy(given: TextIO | None, descriptor: int) -> io.TextIOWrapper:
+    if given is not None:
+        given.flush()
+    raw = LossyFileIO(descriptor, "wb", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=None if given is None else given.encoding,
+        errors="backslashreplace" if given is None or descriptor == 2 else given.errors,
+        line_buffering=descriptor == 2 or raw.isatty(),
+    )

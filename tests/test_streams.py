@@ -1,0 +1,135 @@
+"""Commands whose output nobody reads any more: real pipes, closed descriptors, a full device."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests import forked
+
+from summexp.streams import LossyFileHandler
+
+TRAIN = Path(__file__).resolve().parents[1] / "train.py"
+FULL = Path("/dev/full")
+needs_full_device = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+
+
+def shell(script: str, cwd: Path) -> tuple[int, str]:
+    """Run a line of bash with $TRAIN and $SUMMEXP; return its exit code and standard error."""
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail\n{script}"],
+        cwd=cwd,
+        env={
+            **os.environ,
+            "TRAIN": f"{sys.executable} {TRAIN}",
+            "SUMMEXP": f"{sys.executable} -m summexp",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+OLD = "'python run_summarization.py --model_name_or_path t5-small --dataset_name xsum --do_train'"
+
+
+def test_a_reader_that_leaves_changes_nothing(tmp_path: Path) -> None:
+    commands = [
+        "$TRAIN --help",
+        "$TRAIN --version",
+        "$TRAIN --cfg job",
+        "$TRAIN --cfg hydra",
+        "$TRAIN --info config",
+        "$SUMMEXP --help",
+        "$SUMMEXP train --help",
+        "$SUMMEXP check",
+        f"$SUMMEXP migrate {OLD}",
+    ]
+    # All at once: each takes seconds that it spends importing.
+    script = "\n".join(
+        f"({command} | true; echo $? > {number}) 2> {number}.err &"
+        for number, command in enumerate(commands)
+    )
+    assert shell(f"{script}\nwait", tmp_path) == (0, "")
+    for number, command in enumerate(commands):
+        assert (tmp_path / f"{number}").read_text() == "0\n", command
+        error = (tmp_path / f"{number}.err").read_text()
+        # `migrate` says on standard error what it does otherwise than the old script.
+        assert "Broken" not in error, command
+        assert not error or "migrate" in command, (command, error)
+
+
+def test_a_mistake_is_still_one_without_a_reader(tmp_path: Path) -> None:
+    code, error = shell("$SUMMEXP check model=t5_smal | true", tmp_path)
+    assert code == 2
+    assert "Did you mean 't5_small'" in error
+
+
+def lose_the_reader() -> None:
+    reader, writer = os.pipe()
+    for descriptor in (1, 2):
+        os.dup2(writer, descriptor)
+    os.close(writer)
+    os.close(reader)
+
+
+def assert_finished(folder: Path) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["reason"]) == ("finished", None)
+    # What a library prints to a closed descriptor must not end up in a file of the run.
+    assert "evaluation at" in (folder / "train.log").read_text()
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_run_continues_without_a_reader(tmp_path: Path) -> None:
+    words = ("debug=tiny", "output_dir=run")
+    process = forked.start(*words, log=tmp_path / "log", cwd=tmp_path, before=lose_the_reader)
+    process.join(300)
+    assert process.exitcode == 0
+    assert_finished(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "$TRAIN debug=tiny output_dir=run >&- 2>&-",
+        pytest.param(
+            "$TRAIN debug=tiny output_dir=run hardware=ddp2_cpu 2>&1 | true", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_run_continues_with_its_output_closed(command: str, tmp_path: Path) -> None:
+    code, error = shell(command, tmp_path)
+    assert (code, error) == (0, "")
+    assert_finished(tmp_path / "run")
+
+
+@needs_full_device
+def test_what_a_full_disk_refuses_is_no_success(tmp_path: Path) -> None:
+    for command in ("$TRAIN --cfg job", "$SUMMEXP check", "$SUMMEXP --help"):
+        code, error = shell(f"{command} > /dev/full", tmp_path)
+        assert code == 1, command
+        assert error == "standard output could not be written: No space left on device\n"
+
+
+@needs_full_device
+def test_a_log_file_on_a_full_disk_loses_lines_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, full = tmp_path / "whole.log", tmp_path / "full.log"
+    full.symlink_to(FULL)
+    for path in (whole, full):
+        handler = LossyFileHandler(path, encoding="utf-8")
+        for number in range(3):
+            handler.emit(logging.makeLogRecord({"msg": f"요약 {number}"}))
+        handler.close()
+    assert whole.read_text(encoding="utf-8") == "요약 0\n요약 1\n요약 2\n"
+    assert capsys.readouterr() == ("", "")
