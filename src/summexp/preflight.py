@@ -24,7 +24,7 @@ from summexp.launch.world import outside_world
 from summexp.metrics.preflight import check_encoder
 from summexp.modeling.kinds import is_decoder_only_folder, kind_problems
 from summexp.modeling.preflight import check_adapter, check_model
-from summexp.runs.folder import lock
+from summexp.runs.lock import lock
 from summexp.runs.resume import plan_run
 
 

@@ -32,7 +32,7 @@ def written(folder: Path) -> dict[str, int]:
     return {
         path.name: path.stat().st_mtime_ns
         for path in folder.iterdir()
-        if path.is_file() and path.name not in ("train.log", ".summexp.lock")
+        if path.is_file() and path.name not in ("train.log", ".summexp.lock", ".summexp.lock.json")
     }
 
 
@@ -138,7 +138,7 @@ def wait_for_training(folder: Path) -> None:
 def test_a_second_live_run_is_refused_and_the_first_goes_on(tmp_path: Path, long_run: Any) -> None:
     before = {name: t for name, t in written(tmp_path / "run").items() if name == "config.yaml"}
     output = run(tmp_path, "output_dir=run", expect=2)
-    assert "another run is at work" in output
+    assert f"another run is at work in run: process {long_run.pid} of " in output
     assert long_run.is_alive()
     after = written(tmp_path / "run")
     assert {name: after[name] for name in before} == before

@@ -8,15 +8,14 @@ import pytest
 
 from summexp.errors import ConfigError
 from summexp.runs.folder import (
-    LOCK_FILE,
     check_is_free,
     clear,
     fresh_folder,
-    lock,
     own_names,
     read_record,
     write_json,
 )
+from summexp.runs.lock import LOCK_FILE
 
 
 def test_fresh_folders_of_one_second_differ(tmp_path: Path) -> None:
@@ -30,27 +29,6 @@ def test_fresh_folders_of_two_processes_differ(tmp_path: Path) -> None:
     with ProcessPoolExecutor(2, mp_context=spawn) as pool:
         folders = list(pool.map(fresh_folder, [tmp_path / "outputs"] * 8))
     assert len(set(folders)) == 8
-
-
-def _try_lock(folder: Path) -> str:
-    try:
-        lock(folder)
-    except ConfigError as error:
-        return str(error)
-    return "taken"
-
-
-def test_lock_refuses_another_process_and_is_free_after_its_end(tmp_path: Path) -> None:
-    held = lock(tmp_path)
-    # The same process may take it again: the check before the run and the run itself both do.
-    lock(tmp_path).release()
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        refused = pool.submit(_try_lock, tmp_path).result()
-    assert "another run is at work" in refused
-    held.release(force=True)
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        assert pool.submit(_try_lock, tmp_path).result() == "taken"
 
 
 def test_foreign_files_under_our_names_are_not_written_to(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The run folder: made fresh, locked while a run lives, emptied only of what a run wrote."""
+"""The run folder: made fresh, emptied only of what a run wrote, its files never half-written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from summexp.errors import ConfigError, Problem
@@ -19,8 +18,6 @@ RUN_FILE = "run.json"
 """What happened, in the run folder."""
 CONFIG_FILE = "config.yaml"
 """What was asked for, in the run folder."""
-LOCK_FILE = ".summexp.lock"
-"""Held while a run lives."""
 _OURS = re.compile(
     r"config\.yaml|run\.json|(train|eval|predict|all)_results\.json|trainer_state\.json"
     r"|generated_predictions.*\.jsonl|checkpoint-\d+|report\.(html|md)|README\.md"
@@ -46,7 +43,7 @@ def register_resolvers() -> None:
 def fresh_folder(parent: Path) -> Path:
     """Make and return a new folder `parent/DATE/TIME`, with a number where the second is taken."""
     day = parent / time.strftime("%Y-%m-%d")
-    _make(day)
+    make_folder(day)
     second = time.strftime("%H-%M-%S")
     number = 1
     while True:
@@ -59,28 +56,12 @@ def fresh_folder(parent: Path) -> Path:
             return folder
 
 
-def lock(folder: Path) -> FileLock:
-    """Take the lock of a run folder, for as long as this process lives or until it is released.
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there.
 
     Raises:
-        ConfigError: another live run holds it.
+        ConfigError: it cannot be made.
     """
-    _make(folder)
-    held = FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True)
-    try:
-        held.acquire()
-    except Timeout:
-        raise ConfigError(
-            Problem(
-                key="output_dir",
-                what=f"another run is at work in {folder}",
-                hint="Wait for it or stop it, or choose another output_dir.",
-            )
-        ) from None
-    return held
-
-
-def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -20,7 +20,8 @@ from summexp.launch.failures import has_lost_peer
 from summexp.launch.world import outside_world, starts_ranks
 from summexp.reports.report import write_report
 from summexp.runs.environment import prepare
-from summexp.runs.folder import clear, lock, read_record
+from summexp.runs.folder import clear, read_record
+from summexp.runs.lock import lock
 from summexp.runs.parts import HandOut, dismiss, follows, handed_out, start_ranks
 from summexp.runs.record import RunRecord, begin
 from summexp.runs.results import read_metric
