@@ -178,3 +178,39 @@ def test_a_best_checkpoint_that_is_gone_is_not_loaded(
     assert last.states[""]["best_model_checkpoint"] is None
     assert last.states[""]["best_metric"] == 1.0
     assert last.told["evaluated"] is not None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_best_checkpoint_elsewhere_is_not_loaded(
+    engine: str, toy: Toy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The path is read from a file of the checkpoint, which may come from somebody else."""
+    options = {
+        "max_steps": 2,
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 1,
+        "save_total_limit": 1,
+        "load_best_model_at_end": True,
+    }
+    # Upstream would take it for a checkpoint.
+    mine = tmp_path / "run" / "checkpoint-7-of-mine"
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("put here by the user")
+    fit(engine, tmp_path / "run", toy, options, scores=(1.0, 2.0))
+    assert steps_in(tmp_path / "run") == [1]
+    assert (mine / "notes.txt").exists()
+    elsewhere = tmp_path / "elsewhere" / "checkpoint-1"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "model.safetensors").write_bytes(b"not to be read")
+    state_file = tmp_path / "run" / "checkpoint-1" / "trainer_state.json"
+    state = json.loads(state_file.read_text())
+    assert Path(state["best_model_checkpoint"]).name == "checkpoint-1"
+    state_file.write_text(json.dumps(state | {"best_model_checkpoint": str(elsewhere)}))
+    checkpoint_1 = tmp_path / "run" / "checkpoint-1"
+    fit(engine, tmp_path / "run", toy, options, resume_from=checkpoint_1, scores=(3.0,))
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    assert Path(state["best_model_checkpoint"] or checkpoint_1).parent == tmp_path / "run"
+    assert "the best checkpoint is not used" in caplog.text
+    assert (elsewhere / "model.safetensors").read_bytes() == b"not to be read"

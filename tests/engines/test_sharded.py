@@ -23,7 +23,8 @@ from summexp.engines.evaluation import evaluate
 from summexp.launch.config import HardwareConfig
 from summexp.launch.ranks import is_main, joined
 from summexp.modeling.config import PeftConfig
-from summexp.runs.checkpoints import MANIFEST, checkpoints, damage
+from summexp.runs.checkpoints import checkpoints, damage
+from summexp.runs.folder import MANIFEST
 
 _context = multiprocessing.get_context("forkserver")
 # What `tests.forked` has it import, and what the ranks here need besides.

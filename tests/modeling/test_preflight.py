@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.modeling.toys import make
 from summexp.command_line import parse
 from summexp.errors import ConfigError
 from summexp.modeling.adapters import save_adapter
+from summexp.modeling.build import _pretrained
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.preflight import check_adapter, check_model, is_cached
 from summexp.preflight import check
@@ -107,3 +109,20 @@ def test_what_makes_no_sense_with_an_adapter(words: list[str], key: str | None) 
     with pytest.raises(ConfigError) as caught:
         check(command)
     assert [problem.key for problem in caught.value.problems] == [key]
+
+
+@pytest.mark.parametrize("shard", ["../secret/model.safetensors", "/etc/passwd", "..", 3, None])
+def test_an_index_takes_no_weights_from_elsewhere(shard: object, tmp_path: Path) -> None:
+    toy = make(toy_config("t5"))
+    toy.model.save_pretrained(tmp_path, max_shard_size="20KB")
+    path = tmp_path / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    assert keys(name_or_path=str(tmp_path)) == []
+    index["weight_map"]["shared.weight"] = shard
+    path.write_text(json.dumps(index))
+    chosen = ModelConfig(name_or_path=str(tmp_path))
+    (problem,) = check_model(chosen, offline=False)
+    assert problem.key == "model.name_or_path"
+    assert f"names the shard {shard!r}" in problem.what
+    with pytest.raises(ConfigError, match="names the shard"):
+        _pretrained(chosen, toy.model.config)

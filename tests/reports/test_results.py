@@ -89,3 +89,20 @@ def test_a_nan_is_read(make_run: MakeRun) -> None:
     folder = make_run()
     (folder / "eval_results.json").write_text(json.dumps({"eval_loss": float("nan")}))
     assert math.isnan(read_run(folder).metrics["eval_loss"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"data": {"health": {"splits": {"train": {"unknown": 1}}}}},
+        {"data": {"health": {"splits": ["train"]}}},
+        {"started": "yesterday"},
+        {"model": {"adapted": 3}},
+        {"examples": ["a text"]},
+    ],
+)
+def test_a_damaged_record_is_named(run_folder: Path, damage: dict[str, object]) -> None:
+    path = run_folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    with pytest.raises(ConfigError, match=r"run\.json is damaged"):
+        read_run(run_folder)

@@ -5,9 +5,9 @@ The files are the Trainer's, so that a run may go on with another engine.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,14 +31,16 @@ from transformers import (
     TrainerState,
 )
 from transformers.trainer_pt_utils import safe_globals
-from transformers.trainer_utils import rotate_checkpoints
 
 from summexp.engines.batches import TrainingBatches
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.launch.ranks import is_main, this_world, wait_for_all
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
-from summexp.runs.checkpoints import checkpoints, seal, step_of
+from summexp.runs.checkpoints import keep_only, make_checkpoint, rotate, seal, step_of
+from summexp.runs.folder import is_checkpoint
+
+log = logging.getLogger(__name__)
 
 STATE_FILE = "trainer_state.json"
 """The training's progress and what was logged of it, in a checkpoint and in the run folder."""
@@ -54,9 +56,7 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
     """
     folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
     if args.should_save:
-        # What a killed run left half-written must not be taken for a part of this one.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        make_checkpoint(folder)
     wait_for_all()
     yield folder
     # It is whole when every rank has written its part.
@@ -64,12 +64,24 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
     if args.should_save:
         seal(folder)
         # Older ones go only now, so that there is a whole one at every moment.
-        rotate_checkpoints(
-            output_dir=args.output_dir,
-            save_total_limit=args.save_total_limit,
-            best_model_checkpoint=state.best_model_checkpoint,
-            use_mtime=False,
-        )
+        best = state.best_model_checkpoint
+        rotate(folder, args.save_total_limit, None if best is None else Path(best))
+
+
+def drop_foreign_best(job: TrainingJob, state: TrainerState, resumed_from: Path) -> None:
+    """Forget the best checkpoint of a state that was read, unless this training may take it.
+
+    It is a path in a file that may come from somebody else: only a checkpoint beside the one that
+    is resumed from, in the run folder, or where the user pointed to is taken.
+    """
+    if state.best_model_checkpoint is None:
+        return
+    best, given = Path(state.best_model_checkpoint), job.config.training.resume_from_checkpoint
+    places = [job.folder, resumed_from.parent, *([Path(given).parent] if given else [])]
+    if is_checkpoint(best) and best.parent.resolve() in [place.resolve() for place in places]:
+        return
+    log.warning("the best checkpoint is not used: there is no %s beside this one", best)
+    state.best_model_checkpoint = None
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -120,6 +132,7 @@ class Checkpoints:
         schedule: Any,
     ) -> None:
         """Save and load these, as `accelerator` prepared them."""
+        self._job = job
         self._args = args
         self._accelerator = accelerator
         self._whole = whole
@@ -146,8 +159,7 @@ class Checkpoints:
         if resume_from is not None:
             state = TrainerState.load_from_json(str(resume_from / STATE_FILE))
             self._load_progress(resume_from)
-        if not Path(state.best_model_checkpoint or "").is_dir():
-            state.best_model_checkpoint = None
+            drop_foreign_best(self._job, state, resume_from)
         state.max_steps = batches.steps
         state.num_train_epochs = math.ceil(batches.steps / batches.steps_a_pass)
         state.train_batch_size = self._args.train_batch_size
@@ -211,9 +223,7 @@ class Checkpoints:
             step = step_of(Path(best))
         if args.should_save and best is not None and args.save_total_limit == 1:
             # While training went on, the last one was kept beside the best one.
-            for other in checkpoints(Path(args.output_dir)):
-                if other != Path(best):
-                    shutil.rmtree(other)
+            keep_only(Path(args.output_dir), Path(best))
         folder = Path(args.output_dir)
         save_trained(model, self._tokenizer, folder if args.should_save else None)
         if args.should_save:

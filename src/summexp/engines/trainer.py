@@ -21,7 +21,7 @@ from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import onlookers
-from summexp.engines.checkpoint import new_checkpoint, save_trained
+from summexp.engines.checkpoint import drop_foreign_best, new_checkpoint, save_trained
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.protocol import Fitted, TrainingJob
@@ -31,7 +31,7 @@ from summexp.engines.watch import StoppedError, TrainingWatch
 from summexp.launch.ranks import this_world, wait_for_all
 from summexp.launch.signals import StopRequest, stop_requests
 from summexp.modeling.adapters import has_adapter
-from summexp.runs.checkpoints import step_of
+from summexp.runs.checkpoints import keep_only, step_of
 
 
 class TrainerEngine:
@@ -40,7 +40,7 @@ class TrainerEngine:
     def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
         """Train `job.model` in place; see `Engine.fit`."""
         with stop_requests() as request:
-            trainer = SummarizationTrainer(job, request)
+            trainer = SummarizationTrainer(job, request, resume_from)
             # Nothing that came before, such as training a tokenizer, may move the random numbers;
             # each rank has a dropout of its own.
             set_seed(job.config.seed + this_world().rank)
@@ -70,9 +70,12 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     control: TrainerControl
     _tr_loss: torch.Tensor
 
-    def __init__(self, job: TrainingJob, request: StopRequest) -> None:
+    def __init__(
+        self, job: TrainingJob, request: StopRequest, resume_from: Path | None = None
+    ) -> None:
         """Prepare the training of `job`, which ends early on `request`."""
         self._job = job
+        self._resume_from = resume_from
         self.watch = TrainingWatch(request, job.config.training)
         self.stopped_early = False
         self._own_loss = job.config.engine.loss == "token_mean"
@@ -176,7 +179,14 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def _finalize_training(self, *args: Any) -> Any:
         # Upstream (5.23) takes one rank's losses for all after the last step that was logged.
         self._tr_loss = nested_gather(self._tr_loss, self.args.parallel_mode).mean()
-        return super()._finalize_training(*args)
+        # Upstream would delete whatever is called like a checkpoint.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        output = super()._finalize_training(*args)
+        self.args.save_total_limit = limit
+        best = self.state.best_model_checkpoint
+        if self.args.should_save and best is not None and limit == 1:
+            keep_only(Path(self.args.output_dir), Path(best))
+        return output
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with the evaluation that all engines share."""
@@ -257,6 +267,8 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     def _init_training_state(self, max_steps: int, *args: Any) -> Any:
         begun = super()._init_training_state(max_steps, *args)
+        if self._resume_from is not None:
+            drop_foreign_best(self._job, self.state, self._resume_from)
         # Upstream goes on at the intervals of the checkpoint, whatever is asked for now.
         self.state.compute_steps(self.args, max_steps)
         return begun

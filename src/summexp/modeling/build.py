@@ -27,6 +27,7 @@ from summexp.modeling.architecture import architecture, architecture_problem, is
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.hub import loading
 from summexp.modeling.positions import check_positions, fit_positions
+from summexp.modeling.preflight import shards_outside
 from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,8 @@ def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
 
 def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
     assert config.name_or_path is not None
+    if problems := [*shards_outside(Path(config.name_or_path).expanduser())]:
+        raise ConfigError(problems)
     with loading("model.name_or_path", config.name_or_path):
         return _auto_class(shape).from_pretrained(
             config.name_or_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
         if folder.is_dir():
             if field == "name_or_path":
                 yield from _adapter_in_place_of_a_model(folder)
+                yield from shards_outside(folder)
             continue
         problem = name_problem(name, config.cache_dir if offline else None, offline=offline)
         if problem is not None:
@@ -85,6 +87,26 @@ def _adapter_in_place_of_a_model(folder: Path) -> Iterator[Problem]:
             what=f"{folder} holds an adapter without its model",
             hint="Name the folder of the run that it lies in, or merge it into its model first.",
         )
+
+
+def shards_outside(folder: Path) -> Iterator[Problem]:
+    """Yield that the index of a model folder takes weights from somewhere else.
+
+    transformers (5.23) joins the names of the shards to the folder whatever they are.
+    """
+    for index in folder.glob("*.index.json"):
+        try:
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            # That it cannot be read is found when it is loaded.
+            continue
+        outside = [name for name in shards if name == ".." or Path(str(name)).name != name]
+        if outside:
+            yield Problem(
+                key="model.name_or_path",
+                what=f"{index} names the shard {outside[0]!r}, which is not a file of that folder",
+                hint="Take the model from its source again; this copy was changed or is damaged.",
+            )
 
 
 def name_problem(name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:

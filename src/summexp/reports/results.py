@@ -123,6 +123,13 @@ def read_run(folder: Path) -> RunResults:
                 hint=f"Name a folder that a run wrote: it holds {RUN_FILE}.",
             )
         )
+    try:
+        return _read(folder, record)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise _damaged(folder / RUN_FILE, error) from error
+
+
+def _read(folder: Path, record: Mapping[str, Any]) -> RunResults:
     state = _json(folder / "trainer_state.json")
     model, git = record.get("model") or {}, record.get("git") or {}
     config_text = _text(folder / CONFIG_FILE)

@@ -5,14 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from summexp.runs.folder import write_json
+from summexp.runs.folder import (
+    MANIFEST,
+    delete,
+    incomplete_marker,
+    is_checkpoint,
+    is_own_checkpoint,
+    write_json,
+)
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
-"""Size and digest of each file of a checkpoint."""
+
+def make_checkpoint(checkpoint: Path) -> None:
+    """Make the empty folder of a checkpoint, marked as incomplete until it is sealed.
+
+    What a killed run left half-written there is deleted; what somebody else put there is kept under
+    another name.
+    """
+    if checkpoint.exists() and not is_own_checkpoint(checkpoint):
+        kept = _free_name(checkpoint)
+        checkpoint.rename(kept)
+        log.warning("%s was not written by summexp: kept as %s", checkpoint.name, kept.name)
+    else:
+        delete(checkpoint)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    incomplete_marker(checkpoint).touch()
+    checkpoint.mkdir()
+
+
+def _free_name(checkpoint: Path) -> Path:
+    number = 1
+    while (path := checkpoint.with_name(f"{checkpoint.name}.backup-{number}")).exists():
+        number += 1
+    return path
 
 
 def seal(checkpoint: Path) -> None:
@@ -23,6 +51,45 @@ def seal(checkpoint: Path) -> None:
         if path.is_file() and path.name != MANIFEST
     }
     write_json(checkpoint / MANIFEST, files)
+    incomplete_marker(checkpoint).unlink(missing_ok=True)
+
+
+def rotate(newest: Path, limit: int | None, best: Path | None) -> None:
+    """Delete older checkpoints of a run, the oldest first, but none that summexp did not write.
+
+    Args:
+        newest: the checkpoint that was just written; it stays.
+        limit: how many to keep (`training.save_total_limit`); all where None or 0.
+        best: the best checkpoint, which stays too.
+    """
+    if not limit or limit < 0:
+        return
+    older = [one for one in checkpoints(newest.parent) if is_own_checkpoint(one)]
+    older = [one for one in older if one.name != newest.name]
+    spared = [one for one in older if best is not None and _is_same(one, best)]
+    surplus = len(older) + 1 - max(limit, 1 + len(spared))
+    unspared = [one for one in reversed(older) if one not in spared]
+    for checkpoint in unspared[: max(surplus, 0)]:
+        _delete_older(checkpoint)
+
+
+def keep_only(folder: Path, kept: Path) -> None:
+    """Delete every checkpoint of a run but one, and none that summexp did not write."""
+    for checkpoint in checkpoints(folder):
+        if is_own_checkpoint(checkpoint) and not _is_same(checkpoint, kept):
+            _delete_older(checkpoint)
+
+
+def _delete_older(checkpoint: Path) -> None:
+    """Delete a checkpoint that is not needed any more; that it cannot be is no reason to fail."""
+    try:
+        delete(checkpoint)
+    except OSError as error:
+        log.warning("%s cannot be deleted: %s", checkpoint.name, error.strerror)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.absolute() == other.absolute()
 
 
 def is_sealed(checkpoint: Path) -> bool:
@@ -35,10 +102,14 @@ def damage(checkpoint: Path) -> str | None:
     try:
         files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return "it was not finished"
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        return "it was not finished, or not written by summexp"
+    except (OSError, ValueError, RecursionError):
         return f"{MANIFEST} cannot be read"
+    if not isinstance(files, dict) or not files:
+        return f"{MANIFEST} lists no files"
     for name, expected in files.items():
+        if not _lies_inside(name):
+            return f"{MANIFEST} names {name!r}, which is outside of the checkpoint"
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
@@ -47,13 +118,15 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
+def _lies_inside(name: str) -> bool:
+    """Tell whether a name of a manifest is a path as `seal` writes them."""
+    path = PurePosixPath(name)
+    return name == path.as_posix() and not path.is_absolute() and not {"..", "."} & {*path.parts}
+
+
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoint folders of a run, the last step first."""
-    found = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if path.is_dir() and path.name.removeprefix("checkpoint-").isdigit()
-    ]
+    """Return the folders with names of checkpoints, whoever wrote them, the last step first."""
+    found = [path for path in folder.glob("checkpoint-*") if is_checkpoint(path)]
     return sorted(found, key=step_of, reverse=True)
 
 

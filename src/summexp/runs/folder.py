@@ -18,15 +18,30 @@ RUN_FILE = "run.json"
 """What happened, in the run folder."""
 CONFIG_FILE = "config.yaml"
 """What was asked for, in the run folder."""
-_OURS = re.compile(
+_FILES = re.compile(
     r"config\.yaml|run\.json|(train|eval|predict|all)_results\.json|trainer_state\.json"
-    r"|generated_predictions.*\.jsonl|checkpoint-\d+|report\.(html|md)|README\.md"
-    r"|config\.json|generation_config\.json|model(-\d+-of-\d+)?\.safetensors"
+    r"|generated_predictions[\w.-]*\.jsonl|report\.(html|md)|README\.md"
+    r"|config\.json|generation_config\.json|model(-[0-9]+-of-[0-9]+)?\.safetensors"
     r"|model\.safetensors\.index\.json|tokenizer(_config)?\.json"
     r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|(spiece|sentencepiece\.bpe)\.model"
-    r"|training_args\.bin|tracking|profile|adapter"
+    r"|training_args\.bin",
+    re.ASCII,
 )
+_FOLDERS = re.compile(r"checkpoint-[0-9]+|tracking|profile|adapter")
 """Names that a run writes. A folder that holds one of them, but no run, is not written to."""
+
+MANIFEST = "manifest.json"
+"""Size and digest of each file of a checkpoint, written last."""
+
+_ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("files", "argv", "devices", "examples"), list),
+    **dict.fromkeys(("phases", "data", "model", "seconds", "signatures", "versions"), dict),
+    **dict.fromkeys(("world_size", "cores"), int),
+    **dict.fromkeys(("status", "reason", "started", "ended"), (str, type(None))),
+    **dict.fromkeys(("device", "metric", "language", "resumed_from"), (str, type(None))),
+    "git": (dict, type(None)),
+}
+"""Types of the entries of `run.json`."""
 
 
 def register_resolvers() -> None:
@@ -75,12 +90,24 @@ def make_folder(folder: Path) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the content of `run.json`, or None where no run was begun in `folder`."""
+    """Return the content of `run.json`, or None where no run was begun in `folder`.
+
+    The folder may come from somebody else: an entry that is not of its type is left out.
+    """
     try:
         record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    typed: dict[str, Any] = {
+        name: value
+        for name, value in record.items()
+        if isinstance(value, _ENTRY_TYPES.get(name, object))
+    }
+    if "files" in typed:
+        typed["files"] = [name for name in typed["files"] if isinstance(name, str)]
+    return typed
 
 
 def check_is_free(folder: Path) -> None:
@@ -94,7 +121,7 @@ def check_is_free(folder: Path) -> None:
             raise ConfigError(Problem(key="output_dir", what=f"{path} is a file, not a folder"))
     if not folder.is_dir():
         return
-    taken = sorted(entry.name for entry in folder.iterdir() if _OURS.fullmatch(entry.name))
+    taken = sorted(entry.name for entry in folder.iterdir() if _is_our_name(entry.name))
     if taken:
         raise ConfigError(
             Problem(
@@ -106,26 +133,82 @@ def check_is_free(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Delete what the run recorded in `folder` wrote, and nothing else."""
+    """Delete what the run recorded in `folder` wrote, and nothing else.
+
+    What `run.json` lists is not trusted, since the folder may come from somebody else: deleted are
+    entries of the folder itself with a name and of a kind that a run writes, and of a link the link
+    alone.
+    """
     record = read_record(folder) or {}
-    names = {*record.get("files", ()), RUN_FILE}
-    names |= {entry.name for entry in folder.glob("checkpoint-*") if is_checkpoint(entry)}
-    for name in names:
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+    recorded = set(record.get("files", ()))
+    for entry in list(folder.iterdir()):
+        if entry.name == RUN_FILE or (entry.name in recorded and _is_our_name(entry.name)):
+            is_ours = entry.is_symlink() or entry.is_dir() == bool(_FOLDERS.fullmatch(entry.name))
         else:
-            path.unlink(missing_ok=True)
+            is_ours = is_own_checkpoint(entry)
+        if is_ours:
+            delete(entry)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a folder with all that it holds, or a link and not what it leads to.
+
+    Of a checkpoint the manifest goes last, so that what is left after a kill is still known as one.
+    """
+    marker = incomplete_marker(path)
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        for entry in list(path.iterdir()):
+            if entry.name == MANIFEST:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+        shutil.rmtree(path)
+    marker.unlink(missing_ok=True)
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Tell whether `path` is a checkpoint folder that training wrote, whole or not."""
-    return bool(re.fullmatch(r"checkpoint-\d+", path.name)) and path.is_dir()
+    """Tell whether `path` is a folder with the name of a checkpoint, whoever wrote it."""
+    return bool(re.fullmatch(r"checkpoint-[0-9]+", path.name)) and path.is_dir()
+
+
+def is_own_checkpoint(path: Path) -> bool:
+    """Tell whether `path` is a checkpoint that summexp wrote, or began to write."""
+    if not is_checkpoint(path):
+        return False
+    known = _has_manifest(path) or incomplete_marker(path).is_file()
+    return known or not any(path.iterdir())
+
+
+def _has_manifest(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint has a manifest in our format; others may call a file so too."""
+    try:
+        files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    entries = files.values() if isinstance(files, dict) else [None]
+    return all(isinstance(entry, dict) and "blake2b" in entry for entry in entries)
+
+
+def incomplete_marker(checkpoint: Path) -> Path:
+    """Return the file that lies beside a checkpoint while it is written."""
+    return checkpoint.with_name(f".{checkpoint.name}.incomplete")
 
 
 def own_names(folder: Path) -> list[str]:
-    """Return the names in `folder` that a run writes."""
-    return sorted(entry.name for entry in folder.iterdir() if _OURS.fullmatch(entry.name))
+    """Return the names in `folder` that a run writes; of checkpoints those that summexp wrote."""
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if _is_our_name(entry.name) and (not is_checkpoint(entry) or is_own_checkpoint(entry))
+    )
+
+
+def _is_our_name(name: str) -> bool:
+    return bool(_FILES.fullmatch(name) or _FOLDERS.fullmatch(name))
 
 
 def write_json(path: Path, content: Any) -> None:
