@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from summexp.runs.results import PREDICTIONS_FILE, read_metric, save_metrics, save_predictions
@@ -50,3 +51,13 @@ def test_metrics_of_all_phases_come_together(tmp_path: Path) -> None:
     }
     assert read_metric(tmp_path, "eval_rougeL") == 21.0
     assert read_metric(tmp_path, "eval_rouge1") is None
+
+
+def test_what_is_no_number_is_null_in_every_json_file(tmp_path: Path) -> None:
+    save_metrics(tmp_path, "train", {"train_loss": math.nan, "epoch": 1.0})
+    save_predictions(tmp_path, ["0"], ["a"], [["b"]], {"rouge1": [math.inf]}, [0], {})
+    assert (tmp_path / "train_results.json").read_text(encoding="utf-8") == (
+        '{\n  "train_loss": null,\n  "epoch": 1.0\n}\n'
+    )
+    assert lines(tmp_path) == [{"id": "0", "prediction": "a", "reference": "b", "rouge1": None}]
+    assert read_metric(tmp_path, "train_loss") is None

@@ -136,7 +136,7 @@ class TrainingLoop:
             if not is_last:
                 self.onlookers.tell("on_substep_end")
         most = self.args.max_grad_norm or math.inf
-        self.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), most)
+        self.watch.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), most)
         self.optimizer.step()
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
         # In fp16 a step whose gradients overflow is left out.
@@ -200,7 +200,7 @@ class TrainingLoop:
         self.loss_sum.zero_()
         self.logged_loss += loss
         self.logged_at += steps
-        norm, rate = float(self.grad_norm), self.learning_rate
+        norm, rate = float(self.watch.grad_norm), self.learning_rate
         self.onlookers.log({"loss": loss / steps, "grad_norm": norm, "learning_rate": rate})
 
     def evaluate(self) -> bool:

@@ -13,6 +13,7 @@ from transformers import (
 )
 from transformers.integrations import get_reporting_integration_callbacks
 
+from summexp.engines.divergence import keep_valid_json
 from summexp.engines.progress import TrainingProgress
 from summexp.engines.protocol import TrainingJob
 from summexp.launch.ranks import is_main
@@ -55,3 +56,4 @@ class Onlookers:
         shown = {**values, "epoch": self._state.epoch or 0.0}
         self._state.log_history.append({**shown, "step": self._state.global_step})
         self.tell("on_log", logs=shown)
+        keep_valid_json(self._state)

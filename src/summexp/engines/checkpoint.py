@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from transformers import (
 from transformers.trainer_pt_utils import safe_globals
 
 from summexp.engines.batches import TrainingBatches
+from summexp.engines.divergence import check_weights
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.launch.ranks import is_main, this_world, wait_for_all
@@ -95,7 +96,10 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
 
 
 def save_trained(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path | None
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path | None,
+    check: Callable[[torch.nn.Module], None],
 ) -> None:
     """Merge an adapter into `model`, and write what training ends with.
 
@@ -103,11 +107,15 @@ def save_trained(
         model: whole; changed in place, on every rank alike.
         tokenizer: saved beside it.
         folder: the run folder, on the rank that writes; None on the others.
+        check: raises on every rank where the weights are not finite.
     """
+    check(model)
     if has_adapter(model):
         if folder is not None:
             save_adapter(model, folder / ADAPTER_FOLDER)
         merge_adapter(model)
+        # The product of two finite matrices may be none.
+        check(model)
     if folder is not None:
         save_model(model, tokenizer, folder)
 
@@ -137,6 +145,7 @@ class Checkpoints:
         self._accelerator = accelerator
         self._whole = whole
         self._tokenizer = job.tokenizer
+        self._fp16 = job.config.training.fp16
         self._model = model
         self._optimizer = optimizer
         self._fsdp = accelerator.distributed_type == DistributedType.FSDP
@@ -183,6 +192,7 @@ class Checkpoints:
     def save(self, state: TrainerState) -> None:
         """Write a checkpoint of this moment, with `state`."""
         args = self._args
+        self._check_weights(self._model, state.global_step)
         with new_checkpoint(args, state) as folder:
             # One rank keeps what all of them gather.
             place = torch.device("cpu" if args.should_save else "meta")
@@ -197,6 +207,9 @@ class Checkpoints:
             if args.should_save:
                 state.save_to_json(str(folder / STATE_FILE))
                 torch.save(args, folder / "training_args.bin")
+
+    def _check_weights(self, model: torch.nn.Module, step: int) -> None:
+        check_weights(model, step, Path(self._args.output_dir), fp16=self._fp16)
 
     def _save_progress(self, folder: Path) -> None:
         if self._fsdp:
@@ -225,7 +238,8 @@ class Checkpoints:
             # While training went on, the last one was kept beside the best one.
             keep_only(Path(args.output_dir), Path(best))
         folder = Path(args.output_dir)
-        save_trained(model, self._tokenizer, folder if args.should_save else None)
+        written = folder if args.should_save else None
+        save_trained(model, self._tokenizer, written, lambda one: self._check_weights(one, step))
         if args.should_save:
             state.save_to_json(str(folder / STATE_FILE))
         wait_for_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,23 @@ from statistics import fmean
 
 import torch
 from datasets import Dataset
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from summexp.data.collate import Collator
 from summexp.data.pieces import LongDocuments
+from summexp.engines.divergence import advice
 from summexp.engines.long_documents import Summary, summarize_long
 from summexp.engines.loss import count_targets, token_loss_sum
+from summexp.errors import RunError
 from summexp.launch.ranks import from_main, gathered, is_main, this_world
 from summexp.metrics.scorer import SummaryScorer
+from summexp.modeling.weights import listed, non_finite_weights
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,9 @@ def evaluate(
         settings: how.
         on_batch: called with the number of rows, or pieces of rows, of each batch that is done.
         on_more: called with the number of pieces as soon as it is known that they come, too.
+
+    Raises:
+        RunError: a loss, or what the model generates from, is not a number; on every rank alike.
     """
     started = time.perf_counter()
     long = rows.long if settings.generate else None
@@ -115,10 +128,16 @@ def evaluate(
         )
 
     # With the long rows, so that the batches of all others, and what they give, stay as they are.
+    def summarized(tokens: Dataset) -> dict[int, Summary]:
+        batches, results = computed(tokens)
+        _check_outputs(rows.name, model, results, settings)
+        return _by_row(batches, results)
+
     batches, results = computed(rows.tokens)
+    _check_outputs(rows.name, model, results, settings)
     summaries = _by_row(batches, results)
     if long is not None:
-        summaries |= summarize_long(long, lambda pieces: _by_row(*computed(pieces)), on_more)
+        summaries |= summarize_long(long, summarized, on_more)
     # One rank scores, and the others learn what training goes by.
     found = None
     if is_main():
@@ -198,6 +217,8 @@ class _BatchResult:
     """Summaries, one a row; empty where none were generated."""
     lengths: list[int]
     """Their tokens."""
+    overflows: bool = False
+    """Whether the model gave NaN or infinity while it generated."""
 
 
 def _computed(
@@ -267,7 +288,9 @@ def _batch_result(
         prompts = collate.prompts(rows)
         if model.device.type != "xla":
             prompts = _moved(prompts, model.device, settings)
-        generated = _generate(model, prompts, settings)
+        watch = LogitsWatch(samples=bool(settings.generation.do_sample))
+        generated = _generate(model, prompts, settings, watch)
+        result.overflows = watch.found()
         if not model.config.is_encoder_decoder:
             generated = generated[:, prompts["input_ids"].shape[1] :]
         result.lengths = _lengths(generated, tokenizer.pad_token_id, model, settings)
@@ -378,8 +401,49 @@ def _autocast(
     return torch.autocast(model.device.type, dtype=dtype)
 
 
+class LogitsWatch(LogitsProcessor):  # type: ignore[misc]
+    """Sees whether a token is chosen by logits that are not numbers; upstream chooses all the same.
+
+    Where tokens are sampled, these logits become 0: to sample by NaN is an error of the device.
+    """
+
+    def __init__(self, *, samples: bool) -> None:
+        self._samples = samples
+        self._found: torch.Tensor | None = None
+
+    def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return `scores`, of (rows, vocabulary); minus infinity stands for what is forbidden."""
+        # The maximum of NaN and anything is NaN.
+        highest = scores.amax(dim=-1, keepdim=True)
+        wrong = highest.isnan() | highest.isposinf()
+        found = wrong.any()
+        self._found = found if self._found is None else self._found | found
+        return torch.where(wrong, 0.0, scores) if self._samples else scores
+
+    def found(self) -> bool:
+        """Tell whether there were any; waits for the device."""
+        return self._found is not None and bool(self._found)
+
+
+def _check_outputs(
+    name: str, model: PreTrainedModel, results: Sequence[_BatchResult], settings: EvaluationSettings
+) -> None:
+    lost = sum(not math.isfinite(result.loss) for result in results)
+    overflows = sum(result.overflows for result in results)
+    if not lost and not overflows:
+        return
+    what = f"{name}_loss" if lost else f"{name}: the output of the model"
+    what += f" is not a number in {lost or overflows} of {len(results)} batches"
+    if weights := non_finite_weights(model):
+        what += f", as the weights are not finite ({listed(weights)})"
+    raise RunError(f"{what}. {advice(fp16=settings.autocast == torch.float16)}")
+
+
 def _generate(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor], settings: EvaluationSettings
+    model: PreTrainedModel,
+    batch: dict[str, torch.Tensor],
+    settings: EvaluationSettings,
+    watch: LogitsWatch,
 ) -> torch.Tensor:
     """Return (rows, target tokens) generated token ids."""
     names = ("input_ids", "attention_mask", "global_attention_mask")
@@ -389,7 +453,12 @@ def _generate(
 
         return generate(model, inputs, settings.generation, settings.batch_rows)
     # Each rank has all weights and its own batches; upstream might let it wait for the others.
-    generated = model.generate(**inputs, generation_config=settings.generation, synced_gpus=False)
+    generated = model.generate(
+        **inputs,
+        generation_config=settings.generation,
+        logits_processor=LogitsProcessorList([watch]),
+        synced_gpus=False,
+    )
     assert isinstance(generated, torch.Tensor)
     return generated
 

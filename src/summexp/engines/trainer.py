@@ -22,6 +22,7 @@ from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import onlookers
 from summexp.engines.checkpoint import drop_foreign_best, new_checkpoint, save_trained
+from summexp.engines.divergence import check_weights, keep_valid_json
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.protocol import Fitted, TrainingJob
@@ -210,6 +211,15 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             self.stopped_early = self.control.should_training_stop = True
         return metrics
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, and keep the log valid JSON."""
+        super().log(logs, start_time)
+        keep_valid_json(self.state)
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        self.watch.grad_norm = super()._get_grad_norm(*args, **kwargs)
+        return self.watch.grad_norm
+
     def whole_model(self) -> PreTrainedModel:
         """Return the model as one process has it; every rank has to call this."""
         return self._whole.copy(self.model, self.args.device)
@@ -250,8 +260,12 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def save_final(self, model: PreTrainedModel) -> None:
         """Save `model` and the tokenizer into the run folder."""
         folder = Path(self.args.output_dir) if self.args.should_save else None
-        save_trained(model, self.processing_class, folder)
+        save_trained(model, self.processing_class, folder, self._check_weights)
         wait_for_all()
+
+    def _check_weights(self, model: torch.nn.Module) -> None:
+        folder, fp16 = Path(self.args.output_dir), self._job.config.training.fp16
+        check_weights(model, self.state.global_step, folder, fp16=fp16)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         # What holds an adapter that is not merged is no model for others; the whole run is one.
@@ -259,6 +273,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             super()._push_from_checkpoint(checkpoint_folder)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        self._check_weights(self.model)
         with new_checkpoint(self.args, self.state):
             # Older ones are left until this one is whole.
             limit, self.args.save_total_limit = self.args.save_total_limit, None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from summexp.engines.divergence import advice
 from summexp.errors import RunError
 from summexp.launch.ranks import any_rank
 from summexp.launch.signals import StopRequest
@@ -45,6 +47,10 @@ class FiniteLossGuard:
         self._seen = 0
         return self._in_a_row.item() >= _PATIENCE
 
+    def last_is_finite(self) -> bool:
+        """Tell whether the last loss was finite; waits for the device."""
+        return self._in_a_row is None or not self._in_a_row.item()
+
 
 class TrainingWatch(TrainerCallback):  # type: ignore[misc]
     """After each step, on every rank alike: stop for a signal, or give up a loss."""
@@ -53,6 +59,8 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         """Watch for `request` in a training that is configured by `training`."""
         self.losses = FiniteLossGuard()
         self.stops = False
+        self.grad_norm: torch.Tensor | float = 0.0
+        """Norm of the last step's gradient, which the loop keeps here."""
         self._request = request
         self._fp16 = training.fp16
 
@@ -64,19 +72,43 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         """
         asked, gives_up = any_rank(self._request.came, self.losses.gives_up())
         if gives_up:
-            raise RunError(_not_finite(step, fp16=self._fp16))
+            raise RunError(
+                f"the loss is not a number at step {step}, for the last {_PATIENCE} batches at "
+                f"least. {advice(fp16=self._fp16)}"
+            )
         self.stops = self.stops or asked
         return self.stops
+
+    def check_end(self, step: int) -> None:
+        """Check that the last loss and the last gradient are finite; every rank has to call this.
+
+        The weights alone do not tell: a step whose gradient is not finite may leave them as they
+        are. What was not finite for a while, and then was, is no failure.
+
+        Raises:
+            RunError: one is not.
+        """
+        # fp16's loss scaler finds its factor by gradients that overflow, and leaves out the step.
+        steep = not self._fp16 and not math.isfinite(self.grad_norm)
+        lost, steep = any_rank(not self.losses.last_is_finite(), steep)
+        if lost or steep:
+            what = "loss" if lost else "norm of the gradient"
+            raise RunError(
+                f"training ended at step {step} with a {what} that is not a number. "
+                f"{advice(fp16=self._fp16)}"
+            )
 
     def obey(self, step: int) -> None:
         """End the run if a signal stopped the training after `step`, which was saved.
 
         Raises:
             SystemExit: as a rule.
+            RunError: see `check_end`.
         """
         if self.stops:
             log.info("stopped by a signal at step %s", step)
             self._request.obey()
+        self.check_end(step)
 
     def on_step_end(
         self,
@@ -111,16 +143,3 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         if any_rank(self._request.came)[0]:
             self.stops = True
             raise StoppedError
-
-
-def _not_finite(step: int, *, fp16: bool) -> str:
-    head = f"the loss is not a number at step {step}, for the last {_PATIENCE} batches at least"
-    if fp16:
-        return (
-            f"{head}. T5 and its relatives overflow in fp16; train in bf16, which has the range of "
-            "fp32: hardware=gpu_bf16 (or training.fp16=false training.bf16=true)"
-        )
-    return (
-        f"{head}. Try a lower training.learning_rate; debug.detect_anomaly=true stops at the "
-        "operation that it comes from"
-    )

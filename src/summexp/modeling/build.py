@@ -29,6 +29,7 @@ from summexp.modeling.hub import loading
 from summexp.modeling.positions import check_positions, fit_positions
 from summexp.modeling.preflight import shards_outside
 from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer
+from summexp.modeling.weights import listed, non_finite_weights
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel
     if problems := [*shards_outside(Path(config.name_or_path).expanduser())]:
         raise ConfigError(problems)
     with loading("model.name_or_path", config.name_or_path):
-        return _auto_class(shape).from_pretrained(
+        model: PreTrainedModel = _auto_class(shape).from_pretrained(
             config.name_or_path,
             config=shape,
             revision=config.revision or "main",
@@ -169,6 +170,19 @@ def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel
             dtype="auto" if config.dtype == "auto" else getattr(torch, config.dtype),
             attn_implementation=config.attn_implementation,
         )
+    if names := non_finite_weights(model):
+        half = model.dtype == torch.float16
+        raise ConfigError(
+            Problem(
+                key="model.name_or_path",
+                what=f"{config.name_or_path} has weights that are not numbers (NaN or infinite): "
+                f"{listed(names)}",
+                hint="float16 ends at 65504; load them with model.dtype=bfloat16 or float32."
+                if half
+                else "They come from a training that diverged; take an earlier checkpoint of it.",
+            )
+        )
+    return model
 
 
 def _set_ends(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:

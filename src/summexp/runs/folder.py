@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -213,7 +214,30 @@ def _is_our_name(name: str) -> bool:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, to_json(content, indent=2) + "\n")
+
+
+def to_json(content: Any, *, indent: int | None = None) -> str:
+    """Return JSON that every parser reads (RFC 8259): NaN and infinity become null.
+
+    Python's own would write `NaN` and `Infinity`, which are no JSON.
+    """
+    try:
+        return _strict_json(content, indent)
+    except ValueError:
+        return _strict_json(_finite(content), indent)
+
+
+def _strict_json(content: Any, indent: int | None) -> str:
+    return json.dumps(content, indent=indent, ensure_ascii=False, default=str, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as upstream_logging
 
 from summexp.engines.build import build_engine
+from summexp.engines.divergence import not_finite
 from summexp.engines.evaluation import (
     Evaluated,
     EvaluationSet,
@@ -107,6 +108,8 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
     with record.phase("train"):
         fitted = build_engine(config.engine).fit(job, resume_from)
     metrics = dict(fitted.metrics)
+    for name in not_finite(metrics):
+        log.warning("%s is not a number, as some losses were not; the files hold null", name)
     if isinstance(prepared.train, Dataset):
         metrics["train_samples"] = len(prepared.train)
     if is_main():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from summexp.runs.folder import write_json
+from summexp.runs.folder import to_json, write_json
 
 PREDICTIONS_FILE = "generated_predictions.jsonl"
 """One object a row of the test split, in its order."""
@@ -71,7 +71,7 @@ def save_predictions(
                 line["reference"] = texts[0]
                 line |= {"references": list(texts)} if len(texts) > 1 else {}
                 line |= dict(zip(row_scores, scores.get(number, ()), strict=False))
-            file.write(json.dumps(line, ensure_ascii=False).translate(_LINE_ENDS) + "\n")
+            file.write(to_json(line).translate(_LINE_ENDS) + "\n")
     draft.replace(folder / PREDICTIONS_FILE)
 
 

@@ -1,0 +1,71 @@
+"""Training that has diverged: weights, losses or scores that are not finite end the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from transformers import TrainerState
+
+from summexp.errors import RunError
+from summexp.launch.ranks import any_rank
+from summexp.modeling.weights import listed, non_finite_weights
+from summexp.runs.checkpoints import checkpoints, is_sealed
+
+
+def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool) -> None:
+    """Check that all weights are finite; every rank has to call this.
+
+    Args:
+        model: in training, split over the ranks or not.
+        step: the optimizer step after which they are looked at.
+        folder: the run folder, whose last checkpoint is named.
+        fp16: whether training is in fp16, for the advice.
+
+    Raises:
+        RunError: a weight holds NaN or infinity, on every rank if on one.
+    """
+    names = [name.removeprefix("module.") for name in non_finite_weights(model)]
+    if not any_rank(bool(names))[0]:
+        return
+    which = f" ({listed(names)})" if names else ""
+    last = next((one.name for one in checkpoints(folder) if is_sealed(one)), None)
+    kept = f"; the last checkpoint with finite weights is {last}" if last else ""
+    raise RunError(
+        f"the weights are not finite after step {step}{which}, and are not saved{kept}. "
+        f"{advice(fp16=fp16)}"
+    )
+
+
+def advice(*, fp16: bool) -> str:
+    """Return what to try where a loss or the weights are not finite."""
+    if fp16:
+        return (
+            "T5 and its relatives overflow in fp16; train in bf16, which has the range of fp32: "
+            "hardware=gpu_bf16 (or training.fp16=false training.bf16=true), in a new output_dir"
+        )
+    return (
+        "Try a lower training.learning_rate in a new output_dir; debug.detect_anomaly=true stops "
+        "at the operation that it comes from"
+    )
+
+
+def not_finite(metrics: Mapping[str, object]) -> list[str]:
+    """Return the names of the metrics that are NaN or infinite."""
+    return [
+        name
+        for name, value in metrics.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
+
+
+def keep_valid_json(state: TrainerState) -> None:
+    """Replace what is not finite in the last entry of the log by None, which JSON has a word for.
+
+    A gradient norm is infinite where fp16's loss scaler leaves a step out.
+    """
+    entry = state.log_history[-1]
+    for name in not_finite(entry):
+        entry[name] = None
