@@ -6,6 +6,7 @@ in well under a second.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ from summexp.launch.world import outside_world
 from summexp.preflight import check, check_on_arrival, claim
 from summexp.runs.environment import prepare
 from summexp.runs.parts import dismiss, follow, follows, silence, start_ranks
+from summexp.storage import ADVICE, storage_failure
 from summexp.streams import guard_standard_streams, show
 
 if TYPE_CHECKING:
@@ -160,9 +162,20 @@ def _hand_to_hydra(command: CommandLine) -> int:
                 tell(wrapped)
                 return wrapped.exit_code
             wrapped = wrapped.__cause__ or wrapped.__context__
+        failure = storage_failure(error)
+        if failure is not None:
+            # Of what Hydra writes before the job begins.
+            print(_unwritten(*failure), file=sys.stderr)
+            return EXIT_FAILED
         traceback.print_exc()
         return EXIT_FAILED
     return 0
+
+
+def _unwritten(number: int | None, file: str | None) -> str:
+    number = number or errno.ENOSPC
+    what = file or "a file of the run folder"
+    return f"{what} could not be written: {os.strerror(number)}; {ADVICE[number]}"
 
 
 def _job(tree: DictConfig) -> float | None:

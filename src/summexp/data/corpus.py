@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import datasets
 
+from summexp.data.cache import with_cache
 from summexp.data.columns import Columns, Example, choose_columns, examples
 from summexp.data.config import DataConfig
 from summexp.data.files import TEXT_COLUMN, blamed_on, digest, one_line, read_rows
@@ -67,7 +69,7 @@ def load_corpus(
     *,
     phases: Collection[Phase],
     offline: bool,
-    cache_dir: Path,
+    cache_dir: Path | None,
     in_memory: bool = False,
     hub_cache_dir: Path | None = None,
     rows: Mapping[str, Rows] | None = None,
@@ -78,7 +80,8 @@ def load_corpus(
         config: The `data` group.
         phases: What the run does.
         offline: Never ask the Hub.
-        cache_dir: Where the splits are kept, by content, for the next job that needs the same.
+        cache_dir: Where the splits are kept, by content, for the next job that needs the same;
+            None to keep them in memory.
         in_memory: Keep the splits in memory instead; `cache_dir` is not looked at.
         hub_cache_dir: Where `datasets` keeps what it downloads; its own default where None.
         rows: Rows to use in place of what the config names, by name: `train`, `test`, and for each
@@ -280,18 +283,18 @@ def _sample(rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
     return {name: one_line(value) for row in rows[:1] for name, value in row.items()}
 
 
-def _split(source: _Source, cache_dir: Path, *, in_memory: bool) -> Split:
+def _split(source: _Source, cache_dir: Path | None, *, in_memory: bool) -> Split:
     about = source.about
     keep_all = about.phase == "predict"
     schema = SCHEMA if source.columns.references is None else SCHEMA_OF_SEVERAL
+    options: dict[str, Any] = {"keep_all": keep_all, "limit": about.limit, "schema": schema}
     if in_memory or source.content is None:
-        return split_in_memory(
-            source.examples(), keep_all=keep_all, limit=about.limit, schema=schema
-        )
+        return split_in_memory(source.examples(), **options)
     key = store_key(*source.content, vars(source.columns), keep_all, about.limit)
-    folder = cache_dir / "corpus" / key
-    return stored_split(
-        source.examples(), folder, keep_all=keep_all, limit=about.limit, schema=schema
+    return with_cache(
+        cache_dir,
+        lambda cache: stored_split(source.examples(), cache / "corpus" / key, **options),
+        lambda: split_in_memory(source.examples(), **options),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoFolder
 
+from summexp.data.cache import with_cache
 from summexp.data.config import DataConfig
 from summexp.data.phases import SplitSource
 from summexp.data.preflight import no_data, saved_splits
@@ -62,8 +64,18 @@ def named_splits(
         with _network(offline=offline):
             from_hub = not folder.is_dir() and config.revision == _CONVERTED
             call = _converted(config, offline=offline) if from_hub else _call(config)
-            splits = [source.value for source in sources]
-            return list(datasets.load_dataset(**call, split=splits, cache_dir=cache_dir))
+            call["split"] = [source.value for source in sources]
+            return with_cache(
+                cache_dir or Path(datasets.config.HF_DATASETS_CACHE),
+                lambda cache: list(datasets.load_dataset(**call, cache_dir=str(cache))),
+                lambda: _loaded_in_memory(call),
+                variable="HF_HOME",
+            )
+
+
+def _loaded_in_memory(call: dict[str, Any]) -> list[datasets.Dataset]:
+    with tempfile.TemporaryDirectory(prefix="summexp-datasets-") as folder:
+        return list(datasets.load_dataset(**call, cache_dir=folder, keep_in_memory=True))
 
 
 def streamed_split(

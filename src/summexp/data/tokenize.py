@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from datasets import (
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
+from summexp.data.cache import with_cache
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError, Problem
 
@@ -184,21 +186,29 @@ def tokenize(
         disable_progress_bars()
     else:
         enable_progress_bars()
-    if cache_dir is None:
-        return rows.map(tokenizing, keep_in_memory=True, new_fingerprint=content[:32], **options)
     digest = tokenizing.digest(content)
-    folder = cache_dir / "tokenized"
-    folder.mkdir(parents=True, exist_ok=True)
-    # A second job that needs the same waits for the first, and then reads what it wrote.
-    with FileLock(folder / f"{digest}.lock"):
-        return rows.map(
-            tokenizing,
-            cache_file_name=str(folder / f"{digest}.arrow"),
-            new_fingerprint=digest,
-            load_from_cache_file=not config.overwrite_cache,
-            num_proc=config.preprocessing_num_workers,
-            **options,
-        )
+
+    def cached(cache: Path) -> Dataset:
+        file = cache / "tokenized" / f"{digest}.arrow"
+        uses_file = not config.overwrite_cache
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # A second job that needs the same waits for the first, and then reads what it wrote. What
+        # is there is read without a lock, for which a cache would have to be writable.
+        ready = uses_file and file.exists()
+        with nullcontext() if ready else FileLock(file.with_suffix(".lock")):
+            return rows.map(
+                tokenizing,
+                cache_file_name=str(file),
+                new_fingerprint=digest,
+                load_from_cache_file=uses_file,
+                num_proc=config.preprocessing_num_workers,
+                **options,
+            )
+
+    def uncached() -> Dataset:
+        return rows.map(tokenizing, keep_in_memory=True, new_fingerprint=content[:32], **options)
+
+    return with_cache(cache_dir, cached, uncached)
 
 
 def row_lengths(tokens: Dataset, column: str = "input_ids") -> npt.NDArray[np.int64]:

@@ -40,6 +40,7 @@ from summexp.launch.ranks import is_main, this_world, wait_for_all
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.runs.checkpoints import keep_only, make_checkpoint, rotate, seal, step_of
 from summexp.runs.folder import is_checkpoint
+from summexp.runs.storage import StorageError, discard_incomplete_checkpoints, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +55,27 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
     Args:
         args: name the run folder, and say how many checkpoints are kept.
         state: names the step and, when all is written, the best checkpoint, which stays.
+
+    Raises:
+        StorageError: it could not be written; nothing is left of it.
     """
     folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
+    try:
+        with storage_errors(folder.parent, folder.name):
+            if args.should_save:
+                make_checkpoint(folder)
+            wait_for_all()
+            yield folder
+            # It is whole when every rank has written its part.
+            wait_for_all()
+            if args.should_save:
+                seal(folder)
+    except BaseException:
+        if args.should_save:
+            # On a full disk, the record of the failure needs its room.
+            discard_incomplete_checkpoints(folder.parent)
+        raise
     if args.should_save:
-        make_checkpoint(folder)
-    wait_for_all()
-    yield folder
-    # It is whole when every rank has written its part.
-    wait_for_all()
-    if args.should_save:
-        seal(folder)
         # Older ones go only now, so that there is a whole one at every moment.
         best = state.best_model_checkpoint
         rotate(folder, args.save_total_limit, None if best is None else Path(best))
@@ -108,6 +120,9 @@ def save_trained(
         tokenizer: saved beside it.
         folder: the run folder, on the rank that writes; None on the others.
         check: raises on every rank where the weights are not finite.
+
+    Raises:
+        StorageError: the weights could not be written; no part of them is left.
     """
     check(model)
     if has_adapter(model):
@@ -116,8 +131,16 @@ def save_trained(
         merge_adapter(model)
         # The product of two finite matrices may be none.
         check(model)
-    if folder is not None:
-        save_model(model, tokenizer, folder)
+    if folder is None:
+        return
+    try:
+        with storage_errors(folder, "the model"):
+            save_model(model, tokenizer, folder)
+    except StorageError:
+        # Half a file of weights would be loaded by nobody, and takes room.
+        for file in folder.glob("model*.safetensors"):
+            file.unlink()
+        raise
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:

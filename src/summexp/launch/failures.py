@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 import traceback
 from dataclasses import asdict, dataclass
@@ -94,7 +95,11 @@ def tell_failure(error: BaseException) -> None:
         "traceback": "".join(traceback.format_exception(error)),
         "lost_peer": has_lost_peer(error),
     }
-    Path(path).write_text(json.dumps(told), encoding="utf-8")
+    try:
+        Path(path).write_text(json.dumps(told), encoding="utf-8")
+    except OSError:
+        # The disk of temporary files is full too; then it is told where rank 0 prints.
+        print(f"rank {os.environ.get('RANK')}: {message}", file=sys.stderr)
 
 
 def has_lost_peer(error: BaseException) -> bool:

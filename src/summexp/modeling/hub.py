@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ def loading(key: str, name: str) -> Iterator[None]:
 
 def _hint(name: str, error: Exception) -> str | None:
     text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC):
+        return "HF_HOME names the folder of downloads, which must be one that you may write to."
     if Path(name).is_dir():
         return "The folder must hold config.json, the weights and the tokenizer."
     if os.environ.get("HF_HUB_OFFLINE") == "1":

@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from summexp.data.cache import with_cache
 from summexp.errors import ConfigError, Problem
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.hub import loading
@@ -111,20 +112,32 @@ def corpus_tokenizer(
     extras = [*dict.fromkeys(one for one in (language, first_token) if one)]
     untrained = _untrained(specials, extras, first_token, ends=shape.is_encoder_decoder)
     trainer = _trainer(specials, extras, shape.vocab_size)
-    if cache_dir is None:
-        untrained.train_from_iterator(texts(), trainer)
-        return _wrapped(untrained, specials, extras)
     settings = [corpus, untrained.to_str(), shape.vocab_size, specials, tokenizers.__version__]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
-    file = cache_dir / "tokenizers" / f"{digest}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
+
+    def uncached() -> Tokenizer:
+        untrained.train_from_iterator(texts(), trainer)
+        return untrained
+
+    def cached(cache: Path) -> Tokenizer:
+        file = cache / "tokenizers" / f"{digest}.json"
         if not file.exists():
-            untrained.train_from_iterator(texts(), trainer)
-            draft = file.with_suffix(".draft")
-            untrained.save(str(draft))
-            draft.replace(file)
-    return _wrapped(Tokenizer.from_file(str(file)), specials, extras)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{file}.lock"):
+                if not file.exists():
+                    _save(uncached(), file)
+        return Tokenizer.from_file(str(file))
+
+    return _wrapped(with_cache(cache_dir, cached, uncached), specials, extras)
+
+
+def _save(tokenizer: Tokenizer, file: Path) -> None:
+    draft = file.with_suffix(".draft")
+    try:
+        tokenizer.save(str(draft))
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from summexp.data.phases import BUNDLED
 from summexp.errors import RunError
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
 
+log = logging.getLogger(__name__)
 
-def cache_dir() -> Path:
+
+def cache_dir() -> Path | None:
     """Return where tokenized splits and trained tokenizers are kept by content.
 
-    `SUMMEXP_CACHE`, else `summexp` in the user's cache folder.
+    `SUMMEXP_CACHE`, else `summexp` in the user's cache folder; None, which is logged, for a user
+    who has no home.
     """
     given = os.environ.get("SUMMEXP_CACHE")
     if given:
         return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "summexp")
+    caches = _user_caches()
+    if caches is None:
+        log.warning("nothing is cached: this user has no home; SUMMEXP_CACHE names a folder")
+    return caches and caches / "summexp"
+
+
+def _user_caches() -> Path | None:
+    """Return the folder of all caches of this user, or None where there is no home."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given)
+    home = os.path.expanduser("~")
+    return Path(home, ".cache") if home != "~" else None
 
 
 def prepare(config: Config) -> None:
@@ -43,12 +61,44 @@ def prepare(config: Config) -> None:
     ):
         if module in sys.modules and hasattr(sys.modules[module], attribute):
             setattr(sys.modules[module], attribute, os.environ.get("HF_HUB_OFFLINE", "0") == "1")
+    _place_hub_caches(config)
     _choose_xla(config)
     # The tokenizers of a data loader's worker processes would deadlock after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
     # OpenMP's threads wait for each other by spinning. Where another program has one of the cores,
     # most of the time goes into that: 60 steps of t5_tiny on two busy cores took 179 s, so 33 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _place_hub_caches(config: Config) -> None:
+    """Let the Hub's libraries keep in a temporary folder what they cannot keep in `HF_HOME`.
+
+    A folder that can only be read still serves the downloads that are in it.
+    """
+    caches = _user_caches()
+    given = os.environ.get("HF_HOME")
+    home = Path(given) if given else caches and caches / "huggingface"
+    if home is not None and _is_writable(home):
+        return
+    temporary = tempfile.TemporaryDirectory(prefix="summexp-hf-", ignore_cleanup_errors=True)
+    atexit.register(temporary.cleanup)
+    names = ["HF_HOME"]
+    if home is not None and home.is_dir():
+        names = ["HF_DATASETS_CACHE", "HF_MODULES_CACHE"]
+        names += [] if (home / "hub").is_dir() else ["HF_HUB_CACHE"]
+    for name in names:
+        if name == "HF_HOME" or name not in os.environ:
+            os.environ[name] = str(Path(temporary.name, name.lower()))
+    uses_hub = config.data.name not in (None, BUNDLED) or config.model.init == "pretrained"
+    if uses_hub and not config.debug.tiny:
+        where = "this user has no home" if home is None else f"{home} cannot be written"
+        log.warning("what is downloaded is not kept: %s; HF_HOME names a folder", where)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Tell whether `folder` can be written, or be made."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def _choose_xla(config: Config) -> None:

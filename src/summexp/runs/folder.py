@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +83,18 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            Problem(
-                key="output_dir",
-                what=f"the folder {folder} cannot be made: {error.strerror}",
-                hint="Name a place that you may write to: output_dir=…",
-            )
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    cannot = "be written" if folder.is_dir() else "be made"
+    return ConfigError(
+        Problem(
+            key="output_dir",
+            what=f"the folder {folder} cannot {cannot}: {error.strerror}",
+            hint="Name a place that you may write to: output_dir=…",
+        )
+    )
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -242,6 +249,23 @@ def _finite(content: Any) -> Any:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of it."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a draft to write, which becomes `path` when the block has ended well.
+
+    Raises:
+        OSError: it cannot be written; names `path`, and leaves nothing behind.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8", newline="\n")
-    draft.replace(path)
+    try:
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
+    finally:
+        draft.unlink(missing_ok=True)

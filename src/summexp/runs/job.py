@@ -26,6 +26,7 @@ from summexp.runs.parts import HandOut, dismiss, follows, handed_out, start_rank
 from summexp.runs.record import RunRecord, begin
 from summexp.runs.results import read_metric
 from summexp.runs.resume import RunPlan, plan_run
+from summexp.runs.storage import discard_incomplete_checkpoints, storage_errors
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -75,7 +76,8 @@ def _run_here(config: Config, hand_out: HandOut | None) -> None:
                 dismiss(config.hardware, 0)
             return
         log.info("%s %s", "going on in" if plan.goes_on else "run folder:", display_path(folder))
-        record = begin(config, folder, goes_on=plan.goes_on)
+        with storage_errors(folder):
+            record = begin(config, folder, goes_on=plan.goes_on)
         with _recorded(record):
             prepare(config)
             if starts_ranks(config.hardware):
@@ -103,9 +105,13 @@ def _recorded(record: RunRecord) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        discard_incomplete_checkpoints(record.folder)
         # A rank may have written more of it.
         record.content |= read_record(record.folder) or {}
-        record.end(*_how_it_ended(error))
+        try:
+            record.end(*_how_it_ended(error))
+        except OSError as unwritable:
+            log.warning("run.json still says that it is running: %s", unwritable.strerror)
         # What is wrong with the report must not hide what was wrong with the run.
         with contextlib.suppress(Exception):
             write_report(record.folder)

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import socket
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def lock(folder: Path) -> FileLock:
         held.acquire()
         # This process may take it more than once.
         if held.lock_counter == 1:
-            write_json(folder / HOLDER_FILE, asdict(_this_process()))
+            # It serves the refusal of another run alone.
+            with suppress(OSError):
+                write_json(folder / HOLDER_FILE, asdict(_this_process()))
     except Timeout:
         raise ConfigError(_held_by_another(folder)) from None
     except OSError as error:

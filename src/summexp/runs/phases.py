@@ -35,6 +35,7 @@ from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.results import drop_results, read_json, save_metrics, save_predictions
 from summexp.runs.resume import RunPlan, evaluation_digest, prediction_digest, training_length
+from summexp.runs.storage import storage_errors
 from summexp.runs.tracking import no_trackers, trackers
 
 if TYPE_CHECKING:
@@ -48,7 +49,16 @@ _EXCERPT = 600
 
 
 def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> None:
-    """Do what `plan` says, keeping `record` up to date; of several ranks, the first one writes."""
+    """Do what `plan` says, keeping `record` up to date; of several ranks, the first one writes.
+
+    Raises:
+        StorageError: a file could not be written.
+    """
+    with storage_errors(folder):
+        _run_phases(config, folder, record, plan)
+
+
+def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> None:
     _quiet_upstream()
     torch.autograd.set_detect_anomaly(config.debug.detect_anomaly)
     if plan.needs_model:

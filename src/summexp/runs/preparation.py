@@ -77,7 +77,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             # What the cache held before has been overwritten.
             config = replace(config, data=replace(config.data, overwrite_cache=False))
         with record.phase("data"):
-            corpus = _load(config, plan)
+            corpus = _load(config, plan, cache)
             if plan.train and plan.goes_on:
                 _check_same_rows(corpus, record, folder)
         # What a stream holds is not known beforehand, so its tokenizer has no name in the cache.
@@ -167,7 +167,7 @@ def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelCon
     return taken, False
 
 
-def _load(config: Config, plan: RunPlan) -> Corpus:
+def _load(config: Config, plan: RunPlan, cache: Path | None) -> Corpus:
     phases = set(_phases(config, plan))
     tiny = config.debug.tiny
     rows = stand_in_rows(config.data, phases) if tiny and needs_stand_in(config.data) else None
@@ -175,7 +175,7 @@ def _load(config: Config, plan: RunPlan) -> Corpus:
         config.data,
         phases=phases,
         offline=config.offline,
-        cache_dir=cache_dir(),
+        cache_dir=cache,
         in_memory=tiny,
         rows=rows,
     )

@@ -26,6 +26,7 @@ from summexp.runs.folder import (
     write_json,
     write_text,
 )
+from summexp.runs.storage import release, reserve
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -111,6 +112,8 @@ class RunRecord:
 
     def end(self, status: str, reason: str | None = None) -> None:
         """Say how the run ended: `finished`, `failed` or `interrupted`, and why."""
+        if self._writes:
+            release(self.folder)
         self.update(status=status, reason=reason, ended=_now())
 
 
@@ -135,6 +138,7 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
         content["resumed_from"] = earlier.get("status")
     record = RunRecord(folder, content)
     record.update()
+    reserve(folder)
     write_text(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
     record.update()
     return record

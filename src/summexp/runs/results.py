@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from summexp.runs.folder import to_json, write_json
+from summexp.runs.folder import replacing, to_json, write_json
 
 PREDICTIONS_FILE = "generated_predictions.jsonl"
 """One object a row of the test split, in its order."""
@@ -60,8 +60,8 @@ def save_predictions(
     """
     values = zip(*row_scores.values(), strict=True)
     scores = dict(zip(scored, values, strict=True)) if row_scores else {}
-    draft = folder / f".{PREDICTIONS_FILE}"
-    with draft.open("w", encoding="utf-8") as file:
+    path = folder / PREDICTIONS_FILE
+    with replacing(path) as draft, draft.open("w", encoding="utf-8") as file:
         rows = zip(ids, predictions, references, strict=True)
         for number, (name, prediction, texts) in enumerate(rows):
             line: dict[str, Any] = {"id": name, "prediction": prediction}
@@ -72,7 +72,6 @@ def save_predictions(
                 line |= {"references": list(texts)} if len(texts) > 1 else {}
                 line |= dict(zip(row_scores, scores.get(number, ()), strict=False))
             file.write(to_json(line).translate(_LINE_ENDS) + "\n")
-    draft.replace(folder / PREDICTIONS_FILE)
 
 
 def read_metric(folder: Path, name: str) -> float | None:

@@ -12,6 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from summexp.runs.storage import storage_errors
+from summexp.storage import quiet_writer_threads
+
 if TYPE_CHECKING:
     from summexp.config.schema import Config
 
@@ -57,7 +60,11 @@ def _tensorboard(folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]
 
     # The Trainer's callback asks for its folder through the environment.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / FOLDER)
-    with SummaryWriter(folder / FOLDER) as writer:
+    with (
+        quiet_writer_threads(),
+        storage_errors(folder, FOLDER),
+        SummaryWriter(folder / FOLDER) as writer,
+    ):
 
         def tell(scores: Mapping[str, float]) -> None:
             for name, value in scores.items():
