@@ -37,6 +37,26 @@ def test_parse_key(key: str, parts: MetricKey | None) -> None:
     assert parse_key(key) == parts
 
 
+@pytest.mark.parametrize("name", ["lead1", "lead3", "loss", "low", "rouge1", "scored", "검증"])
+def test_a_set_may_have_the_name_of_a_score(name: str, make_run: MakeRun) -> None:
+    metrics = {
+        f"eval_{name}_rougeL": 20.0,
+        f"eval_{name}_rougeL_low": 19.0,
+        f"eval_{name}_rougeL_high": 21.0,
+        f"eval_{name}_lead1_rougeL": 12.0,
+        f"eval_{name}_loss": 1.5,
+        f"eval_{name}_scored": 7,
+        "eval_other_rougeL": 30.0,
+    }
+    config = f"data: {{validation_files: {{{name}: a.csv, other: b.csv}}}}"
+    mine, other = score_tables(read_run(make_run(config=config, metrics=metrics)))
+    assert (mine.title, other.title) == (f"Validation: {name}", "Validation: other")
+    (row,) = mine.rows
+    assert (row.value, row.low, row.high, row.baseline) == (20.0, 19.0, 21.0, 12.0)
+    assert (mine.loss, mine.scored, mine.baseline_name) == (1.5, 7, "lead-1")
+    assert [row.value for row in other.rows] == [30.0]
+
+
 def test_a_table_holds_value_interval_and_baseline(run_folder: Path) -> None:
     (table,) = score_tables(read_run(run_folder))
     assert (table.title, table.interval_name, table.baseline_name) == (

@@ -120,10 +120,17 @@ def _not_an_override(word: str) -> Problem:
     if declared(name) or name in SECTIONS:
         if "=" not in word:
             return Problem(key=name, what="has no value", hint=f"Write {name}=value.")
+        if name.endswith("."):
+            return Problem(key=name[:-1], what=f"there is no name after the dot in {word!r}")
         value = word.split("=", 1)[1]
         if not name.isascii():
             advice = "Choose a name in Latin letters, or put the key into a file of choices."
             return Problem(key=name, what="a key here can have Latin letters only", hint=advice)
+        if value.startswith("{"):
+            advice = (
+                "A name inside of {…} can have Latin letters, digits, - and _ only. Choose such a "
+                "name, or put the mapping into a file of choices."
+            )
         if not set(value) & set("'\"{}[]"):
             advice = f"Quote it, for the shell and for Hydra: '{name}=\"{value}\"'"
         return Problem(key=name, what=f"the value in {word!r} cannot be read", hint=advice)

@@ -158,7 +158,7 @@ def _network(config: Config) -> Iterator[Problem]:
 
 def _metric_names(config: Config) -> Iterator[Problem]:
     """Yield names of metrics that no run computes, found here before hours of training."""
-    sets = [f"eval_{name}" for name in config.data.validation_files] or ["eval"]
+    sets = config.data.validation_prefixes
     scores = [name for metric in SCORES if metric in config.metric.names for name in SCORES[metric]]
     bounds = [f"{name}_{end}" for name in scores for end in ("low", "high")]
     generated = config.training.predict_with_generate and not config.training.prediction_loss_only

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +109,7 @@ class DataConfig:
                     hint="Choose data.long_documents=chunk.",
                 )
             )
+        problems += self._name_sets()
         if self.validation_file and self.validation_files:
             problems.append(
                 Problem(
@@ -126,7 +129,51 @@ class DataConfig:
         if problems:
             raise ConfigError(problems)
 
+    def _name_sets(self) -> Iterator[Problem]:
+        """Make names and files of the validation sets text, and yield what is wrong with them."""
+        named = {}
+        for given, file in self.validation_files.items():
+            # A number is text here as it is in `validation_file`.
+            name = str(given) if type(given) is int else given
+            named[name] = str(file) if type(file) in (int, float) else file
+            yield from _set_problems(name, named[name])
+            base, _, end = str(name).rpartition("_")
+            if re.fullmatch(r"lead\d+", end) and base in self.validation_files:
+                yield Problem(
+                    key=f"data.validation_files.{name}",
+                    what=f"its scores would have the names of the baseline of {base!r}",
+                    hint=f"Choose another name: data.validation_files.{base}_{end}s={file}",
+                )
+        self.validation_files = named
+
+    @property
+    def validation_prefixes(self) -> list[str]:
+        """What the names of each validation set's metrics begin with: `eval`, or `eval_<name>`."""
+        return [f"eval_{name}" for name in self.validation_files] or ["eval"]
+
     @property
     def eval_target_length(self) -> int:
         """Longest summary in tokens in evaluation and prediction."""
         return self.val_max_target_length or self.max_target_length
+
+
+def _set_problems(name: object, file: object) -> Iterator[Problem]:
+    key = f"data.validation_files.{name}"
+    if isinstance(file, Mapping):
+        # On the command line, a dot in the name made a mapping of it.
+        inner, path = next(iter(file.items()), ("…", "…"))
+        yield Problem(
+            key=key,
+            what=f"is not one file but a mapping, {dict(file)}: a set's name cannot have a dot",
+            hint=f"Write data.validation_files.{name}_{inner}={path}",
+        )
+    elif not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        yield Problem(
+            key=key,
+            what=f"{name!r} is no name for a set: it may have letters, digits, - and _ only",
+            hint="Its scores are called eval_<name>_rougeL and so on.",
+        )
+    elif file is None or file == "":
+        yield Problem(key=key, what="names no file", hint="Name one, or leave the set away.")
+    elif not isinstance(file, str):
+        yield Problem(key=key, what=f"must be the name of a file, not {file!r}")

@@ -21,7 +21,7 @@ from summexp.launch.ranks import is_main
 
 def onlookers(job: TrainingJob) -> list[TrainerCallback]:
     """Return what shows and measures the training of `job`; a Trainer has trackers already."""
-    callbacks: list[TrainerCallback] = [TrainingProgress()]
+    callbacks: list[TrainerCallback] = [TrainingProgress(_prefixes(job))]
     if job.model.device.type == "xla":
         from summexp.engines.xla import Programs
 
@@ -31,6 +31,11 @@ def onlookers(job: TrainingJob) -> list[TrainerCallback]:
 
         callbacks.append(StepProfiler(job.folder / "profile"))
     return callbacks
+
+
+def _prefixes(job: TrainingJob) -> list[str]:
+    # With debug=overfit the training rows are evaluated.
+    return ["eval"] if job.config.debug.overfit else job.config.data.validation_prefixes
 
 
 class Onlookers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -12,11 +13,17 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 log = logging.getLogger(__name__)
 
 
+_SHOWN = ("loss", "rouge1", "rouge2", "rougeL")
+"""Scores that the line of an evaluation shows."""
+
+
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]
     """A bar over the optimizer steps that carries the last loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefixes: Sequence[str]) -> None:
+        """Show the scores of the validation sets whose metrics begin with `prefixes`."""
         self._bar: tqdm[Any] | None = None
+        self._names = [f"{prefix}_{score}" for prefix in prefixes for score in _SHOWN]
 
     def on_train_begin(
         self,
@@ -63,10 +70,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         if "loss" in logs:
             self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
         shown = [
-            f"{name.removeprefix('eval_')} {value:.2f}"
-            for name, value in logs.items()
-            if name.startswith("eval_") and name.endswith(("loss", "rouge1", "rouge2", "rougeL"))
-            if "_lead" not in name
+            f"{name.removeprefix('eval_')} {logs[name]:.2f}" for name in self._names if name in logs
         ]
         if shown:
             if sys.stderr.isatty():

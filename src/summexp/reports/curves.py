@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TypeAlias
 
 from summexp.reports.results import RunResults
-from summexp.reports.scores import parse_key, score_tables, set_title
+from summexp.reports.scores import metric_keys, score_tables, set_title
 
 WIDTH, HEIGHT = 480, 270
 """Size of a drawing in its own units."""
@@ -72,9 +72,9 @@ def charts(results: RunResults) -> list[Chart]:
     """Return the chart of the losses and that of ROUGE-L, each if it has a curve of two points."""
     losses = {"Training": _series(results, "loss")}
     scores: dict[str, Series] = {}
-    for key in dict.fromkeys(key for row in results.history for key in row):
-        parts = parse_key(key)
-        if parts is None or parts.lead or parts.bound or parts.set_name == "predict":
+    logged = dict.fromkeys(key for row in results.history for key in row)
+    for key, parts in metric_keys(results, logged):
+        if parts.lead or parts.bound or parts.set_name == "predict":
             continue
         if parts.name == "loss":
             losses[set_title(parts.set_name)] = _series(results, key)

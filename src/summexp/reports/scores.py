@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,10 +28,11 @@ LABELS: Mapping[str, str] = {
 _QUALITY = (*SCORES["rouge"], *SCORES["bertscore"])
 _PERCENT = (*SCORES["compression"], *SCORES["novelty"], *SCORES["repetition"])
 
-_KEY = re.compile(
-    r"(?P<set>(?:eval|predict)(?:_.+?)??)(?:_(?P<lead>lead\d+))?"
+_METRIC = (
+    r"(?:_(?P<lead>lead\d+))?"
     rf"_(?P<name>{'|'.join(LABELS)}|loss|gen_len|samples|scored)(?:_(?P<bound>low|high))?"
 )
+_ANY_SET = r"(?:eval|predict)(?:_.+?)??"
 
 
 class MetricKey(NamedTuple):
@@ -47,14 +48,32 @@ class MetricKey(NamedTuple):
     """`low` or `high` where it is an end of the interval."""
 
 
-def parse_key(key: str) -> MetricKey | None:
+def parse_key(key: str, sets: Sequence[str] = ()) -> MetricKey | None:
     """Take a metric's name apart, or return None where it is none of an evaluated set.
+
+    Args:
+        key: the metric's name.
+        sets: the sets that are known, such as `eval_news`. The name of another is guessed, which
+            goes wrong for one that is called `lead1`.
 
     >>> parse_key("eval_news_lead1_rougeL")
     MetricKey(set_name='eval_news', name='rougeL', lead='lead1', bound=None)
+    >>> parse_key("eval_lead1_rougeL", ["eval_lead1"])
+    MetricKey(set_name='eval_lead1', name='rougeL', lead=None, bound=None)
     """
-    match = _KEY.fullmatch(key)
-    return MetricKey(match["set"], match["name"], match["lead"], match["bound"]) if match else None
+    for one in (*map(re.escape, sets), _ANY_SET):
+        if match := re.fullmatch(rf"(?P<set>{one}){_METRIC}", key):
+            return MetricKey(match["set"], match["name"], match["lead"], match["bound"])
+    return None
+
+
+def metric_keys(results: RunResults, names: Iterable[str]) -> Iterator[tuple[str, MetricKey]]:
+    """Yield each name that is of a metric of an evaluated set, with its parts."""
+    several = results.option("data.validation_files") or {}
+    sets = [f"eval_{name}" for name in several]
+    for name in names:
+        if parts := parse_key(name, sets):
+            yield name, parts
 
 
 def set_title(set_name: str) -> str:
@@ -173,9 +192,8 @@ class ScoreTable:
 def score_tables(results: RunResults) -> list[ScoreTable]:
     """Return a table for each validation set, then one for the test split."""
     sets: dict[str, dict[MetricKey, float]] = {}
-    for key, value in results.metrics.items():
-        if parts := parse_key(key):
-            sets.setdefault(parts.set_name, {})[parts] = value
+    for key, parts in metric_keys(results, results.metrics):
+        sets.setdefault(parts.set_name, {})[parts] = results.metrics[key]
     names = sorted(sets, key=lambda name: name == "predict")
     return [_table(name, sets[name], results.option("metric.confidence") or 0.95) for name in names]
 
