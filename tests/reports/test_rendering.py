@@ -2,7 +2,7 @@ import jinja2
 import pytest
 from markdown_it import MarkdownIt
 
-from summexp.reports.rendering import code_span, escape_markdown, fenced, render
+from summexp.reports.rendering import code_span, escape_markdown, fenced, quoted, render
 
 HARD = "<script>x</script> & &amp; *a* _b_ `c` [d](e) |f| ~~g~~ $h$ # i \\ 한국어"
 
@@ -30,3 +30,13 @@ def test_a_fence_is_longer_than_what_it_holds() -> None:
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
         render("report.html.j2", title="only this")
+
+
+def test_a_quotation_keeps_lines_and_is_nothing_but_text() -> None:
+    lines = ["A: hi", "- no list", "1. no list", "+ nor this", "# no head", "===", "> no quote"]
+    html = MarkdownIt("js-default").render(str(quoted("\n".join(lines) + "\n\nlast", "Document")))
+    first, last = html.split("</p>")[:2]
+    shown = first.replace("&gt;", ">").split("<p>")[1].replace("\n", "")
+    assert shown.split("<br>") == [f"<strong>Document:</strong> {lines[0]}", *lines[1:]]
+    assert last.strip() == "<p>last"
+    assert html.count("<blockquote>") == 1

@@ -85,6 +85,26 @@ def test_the_page_shows_texts_as_they_are(run_folder: Path) -> None:
     assert ("lang", "ko") in found.attributes
 
 
+def test_best_and_worst_rows_stand_under_their_heads(run_folder: Path) -> None:
+    texts = [text.strip() for text in page(run_folder).texts if text.strip()]
+    order = ["Best by ROUGE-L", "Row ko-7", "Row ja-8", "Worst by ROUGE-L", "Row x<9>"]
+    places = [texts.index(text) for text in order]
+    assert places == sorted(places)
+    assert "ROUGE-L 72.73, ROUGE-1 80.00" in texts
+    # A dialogue has a line for each turn.
+    assert any("発表した。\n停留所は十二。" in text for text in texts)
+    assert "発表した。\\\n> 停留所は十二。" in markdown(run_folder)
+
+
+def test_rows_without_references_are_the_first_ones(make_run: MakeRun) -> None:
+    rows = [{"kind": "first", "set": "predict", "id": str(n), "prediction": "p"} for n in (1, 2)]
+    folder = make_run(examples=rows)
+    texts = [text.strip() for text in page(folder).texts]
+    assert "The first rows" in texts
+    assert "Test; without references no row is better than another" in texts
+    assert not [text for text in texts if text.startswith(("Best", "Worst"))]
+
+
 def test_long_documents_are_cut(run_folder: Path) -> None:
     (document,) = [text for text in page(run_folder).texts if text.startswith("서울시는")]
     assert len(document) <= 500

@@ -30,7 +30,8 @@ def test_a_whole_run_is_read(run_folder: Path) -> None:
     assert run.steps == 300
     assert run.history[0] == {"step": 10, "epoch": 10 / 150, "loss": 4.8}
     assert [example.id for example in run.examples] == ["ko-7", "ja-8", "x<9>"]
-    assert run.examples[1].rouge_l == 40.0
+    assert run.examples[1].scores == {"rouge1": 50.0, "rougeL": 40.0}
+    assert [example.kind for example in run.examples] == ["best", "best", "worst"]
     assert run.option("data.max_source_length") == 512
     assert run.option("data.nothing.below") is None
 
@@ -55,9 +56,9 @@ def test_the_first_predictions_stand_in_for_examples(make_run: MakeRun) -> None:
     rows[1] |= {"reference": "참조", "rougeL": 3.5}
     examples = read_run(make_run(examples=[], predictions=rows)).examples
     assert [example.prediction for example in examples] == [f"one\u2028line {n}" for n in range(3)]
-    assert [(e.reference, e.rouge_l, e.document) for e in examples][:2] == [
-        (None, None, None),
-        ("참조", 3.5, None),
+    assert [(e.reference, dict(e.scores), e.document) for e in examples][:2] == [
+        (None, {}, None),
+        ("참조", {"rougeL": 3.5}, None),
     ]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from tests.reports.conftest import METRICS
 
 from summexp.reports.terminal import print_summary
 
@@ -35,8 +36,24 @@ def test_wide_characters_fit_into_80_cells(run_folder: Path) -> None:
     assert document.rstrip().endswith("…")
     assert cell_len(document.rstrip()) >= 76
     texts = " ".join(" ".join(lines).split())
-    assert "prediction 京都市が新しいバス路線を発表" in texts
+    assert "prediction 서울시 한강 공원 야간 조명 교체" in texts
     assert "[31mred" in texts
+
+
+def test_one_of_the_best_and_one_of_the_worst_are_shown(run_folder: Path) -> None:
+    lines = printed(run_folder).splitlines()
+    (best,) = [n for n, line in enumerate(lines) if line.startswith("Best by ROUGE-L")]
+    (worst,) = [n for n, line in enumerate(lines) if line.startswith("Worst by ROUGE-L")]
+    assert lines[best].rstrip() == "Best by ROUGE-L  ROUGE-L 72.73, ROUGE-1 80.00"
+    assert "Tags & entities" in "".join(lines[worst:])
+    assert "京都市" not in "".join(lines)
+
+
+def test_a_model_below_its_baseline_is_called_so(make_run: MakeRun) -> None:
+    below = printed(make_run("below", metrics={**METRICS, "eval_lead1_rougeL": 80.0}))
+    assert " The model is below the lead-1 baseline (ROUGE-L 66.67, lead-1 80.00)." in below
+    above = printed(make_run("above"))
+    assert " The model is above the lead-1 baseline (ROUGE-L 66.67, lead-1 27.30)." in above
 
 
 def test_a_log_gets_no_escape_codes_and_a_terminal_does(run_folder: Path) -> None:
@@ -46,18 +63,22 @@ def test_a_log_gets_no_escape_codes_and_a_terminal_does(run_folder: Path) -> Non
     assert "\x1b[31mred" not in coloured
 
 
-def test_paths_are_never_broken(
+def test_paths_are_never_broken_and_long_ones_have_their_own_line(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_run("a-run-with-a-name-" + "of-many-words-" * 8)
     (folder / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     lines = printed(folder).splitlines()
-    written = [line.split(maxsplit=1) for line in lines[lines.index("Written") + 1 :]]
-    assert [path for _, path in written] == [
+    written = [line.strip() for line in lines[lines.index("Written") + 1 :]]
+    assert written == [
+        "model",
         folder.name,
+        "scores",
         f"{folder.name}/all_results.json",
+        "config",
         f"{folder.name}/config.yaml",
+        "record",
         f"{folder.name}/run.json",
     ]
 

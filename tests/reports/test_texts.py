@@ -1,4 +1,4 @@
-from summexp.reports.texts import clean, excerpt, one_line
+from summexp.reports.texts import clean, excerpt, one_line, passage
 
 
 def test_clean_drops_control_characters_and_half_surrogates() -> None:
@@ -17,3 +17,9 @@ def test_one_line_takes_every_kind_of_line_end() -> None:
 def test_excerpt_is_cut_only_where_needed() -> None:
     assert excerpt("다섯 글자야", 6) == "다섯 글자야"
     assert excerpt("다섯 글자야", 4) == "다섯…"
+
+
+def test_a_passage_keeps_its_lines() -> None:
+    chat = "민아:  어디?\r\n준: 버스\u2028\x1b[31m민아: 응\r\n\r\n\r\n\r\n(끝) \n"
+    assert passage(chat) == "민아: 어디?\n준: 버스\n[31m민아: 응\n\n(끝)"
+    assert passage(chat, 12) == "민아: 어디?\n준:…"

@@ -8,9 +8,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from summexp.reports.texts import clean, excerpt, one_line
+from summexp.reports.examples import scores_of
+from summexp.reports.texts import clean, excerpt, one_line, passage
 
 _MARKDOWN = re.compile(r"[\\`*_\[\]|~$#]")
+_BLOCK_MARK = re.compile(r"^(\d*)([-+=.)])")
+"""What begins a list or underlines a heading at the beginning of a line."""
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -34,6 +37,9 @@ def render(template: str, **values: Any) -> str:
         "code": code_span,
         "fenced": fenced,
         "excerpt": excerpt,
+        "passage": passage,
+        "quoted": quoted,
+        "scores": scores_of,
         "one_line": one_line,
         "score": lambda value: f"{value:.2f}",
         "count": lambda value: f"{value:,}",
@@ -63,6 +69,21 @@ def fenced(text: str, language: str = "") -> Markup:
     """Return `text` as a code block of Markdown, whatever backticks it holds."""
     ticks = "`" * max(3, _longest_ticks(text) + 1)
     return Markup(f"{ticks}{language}\n{clean(text).rstrip()}\n{ticks}")
+
+
+def quoted(text: str, label: str) -> Markup:
+    r"""Return `text` as a quotation of Markdown that keeps its lines, after a label in bold.
+
+    >>> print(quoted("Mina: 1. tea?\n- no", "Document"))
+    > **Document:** Mina: 1. tea?\
+    > \- no
+    """
+    blocks = [
+        "\\\n> ".join(_BLOCK_MARK.sub(r"\g<1>\\\g<2>", escape_markdown(line)) for line in lines)
+        for block in text.split("\n\n")
+        if (lines := block.split("\n"))
+    ]
+    return Markup(f"> **{label}:** " + "\n>\n> ".join(blocks))
 
 
 def _longest_ticks(text: str) -> int:

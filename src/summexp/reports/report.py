@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from summexp.data.health import CorpusHealth, SplitHealth
 from summexp.reports.curves import charts
+from summexp.reports.examples import example_groups
 from summexp.reports.facts import command, facts, language_code, title
 from summexp.reports.rendering import render
 from summexp.reports.results import read_run
@@ -53,6 +54,7 @@ def write_report(folder: Path) -> list[Path]:
         "facts": facts(results),
         "tables": score_tables(results),
         "charts": charts(results),
+        "examples": example_groups(results),
         "health_columns": HEALTH_COLUMNS,
         "health": list(health_rows(results.health)),
         "overlaps": list(overlap_lines(results.health)),

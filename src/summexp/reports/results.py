@@ -32,16 +32,22 @@ _EXAMPLES_OF_PREDICTIONS = 3
 class Example:
     """One row with what the model wrote for it."""
 
+    kind: str
+    """Why it was chosen: `best`, `worst` or `first`."""
+    set_name: str | None
+    """The set that it is from: `eval`, `eval_<name>` or `predict`; None where not recorded."""
+    ranked_by: str | None
+    """The score that makes it the best or the worst; None for one of the first rows."""
     id: str
     """The row's name."""
     document: str | None
-    """The whole document; None where it was not kept."""
+    """The beginning of the document; None where it was not kept."""
     reference: str | None
     """The reference summary; None where the row has none."""
     prediction: str
     """The model's summary."""
-    rouge_l: float | None
-    """ROUGE-L of the row, 0 to 100; None where there is no reference."""
+    scores: Mapping[str, float]
+    """Scores of the row by name; empty where it was not scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +95,7 @@ class RunResults:
     language: str | None
     """What was said about the language of the summaries."""
     examples: tuple[Example, ...]
-    """Some rows with their predictions."""
+    """The rows with the best and the worst predictions, or the first ones."""
     config: Mapping[str, Any]
     """The resolved config; empty where the folder has none."""
     config_text: str
@@ -188,12 +194,16 @@ def _health(content: Mapping[str, Any]) -> CorpusHealth:
 def _examples(recorded: Any, predictions: Path) -> Iterator[Example]:
     """Yield the recorded examples, or else the first predictions, whose documents are not kept."""
     for row in recorded or _first_predictions(predictions):
+        scores = row.get("scores")
         yield Example(
+            kind=str(row.get("kind", "first")),
+            set_name=row.get("set"),
+            ranked_by=row.get("ranked_by"),
             id=str(row.get("id", "")),
             document=row.get("document"),
             reference=row.get("reference") or None,
             prediction=row.get("prediction") or "",
-            rouge_l=row.get("rougeL"),
+            scores=_numbers(scores if isinstance(scores, Mapping) else row),
         )
 
 

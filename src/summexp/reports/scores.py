@@ -173,20 +173,32 @@ class ScoreTable:
         return ", ".join(part for part in parts if part)
 
     @property
+    def standing(self) -> str | None:
+        """How ROUGE-L stands to the baseline: `above`, `below`, `not clearly above`, `not above`.
+
+        None where either is missing.
+        """
+        score = self._ranked
+        if score is None or score.baseline is None:
+            return None
+        if score.low is None or score.high is None:
+            return "above" if score.baseline < score.value else "not above"
+        if score.baseline < score.low:
+            return "above"
+        return "below" if score.baseline > score.high else "not clearly above"
+
+    @property
     def verdict(self) -> str | None:
         """A sentence on ROUGE-L and the baseline, or None where either is missing."""
-        score = next((row for row in self.rows if row.name == "rougeL"), None)
+        score = self._ranked
         if score is None or score.baseline is None:
             return None
         numbers = f"ROUGE-L {score.value:.2f}, {self.baseline_name} {score.baseline:.2f}"
-        if score.low is None or score.high is None:
-            where = "above" if score.baseline < score.value else "not above"
-            return f"The model is {where} the {self.baseline_name} baseline ({numbers})."
-        if score.baseline < score.low:
-            return f"The model is above the {self.baseline_name} baseline ({numbers})."
-        if score.baseline > score.high:
-            return f"The model is below the {self.baseline_name} baseline ({numbers})."
-        return f"The model is not clearly above the {self.baseline_name} baseline ({numbers})."
+        return f"The model is {self.standing} the {self.baseline_name} baseline ({numbers})."
+
+    @property
+    def _ranked(self) -> Score | None:
+        return next((row for row in self.rows if row.name == "rougeL"), None)
 
 
 def score_tables(results: RunResults) -> list[ScoreTable]:

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from summexp.reports.results import Example, read_run
+from summexp.reports.examples import example_groups, scores_of
+from summexp.reports.results import Example, RunResults, read_run
 from summexp.reports.scores import ScoreTable, score_tables
 from summexp.reports.texts import excerpt, one_line
 from summexp.runs.folder import CONFIG_FILE, RUN_FILE
@@ -49,19 +51,21 @@ def print_summary(folder: Path, *, console: Console | None = None) -> None:
     for table in score_tables(results):
         console.print()
         console.print(_scores(table))
-    if results.examples:
-        console.print()
-        console.print(Text("Examples", style="bold"))
-        for example in results.examples[:_EXAMPLES]:
-            console.print(Padding(_example(example), (0, 0, 0, 1), expand=False))
+    for title, example in _examples(results):
+        if title:
             console.print()
+            console.print(title)
+        console.print(Padding(_example(example), (0, 0, 0, 1), expand=False))
+        console.print()
     written = list(_written(folder))
     if written:
         if not results.examples:
             console.print()
         console.print(Text("Written", style="bold"))
     for word, path in written:
-        line = Text.assemble(" ", (f"{word:<12}", "dim"), path)
+        # A path is never broken, so that it can be copied; one that is long has a line for itself.
+        fits = cell_len(path) + 13 <= console.width
+        line = Text.assemble(" ", (f"{word:<12}", "dim"), path if fits else f"\n   {path}")
         console.print(line, soft_wrap=True)
 
 
@@ -69,6 +73,8 @@ def _scores(table: ScoreTable) -> RenderableType:
     head = Text.assemble((table.title, "bold"), f"  {table.note}" if table.note else "")
     if not table.rows:
         return head
+    colour = "" if table.standing == "above" else "yellow"
+    verdict = [Text(f" {table.verdict}", style=colour)] if table.verdict else []
     grid = Table(box=None, padding=(0, 3, 0, 1), header_style="dim")
     grid.add_column("score")
     grid.add_column("value", justify="right", style="bold")
@@ -83,7 +89,19 @@ def _scores(table: ScoreTable) -> RenderableType:
         if table.baseline_name:
             cells.append("" if row.baseline is None else f"{row.baseline:.2f}")
         grid.add_row(*cells)
-    return Group(head, grid)
+    return Group(head, grid, *verdict)
+
+
+def _examples(results: RunResults) -> Iterator[tuple[Text | None, Example]]:
+    """Yield the examples to print, each with the title before it."""
+    groups = example_groups(results)
+    # Of the best and of the worst one each; the report has more.
+    count = 1 if len(groups) > 1 else _EXAMPLES
+    for group in groups:
+        for number, example in enumerate(group.examples[:count]):
+            scores = f"  {scores_of(example)}" if example.scores else ""
+            title = Text.assemble((group.title, "bold"), scores)
+            yield (None if number else title), example
 
 
 def _example(example: Example) -> RenderableType:

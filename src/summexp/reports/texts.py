@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _NEVER_SHOWN = {"Cc", "Cs"}
@@ -25,6 +26,21 @@ def one_line(text: str) -> str:
     'a b'
     """
     return " ".join(clean(" ".join(text.split())).split())
+
+
+def passage(text: str, length: int | None = None) -> str:
+    r"""Return the beginning of `text` with its line ends, as a dialogue has one for each turn.
+
+    Empty lines follow each other no more than once, and spaces are single.
+
+    >>> passage("Mina:  late?\r\n\n\n\nJun: no \n", 18)
+    'Mina: late?\n\nJun:…'
+    """
+    lines = (one_line(line) for line in text.splitlines())
+    kept = re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip()
+    if length is None or len(kept) <= length:
+        return kept
+    return f"{kept[: length - 1].rstrip()}…"
 
 
 def excerpt(text: str, length: int) -> str:

@@ -30,6 +30,7 @@ from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
 from summexp.runs.checkpoints import last_whole_checkpoint
+from summexp.runs.examples import choose_examples
 from summexp.runs.hub import push
 from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
     from summexp.config.schema import Config
 
 log = logging.getLogger(__name__)
-
-_EXAMPLES = 3
-_EXCERPT = 600
-"""Characters of a document that an example shows."""
 
 
 def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> None:
@@ -185,7 +182,7 @@ def _evaluate(
     if not is_main():
         return metrics
     save_metrics(folder, "eval", metrics)
-    examples = _examples(prepared.validation[0], evaluated[0])
+    examples = choose_examples(prepared.validation[0], evaluated[0])
     phases = {**record.content["phases"], "eval": evaluation_digest(config)}
     record.update(phases=phases, examples=examples)
     return metrics
@@ -212,25 +209,10 @@ def _predict(
         scored_rows(rows.rows),
         rows.long.counts if rows.long else {},
     )
-    examples = record.content.get("examples") or _examples(rows, found)
+    examples = record.content.get("examples") or choose_examples(rows, found)
     phases = {**record.content["phases"], "predict": prediction_digest(config)}
     record.update(phases=phases, examples=examples)
     return found.metrics
-
-
-def _examples(rows: EvaluationSet, found: Evaluated) -> list[dict[str, Any]]:
-    """Return a few rows with what was generated for them."""
-    scores = dict(zip(scored_rows(rows.rows), found.row_scores.get("rougeL", []), strict=False))
-    examples = []
-    for number, (row, prediction) in enumerate(zip(rows.rows, found.predictions, strict=False)):
-        example = {"id": row["id"], "document": row["document"][:_EXCERPT]}
-        example |= {"reference": row["summary"], "prediction": prediction}
-        if row["summary"]:
-            example["rougeL"] = scores.get(number)
-        examples.append(example)
-        if len(examples) == _EXAMPLES:
-            break
-    return examples
 
 
 def _report(folder: Path, record: RunRecord) -> None:

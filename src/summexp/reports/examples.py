@@ -1,0 +1,52 @@
+"""The examples of a run in groups: the best rows, the worst, or the first where none is scored."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import NamedTuple
+
+from summexp.reports.results import Example, RunResults
+from summexp.reports.scores import LABELS, set_title
+
+
+class ExampleGroup(NamedTuple):
+    """Examples that were chosen for the same reason."""
+
+    title: str
+    """The reason."""
+    note: str
+    """What else is to be known of the choice, or nothing."""
+    examples: tuple[Example, ...]
+    """The rows."""
+
+
+def example_groups(results: RunResults) -> list[ExampleGroup]:
+    """Return the examples of a run, grouped in the order in which they are recorded."""
+    groups = []
+    for (kind, ranked_by), members in groupby(
+        results.examples, key=lambda example: (example.kind, example.ranked_by)
+    ):
+        examples = tuple(members)
+        groups.append(ExampleGroup(_title(kind, ranked_by), _note(examples), examples))
+    return groups
+
+
+def scores_of(example: Example) -> str:
+    """Return the scores of a row in one line, the one that ranks it first; or nothing."""
+    names = [name for name in LABELS if name in example.scores]
+    names.sort(key=lambda name: name != example.ranked_by)
+    return ", ".join(f"{LABELS[name]} {example.scores[name]:.2f}" for name in names)
+
+
+def _title(kind: str, ranked_by: str | None) -> str:
+    if ranked_by is None:
+        return "The first rows"
+    return f"{kind.capitalize()} by {LABELS.get(ranked_by, ranked_by)}"
+
+
+def _note(examples: tuple[Example, ...]) -> str:
+    first = examples[0]
+    parts = [set_title(first.set_name)] if first.set_name else []
+    if first.ranked_by is None and all(one.reference is None for one in examples):
+        parts.append("without references no row is better than another")
+    return "; ".join(parts)
