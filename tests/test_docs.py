@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from tests import forked
 
 from summexp.command_line import parse
+from summexp.config.saved import saved_yaml
 from summexp.errors import ConfigError
 from summexp.preflight import check
 
@@ -90,6 +91,11 @@ def make_what_is_named(words: list[str], folder: Path) -> None:
         value = value_of(words, word)
         if value is not None and value.startswith(("corpora/", "models/")):
             write_rows(folder / value / name, rows)
+    if "--config-name" in words:
+        run = folder / words[words.index("--config-dir") + 1]
+        run.mkdir(parents=True)
+        text = saved_yaml(check(parse([]))[0].config, "a run")
+        (run / "config.yaml").write_text(text, encoding="utf-8")
     if "my_choices" in words:
         for name, text in (("model/mine.yaml", MINE), ("data/notes.yaml", NOTES)):
             (folder / "my_choices" / name).parent.mkdir(parents=True, exist_ok=True)

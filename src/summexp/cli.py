@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from summexp import entry
 from summexp.command_line import parse
@@ -12,6 +13,7 @@ from summexp.config.schema import Config
 from summexp.data.files import existing
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
 from summexp.preflight import CheckedJob, check
+from summexp.runs.command import INSTALLED, MODULE
 from summexp.streams import guard_standard_streams, show
 
 _SHOWN_JOBS = 20
@@ -91,7 +93,7 @@ def _train(words: list[str]) -> int:
     if _asks_for_help(words):
         print(TRAIN_HELP)
     # What the run records as its command line.
-    sys.argv = ["summexp train", *words]
+    sys.argv = [MODULE if Path(sys.argv[0]).name == "__main__.py" else INSTALLED, *words]
     entry.main(words)
     return 0
 

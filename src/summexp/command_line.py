@@ -13,6 +13,7 @@ from hydra._internal.utils import get_args_parser
 from summexp.config.keys import nearest_key
 from summexp.config.provenance import COMMAND_LINE
 from summexp.config.refused import is_secret_key, looks_secret
+from summexp.config.saved import root_name
 from summexp.errors import ConfigError, Problem, nearest
 
 _PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%-]|[^\x00-\x7f])+)", re.ASCII)
@@ -82,7 +83,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
         package=args.package,
         resolve=bool(args.resolve),
         starts_a_run=not (args.cfg or args.info or args.hydra_help or args.shell_completion),
-        for_hydra=_flags_first(words, positional),
+        for_hydra=_for_hydra(words, positional, args.config_dir, args.config_name),
         problems=problems,
     )
 
@@ -93,8 +94,13 @@ def _quoted(word: str) -> str:
     return f'{found[1]}="{found[2]}"' if found else word
 
 
-def _flags_first(words: list[str], positional: list[str]) -> list[str]:
-    """Return the words with the positional ones at the end: Hydra takes no flag between them."""
+def _for_hydra(
+    words: list[str], positional: list[str], config_dir: str | None, config_name: str | None
+) -> list[str]:
+    """Return the words with the positional ones at the end: Hydra takes no flag between them.
+
+    Where the root is the config of a run, another flag gives the name that Hydra knows it by.
+    """
     rest = list(positional)
     flags = []
     for word in words:
@@ -102,7 +108,9 @@ def _flags_first(words: list[str], positional: list[str]) -> list[str]:
             rest.pop(0)
         else:
             flags.append(word)
-    return [*flags, *positional]
+    root = root_name(config_dir, config_name)
+    named = [] if root == config_name else [f"--config-name={root}"]
+    return [*flags, *named, *positional]
 
 
 def _refuse(message: str) -> NoReturn:

@@ -83,7 +83,8 @@ def _run(words: list[str]) -> int:
             return show(help_text(command.config_dir))
         jobs = check(command)
         if command.shows_job:
-            return show(shown_config(jobs[0].tree, command.package, resolve=command.resolve))
+            shown = shown_config(jobs[0].tree, command.package, resolve=command.resolve)
+            return show(shown) if speaks_of_mistakes() else 0
         if command.starts_a_run and follows(jobs[0].config.hardware):
             return _follow(jobs[0].config)
     except ConfigError as error:
@@ -109,7 +110,7 @@ def _run(words: list[str]) -> int:
 
 
 def speaks_of_mistakes() -> bool:
-    """Tell whether this process is not one of several on its node that find the same mistakes."""
+    """Tell whether this process is not one of several on its node that find, or show, the same."""
     world = outside_world()
     return world is None or world.local_rank == 0
 

@@ -49,7 +49,7 @@ def check(command: CommandLine) -> list[CheckedJob]:
     Raises:
         ConfigError: with every problem of every job.
     """
-    with choice_tree(command.config_dir, command.config_name) as tree:
+    with choice_tree(command.config_dir, command.config_name, command.overrides) as tree:
         words = check_words(command.overrides, tree.loader, multirun=command.multirun)
         problems = [*command.problems, *tree.problems, *words.problems]
         wrong_keys = {problem.key for problem in problems if problem.key}

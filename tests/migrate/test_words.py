@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.migrate.composed import composed, value_at
 
+from summexp.config.escaping import override
 from summexp.errors import ConfigError
-from summexp.migrate.words import override, shell_line
+from summexp.migrate.words import shell_line
 
 TEXTS = [
     "summarize: ",

@@ -49,6 +49,7 @@ RECORD: dict[str, Any] = {
     "status": "finished",
     "reason": None,
     "argv": [
+        "python",
         "train.py",
         "data=custom_csv",
         "data.train_file=/home/kim/private/train.csv",

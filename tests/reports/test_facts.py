@@ -1,3 +1,4 @@
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,19 +110,38 @@ def test_duration(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (["train.py", "a=b c"], "python train.py 'a=b c'"),
-        (["/opt/bin/summexp", "train", "seed=1"], "summexp train seed=1"),
-        (["/opt/bin/summexp", "seed=1"], "summexp train seed=1"),
+        (["python", "train.py", "a=b c"], "python train.py 'a=b c'"),
+        (["summexp", "train", "seed=1"], "summexp train seed=1"),
+        (["torchrun", "train.py", 'a="$x"'], "torchrun train.py 'a=\"$x\"'"),
     ],
 )
 def test_command(make_run: MakeRun, argv: list[str], line: str) -> None:
     assert command(read_run(make_run(argv=argv))) == line
 
 
-def test_a_published_command_does_not_show_folders(make_run: MakeRun) -> None:
-    argv = ["/home/kim/train.py", "data.train_file=/home/kim/a.csv", "output_dir=~/x/out", "a=b/c"]
-    line = command(read_run(make_run(argv=argv)), with_folders=False)
-    assert line == "python train.py data.train_file=a.csv output_dir=out a=b/c"
+@pytest.mark.parametrize(
+    ("word", "published"),
+    [
+        ("/home/kim/train.py", "train.py"),
+        ("data.train_file=/home/kim/a.csv", "data.train_file=a.csv"),
+        ("data.train_file=/home/kim/work/in/a.csv", "data.train_file=in/a.csv"),
+        ('data.train_file="/home/kim/본문/a b.csv"', 'data.train_file="a b.csv"'),
+        ("data.validation_files={a: /home/kim/x/a.csv}", "data.validation_files={a: a.csv}"),
+        ("output_dir=~/x/out", "output_dir=out"),
+        ("--config-dir=/home/kim/work/mine", "--config-dir=mine"),
+        ("/home/kim/work/mine", "mine"),
+        ("a=b/c", "a=b/c"),
+        ('model.source_prefix="/sum: \\${x} "', 'model.source_prefix="/sum: \\${x} "'),
+        ('tracking.run_name="\\${x}"', 'tracking.run_name="\\${x}"'),
+    ],
+)
+def test_a_published_command_does_not_show_folders(
+    word: str, published: str, make_run: MakeRun
+) -> None:
+    run = read_run(make_run(argv=["python", "train.py", word], cwd="/home/kim/work"))
+    line = command(run, with_folders=False)
+    assert line is not None
+    assert shlex.split(line) == ["python", "train.py", published]
 
 
 def test_the_weights_of_an_adapter_are_not_of_the_model(make_run: MakeRun) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.files import folder_problems, wrong_entries
 from summexp.config.objections import OBJECTIONS, in_words
-from summexp.config.provenance import files_of, source_of
+from summexp.config.provenance import ChoiceFile, files_of, source_of
+from summexp.config.saved import root_name, saved_root, store_root
 from summexp.config.schema import SECTIONS, schema_node
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.runs.folder import register_resolvers
@@ -56,6 +57,8 @@ class ChoiceTree:
     """Whether some files are not ours, so that each must be checked by itself."""
     problems: list[Problem] = field(default_factory=list)
     """What is wrong with the names in the user's folder."""
+    run_config: ChoiceFile | None = None
+    """The config of a run, where that is the root."""
 
     def compose(self, overrides: list[str]) -> tuple[DictConfig, list[Problem]]:
         """Compose the tree of one job, its `hydra` node included.
@@ -96,6 +99,8 @@ class ChoiceTree:
                 files = files_of(self.loader, self.config_name, overrides)
             except OBJECTIONS:
                 files = []  # and that is one of the problems
+        if self.run_config is not None:
+            files.insert(0, self.run_config)
         return [
             replace(problem, where=source_of(problem.key, files, overrides))
             if problem.key and not problem.where
@@ -136,31 +141,43 @@ class _Repository(CachingConfigRepository):
 
 @contextmanager
 def choice_tree(
-    config_dir: str | None = None, config_name: str | None = None
+    config_dir: str | None = None, config_name: str | None = None, words: Sequence[str] = ()
 ) -> Iterator[ChoiceTree]:
     """Open the tree of choices, with the user's own folder `config_dir` added to it.
 
+    Args:
+        config_dir: a folder of choices, or that of a run.
+        config_name: the root; in `config_dir` it may be the config of a run.
+        words: the overrides, which say what of a run's config is replaced.
+
     Raises:
-        ConfigError: `config_dir` is not a folder.
+        ConfigError: `config_dir` is not a folder, or the run's config cannot be taken.
     """
     register()
     shipped = conf_dir()
     search_path = create_config_search_path(str(shipped))
     problems: list[Problem] = []
+    saved = saved_root(config_dir, config_name)
+    name = root_name(config_dir, config_name) or "config"
+    run_config = None
     if config_dir is not None:
         own = Path(config_dir)
         if not own.is_dir():
             raise ConfigError(f"--config-dir: {config_dir!r} is not a folder")
-        problems = list(folder_problems(own, shipped))
+        problems = list(folder_problems(own, shipped, root=saved))
         # The schema's place has to stay the last one.
         before = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", str(own.resolve()), anchor=before)
+    if saved is not None:
+        shipped_root = OmegaConf.load(shipped / "config.yaml")
+        assert isinstance(shipped_root, DictConfig)
+        run_config = store_root(saved, name, words, shipped_root)
     hydra = Hydra.create_main_hydra2(task_name="train", config_search_path=search_path)
     loader: Any = hydra.config_loader
     loader.repository = _Repository(loader.repository)
     has_own_files = config_dir is not None or any(shipped.glob("local/*.yaml"))
     try:
-        yield ChoiceTree(loader, config_name or "config", has_own_files, problems)
+        yield ChoiceTree(loader, name, has_own_files, problems, run_config)
     finally:
         GlobalHydra.instance().clear()
 

@@ -135,17 +135,21 @@ def _take_out(content: DictConfig, path: tuple[str, ...]) -> None:
     del node[path[-1]]
 
 
-def folder_problems(folder: Path, shipped: Path) -> Iterator[Problem]:
+def folder_problems(folder: Path, shipped: Path, *, root: Path | None = None) -> Iterator[Problem]:
     """Yield what is wrong with the names in the user's own folder of choices.
 
     Args:
         folder: the one given with `--config-dir`.
         shipped: our own, whose files would win over the user's of the same name.
+        root: the config of a run in `folder`, which has a place of its own.
     """
     groups = [path.name for path in shipped.iterdir() if path.is_dir()]
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         group = name.parts[0]
+        # Hydra's own copies lie in `.hydra` of a run folder.
+        if path == root or group.startswith("."):
+            continue
         if path.suffix == ".yml" and group in groups:
             what = f"{name} is not read, since choices end in .yaml"
             yield Problem(

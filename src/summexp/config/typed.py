@@ -10,13 +10,12 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from summexp.config.files import IN_A_FILE, NO_CODE, holds_secret, wrong_entries
+from summexp.config.files import IN_A_FILE, NO_CODE, holds_secret
 from summexp.config.hydra_node import hydra_problems
 from summexp.config.keys import allowed_values, declared_fields, nearest_key
-from summexp.config.objections import OBJECTIONS
-from summexp.config.provenance import ChoiceFile, display_path
 from summexp.config.refused import DOUBLES
 from summexp.config.rules import rule_problems
+from summexp.config.saved import read_saved
 from summexp.config.schema import SECTIONS, Config, schema_node
 from summexp.config.values import value_problem
 from summexp.errors import ConfigError, Problem
@@ -77,18 +76,7 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: it cannot be read, or does not fit the installed version.
     """
-    where = display_path(path)
-    try:
-        saved = OmegaConf.load(path)
-    except FileNotFoundError:
-        raise ConfigError(Problem(what="there is no such file", where=where)) from None
-    except OBJECTIONS as error:
-        raise ConfigError(Problem(what=str(error).splitlines()[0], where=where)) from error
-    if not isinstance(saved, DictConfig):
-        raise ConfigError(Problem(what="this is not the config of a run", where=where))
-    problems = wrong_entries([ChoiceFile(where, "", saved)])
-    if problems:
-        raise ConfigError(problems)
+    saved = read_saved(path)
     tree = OmegaConf.merge(schema_node(), saved)
     assert isinstance(tree, DictConfig)
     return typed_config(tree)
@@ -120,7 +108,8 @@ def _leaf_problems(tree: DictConfig) -> Iterator[Problem]:
             continue
         for key, value in _leaves(tree, str(name)):
             if isinstance(value, MissingMandatoryValue):
-                yield Problem(key=key, what="has to be set", hint=f"Set {key}=… .")
+                what = "has to be set: ??? stands for a value that is missing"
+                yield Problem(key=key, what=what, hint=f"Set {key}=… .")
             elif isinstance(value, OmegaConfBaseException):
                 yield Problem(key=key, what=str(value).splitlines()[0])
             elif key.rsplit(".", 1)[-1] == "_target_":

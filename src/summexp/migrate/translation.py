@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.command_line import parse
 from summexp.config.compose import choice_tree
+from summexp.config.escaping import override
 from summexp.config.keys import declared, declared_fields
 from summexp.config.refused import looks_secret
 from summexp.errors import ConfigError, Problem
@@ -33,7 +34,6 @@ from summexp.migrate.launchers import Invocation
 from summexp.migrate.script_flags import FLAGS
 from summexp.migrate.trackers import others
 from summexp.migrate.training_flags import remark_concerns
-from summexp.migrate.words import override
 from summexp.preflight import check
 
 PARITY = "hf_parity"

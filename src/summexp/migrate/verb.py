@@ -12,6 +12,7 @@ from summexp.config.refused import without_secrets
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
 from summexp.migrate.expansion import refuse_unknown
+from summexp.runs.command import INSTALLED
 from summexp.streams import show
 
 HELP = """\
@@ -105,5 +106,5 @@ def _text(command: Sequence[str]) -> str | Sequence[str]:
 def _run(found: Migration) -> None:
     """Run the new command in this process, which ends with it."""
     os.environ.update(found.environment)
-    sys.argv = ["summexp train", *found.words]
+    sys.argv = [INSTALLED, *found.words]
     entry.main(found.words)

@@ -7,8 +7,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from summexp.config.escaping import override, unescaped
 from summexp.data.health import SplitHealth
 from summexp.data.phases import BUNDLED
 from summexp.reports.results import RunResults
@@ -180,24 +184,47 @@ def duration(seconds: float) -> str:
 
 
 def command(results: RunResults, *, with_folders: bool = True) -> str | None:
-    """Return the command line that began the run, for a POSIX shell.
+    """Return the command that runs this again, for a POSIX shell in the same working folder.
 
     Args:
         results: the run.
-        with_folders: keep the folders of absolute paths; without, each is its last part, since a
-            page that is published need not say how its author's disk is laid out.
+        with_folders: keep absolute paths. Without, each is written from the working folder on, or
+            where it lies elsewhere is its last part: a page that is published need not say how its
+            author's disk is laid out.
     """
     if not results.argv:
         return None
-    program, *words = results.argv
-    if not with_folders:
-        program, words = Path(program).name, [_without_folders(word) for word in words]
-    if program.endswith(".py"):
-        return shlex.join(["python", program, *words])
-    verb = [] if words[:1] == ["train"] else ["train"]
-    return shlex.join([Path(program).name, *verb, *words])
+    if with_folders:
+        return shlex.join(results.argv)
+    return shlex.join(_without_folders(word, results.cwd) for word in results.argv)
 
 
-def _without_folders(word: str) -> str:
-    key, equals, value = word.rpartition("=")
-    return f"{key}{equals}{Path(value).name}" if value.startswith(("/", "~")) else word
+def _without_folders(word: str, cwd: Path | None) -> str:
+    key, equals, value = word.partition("=")
+    if not equals:
+        return str(_shortened(word, cwd))
+    if key.startswith("--"):
+        return f"{key}={_shortened(value, cwd)}"
+    if key.endswith("_prefix"):
+        # A text may begin with a slash.
+        return word
+    try:
+        read = OverridesParser.create().parse_override(word).value()
+    except HydraException:
+        return f"{key}={_shortened(value, cwd)}"
+    short = _shortened(unescaped(read), cwd)
+    return word if short == unescaped(read) else override(key, short)
+
+
+def _shortened(value: Any, cwd: Path | None) -> Any:
+    """Return a value with the absolute paths in it shortened."""
+    if isinstance(value, list):
+        return [_shortened(one, cwd) for one in value]
+    if isinstance(value, dict):
+        return {name: _shortened(one, cwd) for name, one in value.items()}
+    if not isinstance(value, str) or not value.startswith(("/", "~")):
+        return value
+    path = Path(value)
+    if cwd is not None and path.is_relative_to(cwd):
+        return str(path.relative_to(cwd))
+    return path.name

@@ -14,6 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from summexp.config.escaping import unescaped
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
 from summexp.errors import ConfigError, Problem
 from summexp.runs.folder import CONFIG_FILE, RUN_FILE, read_record
@@ -61,7 +62,9 @@ class RunResults:
     reason: str | None
     """Why it failed or was interrupted."""
     argv: tuple[str, ...]
-    """The command line."""
+    """The command, program and all."""
+    cwd: Path | None
+    """The working folder that it was started in."""
     started: dt.datetime | None
     """When the run, or its last part, was begun."""
     ended: dt.datetime | None
@@ -144,6 +147,7 @@ def _read(folder: Path, record: Mapping[str, Any]) -> RunResults:
         status=record.get("status", "running"),
         reason=record.get("reason"),
         argv=tuple(record.get("argv", ())),
+        cwd=Path(record["cwd"]) if record.get("cwd") else None,
         started=_time(record.get("started")),
         ended=_time(record.get("ended")),
         commit=git.get("commit"),
@@ -221,7 +225,7 @@ def _first_predictions(path: Path) -> list[dict[str, Any]]:
 
 def _config(path: Path, text: str) -> dict[str, Any]:
     try:
-        config = OmegaConf.to_container(OmegaConf.create(text))
+        config = unescaped(OmegaConf.to_container(OmegaConf.create(text)))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise _damaged(path, error) from None
     return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}

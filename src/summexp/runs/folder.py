@@ -42,6 +42,7 @@ _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("world_size", "cores"), int),
     **dict.fromkeys(("status", "reason", "started", "ended"), (str, type(None))),
     **dict.fromkeys(("device", "metric", "language", "resumed_from"), (str, type(None))),
+    **dict.fromkeys(("command", "cwd"), str),
     "git": (dict, type(None)),
 }
 """Types of the entries of `run.json`."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 import platform
+import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from summexp.config.refused import looks_secret
+from summexp.config.saved import saved_yaml
 from summexp.launch.world import world_size
+from summexp.runs.command import program, relative, run_command
 from summexp.runs.folder import (
     CONFIG_FILE,
     RUN_FILE,
@@ -119,10 +118,13 @@ class RunRecord:
 
 def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     """Write `config.yaml` and the first `run.json` of a run, or of its next part."""
+    words = run_command(folder)
     content: dict[str, Any] = {
         "status": "running",
         "reason": None,
-        "argv": _safe_argv(),
+        "argv": words,
+        "command": shlex.join(words),
+        "cwd": str(Path.cwd()),
         "started": _now(),
         "ended": None,
         "git": git_state(_checkout()),
@@ -139,9 +141,16 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     record = RunRecord(folder, content)
     record.update()
     reserve(folder)
-    write_text(folder / CONFIG_FILE, OmegaConf.to_yaml(OmegaConf.create(asdict(config))))
+    write_text(folder / CONFIG_FILE, saved_yaml(config, _header(folder)))
     record.update()
     return record
+
+
+def _header(folder: Path) -> str:
+    """Return the first line of `config.yaml`: what it is, and the command that runs it."""
+    name = Path(CONFIG_FILE).stem
+    words = [*program(), "--config-dir", relative(folder.absolute()), "--config-name", name]
+    return f"every value of this run, which this composes again: {shlex.join(words)}"
 
 
 def cores(hardware: HardwareConfig, earlier: Mapping[str, Any]) -> int:
@@ -184,10 +193,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode("utf-8", errors="replace")
-
-
-def _safe_argv() -> list[str]:
-    return ["(a secret)" if looks_secret(word) else word for word in sys.argv]
 
 
 def _now() -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from summexp.config.escaping import unescaped
+from summexp.config.saved import read_saved
 from summexp.config.schema import schema_node
 from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
@@ -208,14 +208,12 @@ def _check_progress(config: Config, folder: Path | None) -> None:
 def _saved(folder: Path) -> dict[str, Any]:
     """Return the leaves of a run's config."""
     try:
-        saved = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
-    except (YAMLError, OmegaConfBaseException, OSError) as error:
-        saved = str(error)
-    if not isinstance(saved, dict) or not saved:
+        return flat(unescaped(OmegaConf.to_container(read_saved(folder / CONFIG_FILE))))
+    except ConfigError as error:
         what = f"{folder / CONFIG_FILE} cannot be read, so it is not known what was trained there"
-        hint = "Choose another output_dir, or overwrite_output_dir=true to begin anew."
-        raise ConfigError(Problem(key="output_dir", what=what, hint=hint))
-    return flat(saved)
+        hint = "Choose another output_dir."
+        told = Problem(key="output_dir", what=what, hint=hint)
+        raise ConfigError([told, *error.problems]) from None
 
 
 def evaluation_digest(config: Config) -> str:

@@ -1,0 +1,204 @@
+"""`config.yaml` of a run folder: every value of a run as it was, written and read back.
+
+A run folder can come from somewhere else, so nothing in the file is believed: an interpolation
+would be resolved here, where `${oc.env:HF_TOKEN}` has a value, and is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from summexp.config.escaping import escaped, interpolates
+from summexp.config.files import wrong_entries
+from summexp.config.provenance import ChoiceFile, display_path
+from summexp.config.schema import SECTIONS
+from summexp.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+_NO_CONFIG = "this is not the config of a run"
+_PLAIN = re.compile(
+    r"(?!(?:y|n|yes|no|on|off|true|false|null|nan|inf)\Z)[a-z/][\w./-]*", re.I | re.A
+)
+"""Text that no YAML reader takes for anything else, even without quotes."""
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes text such that YAML 1.1 and 1.2 read it back: line ends of other alphabets too."""
+
+
+def _quoted_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if _PLAIN.fullmatch(text) else "'" if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_text)
+
+
+def saved_yaml(config: Config, header: str) -> str:
+    """Return the text of `config.yaml`.
+
+    Loading it begins nothing anew: `overwrite_output_dir` was carried out, and is saved as false.
+
+    Args:
+        config: the run's, of which `load_config` makes an equal one.
+        header: a line that says what the file is, without `#`.
+    """
+    values = asdict(replace(config, overwrite_output_dir=False))
+    comment = " ".join(header.splitlines())
+    dumped = yaml.dump(
+        escaped(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf
+    )
+    return f"# {comment}\n{dumped}"
+
+
+def read_saved(path: Path) -> DictConfig:
+    """Return the content of a `config.yaml`, in which every `${` is escaped.
+
+    Raises:
+        ConfigError: it cannot be read, or holds what no run would have saved: interpolations,
+            secrets, names of code, keys or types that the schema does not have.
+    """
+    where = display_path(path)
+    saved = _load(path, where)
+    problems = list(_foreign_entries(saved, where))
+    told = {problem.key for problem in problems}
+    entries = wrong_entries([ChoiceFile(where, "", saved)])
+    problems += (problem for problem in entries if problem.key not in told)
+    if problems:
+        raise ConfigError(problems)
+    return saved
+
+
+_ROOT_SUFFIX = "__run"
+
+
+def root_name(config_dir: str | None, config_name: str | None) -> str | None:
+    """Return the name under which Hydra finds the root that `--config-name` names.
+
+    It is another one for the config of a run, whose name may be that of a root of ours.
+    """
+    if saved_root(config_dir, config_name) is None:
+        return config_name
+    return f"{config_name}{_ROOT_SUFFIX}"
+
+
+def named_root(root: str | None) -> str | None:
+    """Return what `--config-name` was, of which `root_name` made `root`."""
+    return root and root.removesuffix(_ROOT_SUFFIX)
+
+
+def root_flag(word: str) -> bool:
+    """Tell whether `word` is the flag that gives Hydra such a name."""
+    return word.startswith("--config-name=") and word.endswith(_ROOT_SUFFIX)
+
+
+def saved_root(config_dir: str | None, config_name: str | None) -> Path | None:
+    """Return the file that `--config-dir` and `--config-name` name, where it is a run's config.
+
+    Such a file holds every value, and so has no defaults list.
+    """
+    if config_dir is None or config_name is None:
+        return None
+    path = Path(config_dir, f"{config_name.removesuffix('.yaml')}.yaml")
+    try:
+        content = _load(path, display_path(path))
+    except ConfigError:
+        # What is there but cannot be read is told when it is read.
+        return path if path.is_file() else None
+    return None if "defaults" in content else path
+
+
+def store_root(path: Path, name: str, words: Sequence[str], shipped: DictConfig) -> ChoiceFile:
+    """Make the config of a run known to Hydra as a root by the name of `name`.
+
+    A group that a word of the command line chooses is left out of it, and has that choice alone.
+
+    Args:
+        path: the file.
+        name: as `root_name` returned it.
+        words: the overrides.
+        shipped: our own root, for its groups and its `hydra` node.
+
+    Returns:
+        The file's content, for messages about it.
+
+    Raises:
+        ConfigError: as `read_saved`, or it asks for something to be deleted.
+    """
+    saved = read_saved(path)
+    if saved.get("overwrite_output_dir"):
+        what = "deletes the run that is in a folder, and a file is not asked about that"
+        hint = "Set it to false there, or true on the command line."
+        where = display_path(path)
+        raise ConfigError(Problem(key="overwrite_output_dir", what=what, where=where, hint=hint))
+    for group in {word.split("=", 1)[0] for word in words}.intersection(SECTIONS):
+        saved.pop(group, None)
+    groups = [next(iter(one)) for one in shipped.defaults if isinstance(one, DictConfig)]
+    chosen = [{group: None} for group in groups if group in (*SECTIONS, "experiment")]
+    logging = [one for one in shipped.defaults if "override hydra/job_logging" in one]
+    root = {"defaults": ["schema", "_self_", *chosen, *logging], "hydra": shipped.hydra}
+    ConfigStore.instance().store(name=name, node=OmegaConf.merge(root, saved), provider="summexp")
+    return ChoiceFile(display_path(path), "", saved)
+
+
+def _load(path: Path, where: str) -> DictConfig:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
+            # A few lines of them can stand for more than any memory holds.
+            raise ConfigError(Problem(what=f"{_NO_CONFIG}: it has a YAML alias", where=where))
+        saved = OmegaConf.create(text)
+    except FileNotFoundError:
+        raise ConfigError(Problem(what="there is no such file", where=where)) from None
+    except UnicodeDecodeError:
+        raise ConfigError(Problem(what="the file is not UTF-8", where=where)) from None
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, ValueError, AssertionError) as error:
+        raise ConfigError(Problem(what=str(error).splitlines()[0], where=where)) from error
+    if not isinstance(saved, DictConfig) or not saved:
+        raise ConfigError(Problem(what=_NO_CONFIG, where=where))
+    return saved
+
+
+def _foreign_entries(saved: DictConfig, where: str) -> Iterator[Problem]:
+    """Yield what only a choice of files may hold, and a run's config never does."""
+    content: Any = OmegaConf.to_container(saved)
+    for name in ("defaults", "hydra"):
+        if name in content:
+            what = f"{_NO_CONFIG}, which has no {name}"
+            yield Problem(key=name, what=what, where=where)
+            del saved[name]
+    for key, text in _texts(content):
+        if interpolates(text):
+            yield Problem(
+                key=key,
+                what=f"holds the interpolation {text!r}, and the config of a run has values alone",
+                where=where,
+                hint="Write the value itself; for the text, write \\${ in place of ${.",
+            )
+
+
+def _texts(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, text) for each text below `node`."""
+    if isinstance(node, dict):
+        for name, inner in node.items():
+            yield from _texts(inner, f"{path}.{name}" if path else str(name))
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _texts(inner, path)
+    elif isinstance(node, str):
+        yield path, node
