@@ -98,11 +98,8 @@ def _run(
     environment: dict[str, str],
     before: Callable[[], None] | None,
 ) -> None:
-    import torch
-
     from summexp.entry import main
 
-    torch.set_num_threads(1)
     os.environ.update(environment)
     # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -96,7 +96,6 @@ def fit(
 
 
 def rank(world: dict[str, str], words: tuple[Any, ...], named: dict[str, Any]) -> None:
-    torch.set_num_threads(1)
     os.environ.update(world, DS_ACCELERATOR="cpu")
     if find_spec("deepspeed") is not None:
         import deepspeed

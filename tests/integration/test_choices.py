@@ -322,7 +322,7 @@ def hub_run(hub: HubStandIn, name: str, folder: Path) -> subprocess.CompletedPro
     code = "import sys; from summexp.entry import main; main(sys.argv[1:])"
     return subprocess.run(
         [sys.executable, "-c", code, *words],
-        env={**os.environ, **hub.environment(folder.parent / "home"), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **hub.environment(folder.parent / "home")},
         cwd=folder.parent,
         capture_output=True,
         text=True,

@@ -90,7 +90,7 @@ class Run:
         self.process = subprocess.Popen(
             [sys.executable, str(TRAIN), *words],
             cwd=folder,
-            env=os.environ | {MARK: self._mark, "OMP_NUM_THREADS": "1"} | environment,
+            env=os.environ | {MARK: self._mark} | environment,
             stdout=self.log.open("wb"),
             stderr=subprocess.STDOUT,
             preexec_fn=_heed_signals,
@@ -316,15 +316,20 @@ def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path
 
 
 def test_the_objective_of_a_job_whose_ranks_computed_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    # As most users have it: the ranks share the cores, and Accelerate has nothing to warn of.
+    monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch", "objective=eval_loss")
     (job,) = check(parse([*words, f"output_dir={tmp_path / 'run'}"]))
     value = run_job(job.config)
     assert value is not None
     assert value == json.loads((tmp_path / "run" / "eval_results.json").read_text())["eval_loss"]
+    assert "OMP_NUM_THREADS" not in "".join(capfd.readouterr())
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    said = f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+    assert record(tmp_path / "run")["devices"] == [said] * 2
 
 
 @pytest.mark.slow
@@ -381,13 +386,15 @@ def test_other_launchers_start_the_ranks(
     done = subprocess.run(
         [sys.executable, "-m", *launcher, str(TRAIN), *words],
         cwd=tmp_path,
-        env=os.environ | {"ACCELERATE_USE_CPU": "1"},
+        env=os.environ | {"ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": ""},
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    # torchrun says that it sets it; Accelerate would add that it is not set.
+    assert "OMP_NUM_THREADS/MKL_NUM_THREADS" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert record(tmp_path / "run")["world_size"] == 2
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")

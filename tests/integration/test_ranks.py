@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,24 @@ def test_any_split_gives_the_same_numbers(
     assert len(curve(folder, "loss")) == 6
     assert results(folder) == pytest.approx(results(alone), abs=1e-4)
     assert [row["prediction"] for row in predictions] == [row["prediction"] for row in expected]
+
+
+def become_slurm_task() -> None:
+    """Have the variables of srun instead of those of torchrun, which sets OMP_NUM_THREADS too."""
+    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS"):
+        del os.environ[name]
+    os.environ |= {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_STEP_TASKS_PER_NODE": size}
+    os.environ |= {"SLURM_STEP_NUM_TASKS": size, "SLURM_STEP_NUM_NODES": "1"}
+    os.environ |= {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_CPUS_PER_TASK": "3"}
+
+
+def test_tasks_of_slurm_compute_with_the_cores_they_were_given(place: Path) -> None:
+    words = (*COMMON, *batch(8), "output_dir=srun", "training.max_steps=1")
+    log = place / "srun.log"
+    assert forked.run_ranks(2, *words, log=log, cwd=place, before=become_slurm_task) == [0, 0]
+    assert record(place / "srun")["devices"] == ["cpu (3 threads)"] * 2
+    assert "OMP_NUM_THREADS" not in (place / "srun.log.0").read_text()
 
 
 def test_the_evaluation_is_that_of_one_process_bit_by_bit(place: Path, alone: Path) -> None:

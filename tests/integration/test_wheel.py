@@ -58,7 +58,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def summexp(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the `summexp` command of the wheel in `cwd`."""
     # What PYTHONPATH names comes before the checkout, if that is installed in this environment.
-    environment = {**os.environ, "PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, str(installed / "bin" / "summexp"), *words]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 

@@ -22,9 +22,6 @@ from transformers import (
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import ModelConfig, PeftConfig
 
-# Threads cost toys more than they give, above all where several tests share the cores.
-torch.set_num_threads(1)
-
 DOCUMENTS = [
     "The river rose for three days, and then the bridge was closed.",
     "서울시는 내년부터 버스 요금을 올린다고 밝혔다.",

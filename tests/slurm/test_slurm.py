@@ -40,7 +40,7 @@ class Sweep:
         self.folder = folder
         self._log = folder.with_suffix(".log")
         fixed = ("-m", "hydra/launcher=slurm", "debug=tiny", f"output_dir={folder}")
-        environment = {**os.environ, **cluster.environment, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **cluster.environment}
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, str(TRAIN), *fixed, *words],

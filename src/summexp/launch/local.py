@@ -23,6 +23,7 @@ from summexp.errors import RunError
 from summexp.launch.failures import Failure, failure_environment, read_failure
 from summexp.launch.meeting import LOOK_SECONDS, Meeting
 from summexp.launch.signals import stop_requests
+from summexp.launch.threads import OMP_NUM_THREADS, threads_of_rank
 from summexp.launch.world import Nodes, nodes
 
 if TYPE_CHECKING:
@@ -202,8 +203,6 @@ class _Ranks:
 
     def _environment(self, rank: int, local: int) -> dict[str, str]:
         address = self._here.address
-        # Of this job: a cluster may bind it to a few of the machine's.
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         return {
             "RANK": str(rank),
             "WORLD_SIZE": str(self._count * self._here.count),
@@ -215,7 +214,7 @@ class _Ranks:
             # The ranks meet in the parent's store, and make none of their own.
             "TORCHELASTIC_USE_AGENT_STORE": "True",
             "TORCHELASTIC_RESTART_COUNT": "0",
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // self._count))),
+            OMP_NUM_THREADS: str(threads_of_rank(self._count)),
             PARENT: str(os.getpid()),
             **failure_environment(self._told(rank)),
         }

@@ -6,6 +6,7 @@ With one process every function here is the identity.
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from summexp.launch.devices import select_device
+from summexp.launch.threads import OMP_NUM_THREADS, threads_of_rank
 from summexp.launch.world import World, export_slurm_world, outside_world
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def joined(hardware: HardwareConfig) -> Iterator[None]:
     if outside_world() is None or dist.is_initialized():
         yield
         return
+    _set_threads()
     # Accelerate (1.15) takes a group that is there; its own would have no gloo beside nccl, which
     # objects and the moments of waiting need.
     device = select_device(hardware.backend)
@@ -49,6 +52,17 @@ def joined(hardware: HardwareConfig) -> Iterator[None]:
     yield
     # Not after an error: the ranks that are left might wait for ever.
     dist.destroy_process_group()
+
+
+def _set_threads() -> None:
+    """Give this rank its share of the cores, where what started it did not (srun does not).
+
+    Accelerate (1.15) would do so with a warning, and fails where the variable is no single number.
+    """
+    threads = str(threads_of_rank(this_world().local_size))
+    if os.environ.get(OMP_NUM_THREADS) != threads:
+        os.environ[OMP_NUM_THREADS] = threads
+        torch.set_num_threads(int(threads))
 
 
 def have_met() -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from summexp.errors import RunError
+from summexp.launch.threads import OMP_NUM_THREADS
 
 if TYPE_CHECKING:
     from summexp.launch.config import HardwareConfig
@@ -123,9 +124,11 @@ def export_slurm_world() -> None:
         "WORLD_SIZE": str(world.size),
         "LOCAL_RANK": str(world.local_rank),
         "LOCAL_WORLD_SIZE": str(world.local_size),
-        "MASTER_ADDR": os.environ.get("MASTER_ADDR", _slurm_first_node(os.environ)),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR") or _slurm_first_node(os.environ),
         "MASTER_PORT": str(slurm_meeting_port()),
     }
+    if "SLURM_CPUS_PER_TASK" in os.environ:
+        os.environ.setdefault(OMP_NUM_THREADS, os.environ["SLURM_CPUS_PER_TASK"])
 
 
 def _slurm_step(environment: Mapping[str, str]) -> tuple[int, int]:
