@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,7 @@ from summexp.launch.config import HardwareConfig
 from summexp.preflight import check
 from summexp.runs.environment import prepare
 
+_SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")
 _READ = ("USE_TORCH_XLA", "PJRT_DEVICE", "CPU_NUM_DEVICES")
 
 
@@ -53,3 +56,30 @@ def test_the_choice_of_an_earlier_job_stands(
         prepared(backend=backend)
     other = {True: "xla", False: "cpu"}[taken]
     assert prepared(backend=other)[0] == str(int(taken))
+
+
+@pytest.mark.parametrize("value", ["1", "ON", "on", "Yes", "TRUE", "true", "0", "no", "", None])
+@pytest.mark.parametrize("name", _SWITCHES)
+def test_what_the_user_switched_off_stays_off_for_every_job(
+    name: str, value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The libraries read the variables at import; later jobs must not change what they read."""
+    places = [
+        ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
+        ("datasets.config", "HF_HUB_OFFLINE"),
+        ("evaluate.config", "HF_EVALUATE_OFFLINE"),
+    ]
+    for module, attribute in places:
+        monkeypatch.setattr(import_module(module), attribute, False)
+    if value is not None:
+        os.environ[name] = value
+    given = {one: os.environ.get(one) for one in _SWITCHES}
+    config = check(parse([]))[0].config
+    seen = []
+    for offline in (False, True, False, False):
+        prepare(replace(config, offline=offline))
+        seen.append([getattr(import_module(module), attribute) for module, attribute in places])
+    # What each library would read in a process of its own.
+    fresh = [runpy.run_module(module)[attribute] for module, attribute in places]
+    assert seen == [fresh, [True] * 3, fresh, fresh]
+    assert {one: os.environ.get(one) for one in _SWITCHES} == given

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
+from huggingface_hub import is_offline_mode
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
@@ -36,8 +36,11 @@ def _hint(name: str, error: Exception) -> str | None:
         return "HF_HOME names the folder of downloads, which must be one that you may write to."
     if Path(name).is_dir():
         return "The folder must hold config.json, the weights and the tokenizer."
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        return "The run is offline: name a local folder, or set offline=false."
+    if is_offline_mode():
+        return (
+            "The run is offline, by offline=true or by HF_HUB_OFFLINE in the environment: name a "
+            "local folder, or run once with the network."
+        )
     if "gated" in text or "401" in text or "403" in text:
         return "Ask for access on the model's page, and set HF_TOKEN in the environment."
     if "connect" in text.lower() or "resolve" in text.lower() or "Max retries" in text:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_TRUE = ("1", "ON", "YES", "TRUE")
+"""Values that switch a variable of Hugging Face's libraries on, in upper or lower case."""
+_OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")
+_overridden: dict[str, str | None] = {}
+"""The user's own values of the variables that a job with `offline=true` has replaced."""
+
 
 def cache_dir() -> Path | None:
     """Return where tokenized splits and trained tokenizers are kept by content.
@@ -49,18 +55,7 @@ def prepare(config: Config) -> None:
     Must be called before datasets and transformers are imported; where an earlier job of a sweep
     has imported them, what they read at import is set again.
     """
-    offline = "1" if config.offline else "0"
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
-        if config.offline or name in _set_by_us:
-            os.environ[name] = offline
-            _set_by_us.add(name)
-    for module, attribute in (
-        ("huggingface_hub.constants", "HF_HUB_OFFLINE"),
-        ("datasets.config", "HF_HUB_OFFLINE"),
-        ("datasets.config", "HF_DATASETS_OFFLINE"),
-    ):
-        if module in sys.modules and hasattr(sys.modules[module], attribute):
-            setattr(sys.modules[module], attribute, os.environ.get("HF_HUB_OFFLINE", "0") == "1")
+    _set_offline(offline=config.offline)
     _place_hub_caches(config)
     _choose_xla(config)
     # The tokenizers of a data loader's worker processes would deadlock after a fork.
@@ -101,6 +96,36 @@ def _is_writable(folder: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
+def _set_offline(*, offline: bool) -> None:
+    """Forbid the network, or give it back as the user's environment has it."""
+    if offline:
+        for name in _OFFLINE:
+            _overridden.setdefault(name, os.environ.get(name))
+            os.environ[name] = "1"
+    while not offline and _overridden:
+        name, value = _overridden.popitem()
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    # What the libraries make of the variables at their import (huggingface_hub 2.4, datasets 5.2,
+    # evaluate 0.4).
+    hub = _is_on("HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE")
+    corpora = _is_on("HF_DATASETS_OFFLINE") if "HF_DATASETS_OFFLINE" in os.environ else hub
+    for module, attribute, value_read in (
+        ("huggingface_hub.constants", "HF_HUB_OFFLINE", hub),
+        ("datasets.config", "HF_HUB_OFFLINE", corpora),
+        ("datasets.config", "HF_DATASETS_OFFLINE", corpora),
+        ("evaluate.config", "HF_EVALUATE_OFFLINE", _is_on("HF_EVALUATE_OFFLINE")),
+    ):
+        if hasattr(sys.modules.get(module), attribute):
+            setattr(sys.modules[module], attribute, value_read)
+
+
+def _is_on(name: str) -> bool:
+    return os.environ.get(name, "").upper() in _TRUE
+
+
 def _choose_xla(config: Config) -> None:
     """Let torch_xla drive the run, or keep it away.
 
@@ -123,9 +148,6 @@ def _choose_xla(config: Config) -> None:
         os.environ.setdefault("PJRT_DEVICE", "TPU")
     # The compiler warns of its own future, several times for each program.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-_set_by_us: set[str] = set()
 
 
 def _forks(config: Config) -> bool:
