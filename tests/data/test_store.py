@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from summexp.data.columns import Example
-from summexp.data.store import SCHEMA_OF_SEVERAL, split_in_memory, store_key, stored_split
+from summexp.data.store import SCHEMA_OF_SEVERAL, split_in_memory, stored_split
 from summexp.errors import ConfigError
 
 EXAMPLES = [
@@ -118,6 +118,11 @@ def test_jobs_that_store_the_same_split_do_not_clash(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["key"]
 
 
-def test_the_key_depends_on_every_part() -> None:
-    assert store_key("file", "abc", None) == store_key("file", "abc", None)
-    assert len({store_key("a", None), store_key("a", 1), store_key("b", None)}) == 3
+def test_a_stored_split_follows_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        stored_split(EXAMPLES, tmp_path / "key", keep_all=False, limit=None)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o775
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "key").iterdir()} == {0o664}

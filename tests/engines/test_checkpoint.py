@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import Seq2SeqTrainingArguments, TrainerState
 from summexp.engines import checkpoint
 from summexp.engines.arguments import job_arguments
 from summexp.engines.checkpoint import load_weights, new_checkpoint, save_model
+from summexp.modeling.config import PeftConfig
 from summexp.runs.checkpoints import checkpoints, damage, step_of
 
 
@@ -214,3 +216,18 @@ def test_a_best_checkpoint_elsewhere_is_not_loaded(
     assert Path(state["best_model_checkpoint"] or checkpoint_1).parent == tmp_path / "run"
     assert "the best checkpoint is not used" in caplog.text
     assert (elsewhere / "model.safetensors").read_bytes() == b"not to be read"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_file_follows_the_umask(engine: str, tmp_path: Path) -> None:
+    """safetensors alone would let only the user read what it writes."""
+    toy = make(config("t5"), peft=PeftConfig(name="lora"))
+    before = os.umask(0o027)
+    try:
+        fit(engine, tmp_path / "run", toy, {"save_strategy": "epoch"})
+    finally:
+        os.umask(before)
+    paths = sorted((tmp_path / "run").rglob("*"))
+    assert {path.name for path in paths} > {"model.safetensors", "adapter_model.safetensors"}
+    modes = {path: path.stat().st_mode & 0o777 for path in paths}
+    assert {path: mode for path, mode in modes.items() if mode not in (0o640, 0o750)} == {}

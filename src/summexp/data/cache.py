@@ -1,11 +1,15 @@
-"""Caches that cannot be written: a run does without, and says so once."""
+"""What is kept on disk for the next run: under which keys, and what if it cannot be written."""
 
 from __future__ import annotations
 
 import errno
+import functools
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,8 +20,33 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_MAKERS = ("data", "modeling")
+"""The parts of the package whose code decides what rows, tokens and trained tokenizers are."""
 _DENIED = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 """What a folder answers in which a user may not write, or which cannot be made."""
+
+
+def cache_key(*parts: object) -> str:
+    """Return the name of an entry: a digest of everything that its content depends on.
+
+    Args:
+        parts: of the content itself, as JSON takes them.
+
+    Returns:
+        32 hexadecimal digits, which differ too after a change of the code in this package.
+    """
+    text = json.dumps([_code(), *parts])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def _code() -> str:
+    # In a checkout the version stays the same while the code changes.
+    found = hashlib.blake2b(version("summexp").encode(), digest_size=16)
+    package = Path(__file__).parents[1]
+    for file in sorted(file for part in _MAKERS for file in (package / part).rglob("*.py")):
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def with_cache(

@@ -10,7 +10,7 @@ from typing import Any
 
 import datasets
 
-from summexp.data.cache import with_cache
+from summexp.data.cache import cache_key, with_cache
 from summexp.data.columns import Columns, Example, choose_columns, examples
 from summexp.data.config import DataConfig
 from summexp.data.files import TEXT_COLUMN, blamed_on, digest, one_line, read_rows
@@ -23,7 +23,6 @@ from summexp.data.store import (
     SCHEMA_OF_SEVERAL,
     Split,
     split_in_memory,
-    store_key,
     stored_split,
 )
 from summexp.errors import ConfigError, Problem
@@ -290,7 +289,7 @@ def _split(source: _Source, cache_dir: Path | None, *, in_memory: bool) -> Split
     options: dict[str, Any] = {"keep_all": keep_all, "limit": about.limit, "schema": schema}
     if in_memory or source.content is None:
         return split_in_memory(source.examples(), **options)
-    key = store_key(*source.content, vars(source.columns), keep_all, about.limit)
+    key = cache_key(*source.content, vars(source.columns), keep_all, about.limit)
     return with_cache(
         cache_dir,
         lambda cache: stored_split(source.examples(), cache / "corpus" / key, **options),

@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,6 @@ class Split:
     """32 hexadecimal digits that stand for all rows, in order, exactly."""
 
 
-def store_key(*parts: object) -> str:
-    """Return the name of a stored split: a digest of everything that its content depends on."""
-    text = json.dumps([version("summexp"), *parts])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
 def stored_split(
     examples: Iterable[Example],
     folder: Path,
@@ -68,14 +61,16 @@ def stored_split(
 
     Args:
         examples: All rows of the source; not touched if the folder is there.
-        folder: Its name is a `store_key` of the source and of the two options below.
+        folder: Its name is a `cache_key` of the source and of the two options below.
         keep_all: Keep rows without a document or a summary (prediction); else leave them out.
         limit: Stop after so many rows that are used.
         schema: `SCHEMA`, or `SCHEMA_OF_SEVERAL`.
     """
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        # Not by `tempfile`, whose folders are for this user alone.
+        unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+        unfinished.mkdir()
         try:
             _write(_Selection(examples, schema, keep_all=keep_all, limit=limit), unfinished)
             try:

@@ -23,7 +23,7 @@ from datasets import (
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
-from summexp.data.cache import with_cache
+from summexp.data.cache import cache_key, with_cache
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError, Problem
 
@@ -186,7 +186,7 @@ def tokenize(
         disable_progress_bars()
     else:
         enable_progress_bars()
-    digest = tokenizing.digest(content)
+    digest = cache_key(tokenizing.digest(content))
 
     def cached(cache: Path) -> Dataset:
         file = cache / "tokenized" / f"{digest}.arrow"

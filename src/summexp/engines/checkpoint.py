@@ -38,6 +38,7 @@ from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.launch.ranks import is_main, this_world, wait_for_all
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
+from summexp.permissions import follow_umask
 from summexp.runs.checkpoints import keep_only, make_checkpoint, rotate, seal, step_of
 from summexp.runs.folder import is_checkpoint
 from summexp.runs.storage import StorageError, discard_incomplete_checkpoints, storage_errors
@@ -105,6 +106,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         state = {name: one.cpu() for name, one in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
+    follow_umask(folder)
 
 
 def save_trained(

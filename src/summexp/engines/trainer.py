@@ -21,7 +21,12 @@ from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import onlookers
-from summexp.engines.checkpoint import drop_foreign_best, new_checkpoint, save_trained
+from summexp.engines.checkpoint import (
+    drop_foreign_best,
+    new_checkpoint,
+    save_model,
+    save_trained,
+)
 from summexp.engines.divergence import check_weights, keep_valid_json
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
@@ -32,6 +37,7 @@ from summexp.engines.watch import StoppedError, TrainingWatch
 from summexp.launch.ranks import this_world, wait_for_all
 from summexp.launch.signals import StopRequest, stop_requests
 from summexp.modeling.adapters import has_adapter
+from summexp.permissions import follow_umask
 from summexp.runs.checkpoints import keep_only, step_of
 
 
@@ -249,13 +255,14 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Save a model that any machine can load, whether it is split here or not."""
         if not self._whole.is_split:
             super().save_model(output_dir, _internal_call)
+            if self.args.should_save:
+                follow_umask(Path(output_dir or self.args.output_dir))
             return
         # One rank keeps what all of them gather.
         place = torch.device("cpu" if self.args.should_save else "meta")
         model = self._whole.copy(self.model, place)
         if self.args.should_save:
-            model.save_pretrained(output_dir)
-            self.processing_class.save_pretrained(output_dir)
+            save_model(model, self.processing_class, Path(output_dir or self.args.output_dir))
 
     def save_final(self, model: PreTrainedModel) -> None:
         """Save `model` and the tokenizer into the run folder."""

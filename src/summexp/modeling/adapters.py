@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.config import ModelConfig, PeftConfig
+from summexp.permissions import follow_umask
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -123,6 +124,7 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
     tensors = {f"base_model.model.{name}": one.cpu().contiguous() for name, one in state.items()}
     folder.mkdir(exist_ok=True)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    follow_umask(folder)
     config = dataclasses.replace(model.peft_config[_NAME], inference_mode=True)
     # peft keeps a set, whose order changes from process to process.
     config.target_modules = adapted_modules(model)

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from summexp.data.cache import with_cache
+from summexp.data.cache import cache_key, with_cache
 from summexp.errors import ConfigError, Problem
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.hub import loading
@@ -113,7 +113,7 @@ def corpus_tokenizer(
     untrained = _untrained(specials, extras, first_token, ends=shape.is_encoder_decoder)
     trainer = _trainer(specials, extras, shape.vocab_size)
     settings = [corpus, untrained.to_str(), shape.vocab_size, specials, tokenizers.__version__]
-    digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+    digest = cache_key(*settings)
 
     def uncached() -> Tokenizer:
         untrained.train_from_iterator(texts(), trainer)
