@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from tests import forked
 
-from summexp.streams import LossyFileHandler
+from summexp.streams import LossyFileHandler, wrapped
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 FULL = Path("/dev/full")
@@ -133,3 +140,70 @@ def test_a_log_file_on_a_full_disk_loses_lines_alone(
         handler.close()
     assert whole.read_text(encoding="utf-8") == "요약 0\n요약 1\n요약 2\n"
     assert capsys.readouterr() == ("", "")
+
+
+def test_lines_are_broken_at_spaces_by_the_cells_that_they_take() -> None:
+    korean = "  data.train_file: 파일이 없습니다 그리고 다른 파일도 없습니다"
+    assert wrapped(korean, 40) == [
+        "  data.train_file: 파일이 없습니다",
+        "    그리고 다른 파일도 없습니다",
+    ]
+    path = "/a/path/that/is/longer/than/any/line"
+    assert wrapped(f"run folder: {path} is there", 20) == ["run folder:", f"  {path}", "  is there"]
+    assert wrapped("", 20) == [""]
+
+
+def in_terminal(*words: str, cwd: Path) -> tuple[int, list[str]]:
+    """Run `train.py` in a terminal of 80 columns; return its exit code and the lines it shows."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    process = subprocess.Popen(
+        [sys.executable, str(TRAIN), *words],
+        cwd=cwd,
+        env={**environment, "TERM": "xterm"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    output = b""
+    # The end is an error of the device on Linux, and an empty read elsewhere.
+    with contextlib.suppress(OSError):
+        while part := os.read(controller, 65536):
+            output += part
+    os.close(controller)
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output.decode("utf-8"))
+    return process.wait(300), re.split(r"[\r\n]+", text)
+
+
+MISTAKES = (
+    "model=t5_smal",
+    "data=custom_csv",
+    "data.train_file=없는파일.csv",
+    "training.fp16=maybe",
+)
+
+
+def test_mistakes_fit_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    code, lines = in_terminal(*MISTAKES, cwd=tmp_path)
+    assert code == 2
+    assert "Did you mean 't5_small'" in " ".join(lines)
+    assert max(map(cell_len, lines)) <= 80
+
+
+@pytest.mark.slow
+def test_a_run_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    rows = [
+        {"대화": "민아: 버스 탔어. 준: 국 데워 놓을게. " * 20, "요약": f"버스 {n}"}
+        for n in range(8)
+    ]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "채팅.jsonl").write_text(text, encoding="utf-8")
+    files = [f"data.{split}_file=채팅.jsonl" for split in ("train", "validation", "test")]
+    words = ("debug=tiny", "data=custom_json", *files, "training.do_predict=true")
+    columns = ("data.text_column=대화", "data.summary_column=요약", "hardware=cpu")
+    code, lines = in_terminal(*words, *columns, "output_dir=결과", cwd=tmp_path)
+    assert (code, "Written" in lines) == (0, True)
+    assert [line for line in lines if cell_len(line) > 80] == []

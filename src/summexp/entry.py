@@ -32,7 +32,7 @@ from summexp.preflight import check, check_on_arrival, claim
 from summexp.runs.environment import prepare
 from summexp.runs.parts import dismiss, follow, follows, silence, start_ranks
 from summexp.storage import ADVICE, storage_failure
-from summexp.streams import guard_standard_streams, show
+from summexp.streams import guard_standard_streams, print_error, show
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(words)
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C", file=sys.stderr)
+        print_error("stopped by Ctrl-C")
         code = 128 + signal.SIGINT
     sys.exit(code)
 
@@ -127,12 +127,12 @@ def _ended(part: Callable[[], None]) -> int:
     try:
         part()
     except SummexpError as error:
-        print(error, file=sys.stderr)
+        print_error(str(error))
         return error.exit_code
     except Exception as error:
         if not has_lost_peer(error):
             raise
-        print("another rank was lost; its own error is the one to look at", file=sys.stderr)
+        print_error("another rank was lost; its own error is the one to look at")
         return EXIT_FAILED
     return 0
 
@@ -153,7 +153,7 @@ def _hand_to_hydra(command: CommandLine) -> int:
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
     except SummexpError as error:
-        print(error, file=sys.stderr)
+        print_error(str(error))
         return error.exit_code
     except Exception as error:
         # OmegaConf wraps what our resolvers raise, such as a folder that cannot be made.
@@ -166,7 +166,7 @@ def _hand_to_hydra(command: CommandLine) -> int:
         failure = storage_failure(error)
         if failure is not None:
             # Of what Hydra writes before the job begins.
-            print(_unwritten(*failure), file=sys.stderr)
+            print_error(_unwritten(*failure))
             return EXIT_FAILED
         traceback.print_exc()
         return EXIT_FAILED
@@ -209,8 +209,8 @@ def _job(tree: DictConfig) -> float | None:
 
 def tell(error: SummexpError) -> None:
     """Print what went wrong to standard error, without a traceback and without any secret."""
-    print(without_secrets(in_words(error)), file=sys.stderr)
-    print("Nothing was started.", file=sys.stderr)
+    print_error(without_secrets(in_words(error)))
+    print_error("Nothing was started.")
 
 
 def in_words(error: SummexpError) -> str:

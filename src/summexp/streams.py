@@ -10,6 +10,7 @@ import errno
 import io
 import logging
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -77,6 +78,54 @@ def show(text: str) -> int:
         return 0
     print(f"standard output could not be written: {error.strerror}", file=sys.stderr)
     return EXIT_FAILED
+
+
+class TerminalFormatter(logging.Formatter):
+    """Fits messages into the width of the terminal; a traceback is left as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the message in lines that fit."""
+        return fit(super().formatMessage(record), sys.stderr)
+
+
+def print_error(text: str) -> None:
+    """Print a message to standard error, in lines that fit where that is a terminal."""
+    print(fit(text, sys.stderr), file=sys.stderr)
+
+
+def fit(text: str, stream: TextIO) -> str:
+    """Return `text` in lines that fit into the terminal behind `stream`; as it is where none is.
+
+    Lines are broken at spaces alone, and go on two further in, so that a path or an override that
+    is longer than a line can still be copied.
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(part for line in text.split("\n") for part in wrapped(line, width))
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return a line in parts of at most `width` terminal cells, each broken at a space.
+
+    >>> wrapped("  a message that is long", 14)
+    ['  a message', '    that is', '    long']
+    """
+    if len(line) * 2 <= width:
+        return [line]
+    # Measures Han and Hangul, which take two cells.
+    from rich.cells import cell_len
+
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    parts, part = [], ""
+    for word in line.removeprefix(indent).split(" "):
+        longer = f"{part} {word}" if part else f"{indent}{word}"
+        if part and cell_len(longer) > width:
+            parts.append(part)
+            part = f"{indent}  {word}"
+        else:
+            part = longer
+    return [*parts, part]
 
 
 def _open_descriptor(descriptor: int) -> None:

@@ -13,7 +13,7 @@ from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
 from summexp.migrate.expansion import refuse_unknown
 from summexp.runs.command import INSTALLED
-from summexp.streams import show
+from summexp.streams import print_error, show
 
 HELP = """\
 usage: summexp migrate [--run] [--parity] "OLD COMMAND"
@@ -61,7 +61,7 @@ def run_verb(words: list[str]) -> int:
         entry.tell(error)
         return error.exit_code
     for remark in found.remarks:
-        print(without_secrets(" ".join(remark.split())), file=sys.stderr)
+        print_error(without_secrets(" ".join(remark.split())))
     code = show(found.line)
     if _RUN in flags:
         _run(found)

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from summexp.reports.results import Example, RunResults
-from summexp.reports.scores import LABELS, set_title
+from summexp.reports.scores import LABELS, QUALITY, set_title
 
 
 class ExampleGroup(NamedTuple):
@@ -32,8 +32,8 @@ def example_groups(results: RunResults) -> list[ExampleGroup]:
 
 
 def scores_of(example: Example) -> str:
-    """Return the scores of a row in one line, the one that ranks it first; or nothing."""
-    names = [name for name in LABELS if name in example.scores]
+    """Return how good a row is in one line, the score that ranks it first; or nothing."""
+    names = [name for name in QUALITY if name in example.scores]
     names.sort(key=lambda name: name != example.ranked_by)
     return ", ".join(f"{LABELS[name]} {example.scores[name]:.2f}" for name in names)
 

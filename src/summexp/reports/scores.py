@@ -25,7 +25,8 @@ LABELS: Mapping[str, str] = {
 }
 """Score name to the name that papers use, in the order of the table."""
 
-_QUALITY = (*SCORES["rouge"], *SCORES["bertscore"])
+QUALITY = (*SCORES["rouge"], *SCORES["bertscore"])
+"""Scores that say how good a summary is."""
 _PERCENT = (*SCORES["compression"], *SCORES["novelty"], *SCORES["repetition"])
 
 _METRIC = (
@@ -127,12 +128,12 @@ class Score:
     @property
     def is_quality(self) -> bool:
         """Whether it says how good the summaries are: ROUGE and BERTScore, 0 to 100."""
-        return self.name in _QUALITY
+        return self.name in QUALITY
 
     @property
     def has_scale(self) -> bool:
         """Whether it can be drawn on a line from 0 to 100."""
-        return self.name in (*_QUALITY, *_PERCENT) and min(self.value, self.low or 0.0) >= 0
+        return self.name in (*QUALITY, *_PERCENT) and min(self.value, self.low or 0.0) >= 0
 
 
 @dataclass(frozen=True, kw_only=True)

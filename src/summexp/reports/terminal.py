@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from summexp.reports.examples import example_groups, scores_of
+from summexp.reports.examples import example_groups
 from summexp.reports.results import Example, RunResults, read_run
 from summexp.reports.scores import ScoreTable, score_tables
 from summexp.reports.texts import excerpt, one_line
@@ -22,6 +22,7 @@ from summexp.runs.results import PREDICTIONS_FILE
 _EXAMPLES = 3
 _DOCUMENT_CHARACTERS = 400
 _SUMMARY_CHARACTERS = 240
+_WORD_CELLS = 13
 _MADE = {
     "report": "report.html",
     "model": "config.json",
@@ -52,21 +53,30 @@ def print_summary(folder: Path, *, console: Console | None = None) -> None:
         console.print()
         console.print(_scores(table))
     for title, example in _examples(results):
+        console.print()
         if title:
-            console.print()
             console.print(title)
         console.print(Padding(_example(example), (0, 0, 0, 1), expand=False))
-        console.print()
-    written = list(_written(folder))
-    if written:
-        if not results.examples:
-            console.print()
-        console.print(Text("Written", style="bold"))
-    for word, path in written:
-        # A path is never broken, so that it can be copied; one that is long has a line for itself.
-        fits = cell_len(path) + 13 <= console.width
-        line = Text.assemble(" ", (f"{word:<12}", "dim"), path if fits else f"\n   {path}")
-        console.print(line, soft_wrap=True)
+    _print_files(folder, console)
+
+
+def _print_files(folder: Path, console: Console) -> None:
+    """Print where everything was written; a path is never broken, so that it can be copied."""
+    files = {word: path for word, name in _MADE.items() if (path := folder / name).exists()}
+    if not files:
+        return
+    console.print()
+    console.print(Text("Written", style="bold"))
+    # The model is all of the folder, in which config.json only stands for it.
+    shown = {word: folder if word == "model" else path for word, path in files.items()}
+    names = {word: _shown(path) for word, path in shown.items()}
+    longest = _WORD_CELLS + max(map(cell_len, names.values()))
+    if console.is_terminal and longest > console.width:
+        # The folder has one line for itself, in place of a part of each.
+        console.print(Text(f" {_shown(folder)}"), soft_wrap=True)
+        names = {word: os.path.relpath(path, folder) for word, path in shown.items()}
+    for word, name in names.items():
+        console.print(Text.assemble(" ", (f"{word:<12}", "dim"), name), soft_wrap=True)
 
 
 def _scores(table: ScoreTable) -> RenderableType:
@@ -99,8 +109,9 @@ def _examples(results: RunResults) -> Iterator[tuple[Text | None, Example]]:
     count = 1 if len(groups) > 1 else _EXAMPLES
     for group in groups:
         for number, example in enumerate(group.examples[:count]):
-            scores = f"  {scores_of(example)}" if example.scores else ""
-            title = Text.assemble((group.title, "bold"), scores)
+            score = example.scores.get(example.ranked_by or "")
+            shown = "" if score is None else f"  {score:.2f}"
+            title = Text.assemble((group.title, "bold"), shown)
             yield (None if number else title), example
 
 
@@ -118,14 +129,6 @@ def _example(example: Example) -> RenderableType:
     prediction = excerpt(example.prediction, _SUMMARY_CHARACTERS) or "(nothing)"
     grid.add_row("prediction", Text(prediction, style="bold"))
     return grid
-
-
-def _written(folder: Path) -> Iterator[tuple[str, str]]:
-    for word, name in _MADE.items():
-        path = folder / name
-        if path.exists():
-            # The model is all of the folder, in which config.json only stands for it.
-            yield word, _shown(folder if word == "model" else path)
 
 
 def _shown(path: Path) -> str:
