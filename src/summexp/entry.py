@@ -27,7 +27,7 @@ from summexp.config.refused import without_secrets
 from summexp.config.typed import typed_config
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
 from summexp.launch.failures import RankFailedError, has_lost_peer
-from summexp.launch.world import outside_world
+from summexp.launch.world import outside_world, world_size
 from summexp.preflight import check, check_on_arrival, claim
 from summexp.runs.environment import prepare
 from summexp.runs.parts import dismiss, follow, follows, silence, start_ranks
@@ -36,6 +36,7 @@ from summexp.streams import guard_standard_streams, print_error, show
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
+    from summexp.launch.config import HardwareConfig
 
 log = logging.getLogger(__name__)
 
@@ -119,18 +120,18 @@ def _follow(config: Config) -> int:
     """Do the part of a rank that another one leads, or of a node that is not the first."""
     prepare(config)
     if outside_world() is None:
-        return _ended(lambda: start_ranks(config))
-    return _ended(lambda: follow(config.hardware))
+        return _ended(lambda: start_ranks(config), config.hardware)
+    return _ended(lambda: follow(config.hardware), config.hardware)
 
 
-def _ended(part: Callable[[], None]) -> int:
+def _ended(part: Callable[[], None], hardware: HardwareConfig) -> int:
     try:
         part()
     except SummexpError as error:
         print_error(str(error))
         return error.exit_code
     except Exception as error:
-        if not has_lost_peer(error):
+        if not has_lost_peer(error, world_size(hardware)):
             raise
         print_error("another rank was lost; its own error is the one to look at")
         return EXIT_FAILED

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from summexp.errors import ConfigError, Problem, RunError, SummexpError
+from summexp.launch.world import outside_world
 
 _VARIABLE = "SUMMEXP_FAILURE_FILE"
-_LOST_PEER = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|TCPStore", re.I)
-"""What torch says where another rank has gone."""
+_LOST_PEER = re.compile(r"gloo|nccl|TCPStore", re.IGNORECASE)
+"""What a `RuntimeError` of torch's collectives names: gloo's (torch 2.13) are of no type of their
+own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ def tell_failure(error: BaseException) -> None:
     path = os.environ.get(_VARIABLE)
     if path is None:
         return
+    world = outside_world()
     problems = error.problems if isinstance(error, ConfigError) else None
     message = str(error) if isinstance(error, SummexpError) else f"{type(error).__name__}: {error}"
     told = {
@@ -93,7 +96,7 @@ def tell_failure(error: BaseException) -> None:
         "in_words": isinstance(error, SummexpError),
         "problems": None if problems is None else [asdict(problem) for problem in problems],
         "traceback": "".join(traceback.format_exception(error)),
-        "lost_peer": has_lost_peer(error),
+        "lost_peer": has_lost_peer(error, world.size if world else 1),
     }
     try:
         Path(path).write_text(json.dumps(told), encoding="utf-8")
@@ -102,10 +105,20 @@ def tell_failure(error: BaseException) -> None:
         print(f"rank {os.environ.get('RANK')}: {message}", file=sys.stderr)
 
 
-def has_lost_peer(error: BaseException) -> bool:
-    """Tell whether `error` is that another rank has gone, whose own error is the one to look at."""
-    in_words = isinstance(error, SummexpError)
-    return not in_words and bool(_LOST_PEER.search(f"{type(error).__name__}: {error}"))
+def has_lost_peer(error: BaseException, world_size: int) -> bool:
+    """Tell whether `error` is that another rank has gone, whose own error is the one to look at.
+
+    Args:
+        error: what ended a rank, or what started ranks.
+        world_size: how many ranks the run has; of one no other can be lost.
+    """
+    # Whoever lost a rank had torch to speak with it.
+    distributed = sys.modules.get("torch.distributed")
+    if world_size == 1 or distributed is None:
+        return False
+    if isinstance(error, distributed.DistError):
+        return True
+    return type(error) is RuntimeError and bool(_LOST_PEER.search(str(error)))
 
 
 def read_failure(path: Path) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from summexp.config.provenance import display_path
 from summexp.errors import ConfigError, SummexpError
 from summexp.launch.failures import has_lost_peer
-from summexp.launch.world import outside_world, starts_ranks
+from summexp.launch.world import outside_world, starts_ranks, world_size
 from summexp.reports.report import write_report
 from summexp.runs.environment import prepare
 from summexp.runs.folder import clear, read_record
@@ -78,7 +78,7 @@ def _run_here(config: Config, hand_out: HandOut | None) -> None:
         log.info("%s %s", "going on in" if plan.goes_on else "run folder:", display_path(folder))
         with storage_errors(folder):
             record = begin(config, folder, goes_on=plan.goes_on)
-        with _recorded(record):
+        with _recorded(record, world_size(config.hardware)):
             prepare(config)
             if starts_ranks(config.hardware):
                 start_ranks(config, plan)
@@ -100,7 +100,7 @@ def _planned(config: Config, folder: Path, hand_out: HandOut | None) -> RunPlan:
 
 
 @contextmanager
-def _recorded(record: RunRecord) -> Iterator[None]:
+def _recorded(record: RunRecord, ranks: int) -> Iterator[None]:
     """Write down how a run ended if it ends early, whatever happens."""
     try:
         yield
@@ -109,7 +109,7 @@ def _recorded(record: RunRecord) -> Iterator[None]:
         # A rank may have written more of it.
         record.content |= read_record(record.folder) or {}
         try:
-            record.end(*_how_it_ended(error))
+            record.end(*_how_it_ended(error, ranks))
         except OSError as unwritable:
             log.warning("run.json still says that it is running: %s", unwritable.strerror)
         # What is wrong with the report must not hide what was wrong with the run.
@@ -119,14 +119,14 @@ def _recorded(record: RunRecord) -> Iterator[None]:
         raise
 
 
-def _how_it_ended(error: BaseException) -> tuple[str, str]:
-    """Return the status and the reason of a run that `error` ended."""
+def _how_it_ended(error: BaseException, ranks: int) -> tuple[str, str]:
+    """Return the status and the reason of a run with so many ranks that `error` ended."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "Ctrl-C"
     if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
         return "interrupted", signal.Signals(error.code - 128).name
     if isinstance(error, SummexpError):
         return "failed", str(error)
-    if has_lost_peer(error):
+    if has_lost_peer(error, ranks):
         return "failed", "another rank was lost; what started the ranks has printed its error"
     return "failed", f"{type(error).__name__}: {error}"
