@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub: a local server with the routes that loading needs.
+"""A stand-in for the Hugging Face Hub: a local server with the routes of loading and uploading.
 
 It serves what a test puts into it, to real `datasets`, `transformers` and `huggingface_hub`, which
 find it through the variable `HF_ENDPOINT`. They read that at import, so use a child process:
@@ -10,6 +10,7 @@ find it through the variable `HF_ENDPOINT`. They read that at import, so use a c
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -32,6 +33,7 @@ class Repository:
     repo_type: RepoType
     repo_id: str
     gated: bool = False
+    private: bool = False
     revisions: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def commit(self, revision: str) -> str:
@@ -55,6 +57,11 @@ class HubStandIn:
         self.repositories: dict[tuple[RepoType, str], Repository] = {}
         self.requests: list[str] = []
         """`METHOD /path` of each request, in order."""
+        self.owners = {"hf_standin": "me"}
+        """Token to the account whose repositories it may write."""
+        self.answers: dict[str, int] = {}
+        """Part of a path to the status that a request for such a path is answered with; with 0 the
+        connection is closed without an answer."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -135,6 +142,19 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:
             url = urlsplit(self.path)
             path = unquote(url.path)
             hub.requests.append(f"{self.command} {path}")
+            status = next((s for part, s in hub.answers.items() if part in path), None)
+            if status == 0:
+                self.close_connection = True
+                return
+            if status is not None:
+                self._error(status, "", f"answered with {status}")
+                return
+            if path == "/api/repos/create":
+                self._create(json.loads(body))
+                return
+            if path == "/api/validate-yaml":
+                self._json({"errors": [], "warnings": []})
+                return
             is_api = path.startswith("/api/")
             path = path.removeprefix("/api").lstrip("/")
             repo_type: RepoType = "dataset" if path.startswith("datasets/") else "model"
@@ -155,6 +175,38 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:
                     return repository, path[len(repo_id) + 1 :]
             return None, ""
 
+        def _account(self) -> str | None:
+            return hub.owners.get(self.headers.get("Authorization", "").removeprefix("Bearer "))
+
+        def _create(self, asked: dict[str, str]) -> None:
+            owner = asked.get("organization") or self._account()
+            if self._account() is None:
+                self._error(401, "", "Invalid username or password.")
+            elif owner != self._account():
+                self._error(403, "", "You don't have the rights to create a model there")
+            else:
+                repo_id = f"{owner}/{asked['name']}"
+                is_new = ("model", repo_id) not in hub.repositories
+                if is_new:
+                    hub.add(repo_id, {}, repo_type="model")
+                    private = asked.get("visibility") == "private"
+                    hub.repositories["model", repo_id].private = private
+                url = {"url": f"{hub.endpoint}/{repo_id}"}
+                self._json(url, 200 if is_new else 409)
+
+        def _commit(self, repository: Repository, revision: str, body: bytes) -> None:
+            if repository.repo_id.partition("/")[0] != self._account():
+                self._error(403, "", "You don't have the rights to write there")
+                return
+            for line in body.splitlines():
+                entry = json.loads(line)
+                if entry["key"] == "file":
+                    content = base64.b64decode(entry["value"]["content"])
+                    repository.revisions[revision][entry["value"]["path"]] = content
+            commit = repository.commit(revision)
+            url = f"{hub.endpoint}/{repository.repo_id}/commit/{commit}"
+            self._json({"commitUrl": url, "commitOid": commit})
+
         def _api(
             self, repository: Repository, rest: str, query: dict[str, list[str]], body: bytes
         ) -> None:
@@ -174,6 +226,12 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:
                     self._json(entries)
                 else:
                     self._error(404, "EntryNotFound", "Entry not found")
+            elif verb == "preupload":
+                asked = [file["path"] for file in json.loads(body)["files"]]
+                modes = {"uploadMode": "regular", "shouldIgnore": False}
+                self._json({"files": [{"path": name, **modes} for name in asked]})
+            elif verb == "commit":
+                self._commit(repository, revision, body)
             elif verb == "paths-info":
                 wanted = _wanted_paths(body, self.headers.get("Content-Type", ""))
                 everything = _tree(files, "", recursive=True)
@@ -206,8 +264,8 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:
             headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
             self._send(206, data[start : end + 1], headers)
 
-        def _json(self, value: object) -> None:
-            self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        def _json(self, value: object, status: int = 200) -> None:
+            self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
         def _error(
             self, status: int, code: str, message: str, headers: dict[str, str] | None = None
@@ -232,7 +290,7 @@ def _info(repository: Repository, revision: str) -> dict[str, object]:
         "_id": hashlib.sha1(repository.repo_id.encode()).hexdigest()[:24],
         "id": repository.repo_id,
         "sha": repository.commit(revision),
-        "private": False,
+        "private": repository.private,
         "gated": "auto" if repository.gated else False,
         "disabled": False,
         "tags": [],

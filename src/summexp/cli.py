@@ -13,6 +13,7 @@ from summexp.config.schema import Config
 from summexp.data.files import existing
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
 from summexp.preflight import CheckedJob, check
+from summexp.reports.texts import shown_size
 from summexp.runs.command import INSTALLED, MODULE
 from summexp.streams import guard_standard_streams, show
 
@@ -165,12 +166,7 @@ def _data(config: Config) -> str:
 
 
 def _sized(path: str) -> str:
-    size = float(existing(path).stat().st_size)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{path} ({size:.0f} {unit})"
-        size /= 1000
-    return f"{path} ({size:.1f} GB)"
+    return f"{path} ({shown_size(existing(path).stat().st_size)})"
 
 
 def _described_sweep(jobs: list[CheckedJob]) -> str:

@@ -154,6 +154,34 @@ def _network(config: Config) -> Iterator[Problem]:
             what="is not set, and a fresh folder's time of day is no name for a repository",
             hint="Name the repository: training.hub_model_id=my-summarizer",
         )
+    if config.training.push_to_hub:
+        yield from _repository_name(config)
+    strategy = config.training.hub_strategy
+    if config.training.push_to_hub and strategy not in ("end", "every_save"):
+        yield Problem(
+            key="training.hub_strategy",
+            what=f"{strategy} would upload checkpoints, which hold this machine's folders and the "
+            "optimizer's state",
+            hint="Set training.hub_strategy=every_save to upload the model of each checkpoint, or "
+            "end.",
+        )
+
+
+def _repository_name(config: Config) -> Iterator[Problem]:
+    """Yield that the Hub knows no repository of such a name."""
+    # Only who pushes waits for it.
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    name = config.training.hub_model_id or Path(config.output_dir or "").absolute().name
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        yield Problem(
+            key="training.hub_model_id",
+            what=f"{name!r} is no name for a repository: {str(error).splitlines()[0].rstrip('.')}",
+            hint="Name it owner/name: training.hub_model_id=me/my-summarizer",
+        )
 
 
 def _metric_names(config: Config) -> Iterator[Problem]:

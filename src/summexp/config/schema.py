@@ -14,7 +14,7 @@ from summexp.engines.training_schema import TrainingConfig
 from summexp.launch.config import HardwareConfig
 from summexp.metrics.config import MetricConfig
 from summexp.modeling.config import ModelConfig, PeftConfig
-from summexp.runs.config import DebugConfig, TrackingConfig
+from summexp.runs.config import DebugConfig, HubConfig, TrackingConfig
 
 
 @dataclass(kw_only=True)
@@ -49,6 +49,8 @@ class Config:
     """Parameter-efficient fine-tuning."""
     tracking: TrackingConfig
     """Experiment trackers."""
+    hub: HubConfig
+    """Publishing."""
     debug: DebugConfig
     """Ways of running that are for finding mistakes."""
 

@@ -28,6 +28,8 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
         "use_cpu": device.type == "cpu",
         # Upstream's "device" is a process.
         "per_device_train_batch_size": rows * devices_behind(device),
+        # Upstream would upload whatever the folder holds.
+        "push_to_hub": False,
         "run_name": config.tracking.run_name or job.folder.name,
     }
     if not config.training.do_eval:

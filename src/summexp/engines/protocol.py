@@ -36,6 +36,8 @@ class TrainingJob:
     evaluate: Callable[[PreTrainedModel, Callable[[], None]], list[Evaluated]]
     """Evaluates every validation set; calls its second argument after each batch, on every rank as
     often."""
+    on_save: Callable[[Path], None] = lambda _checkpoint: None
+    """Called by `engine=trainer` with each checkpoint that is whole, on the rank that writes."""
 
 
 @dataclass(frozen=True)

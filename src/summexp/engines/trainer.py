@@ -36,7 +36,6 @@ from summexp.engines.unused import give_every_weight_a_gradient
 from summexp.engines.watch import StoppedError, TrainingWatch
 from summexp.launch.ranks import this_world, wait_for_all
 from summexp.launch.signals import StopRequest, stop_requests
-from summexp.modeling.adapters import has_adapter
 from summexp.permissions import follow_umask
 from summexp.runs.checkpoints import keep_only, step_of
 
@@ -274,18 +273,16 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         folder, fp16 = Path(self.args.output_dir), self._job.config.training.fp16
         check_weights(model, self.state.global_step, folder, fp16=fp16)
 
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        # What holds an adapter that is not merged is no model for others; the whole run is one.
-        if not has_adapter(self.model):
-            super()._push_from_checkpoint(checkpoint_folder)
-
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self._check_weights(self.model)
-        with new_checkpoint(self.args, self.state):
+        with new_checkpoint(self.args, self.state) as checkpoint:
             # Older ones are left until this one is whole.
             limit, self.args.save_total_limit = self.args.save_total_limit, None
             super()._save_checkpoint(model, trial)
             self.args.save_total_limit = limit
+        # Who asked for the end does not wait for an upload.
+        if self.args.should_save and not self.watch.stops:
+            self._job.on_save(checkpoint)
 
     def _init_training_state(self, max_steps: int, *args: Any) -> Any:
         begun = super()._init_training_state(max_steps, *args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from summexp.data.health import CorpusHealth, SplitHealth
 from summexp.reports.curves import charts
 from summexp.reports.examples import example_groups
 from summexp.reports.facts import command, facts, language_code, title
+from summexp.reports.local_paths import config_without_folders, without_folders
 from summexp.reports.rendering import render
 from summexp.reports.results import read_run
 from summexp.reports.scores import score_tables
@@ -46,7 +48,30 @@ def write_report(folder: Path) -> list[Path]:
     Raises:
         ConfigError: `folder` holds no run, or a damaged one.
     """
+    paths = []
+    for name, text in report_texts(folder).items():
+        write_text(folder / name, text)
+        paths.append(folder / name)
+    return paths
+
+
+def report_texts(folder: Path, *, with_folders: bool = True) -> dict[str, str]:
+    """Return the report of a run folder, file name to content.
+
+    Args:
+        folder: the run folder.
+        with_folders: keep the folders of absolute paths; without, each is its last part.
+
+    Raises:
+        ConfigError: `folder` holds no run, or a damaged one.
+    """
     results = read_run(folder)
+    if not with_folders:
+        results = replace(
+            results,
+            config_text=config_without_folders(results.config),
+            reason=results.reason and without_folders(results.reason),
+        )
     values = {
         "run": results,
         "title": title(results),
@@ -58,14 +83,9 @@ def write_report(folder: Path) -> list[Path]:
         "health_columns": HEALTH_COLUMNS,
         "health": list(health_rows(results.health)),
         "overlaps": list(overlap_lines(results.health)),
-        "command": command(results),
+        "command": command(results, with_folders=with_folders),
     }
-    paths = []
-    for name in NAMES:
-        path = folder / name
-        write_text(path, render(f"{name}.j2", **values))
-        paths.append(path)
-    return paths
+    return {name: render(f"{name}.j2", **values) for name in NAMES}
 
 
 def health_rows(health: CorpusHealth) -> Iterator[HealthRow]:

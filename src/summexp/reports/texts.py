@@ -51,3 +51,16 @@ def excerpt(text: str, length: int) -> str:
     """
     line = one_line(text)
     return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
+
+
+def shown_size(size: float) -> str:
+    """Return a number of bytes in a unit that suits it.
+
+    >>> shown_size(12), shown_size(1234), shown_size(2.5e9)
+    ('12 bytes', '1 kB', '2.5 GB')
+    """
+    for unit in ("bytes", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,4 +1,4 @@
-"""How a run is watched and debugged: the `tracking` and `debug` groups of the config."""
+"""How a run is watched, debugged and published: `tracking`, `debug` and `hub` of the config."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from summexp.options import choice
 
 TRACKERS = ("tensorboard", "wandb")
 """The experiment trackers that can be chosen."""
+
+UPLOADS = ("report", "predictions", "config", "record")
+"""What can be uploaded to the Hub beside the model."""
 
 
 @dataclass(kw_only=True)
@@ -25,18 +28,19 @@ class TrackingConfig:
     """Labels of the run at the tracker."""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.trackers if name not in TRACKERS]
-        if unknown:
-            raise ConfigError(
-                [
-                    Problem(
-                        key="tracking.trackers",
-                        what=f"there is no tracker {name!r}",
-                        hint=nearest(name, TRACKERS) or f"There are {' and '.join(TRACKERS)}.",
-                    )
-                    for name in unknown
-                ]
-            )
+        _check_names("tracking.trackers", "tracker", self.trackers, TRACKERS)
+
+
+@dataclass(kw_only=True)
+class HubConfig:
+    """What `training.push_to_hub` uploads beside the model, its tokenizer, card and scores."""
+
+    include: list[str] = field(default_factory=list)
+    """Any of `report` (it shows rows of the data), `predictions` (with the references), `config`
+    and `record` (run.json); without this machine's folders and without the git diff."""
+
+    def __post_init__(self) -> None:
+        _check_names("hub.include", "part of a run", self.include, UPLOADS)
 
 
 @dataclass(kw_only=True)
@@ -54,3 +58,17 @@ class DebugConfig:
     """Profile a few training steps into `profile/` in the run folder."""
     detect_anomaly: bool = False
     """Stop at the operation whose gradient is not finite. Slow."""
+
+
+def _check_names(key: str, kind: str, names: list[str], known: tuple[str, ...]) -> None:
+    problems = [
+        Problem(
+            key=key,
+            what=f"there is no {kind} {name!r}",
+            hint=nearest(name, known) or f"There are {', '.join(known[:-1])} and {known[-1]}.",
+        )
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(problems)

@@ -31,11 +31,17 @@ from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
 from summexp.runs.checkpoints import last_whole_checkpoint
 from summexp.runs.examples import choose_examples
-from summexp.runs.hub import push
+from summexp.runs.hub import push, push_checkpoint
 from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.results import drop_results, read_json, save_metrics, save_predictions
-from summexp.runs.resume import RunPlan, evaluation_digest, prediction_digest, training_length
+from summexp.runs.resume import (
+    RunPlan,
+    evaluation_digest,
+    prediction_digest,
+    training_length,
+    upload_digest,
+)
 from summexp.runs.storage import storage_errors
 from summexp.runs.tracking import no_trackers, trackers
 
@@ -73,7 +79,8 @@ def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     if is_main():
         _report(folder, record)
         if plan.push:
-            record.update(phases={**record.content["phases"], "push": push(config, folder)})
+            push(config, folder)
+            record.update(phases={**record.content["phases"], "push": upload_digest(config)})
         _check_objective(config, folder)
 
 
@@ -111,6 +118,7 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
         evaluate=lambda model, each: [
             _evaluated(prepared, one, model, each) for one in prepared.validation
         ],
+        on_save=lambda saved: push_checkpoint(config, folder, saved) if is_main() else None,
     )
     with record.phase("train"):
         fitted = build_engine(config.engine).fit(job, resume_from)

@@ -31,6 +31,7 @@ _NOT_OF_THE_TRAINING = (
     "objective",
     "offline",
     "tracking.*",
+    "hub.*",
     "metric.*",
     "generation.*",
     "debug.name",
@@ -107,6 +108,8 @@ _OF_THE_PREDICTION = (
     "data.language",
 )
 
+_OF_THE_UPLOAD = ("hub.*", "training.hub_*", "output_dir")
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -176,7 +179,8 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     evaluate = training.do_eval and (train or not evaluated)
     predict = training.do_predict and (train or not predicted)
     changes = train or evaluate or predict
-    push = training.push_to_hub and (changes or "push" not in phases)
+    pushed = phases.get("push") == upload_digest(config)
+    push = training.push_to_hub and (changes or not pushed)
     return RunPlan(True, train, evaluate, predict, push)
 
 
@@ -224,6 +228,11 @@ def evaluation_digest(config: Config) -> str:
 def prediction_digest(config: Config) -> str:
     """Return a digest of every key that the predictions depend on, the training aside."""
     return _digest(config, _OF_THE_PREDICTION)
+
+
+def upload_digest(config: Config) -> str:
+    """Return a digest of every key that says what is uploaded where."""
+    return _digest(config, _OF_THE_UPLOAD)
 
 
 def flat(tree: Any, path: str = "") -> dict[str, Any]:
