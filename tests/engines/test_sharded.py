@@ -117,7 +117,7 @@ def fit_on(ranks: int, *words: Any, **named: Any) -> None:
         started.append(_context.Process(target=rank, args=(world | own, words, named)))
         started[-1].start()
     for process in started:
-        process.join(120)
+        process.join(300)
     for process in started:
         process.kill()
         process.join()

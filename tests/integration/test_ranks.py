@@ -205,14 +205,14 @@ def test_a_mistake_is_told_once_and_ends_all(place: Path) -> None:
 def test_ranks_are_dismissed_where_the_folder_holds_another_run(place: Path, alone: Path) -> None:
     before = (alone / "run.json").stat().st_mtime_ns
     words = (*COMMON, *batch(8), f"output_dir={alone}", "seed=7")
-    assert forked.run_ranks(2, *words, log=place / "other", cwd=place, timeout=60) == [2, 2]
+    assert forked.run_ranks(2, *words, log=place / "other", cwd=place) == [2, 2]
     assert "seed: was 42" in (place / "other.0").read_text()
     assert (alone / "run.json").stat().st_mtime_ns == before
 
 
 def test_what_only_the_leading_rank_finds_wrong_ends_all(place: Path) -> None:
     words = (*COMMON, "model.architecture.d_modl=3")
-    codes = forked.run_ranks(2, *words, log=place / "late", cwd=place, timeout=60)
+    codes = forked.run_ranks(2, *words, log=place / "late", cwd=place)
     assert codes[0] == 2
     assert codes[1] != 0
     assert "d_model" in (place / "late.0").read_text()
@@ -220,7 +220,7 @@ def test_what_only_the_leading_rank_finds_wrong_ends_all(place: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_ends_all(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("")
-    codes = forked.run_ranks(2, *COMMON, log=tmp_path / "log", cwd=tmp_path, timeout=60)
+    codes = forked.run_ranks(2, *COMMON, log=tmp_path / "log", cwd=tmp_path)
     assert codes == [2, 2]
     assert "the folder outputs/" in (tmp_path / "log.0").read_text()
     assert (tmp_path / "log.1").read_text() == ""

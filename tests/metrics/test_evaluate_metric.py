@@ -38,6 +38,6 @@ def test_offline_and_two_processes_at_once(tmp_path: os.PathLike[str]) -> None:
         )
         for word in ("dog", "cow")
     ]
-    out = [process.communicate(timeout=120)[0].split() for process in processes]
+    out = [process.communicate(timeout=300)[0].split() for process in processes]
     assert [float(value) for value in out[0]] == pytest.approx([100, 100, 100])
     assert [float(value) for value in out[1]] == pytest.approx([50, 50, 0])
