@@ -19,8 +19,9 @@ _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """How libraries in Rust (safetensors, tokenizers) quote the system."""
 _CUT_SHORT = re.compile(
     r"PytorchStreamWriter|unexpected pos \d+ vs \d+|basic_ios::clear|\d+ requested and \d+ written"
+    r"|Not enough disk space"
 )
-"""What torch and numpy say of a write that was cut short, for which they give no reason."""
+"""What torch, numpy and datasets say of a write for which they give no error number."""
 
 
 def storage_failure(error: BaseException) -> tuple[int | None, str | None] | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests import forked
+from tests.hub_stand_in import HubStandIn
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 ROOT = os.geteuid() == 0 if hasattr(os, "geteuid") else False
@@ -232,3 +233,40 @@ def test_a_user_without_a_home_has_no_cache(tmp_path: Path) -> None:
     )
     assert (done.returncode, "Traceback" in done.stdout) == (0, False), done.stdout
     check_uncached(done.stdout, work, "this user has no home")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["a file", "full"])
+def test_a_hub_dataset_is_read_where_no_download_can_be_kept(
+    case: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    write_rows(tmp_path)
+    rows = (tmp_path / "train.jsonl").read_bytes()
+    if case == "full":
+        home = request.getfixturevalue("small_disk")
+        fill(home)
+    else:
+        (tmp_path / "taken").write_text("")
+        home = tmp_path / "taken" / "hub"
+    said = f"what is downloaded is not kept: {home} cannot be written; HF_HOME names a folder"
+    with HubStandIn() as hub:
+        hub.add("owner/chats", {"train.jsonl": rows})
+        words = [word for word in SMALL if not word.startswith("data")]
+        words += ["data=custom_hub", "data.name=owner/chats", "data.validation_split=train"]
+        done = subprocess.run(
+            [sys.executable, str(TRAIN), *words],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                **hub.environment(home),
+                "HF_HOME": str(home),
+                "SUMMEXP_CACHE": str(tmp_path / "cache"),
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert done.stderr.count(said) == 1, done.stderr
+    assert record(tmp_path / "run")["status"] == "finished"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +17,7 @@ from summexp.command_line import parse
 from summexp.errors import RunError
 from summexp.launch.config import HardwareConfig
 from summexp.preflight import check
-from summexp.runs.environment import prepare
+from summexp.runs.environment import cache_dir, prepare
 
 _SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")
 _READ = ("USE_TORCH_XLA", "PJRT_DEVICE", "CPU_NUM_DEVICES")
@@ -83,3 +85,35 @@ def test_what_the_user_switched_off_stays_off_for_every_job(
     fresh = [runpy.run_module(module)[attribute] for module, attribute in places]
     assert seen == [fresh, [True] * 3, fresh, fresh]
     assert {one: os.environ.get(one) for one in _SWITCHES} == given
+
+
+def as_nobody(home: str | None, check: Callable[[], bool]) -> bool:
+    """Return what `check` returns in a process of another user with this home."""
+    child = os.fork()
+    if not child:
+        os.setgroups([])
+        os.setgid(54321)
+        os.setuid(54321)
+        for name in ("HOME", "XDG_CACHE_HOME", "HF_HOME", "SUMMEXP_CACHE"):
+            os.environ.pop(name, None)
+        if home is not None:
+            os.environ["HOME"] = home
+        os._exit(0 if check() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_the_home_of_another_user_holds_no_cache(tmp_path: Path) -> None:
+    (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
+    tmp_path.chmod(0o700)
+
+    (job,) = check(parse(["hardware=cpu"]))
+
+    def moves_the_hub() -> bool:
+        prepare(job.config)
+        return Path(os.environ["HF_HOME"]).parent.name.startswith("summexp-hf-")
+
+    assert as_nobody(str(tmp_path), moves_the_hub)
+    assert as_nobody(None, moves_the_hub)
+    assert as_nobody(None, lambda: cache_dir() is None)
+    assert as_nobody(str(tmp_path), lambda: cache_dir() == tmp_path / ".cache" / "summexp")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from summexp.config.schema import Config
 
 log = logging.getLogger(__name__)
+
+_LEAST_ROOM = 1 << 20
+"""Bytes below which a disk counts as full."""
 
 _TRUE = ("1", "ON", "YES", "TRUE")
 """Values that switch a variable of Hugging Face's libraries on, in upper or lower case."""
@@ -78,7 +82,7 @@ def _place_hub_caches(config: Config) -> None:
     temporary = tempfile.TemporaryDirectory(prefix="summexp-hf-", ignore_cleanup_errors=True)
     atexit.register(temporary.cleanup)
     names = ["HF_HOME"]
-    if home is not None and home.is_dir():
+    if home is not None and os.path.isdir(home):
         names = ["HF_DATASETS_CACHE", "HF_MODULES_CACHE"]
         names += [] if (home / "hub").is_dir() else ["HF_HUB_CACHE"]
     for name in names:
@@ -91,9 +95,13 @@ def _place_hub_caches(config: Config) -> None:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Tell whether `folder` can be written, or be made."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    """Tell whether `folder` can be written, or be made, and the disk has room."""
+    # Unlike `Path.exists`, this takes what is in another user's folder to be absent.
+    places = (folder, *folder.absolute().parents)
+    existing = next(place for place in places if os.path.exists(place))
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return False
+    return shutil.disk_usage(existing).free >= _LEAST_ROOM
 
 
 def _set_offline(*, offline: bool) -> None:
