@@ -7,7 +7,15 @@ from unicodedata import normalize
 
 import pytest
 
-from summexp.data.columns import KNOWN_PAIRS, Columns, Example, choose_columns, examples, to_text
+from summexp.data.columns import (
+    KNOWN_PAIRS,
+    Columns,
+    Example,
+    choose_columns,
+    examples,
+    is_blank,
+    to_text,
+)
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError
 
@@ -251,3 +259,19 @@ def test_nested_columns_are_refused(value: object) -> None:
 )
 def test_cells_become_text(value: object, text: str) -> None:
     assert to_text(value) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "\u00a0", "\u3000\u200b", "\ufeff", "\u3164", "\u2800"]
+)
+def test_what_nobody_sees_is_blank(text: str) -> None:
+    assert is_blank(text)
+    row = {"document": "a", "summary": text, "references": [text, "b"]}
+    columns = Columns(document="document", summary="summary", id=None, references="references")
+    (example,) = examples([row], columns, "rows")
+    assert example.summary is None
+
+
+@pytest.mark.parametrize("text", [".", " ㄱ ", "\u200ba", "0", "⠿", "\ufffd"])
+def test_what_anybody_sees_is_not_blank(text: str) -> None:
+    assert not is_blank(text)

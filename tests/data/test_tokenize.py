@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from tests.modeling.toys import DECODER_ONLY, DOCUMENTS, SUMMARIES, config, make
+from tokenizers import Regex, normalizers
 
 from summexp.data.config import DataConfig
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
@@ -36,7 +37,8 @@ def tokenizing() -> Tokenizing:
 
 def test_rows_become_tokens(tokenizing: Tokenizing) -> None:
     tokens = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
-    assert tokens.column_names == ["input_ids", "labels", "document_cut", "summary_cut"]
+    columns = ["input_ids", "labels", "document_cut", "document_empty", "summary_cut"]
+    assert tokens.column_names == columns
     decode = tokenizing.tokenizer.decode
     for row, source in zip(tokens, ROWS, strict=True):
         assert row["input_ids"][0] == 0
@@ -58,6 +60,27 @@ def test_a_row_without_a_summary_or_a_document_has_no_labels(tokenizing: Tokeniz
 def test_an_empty_document_still_has_its_place(tokenizing: Tokenizing) -> None:
     tokens = tokenize(ROWS, "content", replace(tokenizing, prefix=""), DataConfig(), None)
     assert tokens["input_ids"][3] == [0, 2]
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart", "gpt2"])
+@pytest.mark.parametrize("prefix", ["", "summarize: "])
+def test_a_document_of_which_no_token_is_left_is_known(model_type: str, prefix: str) -> None:
+    tokenizer = make(config(model_type)).tokenizer
+    # As published tokenizers do that take out what they were not trained on.
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("[☀-⛿🌀-🫿]"), "")
+    one = Tokenizing(
+        tokenizer=tokenizer,
+        tokenizer_digest="",
+        prefix=prefix,
+        max_source_length=60,
+        max_target_length=20,
+        suffix=SUFFIX if model_type == "gpt2" else None,
+    )
+    documents = ["☀🌧", "☀ a", "a", "", "\u3000\u200b", "🌧 \n ☀", DOCUMENTS[1], "."]
+    rows = one({"document": documents, "summary": ["rain"] * len(documents)})
+    empty = [True, False, False, True, True, True, False, False]
+    assert rows["document_empty"] == empty
+    assert [not labels for labels in rows["labels"]] == empty
 
 
 def test_what_fits_exactly_is_not_cut(tokenizing: Tokenizing) -> None:
@@ -191,4 +214,5 @@ def test_lengths_are_the_documents_tokens(tokenizing: Tokenizing) -> None:
 def test_a_stream_gives_the_same_tokens(tokenizing: Tokenizing) -> None:
     streamed = list(tokenize_stream(ROWS.to_iterable_dataset(), tokenizing))
     whole = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
-    assert streamed == list(whole.select_columns(["input_ids", "labels"]))
+    # The last row has no document, and so nothing to learn.
+    assert streamed == list(whole.select_columns(["input_ids", "labels"]))[:3]

@@ -18,6 +18,8 @@ from transformers.trainer_pt_utils import LabelSmoother
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
 from summexp.engines.evaluation import (
+    EMPTY_DOCUMENT,
+    NO_TOKENS,
     Evaluated,
     EvaluationSet,
     EvaluationSettings,
@@ -112,7 +114,7 @@ def test_predictions_keep_the_order_of_the_rows(
     toy: Toy, sort: bool, batch_tokens: int | None
 ) -> None:
     found = evaluated(toy, sort_by_length=sort, batch_tokens=batch_tokens)
-    assert found.predictions == [alone(toy, document) for document in DOCUMENTS]
+    assert found.predictions == [alone(toy, document) for document in DOCUMENTS[:7]] + [""]
     assert len(set(found.predictions)) > 1
 
 
@@ -160,7 +162,7 @@ def test_the_loss_may_be_smoothed(toy: Toy) -> None:
 
 def test_the_length_is_that_of_the_scored_rows(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = {row: 2 + row % 4 for row in range(8)}
-    order = iter([*SCORED, 2, 4, 7])
+    order = iter([*SCORED, 2, 4])
 
     def generate(*_args: object, input_ids: torch.Tensor, **_kwargs: object) -> torch.Tensor:
         made = torch.full((len(input_ids), 8), toy.tokenizer.pad_token_id)
@@ -184,10 +186,10 @@ def test_row_scores_belong_to_the_scored_rows(toy: Toy, monkeypatch: pytest.Monk
         "goat",
         "lamp",
         REFERENCES[6],
-        "dog dog",
+        "",
     ]
-    # Rows that are not scored come last.
-    answers = iter([said[row] for row in (*SCORED, 2, 4, 7)])
+    # Rows that are not scored come last, and row 7 is not asked for.
+    answers = iter([said[row] for row in (*SCORED, 2, 4)])
     monkeypatch.setattr(
         toy.tokenizer, "batch_decode", lambda ids, **_: [next(answers) for _ in ids]
     )
@@ -197,7 +199,28 @@ def test_row_scores_belong_to_the_scored_rows(toy: Toy, monkeypatch: pytest.Monk
     assert found.row_scores["rouge1"] == [100, 100, 100, 0, 100]
     assert found.metrics["eval_rouge1"] == 80
     assert found.metrics["eval_scored"] == len(SCORED)
+    assert found.metrics["eval_skipped"] == 1
     assert found.metrics["eval_lead1_rougeL"] == 12.5
+
+
+def test_where_every_document_is_empty_nothing_is_generated(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy.model, "generate", None)
+    rows = evaluation_set(toy, ["dog", None, "goat"], ["", "\u3000\u200b", "\n"])
+    found = evaluated(toy, replace(rows, scorer=None, baseline={}))
+    assert found.predictions == ["", "", ""]
+    assert (found.metrics["eval_skipped"], found.metrics["eval_scored"]) == (3, 0)
+    assert not [name for name in found.metrics if "rouge" in name or "loss" in name]
+
+
+def test_a_document_without_tokens_is_skipped_for_another_reason(toy: Toy) -> None:
+    rows = evaluation_set(toy)
+    empty = [number in (1, 7) for number in range(8)]
+    rows = replace(rows, tokens=rows.tokens.add_column("document_empty", empty))
+    assert rows.skipped == {1: NO_TOKENS, 7: EMPTY_DOCUMENT}
+    assert rows.scored == [0, 3, 5, 6]
+    assert evaluated(toy, rows).predictions[1] == ""
 
 
 def test_several_references_and_the_documents_reach_the_scorer(
@@ -250,7 +273,8 @@ def test_no_references_no_scores(toy: Toy) -> None:
     assert len(found.predictions) == 8
     assert found.row_scores == {}
     assert set(found.metrics) == {
-        "eval_gen_len", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second"
+        "eval_gen_len", "eval_runtime", "eval_samples_per_second", "eval_skipped",
+        "eval_steps_per_second"
     }  # fmt: skip
 
 
@@ -368,7 +392,7 @@ def test_progress_counts_rows(toy: Toy) -> None:
     done: list[int] = []
     collate = Collator(toy.tokenizer, toy.model, DataConfig())
     evaluate(toy.model, toy.tokenizer, collate, evaluation_set(toy), settings(toy), done.append)
-    assert done == [3, 3, 2]
+    assert done == [3, 3, 1]
 
 
 def test_led_summarizes_with_global_attention(monkeypatch: pytest.MonkeyPatch) -> None:

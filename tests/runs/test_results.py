@@ -20,6 +20,7 @@ def test_scores_stay_with_their_rows_where_a_reference_is_missing(tmp_path: Path
         references=[["하나"], [], ["three\u2028four", "3"]],
         row_scores={"rouge1": [50.0, 66.6], "rougeL": [50.0, 60.0]},
         scored=[0, 2],
+        skipped={},
         pieces={1: 5},
     )
     assert lines(tmp_path) == [
@@ -37,7 +38,7 @@ def test_scores_stay_with_their_rows_where_a_reference_is_missing(tmp_path: Path
 
 
 def test_a_prediction_is_one_line_of_the_file_whatever_it_holds(tmp_path: Path) -> None:
-    save_predictions(tmp_path, ["0"], ['a\n"b"\r\nc'], [[]], {}, [], {})
+    save_predictions(tmp_path, ["0"], ['a\n"b"\r\nc'], [[]], {}, [], {}, {})
     assert (tmp_path / PREDICTIONS_FILE).read_bytes().count(b"\n") == 1
 
 

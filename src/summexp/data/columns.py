@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 from unicodedata import normalize
 
+import regex
+
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError, Problem, nearest
 
@@ -57,6 +59,20 @@ class Columns:
     column of summaries, the first of a list is the row's summary, and so is a text."""
 
 
+_BLANK = regex.compile(r"[\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]*")
+"""White space, control characters, and what has no width or no ink, such as U+200B, the Hangul
+fillers and the blank pattern of Braille."""
+
+
+def is_blank(text: str) -> bool:
+    r"""Return whether a reader sees nothing of `text`.
+
+    >>> is_blank("\u3000\u200b\n"), is_blank(".")
+    (True, False)
+    """
+    return _BLANK.fullmatch(text) is not None
+
+
 class Example(NamedTuple):
     """One row, as the rest of the program sees it."""
 
@@ -65,7 +81,7 @@ class Example(NamedTuple):
     document: str
     """The full document; empty where there is none."""
     summary: str | None
-    """The full summary; None where there is none, or nothing but white space."""
+    """The full summary; None where there is none, or a blank one."""
     references: tuple[str, ...] = ()
     """All summaries of the row, `summary` first, where there are several; else nothing."""
 
@@ -139,7 +155,7 @@ def examples(
             summary = to_text(_own_summary(row, columns, listed))
         except TypeError:
             raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
-        if not summary.strip():
+        if is_blank(summary):
             yield Example(name or str(number), document, None)
             continue
         yield Example(name or str(number), document, summary, _references(summary, listed))
@@ -156,7 +172,7 @@ def _own_summary(row: Mapping[str, object], columns: Columns, listed: Sequence[s
 def _texts(listed: object) -> list[str]:
     """Return the texts of a list that say something; a cell that holds no list has none."""
     cells = listed if isinstance(listed, (list, tuple)) else ()
-    return [to_text(one) for one in cells if isinstance(one, str) and one.strip()]
+    return [to_text(one) for one in cells if isinstance(one, str) and not is_blank(one)]
 
 
 def _references(summary: str, listed: Sequence[str]) -> tuple[str, ...]:

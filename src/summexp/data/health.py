@@ -22,9 +22,11 @@ class SplitHealth:
     rows: int = 0
     """Rows read."""
     empty_document: int = 0
-    """Of these, rows whose document is missing or nothing but white space."""
+    """Of these, rows whose document is missing or blank."""
     empty_summary: int = 0
-    """Of these, rows whose summary is missing or nothing but white space."""
+    """Of these, rows whose summary is missing or blank."""
+    no_tokens: int = 0
+    """Of these, rows with a document of which the tokenizer leaves nothing."""
     dropped: int = 0
     """Rows left out because of that; in prediction none is."""
     duplicate_rows: int = 0
@@ -122,6 +124,7 @@ def _split_line(name: str, split: SplitHealth) -> str:
         for count, what in (
             (split.dropped, "dropped"),
             (split.empty_document, "without a document"),
+            (split.no_tokens, "without a token"),
             (split.empty_summary, "without a summary"),
             (split.duplicate_rows, "repeated"),
             (split.duplicate_documents - split.duplicate_rows, "with a repeated document"),

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from datasets.table import InMemoryTable, MemoryMappedTable
 
-from summexp.data.columns import Example
+from summexp.data.columns import Example, is_blank
 from summexp.data.health import Hashes, SplitHealth, count_repeats, row_hashes
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "document", "summary")])
@@ -134,7 +134,7 @@ class _Selection:
 
     def _used(self) -> Iterator[Example]:
         for example in self._examples:
-            has_document = bool(example.document.strip())
+            has_document = not is_blank(example.document)
             self.health.rows += 1
             self.health.empty_document += not has_document
             self.health.empty_summary += example.summary is None

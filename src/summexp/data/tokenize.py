@@ -24,11 +24,14 @@ from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from summexp.data.cache import cache_key, with_cache
+from summexp.data.columns import is_blank
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError, Problem
 
 _ROWS_WORTH_A_BAR = 20_000
-_KEPT = ("input_ids", "labels", "document_cut", "summary_cut")
+_COLUMNS = ("input_ids", "labels", "document_cut", "document_empty", "summary_cut")
+_FEW_TOKENS = 16
+"""Tokens up to which a document may be nothing but white space once it is tokenized."""
 
 
 class RowsToTokens(Protocol):
@@ -64,20 +67,19 @@ class Tokenizing:
 
         Returns:
             `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where
-            there is no summary, or no document), and whether the document and the summary were cut.
+            there is no summary, or no document), whether the document and the summary were cut, and
+            whether nothing is left of the document.
         """
-        # Without a document there is nothing to learn or to score.
-        texts = [
-            summary if summary and document.strip() else ""
-            for document, summary in zip(batch["document"], batch["summary"], strict=True)
-        ]
         if self.suffix is not None:
-            return self._parts_of_one_text(batch["document"], texts, self.suffix)
+            return self._parts_of_one_text(batch["document"], batch["summary"], self.suffix)
         documents = self.tokenizer(
             [self.prefix + text for text in batch["document"]],
             max_length=self.max_source_length,
             truncation=True,
         )
+        without_document = self.tokenizer([self.prefix])["input_ids"][0]
+        empty = self._empty(batch["document"], documents["input_ids"], without_document)
+        texts = _targets(batch["summary"], empty)
         summaries = self.tokenizer(
             text_target=texts,
             max_length=self.max_target_length,
@@ -89,11 +91,12 @@ class Tokenizing:
                 ids if text else [] for ids, text in zip(summaries["input_ids"], texts, strict=True)
             ],
             "document_cut": _cut(documents, self.max_source_length),
+            "document_empty": empty,
             "summary_cut": _cut(summaries, self.max_target_length),
         }
 
     def _parts_of_one_text(
-        self, texts: Sequence[str], targets: Sequence[str], suffix: str
+        self, texts: Sequence[str], summaries: Sequence[str | None], suffix: str
     ) -> dict[str, list[Any]]:
         """Tokenize for a decoder-only model: the prompt, and the summary with the text's end.
 
@@ -113,18 +116,42 @@ class Tokenizing:
                 )
             )
         documents = self._plain([self.prefix + text for text in texts])
+        empty = self._empty(texts, documents, self._plain([self.prefix])[0])
+        targets = _targets(summaries, empty)
         eos = self.tokenizer.eos_token_id
-        summaries = [[*ids, eos] for ids in self._plain(targets)]
+        labels = [[*ids, eos] for ids in self._plain(targets)]
         return {
             # A text has to begin with something.
             "input_ids": [[*start, *ids[:room], *end] or [eos] for ids in documents],
             "labels": [
                 ids[: self.max_target_length] if text else []
-                for ids, text in zip(summaries, targets, strict=True)
+                for ids, text in zip(labels, targets, strict=True)
             ],
             "document_cut": [len(ids) > room for ids in documents],
-            "summary_cut": [len(ids) > self.max_target_length for ids in summaries],
+            "document_empty": empty,
+            "summary_cut": [len(ids) > self.max_target_length for ids in labels],
         }
+
+    def _empty(
+        self, texts: Sequence[str], ids: Sequence[Sequence[int]], without: Sequence[int]
+    ) -> list[bool]:
+        """Return of each document whether it is blank, in itself or in its tokens.
+
+        Args:
+            texts: the documents.
+            ids: of each with the prefix.
+            without: of the prefix alone.
+        """
+        # Whatever has more tokens is not decoded, which would take as long as all the rest.
+        few = len(without) + _FEW_TOKENS
+        return [
+            is_blank(text) or (len(tokens) <= few and self._leaves_nothing(text))
+            for text, tokens in zip(texts, ids, strict=True)
+        ]
+
+    def _leaves_nothing(self, text: str) -> bool:
+        # An unknown token is written out, and so is no blank.
+        return is_blank(self.tokenizer.decode(self._plain([text])[0]))
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         # Not silenced, it would remark on each text that is longer than the model takes.
@@ -146,9 +173,18 @@ class Tokenizing:
             self.max_source_length,
             self.max_target_length,
             self.suffix,
+            _COLUMNS,
             transformers.__version__,
         ]
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+
+
+def _targets(summaries: Sequence[str | None], empty: Sequence[bool]) -> list[str]:
+    """Return the texts to learn; without a document there is nothing to learn or to score."""
+    return [
+        summary if summary and not is_empty else ""
+        for summary, is_empty in zip(summaries, empty, strict=True)
+    ]
 
 
 def _cut(encoded: Any, limit: int) -> list[bool]:
@@ -179,7 +215,7 @@ def tokenize(
     """
     options: dict[str, Any] = {
         "batched": True,
-        "remove_columns": [name for name in rows.column_names if name not in _KEPT],
+        "remove_columns": [name for name in rows.column_names if name not in _COLUMNS],
         "desc": "tokenizing",
     }
     if len(rows) < _ROWS_WORTH_A_BAR:
@@ -219,7 +255,10 @@ def row_lengths(tokens: Dataset, column: str = "input_ids") -> npt.NDArray[np.in
 
 
 def tokenize_stream(rows: IterableDataset, tokenizing: Tokenizing) -> IterableDataset:
-    """Tokenize the rows of a stream as they come."""
-    return rows.map(
-        tokenizing, batched=True, remove_columns=["id", "document", "summary"]
-    ).remove_columns(["document_cut", "summary_cut"])
+    """Tokenize the rows of a stream as they come, without those whose document has no tokens."""
+    tokens = rows.map(tokenizing, batched=True, remove_columns=["id", "document", "summary"])
+    return tokens.filter(_has_document).select_columns(["input_ids", "labels"])
+
+
+def _has_document(row: dict[str, Any]) -> bool:
+    return not row["document_empty"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 import torch
@@ -20,6 +21,7 @@ from transformers import (
 )
 
 from summexp.data.collate import Collator
+from summexp.data.columns import is_blank
 from summexp.data.pieces import LongDocuments
 from summexp.engines.divergence import advice
 from summexp.engines.long_documents import Summary, summarize_long
@@ -28,6 +30,11 @@ from summexp.errors import RunError
 from summexp.launch.ranks import from_main, gathered, is_main, this_world
 from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.weights import listed, non_finite_weights
+
+EMPTY_DOCUMENT = "empty document"
+"""Why a row is skipped that has no document, or a blank one."""
+NO_TOKENS = "no tokens in the document"
+"""Why a row is skipped of whose document the tokenizer leaves nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,32 @@ class EvaluationSet:
     """`id`, `document`, `summary` (None where there is no reference), and `references` (all of a
     row's, empty where there is only the summary) where rows may have several."""
     tokens: Dataset
-    """`input_ids`, `labels`."""
+    """`input_ids`, `labels`, and `document_empty` where nothing may be left of a document."""
     scorer: SummaryScorer | None
     """Scores the predictions; None where there are no references."""
     baseline: dict[str, float]
     """Scores of the documents' first sentences."""
     long: LongDocuments | None = None
     """The rows to summarise in pieces, where there are any; the loss is that of what is cut."""
+
+    @cached_property
+    def skipped(self) -> dict[int, str]:
+        """Row number to why it is neither summarised nor scored, in the order of the rows."""
+        has_column = "document_empty" in self.tokens.column_names
+        empty = self.tokens["document_empty"] if has_column else [False] * len(self.rows)
+        return {
+            number: EMPTY_DOCUMENT if is_blank(document) else NO_TOKENS
+            for number, (document, no_tokens) in enumerate(
+                zip(self.rows["document"], empty, strict=True)
+            )
+            if no_tokens or is_blank(document)
+        }
+
+    @cached_property
+    def scored(self) -> list[int]:
+        """The numbers of the rows that are scored: those with a reference that are not skipped."""
+        summaries = enumerate(self.rows["summary"])
+        return [number for number, summary in summaries if summary and number not in self.skipped]
 
 
 @dataclass(frozen=True)
@@ -85,9 +111,9 @@ class Evaluated:
     metrics: dict[str, float]
     """Under the old scripts' names, each with the set's name before it: `eval_rougeL`."""
     predictions: list[str]
-    """One a row, in the rows' order; empty where nothing was generated."""
+    """One a row, in the rows' order, "" for a skipped one; none where nothing was generated."""
     row_scores: dict[str, list[float]]
-    """Scores of each of the `scored_rows`, by score name."""
+    """Scores of each of the rows that were `scored`, by score name."""
 
 
 def evaluate(
@@ -119,9 +145,11 @@ def evaluate(
         on_more(len(long.pieces))
     taken = 0
 
-    def computed(tokens: Dataset) -> tuple[list[list[int]], list[_BatchResult]]:
+    def computed(
+        tokens: Dataset, skipped: Collection[int] = ()
+    ) -> tuple[list[list[int]], list[_BatchResult]]:
         nonlocal taken
-        batches = list(batch_rows(tokens, settings))
+        batches = list(batch_rows(tokens, settings, skipped))
         first, taken = taken, taken + len(batches)
         return batches, _computed(
             model, tokenizer, collate, tokens, batches, settings, on_batch, first
@@ -133,7 +161,7 @@ def evaluate(
         _check_outputs(rows.name, model, results, settings)
         return _by_row(batches, results)
 
-    batches, results = computed(rows.tokens)
+    batches, results = computed(rows.tokens, rows.skipped)
     _check_outputs(rows.name, model, results, settings)
     summaries = _by_row(batches, results)
     if long is not None:
@@ -166,21 +194,17 @@ def row_references(rows: Dataset) -> list[list[str]]:
     return [several or one for several, one in zip(rows["references"], first, strict=True)]
 
 
-def scored_rows(rows: Dataset) -> list[int]:
-    """Return the numbers of the rows with a document and a reference, which are scored."""
-    pairs = enumerate(zip(rows["document"], rows["summary"], strict=True))
-    return [number for number, (document, summary) in pairs if summary and document.strip()]
-
-
-def batch_rows(tokens: Dataset, settings: EvaluationSettings) -> Iterator[list[int]]:
-    """Yield the row numbers of each batch.
+def batch_rows(
+    tokens: Dataset, settings: EvaluationSettings, skipped: Collection[int] = ()
+) -> Iterator[list[int]]:
+    """Yield the row numbers of each batch, those that are skipped left out.
 
     Long rows come first where rows are sorted, so that what does not fit in memory shows at once.
     Where they keep their order, those without a reference come last: the others are in the batches
     that they would be in alone, and have the same mean loss.
     """
     lengths = [len(ids) for ids in tokens["input_ids"]]
-    order = list(range(len(lengths)))
+    order = [number for number in range(len(lengths)) if number not in skipped]
     if settings.sort_by_length:
         order.sort(key=lambda number: -lengths[number])
     elif "labels" in tokens.column_names:
@@ -364,10 +388,15 @@ def _put_together(
     metrics = dict(loss)
     predictions: list[str] = []
     row_scores: dict[str, list[float]] = {}
-    if summaries:
-        predictions = [summaries[row].text for row in range(len(rows.tokens))]
+    if rows.skipped:
+        metrics["skipped"] = len(rows.skipped)
+    if settings.generate:
+        predictions = [
+            "" if row in rows.skipped else summaries[row].text for row in range(len(rows.tokens))
+        ]
         scores, row_scores = _score(rows, predictions, tokenizer, settings)
         metrics |= scores
+    if summaries:
         metrics["gen_len"] = _mean_length(rows, summaries)
     named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
     return Evaluated(named, predictions, row_scores)
@@ -390,7 +419,7 @@ def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) ->
 
 def _mean_length(rows: EvaluationSet, summaries: Mapping[int, Summary]) -> float:
     """Return the tokens of a summary, over the rows that are scored, or else over all."""
-    return fmean(summaries[row].tokens for row in scored_rows(rows.rows) or summaries)
+    return fmean(summaries[row].tokens for row in rows.scored or summaries)
 
 
 def _autocast(
@@ -473,12 +502,12 @@ def _score(
 
     How many these are is said where they are not all.
     """
-    references, scored = row_references(rows.rows), scored_rows(rows.rows)
+    references, scored = row_references(rows.rows), rows.scored
     if settings.references_from_labels:
         decoded = tokenizer.batch_decode(list(rows.tokens["labels"]), skip_special_tokens=True)
         references = [[text.strip()] for text in decoded]
     if rows.scorer is None or not scored:
-        return {}, {}
+        return ({"scored": 0} if any(references) else {}), {}
     scores = rows.scorer.score(
         [predictions[number] for number in scored],
         [references[number] for number in scored],

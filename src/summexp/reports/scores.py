@@ -31,7 +31,7 @@ _PERCENT = (*SCORES["compression"], *SCORES["novelty"], *SCORES["repetition"])
 
 _METRIC = (
     r"(?:_(?P<lead>lead\d+))?"
-    rf"_(?P<name>{'|'.join(LABELS)}|loss|gen_len|samples|scored)(?:_(?P<bound>low|high))?"
+    rf"_(?P<name>{'|'.join(LABELS)}|loss|gen_len|samples|scored|skipped)(?:_(?P<bound>low|high))?"
 )
 _ANY_SET = r"(?:eval|predict)(?:_.+?)??"
 
@@ -42,7 +42,7 @@ class MetricKey(NamedTuple):
     set_name: str
     """`eval`, `eval_<name>` or `predict`."""
     name: str
-    """Score name, `loss`, `gen_len`, `samples` or `scored`."""
+    """Score name, `loss`, `gen_len`, `samples`, `scored` or `skipped`."""
     lead: str | None = None
     """`lead1` or `lead3` where it is the baseline's score."""
     bound: str | None = None
@@ -152,6 +152,8 @@ class ScoreTable:
     """Rows of the set."""
     scored: int | None
     """Of these, rows with a document and a reference, which the scores are of; None where all."""
+    skipped: int | None
+    """Of these, rows without a document, for which nothing was generated; None where none is."""
     loss: float | None
     """Mean loss over its target tokens."""
     gen_len: float | None
@@ -168,6 +170,7 @@ class ScoreTable:
         parts = [
             None if self.samples is None else f"{self.samples:,} rows",
             None if self.scored is None else f"{self.scored:,} of them scored",
+            None if self.skipped is None else f"{self.skipped:,} skipped",
             None if self.loss is None else f"loss {self.loss:.3f}",
             None if self.gen_len is None else f"{self.gen_len:.1f} tokens a summary",
         ]
@@ -228,7 +231,7 @@ def _table(set_name: str, values: Mapping[MetricKey, float], confidence: float) 
         for name in LABELS
         if (score := value(name)) is not None
     )
-    samples, scored = value("samples"), value("scored")
+    samples, scored, skipped = value("samples"), value("scored"), value("skipped")
     return ScoreTable(
         set_name=set_name,
         rows=rows,
@@ -236,6 +239,7 @@ def _table(set_name: str, values: Mapping[MetricKey, float], confidence: float) 
         baseline_name=lead.replace("lead", "lead-") if lead else None,
         samples=None if samples is None else int(samples),
         scored=None if scored is None else int(scored),
+        skipped=None if skipped is None else int(skipped),
         loss=value("loss"),
         gen_len=value("gen_len"),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
-from summexp.engines.evaluation import Evaluated, EvaluationSet, scored_rows
+from summexp.engines.evaluation import Evaluated, EvaluationSet
 from summexp.metrics.config import SCORES
 
 _EACH = 3
@@ -31,7 +32,7 @@ def choose_examples(rows: EvaluationSet, found: Evaluated) -> list[dict[str, Any
     """
     if not found.predictions:
         return []
-    scored = scored_rows(rows.rows)
+    scored = rows.scored
     ranked_by = next((name for name in _RANKING if name in found.row_scores), None)
     if ranked_by is None or not scored:
         return [_example(rows, found, number, "first") for number in _first(rows)]
@@ -53,7 +54,8 @@ def choose_examples(rows: EvaluationSet, found: Evaluated) -> list[dict[str, Any
 
 
 def _first(rows: EvaluationSet) -> Iterable[int]:
-    return range(min(_EACH, len(rows.rows)))
+    predicted = (number for number in range(len(rows.rows)) if number not in rows.skipped)
+    return islice(predicted, _EACH)
 
 
 def _example(rows: EvaluationSet, found: Evaluated, number: int, kind: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from summexp.engines.evaluation import (
     EvaluationSet,
     evaluate,
     row_references,
-    scored_rows,
 )
 from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.errors import nearest
@@ -155,7 +154,8 @@ def _evaluated(
 ) -> Evaluated:
     """Evaluate a set, with a progress bar where nobody else wants to know of each batch."""
     shown = each_batch is None and is_main()
-    with tqdm(total=len(rows.tokens), desc=rows.name, unit="row", disable=not shown) as progress:
+    total = len(rows.tokens) - len(rows.skipped)
+    with tqdm(total=total, desc=rows.name, unit="row", disable=not shown) as progress:
 
         def on_batch(done: int) -> None:
             progress.update(done)
@@ -214,7 +214,8 @@ def _predict(
         found.predictions,
         row_references(rows.rows),
         found.row_scores,
-        scored_rows(rows.rows),
+        rows.scored,
+        rows.skipped,
         rows.long.counts if rows.long else {},
     )
     examples = record.content.get("examples") or choose_examples(rows, found)

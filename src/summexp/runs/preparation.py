@@ -98,6 +98,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     sets = splits.sets()
     for line in corpus.health.lines():
         log.info("%s", line)
+    splits.log_skipped()
     splits.say_long()
     # Sets of one language have one signature; it is said once.
     for scorer in {one.scorer.signature: one.scorer for one in sets if one.scorer}.values():

@@ -42,12 +42,14 @@ def save_predictions(
     references: Iterable[Sequence[str]],
     row_scores: Mapping[str, list[float]],
     scored: Iterable[int],
+    skipped: Mapping[int, str],
     pieces: Mapping[int, int],
 ) -> None:
     """Write a line for each row: `id`, `prediction`, and `reference` and scores where there is one.
 
     Where a row has several references, `references` holds them all, and `reference` the first.
-    Where its document was summarised in pieces, `pieces` tells how many there were.
+    Where its document was summarised in pieces, `pieces` tells how many there were. Where there is
+    no document, `skipped` has the reason.
 
     Args:
         folder: the run folder.
@@ -56,6 +58,7 @@ def save_predictions(
         references: of every row, the full original texts; none where there are none.
         row_scores: score name to one value for each of the rows that were scored.
         scored: the numbers of these rows.
+        skipped: number of a row to why nothing was generated for it.
         pieces: number of a row to that of its document's pieces, where it was cut into some.
     """
     values = zip(*row_scores.values(), strict=True)
@@ -65,6 +68,8 @@ def save_predictions(
         rows = zip(ids, predictions, references, strict=True)
         for number, (name, prediction, texts) in enumerate(rows):
             line: dict[str, Any] = {"id": name, "prediction": prediction}
+            if number in skipped:
+                line["skipped"] = skipped[number]
             if number in pieces:
                 line["pieces"] = pieces[number]
             if texts:

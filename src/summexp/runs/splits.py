@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from summexp.data.columns import is_blank
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus
 from summexp.data.pieces import Cutting, LongDocuments
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
-from summexp.engines.evaluation import EvaluationSet, row_references, scored_rows
+from summexp.engines.evaluation import EvaluationSet, row_references
 from summexp.launch.devices import select_device
 from summexp.launch.ranks import is_main
 from summexp.metrics.language import choose_language
@@ -73,6 +75,19 @@ class Splits:
         """Return all sets to evaluate or predict."""
         return [*self.validation, *([self.test] if self.test else [])]
 
+    def log_skipped(self) -> None:
+        """Log how many rows to predict are skipped, and why."""
+        if self.test is None or not self.test.skipped:
+            return
+        total, skipped = len(self.test.rows), self.test.skipped
+        reasons = ", ".join(
+            f"{reason}: {count:,}" for reason, count in Counter(skipped.values()).items()
+        )
+        log.warning(
+            "test: skipping %s of %s rows (%s); their predictions are empty and not scored",
+            *(f"{len(skipped):,}", f"{total:,}", reasons),
+        )
+
     def say_long(self) -> None:
         """Say how many documents to predict are longer than the model takes, if many are."""
         if self.test is None:
@@ -107,6 +122,10 @@ class Splits:
             shuffled = rows.shuffle(seed=self._config.seed, buffer_size=_SHUFFLED_ROWS)
             return tokenize_stream(shuffled, self._tokenizing)
         tokens = self._tokenize("train", rows, self._tokenizing)
+        empty = list(tokens["document_empty"])
+        if any(empty):
+            tokens = tokens.select([number for number, one in enumerate(empty) if not one])
+            self._corpus.health.splits["train"].dropped += sum(empty)
         return tokens.select_columns(["input_ids", "labels"])
 
     def _validation(self, name: str) -> EvaluationSet:
@@ -145,9 +164,10 @@ class Splits:
         limit = self._config.data.eval_target_length
         tokenizing = replace(self._tokenizing, max_target_length=limit)
         tokens = self._tokenize(split, rows, tokenizing)
-        scored, every = scored_rows(rows), row_references(rows)
+        unscored, every = EvaluationSet(name, rows, tokens, None, {}), row_references(rows)
+        scored = unscored.scored
         if not scored:
-            return EvaluationSet(name, rows, tokens, None, {})
+            return unscored
         documents = [rows[number]["document"] for number in scored]
         references = [every[number] for number in scored]
         if self._config.metric.references == "labels":
@@ -159,7 +179,7 @@ class Splits:
         if is_main():
             scorer.load()
             baseline = scorer.lead_baseline(documents, references)
-        return EvaluationSet(name, rows, tokens, scorer, baseline)
+        return replace(unscored, scorer=scorer, baseline=baseline)
 
     def _scorer(self, references: Sequence[Sequence[str]]) -> SummaryScorer:
         config = self._config
@@ -184,6 +204,9 @@ class Splits:
         if health is not None:
             health.truncated_documents = sum(tokens["document_cut"])
             health.truncated_summaries = sum(tokens["summary_cut"])
+            empty = [number for number, one in enumerate(tokens["document_empty"]) if one]
+            documents = rows.select(empty)["document"]
+            health.no_tokens = sum(not is_blank(document) for document in documents)
         return tokens
 
 
