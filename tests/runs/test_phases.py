@@ -13,6 +13,7 @@ from tests import in_process
 from tests.modeling.toys import config, make
 from transformers.utils.logging import warning_once
 
+from summexp.data.shares import document_hash
 from summexp.runs.phases import _quiet_upstream
 
 DOCUMENTS = ["rain fell on the road", "snow", "", 'a "quoted" goat', "요금 인상"]
@@ -109,8 +110,11 @@ def test_documents_alone_are_summarized_each_in_its_place(ending: str, generate:
     )
     found = predictions(folder)
     assert [line["id"] for line in found] == ["0", "1", "2", "3", "4"]
-    assert all(line.keys() == {"id", "prediction"} for line in found)
+    keys = [{"id", "prediction"} | ({"skipped"} if not one else set()) for one in DOCUMENTS]
+    assert [line.keys() for line in found] == keys
+    assert (found[2]["prediction"], found[2]["skipped"]) == ("", "empty document")
     assert results(folder)["predict_samples"] == 5
+    assert results(folder)["predict_skipped"] == 1
     assert not [name for name in results(folder) if "rouge" in name or "loss" in name]
 
 
@@ -133,8 +137,83 @@ def test_predictions_stay_beside_their_documents_whatever_is_missing() -> None:
         ("e", "one\ntwo\u2028three"),
     ]
     assert ["rougeL" in line for line in found] == [True, False, False, False, True]
+    assert [line.get("skipped") for line in found] == [None, "empty document", None, None, None]
     # The same document gives the same summary, wherever it stands.
     assert found[2]["prediction"] == found[3]["prediction"]
+
+
+BLANK = ["", " \t\r\n", "\u3000", "\u200b\ufeff", "\u3164", None]
+"""Cells in which a reader sees nothing, the last two a Hangul filler and none at all."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("engine=trainer",),
+        ("engine=accelerate",),
+        ("data.long_documents=chunk", "data.max_source_length=24"),
+        ("model=gpt2",),
+    ],
+    ids=["trainer", "accelerate", "chunk", "gpt2"],
+)
+def test_nothing_is_made_up_for_an_empty_document(
+    words: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    long = "rain fell on the road. " * 9
+    rows = [{"id": "long", "document": long, "summary": "rain"}]
+    rows += [{"id": str(n), "document": one, "summary": "x"} for n, one in enumerate(BLANK)]
+    rows += [{"id": "missing", "summary": "x"}, {"id": "short", "document": "snow"}]
+    Path("test.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    files = ("data.train_file=train.jsonl", "data.test_file=test.jsonl")
+    whole = ("training.do_eval=false", "training.do_predict=true", "data.max_predict_samples=null")
+    folder = run(*files, *whole, *words)
+    found = predictions(folder)
+    assert [line["id"] for line in found] == [row["id"] for row in rows]
+    skipped = ["skipped" in line for line in found]
+    assert skipped == [False, *[True] * 7, False]
+    for line in found[1:8]:
+        assert line == {
+            "id": line["id"],
+            "prediction": "",
+            "skipped": "empty document",
+            "reference": "x",
+        }
+    scores = results(folder)
+    counts = {name: scores[f"predict_{name}"] for name in ("samples", "skipped", "scored")}
+    assert counts == {"samples": 9, "skipped": 7, "scored": 1}
+    assert "test: skipping 7 of 9 rows (empty document: 7)" in caplog.text
+    assert "9 rows, 1 of them scored, 7 skipped" in (folder / "report.md").read_text("utf-8")
+    assert "9 rows, 1 of them scored, 7 skipped" in (folder / "README.md").read_text("utf-8")
+
+
+def test_one_file_is_trained_on_evaluated_and_predicted() -> None:
+    rows = [{"document": f"rain fell on road {n}", "summary": f"rain {n}"} for n in range(40)]
+    Path("train.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    shares = ("data.validation_share=0.2", "data.test_share=0.2", "training.do_predict=true")
+    whole = [f"data.max_{split}_samples=null" for split in ("train", "eval", "predict")]
+    folder = run("data.train_file=train.jsonl", *shares, *whole)
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    splits = record["data"]["health"]["splits"]
+    counts = {name: split["rows"] for name, split in splits.items()}
+    assert sum(counts.values()) == 40
+    assert min(counts.values()) > 2
+    found = results(folder)
+    assert [found[f"{name}_samples"] for name in ("train", "eval", "predict")] == [
+        counts[name] for name in ("train", "validation", "test")
+    ]
+    predicted = [line["reference"] for line in predictions(folder)]
+    assert predicted == [row["summary"] for row in rows if document_hash(row["document"]) < 0.2]
+    card = (folder / "README.md").read_text("utf-8")
+    assert "train.jsonl (validation_share=0.2)" in card
+    assert "train.jsonl (test_share=0.2)" in card
+
+
+@pytest.mark.parametrize("share", ["validation_share", "test_share"])
+def test_a_share_of_a_dataset_that_synthetic_rows_stand_in_for(share: str) -> None:
+    words = ("data=xsum", f"data.{share}=0.1", "training.do_predict=true")
+    folder = Path("run").absolute()
+    in_process.run("debug=tiny", *words, folder=folder)
+    assert results(folder)["predict_samples"] == results(folder)["eval_samples"] == 8
 
 
 def test_upstream_asks_for_no_mask_in_the_midst_of_generating(

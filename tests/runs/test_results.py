@@ -56,7 +56,7 @@ def test_metrics_of_all_phases_come_together(tmp_path: Path) -> None:
 
 def test_what_is_no_number_is_null_in_every_json_file(tmp_path: Path) -> None:
     save_metrics(tmp_path, "train", {"train_loss": math.nan, "epoch": 1.0})
-    save_predictions(tmp_path, ["0"], ["a"], [["b"]], {"rouge1": [math.inf]}, [0], {})
+    save_predictions(tmp_path, ["0"], ["a"], [["b"]], {"rouge1": [math.inf]}, [0], {}, {})
     assert (tmp_path / "train_results.json").read_text(encoding="utf-8") == (
         '{\n  "train_loss": null,\n  "epoch": 1.0\n}\n'
     )

@@ -73,6 +73,9 @@ def test_what_is_left_to_do(words: tuple[str, ...], plan: RunPlan, finished: Pat
         ("model.architecture.d_model=16", "model.architecture.d_model"),
         ("engine.sampler=upstream", "engine.sampler"),
         ("peft=lora", "peft.name"),
+        # What they hold out was trained on.
+        ("data.validation_share=0.1", "data.validation_share"),
+        ("data.test_share=0.1", "data.test_share"),
     ],
 )
 def test_another_training_is_refused_with_the_difference(
@@ -81,6 +84,21 @@ def test_another_training_is_refused_with_the_difference(
     with pytest.raises(ConfigError) as caught:
         plan_run(composed(*SAME, word), finished)
     assert key in [problem.key for problem in caught.value.problems]
+
+
+def test_held_out_rows_depend_on_the_training_file(tmp_path: Path) -> None:
+    train = tmp_path / "train.jsonl"
+
+    def digests(number: int, *words: str) -> tuple[str, str]:
+        rows = [{"document": f"{number} {n}", "summary": "a"} for n in range(50)]
+        train.write_text("\n".join(map(json.dumps, rows)))
+        config = composed("data=custom_json", f"data.train_file={train}", *words)
+        return evaluation_digest(config), prediction_digest(config)
+
+    shares = ("data.validation_share=0.2", "data.test_share=0.2")
+    assert not set(digests(0, *shares)) & set(digests(1, *shares))
+    only = ("training.do_eval=false",)
+    assert digests(0, *only) == digests(1, *only)
 
 
 MORE = ("training.num_train_epochs=4", "training.max_steps=-1")

@@ -33,6 +33,11 @@ class DataConfig:
     """File to evaluate on; it may have another format than `train_file`."""
     validation_files: Any = open_mapping()
     """Several files to evaluate on, name to file; each gets its own metrics, `eval_<name>_…`."""
+    validation_share: float | None = None
+    """Evaluate on this share of the training rows, such as 0.1, and do not train on them. A hash of
+    the document chooses them: the same rows in every run, and equal documents together."""
+    test_share: float | None = None
+    """Predict on this share of the training rows, and do not train on them; chosen likewise."""
     test_file: str | None = None
     """File to predict on; references are optional, and .txt (a document a line) is possible."""
     text_column: str | None = None
@@ -118,6 +123,7 @@ class DataConfig:
                     hint="Name every file in data.validation_files, or use only the one.",
                 )
             )
+        problems += self._share_problems()
         if self.text_column is not None and self.text_column == self.summary_column:
             problems.append(
                 Problem(
@@ -150,6 +156,33 @@ class DataConfig:
     def validation_prefixes(self) -> list[str]:
         """What the names of each validation set's metrics begin with: `eval`, or `eval_<name>`."""
         return [f"eval_{name}" for name in self.validation_files] or ["eval"]
+
+    def _share_problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with `validation_share` and `test_share`."""
+        shares = {"validation": self.validation_share, "test": self.test_share}
+        chosen = {split: share for split, share in shares.items() if share is not None}
+        for split, share in chosen.items():
+            key = f"data.{split}_share"
+            if not 0 < share < 1:
+                what = f"must be more than 0 and less than 1, not {share:g}"
+                yield Problem(key=key, what=what, hint=f"For a tenth of the rows: {key}=0.1")
+            others = (f"{split}_file", f"{split}_files") if self.name is None else ()
+            for other in (name for name in others if getattr(self, name, None)):
+                what = f"is set together with data.{other}, which has such rows already"
+                yield Problem(key=key, what=what, hint=f"Leave out one of the two: {key}=null")
+            own = getattr(self, f"{split}_split")
+            if self.name is not None and own != split:
+                what = f"is set together with data.{split}_split={own}"
+                hint = f"Leave out one of the two: {key}=null or data.{split}_split={split}"
+                yield Problem(key=key, what=what, hint=hint)
+        if len(chosen) == 2 and sum(chosen.values()) >= 1 > max(chosen.values()):
+            yield Problem(
+                key="data.test_share",
+                what=f"and data.validation_share make {sum(chosen.values()):g} together, which "
+                "leaves nothing to train on",
+                hint="Their sum must be less than 1, as with data.validation_share=0.1 "
+                "data.test_share=0.1",
+            )
 
     @property
     def eval_target_length(self) -> int:

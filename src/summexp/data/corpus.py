@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import datasets
 
 from summexp.data.cache import cache_key, with_cache
-from summexp.data.columns import Columns, Example, choose_columns, examples
+from summexp.data.columns import Columns, Example, choose_columns, examples, is_blank
 from summexp.data.config import DataConfig
 from summexp.data.files import TEXT_COLUMN, blamed_on, digest, one_line, read_rows
 from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
 from summexp.data.phases import BUNDLED, ONLY_VALIDATION, PHASES, Phase, SplitSource, split_sources
 from summexp.data.preflight import check_file, missing_phases, no_data
+from summexp.data.shares import empty_ranges, share_problem
 from summexp.data.sources import named_splits, streamed_split
 from summexp.data.store import (
     SCHEMA,
@@ -29,6 +31,8 @@ from summexp.errors import ConfigError, Problem
 
 Rows = Iterable[Mapping[str, object]]
 """Rows as column name to value."""
+
+logger = logging.getLogger(__name__)
 
 _SAMPLE_ROWS = 20
 _READ_ROWS = 1000
@@ -46,7 +50,8 @@ class Corpus:
     Rows keep the order of the input. In `train` and in the validation sets, rows without a document
     or a summary are left out and counted. (A model learns nothing from them, and against an empty
     reference every score is 0 whatever the model writes, so that they would only dilute the mean.)
-    In `test` such rows stay, `summary` None where there is none; they are predicted, not scored.
+    In `test` such rows stay, `summary` None where there is none. Those without a document are
+    neither predicted nor scored, those without a summary are predicted.
     """
 
     train: datasets.Dataset | datasets.IterableDataset | None = None
@@ -103,8 +108,11 @@ def load_corpus(
         for source in sources
         if source not in streamed
     }
-    if unusable := [_unusable(about, split) for about, split in splits.items() if not split.rows]:
-        raise ConfigError(unusable)
+    without_rows = {about for about, split in splits.items() if not split.rows}
+    if without_rows:
+        unusable = [one for one in sources if one.about in without_rows]
+        raise ConfigError(_unusable(one, splits[one.about], sources) for one in unusable)
+    _log_shares(config, splits)
     train = [source.stream() for source in streamed] + [
         split.rows for about, split in splits.items() if about.phase == "train"
     ]
@@ -133,8 +141,14 @@ class _Source:
     content: tuple[object, ...] | None = None
     """What the rows depend on; None if that is not known without reading them all."""
 
-    def examples(self) -> Iterator[Example]:
+    def all_examples(self) -> Iterator[Example]:
+        """Yield every row, those of other splits of the same rows too."""
         return examples(self.rows(), self.columns, self.label)
+
+    def examples(self) -> Iterator[Example]:
+        within = self.about.within
+        every = self.all_examples()
+        return every if within is None else (one for one in every if within.holds(one.document))
 
     def stream(self) -> datasets.IterableDataset:
         """Return the usable rows, read when they are asked for."""
@@ -146,7 +160,7 @@ class _Source:
 
 def _usable_rows(source: _Source) -> Iterator[dict[str, str | None]]:
     for example in source.examples():
-        if example.document.strip() and example.summary is not None:
+        if not is_blank(example.document) and example.summary is not None:
             yield {name: getattr(example, name) for name in _STREAMED}
 
 
@@ -154,7 +168,7 @@ def _open(
     about: list[SplitSource], config: DataConfig, *, offline: bool, hub_cache_dir: Path | None
 ) -> list[_Source]:
     if config.name is None:
-        return _gathered([partial(_from_file, one, config) for one in about])
+        return _gathered([partial(_from_file, one, config, _is_first(one, about)) for one in about])
     if config.name == BUNDLED:
         return [_bundled(one, config) for one in about]
     loaded: Sequence[datasets.Dataset | datasets.IterableDataset]
@@ -163,7 +177,14 @@ def _open(
     else:
         loaded = named_splits(config, about, offline=offline, cache_dir=hub_cache_dir)
     pairs = zip(about, loaded, strict=True)
-    return _gathered([partial(_from_dataset, one, split, config) for one, split in pairs])
+    return _gathered(
+        [partial(_from_dataset, one, split, config, _is_first(one, about)) for one, split in pairs]
+    )
+
+
+def _is_first(one: SplitSource, about: Sequence[SplitSource]) -> bool:
+    """Return whether no source before it reads the same, so that its columns are to be logged."""
+    return next(other for other in about if other.value == one.value) is one
 
 
 def _gathered(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
@@ -180,7 +201,7 @@ def _gathered(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
     return sources
 
 
-def _from_file(about: SplitSource, config: DataConfig) -> _Source:
+def _from_file(about: SplitSource, config: DataConfig, is_first: bool) -> _Source:
     path, language = about.value, config.language
     with blamed_on(about.key):
         head = check_file(about, config)
@@ -188,7 +209,7 @@ def _from_file(about: SplitSource, config: DataConfig) -> _Source:
     if head.format == "txt":
         columns = Columns(document=TEXT_COLUMN, summary=None, id=None)
     else:
-        columns = _choose(about, path, head.columns, config, lambda: head.sample)
+        columns = _choose(about, path, head.columns, config, lambda: head.sample, say=is_first)
     return _Source(
         about=about,
         label=path,
@@ -205,13 +226,16 @@ def _file_rows(key: str, path: str, columns: Columns, language: str | None) -> R
 
 
 def _from_dataset(
-    about: SplitSource, split: datasets.Dataset | datasets.IterableDataset, config: DataConfig
+    about: SplitSource,
+    split: datasets.Dataset | datasets.IterableDataset,
+    config: DataConfig,
+    is_first: bool,
 ) -> _Source:
     label = f"{config.name} [{about.value}]"
     head = list(split.take(_SAMPLE_ROWS))
     if not head:
         raise ConfigError(Problem(key=about.key, what=f"{label} holds no rows"))
-    columns = _choose(about, label, list(head[0]), config, lambda: _sample(head))
+    columns = _choose(about, label, list(head[0]), config, lambda: _sample(head), say=is_first)
     names = [name for name in vars(columns).values() if name is not None]
     is_stream = isinstance(split, datasets.IterableDataset)
     return _Source(
@@ -252,7 +276,9 @@ def _given(phases: list[Phase], names: Collection[str], config: DataConfig) -> l
         train_file="train" if "train" in names else None,
         validation_file=None if several else ONLY_VALIDATION,
         validation_files={name: name for name in validation} if several else {},
+        validation_share=None,
         test_file="test" if "test" in names else None,
+        test_share=None,
     )
     sources = list(split_sources(stand_in, phases))
     if missing := list(missing_phases(stand_in, phases, {one.phase for one in sources})):
@@ -273,9 +299,17 @@ def _choose(
     names: Sequence[str],
     config: DataConfig,
     sample: Callable[[], Mapping[str, str]],
+    *,
+    say: bool = True,
 ) -> Columns:
-    needs_summary = about.phase != "predict"
-    return choose_columns(names, config, needs_summary=needs_summary, source=label, sample=sample)
+    return choose_columns(
+        names,
+        config,
+        needs_summary=about.phase != "predict",
+        source=label,
+        sample=sample,
+        say=say,
+    )
 
 
 def _sample(rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
@@ -289,7 +323,8 @@ def _split(source: _Source, cache_dir: Path | None, *, in_memory: bool) -> Split
     options: dict[str, Any] = {"keep_all": keep_all, "limit": about.limit, "schema": schema}
     if in_memory or source.content is None:
         return split_in_memory(source.examples(), **options)
-    key = cache_key(*source.content, vars(source.columns), keep_all, about.limit)
+    within = about.within and asdict(about.within)
+    key = cache_key(*source.content, vars(source.columns), keep_all, about.limit, within)
     return with_cache(
         cache_dir,
         lambda cache: stored_split(source.examples(), cache / "corpus" / key, **options),
@@ -297,13 +332,29 @@ def _split(source: _Source, cache_dir: Path | None, *, in_memory: bool) -> Split
     )
 
 
-def _unusable(about: SplitSource, split: Split) -> Problem:
+def _unusable(source: _Source, split: Split, sources: Sequence[_Source]) -> Problem:
+    about, ranges = source.about, [one.about.within for one in sources if one.about.within]
+    # Where no range has a row, it is not the shares that are to blame.
+    if about.within is not None and len(empty_ranges(source.all_examples(), ranges)) < len(ranges):
+        return share_problem(source.all_examples, about.within, ranges, source.label)
     return Problem(
         key=about.key,
         what=f"no row of {about.value} can be used: of {split.health.rows} rows, "
         f"{split.health.empty_document} have no document, {split.health.empty_summary} no summary",
         hint="Are data.text_column and data.summary_column the right ones?",
     )
+
+
+def _log_shares(config: DataConfig, splits: Mapping[SplitSource, Split]) -> None:
+    """Log how many rows are held out of the training rows, and by which shares."""
+    held_out = {about: split for about, split in splits.items() if about.within is not None}
+    for about, split in held_out.items():
+        if about.phase != "train":
+            share = getattr(config, f"{about.name}_share")
+            logger.info(
+                "%s: held out by a hash of the document: %s rows of %s (data.%s_share=%g)",
+                *(about.name, f"{split.health.rows:,}", about.value, about.name, share),
+            )
 
 
 def _health(streamed: list[str], splits: Mapping[SplitSource, Split]) -> CorpusHealth:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from summexp.data.config import DataConfig
+from summexp.data.shares import HashRange, hash_ranges
 
 Phase = Literal["train", "eval", "predict"]
 """What a run does with a split."""
@@ -37,6 +38,8 @@ class SplitSource:
     """A file, or a split of `data.name`."""
     limit: int | None
     """At most so many rows are used."""
+    within: HashRange | None = None
+    """Which of its rows belong to this split; None for all."""
 
 
 def split_sources(config: DataConfig, phases: Collection[Phase]) -> Iterator[SplitSource]:
@@ -63,14 +66,18 @@ def _sources_of(config: DataConfig, phase: Phase) -> Iterator[SplitSource]:
                 limit=limit,
             )
         return
+    within = hash_ranges(config.validation_share, config.test_share).get(split)
+    # What is held out of the training rows stands where they do.
+    place = split if within is None else "train"
     suffix = "split" if config.name is not None else "file"
-    value = getattr(config, f"{split}_{suffix}")
+    value = getattr(config, f"{place}_{suffix}")
     if value is not None:
         yield SplitSource(
             phase=phase,
             name=split,
             set_name=split,
-            key=f"data.{split}_{suffix}",
+            key=f"data.{place}_{suffix}",
             value=value,
             limit=limit,
+            within=within,
         )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from summexp.data.columns import choose_columns, examples
+from summexp.data.columns import Columns, Example, choose_columns, examples
 from summexp.data.config import DataConfig
-from summexp.data.files import Head, blamed_on, head_of
+from summexp.data.files import Head, blamed_on, head_of, read_rows
 from summexp.data.phases import BUNDLED, PHASES, Phase, SplitSource, split_sources
+from summexp.data.shares import empty_ranges, share_problem, suggestions
 from summexp.errors import ConfigError, Problem, nearest
 
 _FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
@@ -51,12 +52,15 @@ def check_data(
     if config.name is not None:
         return list(_check_name(config, phases))
     sources = list(split_sources(config, phases))
-    for source in sources:
+    # What is held out of the training rows is checked with them.
+    split = next((one for one in sources if one.within is not None), None)
+    for source in (one for one in sources if one.within is None or one is split):
         try:
             with blamed_on(source.key):
                 check_file(source, config)
         except ConfigError as error:
             problems += (problem for problem in error.problems if problem not in problems)
+    problems += [] if problems else _check_shares(config, sources)
     if not debug_tiny or any(getattr(config, key) for key in _FILE_KEYS):
         problems += missing_phases(config, phases, {source.phase for source in sources})
     return problems
@@ -74,7 +78,14 @@ def check_file(source: SplitSource, config: DataConfig) -> Head:
                 )
             )
         return head
-    columns = choose_columns(
+    columns = _columns(source, head, config)
+    for _ in examples(head.rows, columns, source.value):
+        pass  # a cell that is no text is told here
+    return head
+
+
+def _columns(source: SplitSource, head: Head, config: DataConfig) -> Columns:
+    return choose_columns(
         head.columns,
         config,
         needs_summary=source.phase != "predict",
@@ -82,9 +93,34 @@ def check_file(source: SplitSource, config: DataConfig) -> Head:
         sample=lambda: head.sample,
         say=False,
     )
-    for _ in examples(head.rows, columns, source.value):
-        pass  # a cell that is no text is told here
-    return head
+
+
+def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterator[Problem]:
+    """Yield a problem for each split of the training file that gets no row."""
+    parts = {one.within: one for one in sources if one.within is not None}
+    if not parts:
+        return
+    source = next(iter(parts.values()))
+
+    def read() -> Iterator[Example]:
+        return _train_examples(source, config)
+
+    try:
+        with blamed_on(source.key):
+            empty = empty_ranges(read(), parts)
+            # Where no range has a row, it is not the shares that are to blame.
+            if len(empty) < len(parts) or len(parts) == 1:
+                yield from (share_problem(read, one, list(parts), source.value) for one in empty)
+    except ConfigError as error:
+        yield from error.problems
+
+
+def _train_examples(source: SplitSource, config: DataConfig) -> Iterator[Example]:
+    """Yield the rows of a file that is split, read only as far as they are taken."""
+    columns = _columns(source, head_of(source.value, language=config.language), config)
+    names = [name for name in vars(columns).values() if name is not None]
+    rows = read_rows(source.value, columns=names, language=config.language)
+    return examples(rows, columns, source.value)
 
 
 def missing_phases(
@@ -125,21 +161,41 @@ def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None
     """
     switch, data, split = _SWITCH[phase]
     if config.name is None:
+        held_out = _held_out(config, phase)
+        other = f" {held_out} to hold it out of data.train_file," if held_out else ""
         return Problem(
             key=f"data.{split}_file",
             what=f"{switch} is on, but there is no {data}",
-            hint=f"Set data.{split}_file, or {switch}=false.",
+            hint=f"Set data.{split}_file,{' or' if other else ''}{other} or {switch}=false.",
         )
     key = f"data.{split}_split"
     wanted = getattr(config, f"{split}_split")
     listed = f" Its splits: {', '.join(available)}." if available else ""
     near = nearest(wanted, available or ())
+    is_splittable = phase != "train" and config.train_split.partition("[")[0] in (available or ())
+    share = (
+        f"data.{split}_share=0.1 to hold out a tenth of {config.train_split}"
+        if is_splittable
+        else "(a slice such as 'train[90%:]' is possible)"
+    )
     return Problem(
         key=key,
         what=f"{config.name} has no split {wanted!r}",
-        hint=f"{near + ' ' if near else ''}Set {key} (a slice such as 'train[90%:]' is possible), "
+        hint=f"{near + ' ' if near else ''}Set {key}{', or' if is_splittable else ''} {share}, "
         f"or {switch}=false.{listed}",
     )
+
+
+def _held_out(config: DataConfig, phase: Phase) -> str | None:
+    """Return the setting that holds a share for `phase` out of the training file, if one does."""
+    if phase == "train" or config.train_file is None:
+        return None
+    source = next(split_sources(config, ["train"]))
+    try:
+        check_file(source, config)
+        return next(suggestions(lambda: _train_examples(source, config), [_SWITCH[phase][2]]), None)
+    except ConfigError:
+        return None
 
 
 def _check_either_or(config: DataConfig) -> Iterator[Problem]:

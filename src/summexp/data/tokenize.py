@@ -173,7 +173,6 @@ class Tokenizing:
             self.max_source_length,
             self.max_target_length,
             self.suffix,
-            _COLUMNS,
             transformers.__version__,
         ]
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()

@@ -88,6 +88,7 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
     on_hub = is_hub_dataset(results)
     phase, _, name = table.set_name.partition("_")
     split = {"eval": "validation", "predict": "test"}[phase]
+    place = split if results.option(f"data.{split}_share") is None else "train"
     # How long or how new a summary is, is no result that the Hub could rank.
     for row in (row for row in table.rows if row.is_quality):
         yield EvalResult(
@@ -96,7 +97,7 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
             dataset_type=results.option("data.name") if on_hub else _NOT_ON_THE_HUB,
             dataset_name=source_name(results, table.set_name),
             dataset_config=results.option("data.config_name") if on_hub else None,
-            dataset_split=name or (results.option(f"data.{split}_split") if on_hub else split),
+            dataset_split=name or (results.option(f"data.{place}_split") if on_hub else split),
             dataset_revision=results.option("data.revision") if on_hub else None,
             metric_type="bertscore" if row.name in SCORES["bertscore"] else "rouge",
             metric_name=row.label,

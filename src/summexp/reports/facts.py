@@ -55,6 +55,9 @@ def source_name(results: RunResults, set_name: str) -> str:
     """Return what an evaluated set was read from: the corpus, or the name of its file."""
     if results.option("data.name"):
         return data_name(results)
+    split = "test" if set_name == "predict" else "validation"
+    if (share := results.option(f"data.{split}_share")) is not None:
+        return f"{', '.join(_files(results, 'train'))} ({split}_share={share:g})"
     if set_name == "predict":
         return ", ".join(_files(results, "test")) or data_name(results)
     several = results.option("data.validation_files") or {}

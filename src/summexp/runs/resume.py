@@ -42,8 +42,11 @@ _NOT_OF_THE_TRAINING = (
     "engine.early_stopping_*",
     "hardware.*",
     "model.cache_dir",
-    "data.validation_*",
-    "data.test_*",
+    # The shares are not here: what they hold out is not trained on.
+    "data.validation_split",
+    "data.validation_file*",
+    "data.test_split",
+    "data.test_file",
     "data.id_column",
     "data.references_column",
     "data.max_eval_samples",
@@ -107,6 +110,8 @@ _OF_THE_PREDICTION = (
     "data.val_max_target_length",
     "data.language",
 )
+_HELD_OUT = ("data.train_file", "data.train_split")
+"""Keys of the rows that a share is held out of."""
 
 _OF_THE_UPLOAD = ("hub.*", "training.hub_*", "output_dir")
 
@@ -222,12 +227,14 @@ def _saved(folder: Path) -> dict[str, Any]:
 
 def evaluation_digest(config: Config) -> str:
     """Return a digest of every key that the final scores depend on, the training aside."""
-    return _digest(config, _OF_THE_EVALUATION)
+    held_out = config.data.validation_share is not None
+    return _digest(config, _OF_THE_EVALUATION + (_HELD_OUT if held_out else ()))
 
 
 def prediction_digest(config: Config) -> str:
     """Return a digest of every key that the predictions depend on, the training aside."""
-    return _digest(config, _OF_THE_PREDICTION)
+    held_out = config.data.test_share is not None
+    return _digest(config, _OF_THE_PREDICTION + (_HELD_OUT if held_out else ()))
 
 
 def upload_digest(config: Config) -> str:
