@@ -13,26 +13,30 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import filter_overrides
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from summexp.command_line import CommandLine, parse
 from summexp.config.compose import conf_dir, register, shown_config
+from summexp.config.provenance import display_path
 from summexp.config.refused import without_secrets
 from summexp.config.typed import typed_config
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
 from summexp.launch.failures import RankFailedError, has_lost_peer
 from summexp.launch.world import outside_world, world_size
-from summexp.preflight import check, check_on_arrival, claim
+from summexp.preflight import CheckedJob, check, check_on_arrival, claim, is_elsewhere
 from summexp.runs.environment import prepare
 from summexp.runs.parts import dismiss, follow, follows, silence, start_ranks
 from summexp.storage import ADVICE, storage_failure
 from summexp.streams import guard_standard_streams, print_error, show
+from summexp.sweeps import FailedJob, SweepFailedError
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -41,13 +45,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class _ToldError(SummexpError):
-    """A job failed, and has told why; carries its exit code past Hydra."""
+_failed: list[FailedJob] = []
+"""Jobs of the sweep of this process that failed; Hydra (1.3) would name the first alone."""
 
-    def __init__(self, exit_code: int, folder: str, reason: str) -> None:
-        """Take the code, the job's folder and its reason, of which the first line is kept."""
+
+class _JobFailedError(SummexpError):
+    """A job of a sweep failed, and has said why; takes its exit code past Hydra."""
+
+    def __init__(self, exit_code: int, reason: str) -> None:
+        """Take the code and the reason."""
         self.reason = " ".join(reason.splitlines()[:2])
-        super().__init__(f"a job of the sweep failed, in {folder}: {self.reason}")
+        super().__init__(self.reason)
         self.exit_code = exit_code
 
 
@@ -101,7 +109,7 @@ def _run(words: list[str]) -> int:
         dismiss(jobs[0].config.hardware, error.exit_code)
         return error.exit_code
     try:
-        code = _hand_to_hydra(command)
+        code = _hand_to_hydra(command, jobs)
     finally:
         del held
     if code and command.starts_a_run and outside_world() is not None:
@@ -146,13 +154,16 @@ def show_version() -> int:
     return show(f"summexp {version('summexp')}")
 
 
-def _hand_to_hydra(command: CommandLine) -> int:
+def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
     register()
+    _failed.clear()
     sys.argv = [sys.argv[0], *command.for_hydra]
     # Hydra then hands every error to us instead of printing it in its own words.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
+        if _failed:
+            raise SweepFailedError(_failed, [job.overrides for job in jobs])
     except SummexpError as error:
         print_error(str(error))
         return error.exit_code
@@ -202,10 +213,22 @@ def _job(tree: DictConfig) -> float | None:
     except Exception as error:
         code, reason = EXIT_FAILED, f"{type(error).__name__}: {error}"
         log.exception("the run failed; the traceback means a bug in summexp or a library")
-    if HydraConfig.get().mode == RunMode.RUN:
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode == RunMode.RUN:
         # Hydra lets this pass without words of its own.
         raise SystemExit(code)
-    raise _ToldError(code, HydraConfig.get().runtime.output_dir, reason)
+    if is_elsewhere(hydra_config):
+        raise _JobFailedError(code, reason)
+    _failed.append(
+        FailedJob(
+            number=int(hydra_config.job.num),
+            overrides=filter_overrides(list(hydra_config.overrides.task)),
+            folder=display_path(Path(hydra_config.runtime.output_dir)),
+            exit_code=code,
+            reason=reason,
+        )
+    )
+    return None
 
 
 def tell(error: SummexpError) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from summexp.command_line import CommandLine
 from summexp.config.compose import ChoiceTree, choice_tree
@@ -60,6 +61,8 @@ def check(command: CommandLine) -> list[CheckedJob]:
                 jobs.append(job)
             else:
                 problems += (problem for problem in job if problem not in problems)
+        if command.multirun and not problems:
+            problems += _sweep_folder_problems(tree, jobs, command.overrides)
     if problems:
         raise ConfigError(problems)
     return jobs
@@ -86,12 +89,13 @@ def check_on_arrival(config: Config, hydra: Any) -> None:
     Raises:
         ConfigError: it has not what the job needs.
     """
-    problems = [*check_hardware(config.hardware, config.training)] if _is_elsewhere(hydra) else []
+    problems = [*check_hardware(config.hardware, config.training)] if is_elsewhere(hydra) else []
     if problems:
         raise ConfigError(problems)
 
 
-def _is_elsewhere(hydra: Any) -> bool:
+def is_elsewhere(hydra: Any) -> bool:
+    """Tell whether the launcher of a `hydra` node runs the jobs of a sweep on other machines."""
     return bool(hydra.launcher.get("_target_") == SLURM)
 
 
@@ -115,7 +119,7 @@ def _check_job(
     found = list(reading.problems)
     if command.starts_a_run:
         found += check_slurm(composed.hydra.launcher, in_sweep=command.multirun)
-        elsewhere = command.multirun and _is_elsewhere(composed.hydra)
+        elsewhere = command.multirun and is_elsewhere(composed.hydra)
         found += _world_problems(reading, in_sweep=command.multirun, elsewhere=elsewhere)
     if found:
         located = tree.locate(found, overrides)
@@ -124,6 +128,30 @@ def _check_job(
     if problems or wrong_keys or reading.config is None:
         return problems
     return CheckedJob(overrides, reading.config, composed)
+
+
+def _sweep_folder_problems(
+    tree: ChoiceTree, jobs: list[CheckedJob], words: list[str]
+) -> Iterator[Problem]:
+    """Yield that `output_dir`, the folder of the whole sweep, depends on what its jobs set.
+
+    Hydra (1.3) fills it in once, with the values that hold without the sweep: `s${seed}` would be
+    `s42` for all of them.
+    """
+    raw: Any = OmegaConf.to_container(jobs[0].tree, resolve=False)
+    if "${" not in str(raw["output_dir"]):
+        return
+    named = [str(job.config.output_dir) for job in jobs]
+    common, _ = tree.compose([word for word in words if word in jobs[0].overrides])
+    if {*named} == {str(common.output_dir)}:
+        return
+    shown = ", ".join(named[:2]) + (", …" if len(named) > 2 else "")
+    outer = str(raw["output_dir"]).partition("${")[0].rpartition("/")[0] or "sweep"
+    yield Problem(
+        key="output_dir",
+        what=f"names one folder for the whole sweep, and would differ between its jobs: {shown}",
+        hint=f"The jobs go to 0/, 1/, … below it: {shlex.quote(f'output_dir={outer}')}",
+    )
 
 
 def _follows_from(problem: Problem, wrong_keys: set[str]) -> bool:

@@ -286,3 +286,21 @@ def test_the_reason_of_a_failed_job_is_the_last_word_of_a_sweep(own_data: Path) 
     output = run(own_data, "-m", *words, "output_dir=sweep", expect=2)
     assert "a job of the sweep failed" in output.splitlines()[-1] + output.splitlines()[-2]
     assert "d_modell" in output
+
+
+def test_the_other_jobs_of_a_sweep_run_and_each_failed_one_is_named(tmp_path: Path) -> None:
+    unevaluated = ("training.do_eval=false", "training.eval_strategy=no")
+    key = "model.architecture.feed_forward_proj"
+    words = ("-m", f"{key}=odd,relu,odder", *unevaluated, "output_dir=sweep")
+    output = run(tmp_path, *words, expect=1)
+    assert output.splitlines()[-5:] == [
+        "2 of 3 jobs failed:",
+        f"a job of the sweep failed, number 0 ({key}=odd),",
+        f"  in sweep/0: 1 problem: {key}: 'odd'",
+        f"a job of the sweep failed, number 2 ({key}=odder),",
+        f"  in sweep/2: 1 problem: {key}: 'odder'",
+    ]
+    assert "Error executing job" not in output
+    assert "HYDRA_FULL_ERROR" not in output
+    statuses = [record(tmp_path / "sweep" / str(number))["status"] for number in range(3)]
+    assert statuses == ["failed", "finished", "failed"]

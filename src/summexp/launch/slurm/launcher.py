@@ -15,16 +15,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, setup_globals
+from hydra.core.utils import (
+    JobReturn,
+    JobRuntime,
+    JobStatus,
+    configure_log,
+    filter_overrides,
+    setup_globals,
+)
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.provenance import display_path
-from summexp.errors import EXIT_FAILED, SummexpError
+from summexp.errors import EXIT_FAILED
 from summexp.launch.slurm.job import Outcome, read_outcome
 from summexp.launch.slurm.states import GONE, SlurmState, states
 from summexp.launch.slurm.submission import Job, plan_jobs, submit_jobs
 from summexp.runs.folder import RUN_FILE, read_record, write_json
+from summexp.sweeps import FailedJob, SweepFailedError
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +47,6 @@ CANCEL_SECONDS = 180.0
 _ORDINARY = frozenset(("", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Prolog"))
 """Reasons to wait that pass by themselves."""
 _TAIL_LINES = 20
-
-
-class JobFailedError(SummexpError):
-    """A job of the sweep failed; carries its exit code."""
-
-    def __init__(self, exit_code: int, told: str) -> None:
-        super().__init__(told)
-        self.exit_code = exit_code
 
 
 def run_jobs(
@@ -70,6 +70,7 @@ def run_jobs(
 
     Raises:
         ConfigError: Slurm does not take them.
+        SweepFailedError: some have failed.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
@@ -82,7 +83,8 @@ def run_jobs(
     except BaseException:
         sweep.cancel()
         raise
-    sweep.summarize()
+    if failed := sweep.failed():
+        raise SweepFailedError(failed, [job.own for job in jobs])
     return [_returned(job) for job in jobs]
 
 
@@ -190,14 +192,19 @@ class _Sweep:
         if left:
             log.error("still there after %.0f s: %s", CANCEL_SECONDS, " ".join(left))
 
-    def summarize(self) -> None:
-        """Say which jobs failed."""
-        failed = [job for job in self.jobs if job.outcome and job.outcome.exit_code]
-        if failed:
-            log.error("%d of %s failed:", len(failed), _count(self.jobs))
-            for job in failed:
-                assert job.outcome is not None
-                log.error("  %s: %s", job.name, (job.outcome.reason or "").partition("\n")[0])
+    def failed(self) -> list[FailedJob]:
+        """Return the jobs that failed."""
+        return [
+            FailedJob(
+                number=job.number,
+                overrides=filter_overrides(job.own),
+                folder=display_path(job.folder),
+                exit_code=job.outcome.exit_code,
+                reason=job.outcome.reason or "",
+            )
+            for job in self.jobs
+            if job.outcome and job.outcome.exit_code
+        ]
 
 
 def _tell_change(job: Job, before: SlurmState | None) -> None:
@@ -222,7 +229,7 @@ def _mark(job: Job, status: str, reason: str) -> None:
 
 
 def _returned(job: Job) -> JobReturn:
-    """Return what Hydra wants to know of a job that ended."""
+    """Return what Hydra wants to know of a job that is finished."""
     outcome = job.outcome
     assert outcome is not None
     tree: Any = job.tree
@@ -233,15 +240,8 @@ def _returned(job: Job) -> JobReturn:
         working_dir=str(job.folder),
         task_name=str(JobRuntime.instance().get("name")),
     )
-    if outcome.exit_code:
-        returned.status = JobStatus.FAILED
-        told = (outcome.reason or "").partition("\n")[0]
-        returned.return_value = JobFailedError(
-            outcome.exit_code, f"a job of the sweep failed, in {job.folder}: {told}"
-        )
-    else:
-        returned.status = JobStatus.COMPLETED
-        returned.return_value = outcome.value
+    returned.status = JobStatus.COMPLETED
+    returned.return_value = outcome.value
     return returned
 
 

@@ -1,0 +1,52 @@
+"""How the jobs of a sweep ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from summexp.errors import EXIT_FAILED, EXIT_USAGE, SummexpError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedJob:
+    """A job of a sweep that failed."""
+
+    number: int
+    """Its number in the sweep."""
+    overrides: Sequence[str]
+    """Its overrides."""
+    folder: str
+    """Its run folder."""
+    exit_code: int
+    """What it would have ended with as a command of its own."""
+    reason: str
+    """Why it failed."""
+
+    def describe(self, swept: Container[str]) -> str:
+        """Return two lines about the job, with its values of the keys that the sweep varies."""
+        own = " ".join(word for word in self.overrides if word.partition("=")[0] in swept)
+        # Of a wrong config, how many problems there are and the first one.
+        reason = " ".join(" ".join(self.reason.splitlines()[:2]).split())
+        number = f"{self.number} ({own})" if own else str(self.number)
+        return f"a job of the sweep failed, number {number},\n  in {self.folder}: {reason}"
+
+
+class SweepFailedError(SummexpError):
+    """Jobs of a sweep failed, the others are finished: exit code 1, or 2 if none could begin."""
+
+    def __init__(self, failed: Sequence[FailedJob], jobs: Sequence[Sequence[str]]) -> None:
+        """Name the jobs that failed.
+
+        Args:
+            failed: these jobs.
+            jobs: the overrides of every job.
+        """
+        counts = Counter(word for overrides in jobs for word in overrides)
+        swept = {word.partition("=")[0] for word, count in counts.items() if count < len(jobs)}
+        total = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        listed = [job.describe(swept) for job in failed]
+        super().__init__("\n".join([f"{len(failed)} of {total} failed:", *listed]))
+        is_usage = len(failed) == len(jobs) and all(job.exit_code == EXIT_USAGE for job in failed)
+        self.exit_code = EXIT_USAGE if is_usage else EXIT_FAILED
