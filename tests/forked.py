@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from tests.terminal import heed_signals
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["summexp.runs.phases", "summexp.engines.trainer"])
@@ -102,7 +103,7 @@ def _run(
 
     os.environ.update(environment)
     # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heed_signals()
     os.chdir(cwd)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)

@@ -12,6 +12,7 @@ from summexp.command_line import parse
 from summexp.config.schema import Config
 from summexp.data.files import existing
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
+from summexp.launch.signals import end_on_signals
 from summexp.preflight import CheckedJob, check
 from summexp.reports.texts import shown_size
 from summexp.runs.command import INSTALLED, MODULE
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line of `summexp` and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     guard_standard_streams()
+    end_on_signals()
     sys.exit(_run(words))
 
 

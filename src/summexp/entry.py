@@ -14,8 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -30,6 +29,7 @@ from summexp.config.refused import without_secrets
 from summexp.config.typed import typed_config
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
 from summexp.launch.failures import RankFailedError, has_lost_peer
+from summexp.launch.signals import Stopped, end_on_signals
 from summexp.launch.world import outside_world, world_size
 from summexp.preflight import CheckedJob, check, check_on_arrival, claim, is_elsewhere
 from summexp.runs.environment import prepare
@@ -63,21 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line of `train.py` and exit: 0, 1 or 2, or 128+n when ended by signal n."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     guard_standard_streams()
-    # A library's half-written bytecode or output must not hide the reason of an end by SIGTERM.
-    signal.signal(signal.SIGTERM, _on_signal)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        # A closed terminal; what was started with nohup goes on.
-        signal.signal(signal.SIGHUP, _on_signal)
+    # A library's half-written bytecode or output must not hide the reason of an end by a signal.
+    end_on_signals()
     try:
         code = _run(words)
-    except KeyboardInterrupt:
-        print_error("stopped by Ctrl-C")
-        code = 128 + signal.SIGINT
+    except Stopped as stopped:
+        if not stopped.reported and speaks_of_mistakes():
+            print_error(f"stopped by {signal.Signals(stopped.signum).name}")
+        raise
     sys.exit(code)
-
-
-def _on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signum)
 
 
 def _run(words: list[str]) -> int:

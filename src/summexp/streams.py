@@ -81,11 +81,15 @@ def show(text: str) -> int:
 
 
 class TerminalFormatter(logging.Formatter):
-    """Fits messages into the width of the terminal; a traceback is left as it is."""
+    """Fits messages into the width of the terminal; a traceback is left as it is.
+
+    So is a message that was logged with `extra={"verbatim": True}`, as one with a command to copy.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the message in lines that fit."""
-        return fit(super().formatMessage(record), sys.stderr)
+        message = super().formatMessage(record)
+        return message if getattr(record, "verbatim", False) else fit(message, sys.stderr)
 
 
 def print_error(text: str) -> None:

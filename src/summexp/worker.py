@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from summexp.errors import SummexpError
 from summexp.launch.config import HardwareConfig
 from summexp.launch.failures import tell_failure
 from summexp.launch.local import PARENT
-from summexp.launch.signals import end_with
+from summexp.launch.signals import end_on_signals, end_with
 from summexp.runs.parts import follow, lead
 from summexp.runs.resume import RunPlan
 from summexp.streams import guard_standard_streams
@@ -22,6 +23,8 @@ from summexp.streams import guard_standard_streams
 def main() -> NoReturn:
     """Do this rank's part of the run, tell the parent why it failed if it did, and exit."""
     end_with(int(os.environ[PARENT]))
+    # Of the signals, what the parent sends.
+    end_on_signals(also_ignored=[signal.SIGTERM])
     guard_standard_streams()
     # A crash in compiled code then says where it was.
     faulthandler.enable()

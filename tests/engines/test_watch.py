@@ -120,14 +120,7 @@ def test_what_slurm_sends_is_handed_on_after_the_checkpoint() -> None:
             assert handed == []
             with pytest.raises(SystemExit):
                 request.obey()
+            request.signum = None
         assert handed == [signal.SIGUSR2]
     finally:
         signal.signal(signal.SIGUSR2, earlier)
-
-
-def test_a_second_sigterm_does_not_wait() -> None:
-    with stop_requests() as request:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert request.came
-        with pytest.raises(SystemExit):
-            os.kill(os.getpid(), signal.SIGTERM)

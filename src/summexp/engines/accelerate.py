@@ -76,7 +76,7 @@ class TrainingLoop:
         self.checkpoints = Checkpoints(job, args, self.accelerator, self.whole, *prepared)
         self.state = self.checkpoints.begin(self.batches, resume_from)
         self.watch = TrainingWatch(request, job.config.training)
-        self.onlookers = Onlookers(job, args, self.state)
+        self.onlookers = Onlookers(job, args, self.state, self.watch)
         self.evaluated: list[Evaluated] = []
         self.evaluated_at = -1
         self.first_step = self.logged_at = self.state.global_step
@@ -171,14 +171,13 @@ class TrainingLoop:
     def pause(self, unit: str) -> None:
         """Log, evaluate and save what is due, now that a step ("steps") or an epoch has ended."""
         step = self.state.global_step
-        stops = unit == "steps" and self.watch.ends_after(step)
         if self.is_due("logging", unit) or (step == 1 and self.args.logging_first_step):
             self.log_losses()
-        is_best = not stops and self.is_due("eval", unit) and self.evaluate()
+        is_best = not self.watch.stops and self.is_due("eval", unit) and self.evaluate()
         saves = is_best if self.args.save_strategy == "best" else self.is_due("save", unit)
-        if stops or saves:
+        if saves or self.watch.stops:
             self.save()
-        self.is_over = self.is_over or stops or step >= self.state.max_steps
+        self.is_over = self.is_over or self.watch.stops or step >= self.state.max_steps
 
     def is_due(self, kind: str, unit: str) -> bool:
         """Tell whether it is time for `logging`, `eval` or `save`."""
@@ -206,7 +205,7 @@ class TrainingLoop:
     def evaluate(self) -> bool:
         """Evaluate every validation set; tell whether the model is the best so far."""
         model = self.whole.copy(self.model, self.accelerator.device)
-        self.evaluated = self.job.evaluate(model, self.watch.leave_evaluation)
+        self.evaluated = self.watch.evaluate(self.job, model)
         self.evaluated_at = self.state.global_step
         metrics = {name: value for one in self.evaluated for name, value in one.metrics.items()}
         self.onlookers.log(metrics)
@@ -225,9 +224,9 @@ class TrainingLoop:
         return True
 
     def save(self) -> None:
-        """Write a checkpoint of this moment."""
+        """Write a checkpoint of this moment, unless there is one."""
         self.count_flos()
-        self.checkpoints.save(self.state)
+        self.watch.save(lambda: self.checkpoints.save(self.state))
 
     def count_flos(self) -> None:
         """Add to `total_flos` what the steps since the last time took, on all ranks."""

@@ -14,14 +14,13 @@ from transformers import (
 from transformers.integrations import get_reporting_integration_callbacks
 
 from summexp.engines.divergence import keep_valid_json
-from summexp.engines.progress import TrainingProgress
 from summexp.engines.protocol import TrainingJob
 from summexp.launch.ranks import is_main
 
 
 def onlookers(job: TrainingJob) -> list[TrainerCallback]:
     """Return what shows and measures the training of `job`; a Trainer has trackers already."""
-    callbacks: list[TrainerCallback] = [TrainingProgress(_prefixes(job))]
+    callbacks: list[TrainerCallback] = [job.progress]
     if job.model.device.type == "xla":
         from summexp.engines.xla import Programs
 
@@ -33,20 +32,19 @@ def onlookers(job: TrainingJob) -> list[TrainerCallback]:
     return callbacks
 
 
-def _prefixes(job: TrainingJob) -> list[str]:
-    # With debug=overfit the training rows are evaluated.
-    return ["eval"] if job.config.debug.overfit else job.config.data.validation_prefixes
-
-
 class Onlookers:
     """Everyone who looks on at a loop that is not the Trainer's, the trackers among them."""
 
     def __init__(
-        self, job: TrainingJob, args: Seq2SeqTrainingArguments, state: TrainerState
+        self,
+        job: TrainingJob,
+        args: Seq2SeqTrainingArguments,
+        state: TrainerState,
+        watch: TrainerCallback,
     ) -> None:
-        """Tell them of the training of `job`, as `state` has it at each moment."""
+        """Tell them, and `watch`, of the training of `job`, as `state` has it at each moment."""
         trackers = [kind() for kind in get_reporting_integration_callbacks(args.report_to)]
-        self._callbacks = [*onlookers(job), *trackers]
+        self._callbacks = [*onlookers(job), *trackers, watch]
         self._model, self._args, self._state = job.model, args, state
 
     def tell(self, event: str, **values: Any) -> None:

@@ -1,10 +1,13 @@
-"""What training shows while it goes on: one progress bar, and a line for each evaluation."""
+"""How far a run is: a bar on a terminal, lines in a log, and numbers for who looks from outside."""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
+import math
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -12,37 +15,162 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 log = logging.getLogger(__name__)
 
+Publish = Callable[[dict[str, Any]], None]
+"""Takes what `run.json` says of the progress."""
+
+_SECONDS = 10.0
+"""Between two reports."""
+_LINES = 60
+"""A long run has a line in its log each time that it has taken a share more of the time so far."""
+
+
+class Progress:
+    """Reports how far a loop is: its first and its last position, and others at intervals."""
+
+    def __init__(
+        self,
+        phase: str,
+        unit: str,
+        total: int,
+        *,
+        publish: Publish,
+        done: int = 0,
+        is_part: bool = False,
+    ) -> None:
+        """Begin a loop.
+
+        Args:
+            phase: `train`, or the name of the set that is evaluated.
+            unit: what is counted, such as `step`.
+            total: how many there are.
+            publish: called at intervals.
+            done: how many were done before, by the run that this one resumes.
+            is_part: whether it is a part of another loop, and worth a report only if it takes long.
+        """
+        self.facts: dict[str, float] = {}
+        """What else there is to say, by its name in `run.json`: `loss`, `learning_rate`, …"""
+        self.total, self.done = total, done
+        self._phase, self._unit, self._publish = phase, unit, publish
+        self._first, self._started = done, time.monotonic()
+        self._reported_at = self._line_at = self._started if is_part else -math.inf
+        self._is_part, self._is_reported = is_part, True
+        self._bar: tqdm[Any] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                desc="training" if phase == "train" else phase,
+                unit=unit,
+                mininterval=0.2,
+                dynamic_ncols=True,
+                # Of an evaluation in training, the log keeps the scores.
+                leave=None,
+            )
+
+    def advance(self, count: int) -> None:
+        """Count what was done."""
+        self.done += count
+        self._is_reported = False
+        if self._bar is not None:
+            if "loss" in self.facts:
+                self._bar.set_postfix(loss=f"{self.facts['loss']:.3f}", refresh=False)
+            self._bar.update(count)
+        if time.monotonic() - self._reported_at >= _SECONDS:
+            self._report()
+
+    def extend(self, count: int) -> None:
+        """Count what was found to be done too."""
+        self.total += count
+        if self._bar is not None:
+            self._bar.total = self.total
+            self._bar.refresh()
+
+    def clear(self) -> None:
+        """Make room on the terminal for a line of the log."""
+        if self._bar is not None:
+            self._bar.clear()
+
+    def close(self) -> None:
+        """Report the last position, and take the bar away."""
+        if not (self._is_reported or self._is_part):
+            self._line_at = -math.inf
+            self._report()
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _report(self) -> None:
+        self._is_reported = True
+        now = self._reported_at = time.monotonic()
+        elapsed = now - self._started
+        rate = (self.done - self._first) / elapsed if elapsed else 0.0
+        left = (self.total - self.done) / rate if rate else None
+        self._publish(
+            {
+                "phase": self._phase,
+                self._unit: self.done,
+                f"total_{self._unit}s": self.total,
+                **self.facts,
+                f"{self._unit}s_per_second": round(rate, 3),
+                "seconds_left": None if left is None else round(left),
+                "updated": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            }
+        )
+        if now - self._line_at >= max(_SECONDS, elapsed / _LINES):
+            self._line_at = now
+            line = self._line(rate, left)
+            # The bar says the same.
+            log.info("%s", line) if self._bar is None else _log_to_file(line)
+
+    def _line(self, rate: float, left: float | None) -> str:
+        share = f" ({self.done / self.total:.0%})" if self.total else ""
+        parts = [f"{self._phase}: {self._unit} {self.done} of {self.total}{share}"]
+        parts += [f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.facts.items()]
+        parts.append(f"{rate:.3g} {self._unit}s/s")
+        if left is not None and self.done < self.total:
+            parts.append(f"{dt.timedelta(seconds=round(left))} left")
+        return ", ".join(parts)
+
+
+def _log_to_file(line: str) -> None:
+    record = log.makeRecord(log.name, logging.INFO, __file__, 0, line, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
 
 _SHOWN = ("loss", "rouge1", "rouge2", "rougeL")
 """Scores that the line of an evaluation shows."""
 
 
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]
-    """A bar over the optimizer steps that carries the last loss."""
+    """Reports the optimizer steps, on the rank that speaks, and a line for each evaluation."""
 
-    def __init__(self, prefixes: Sequence[str]) -> None:
-        """Show the scores of the validation sets whose metrics begin with `prefixes`."""
-        self._bar: tqdm[Any] | None = None
+    def __init__(
+        self, prefixes: Sequence[str] = ("eval",), publish: Publish = lambda _: None
+    ) -> None:
+        """Prepare to report a training.
+
+        Args:
+            prefixes: with which the metrics of the validation sets begin, whose scores are shown.
+            publish: takes what `run.json` says.
+        """
+        self._publish = publish
+        self._progress: Progress | None = None
         self._names = [f"{prefix}_{score}" for prefix in prefixes for score in _SHOWN]
 
     def on_train_begin(
         self,
-        args: TrainingArguments,
+        _args: TrainingArguments,
         state: TrainerState,
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Open the bar at the step that training goes on from."""
+        """Begin at the step that training resumes from."""
         if state.is_world_process_zero:
-            self._bar = tqdm(
-                total=state.max_steps,
-                initial=state.global_step,
-                desc="training",
-                unit="step",
-                disable=args.disable_tqdm,
-                # A log file gets a line every few seconds, a terminal moves smoothly.
-                mininterval=0.2 if sys.stderr.isatty() else 5,
-                dynamic_ncols=True,
+            done = state.global_step
+            self._progress = Progress(
+                "train", "step", state.max_steps, publish=self._publish, done=done
             )
 
     def on_step_end(
@@ -52,9 +180,10 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
+        """Count the step."""
+        if self._progress is not None:
+            self._progress.facts["epoch"] = state.epoch or 0.0
+            self._progress.advance(state.global_step - self._progress.done)
 
     def on_log(
         self,
@@ -64,20 +193,17 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_kwargs: Any,
     ) -> None:
-        """Show the last loss, or the scores of an evaluation."""
-        if self._bar is None or logs is None:
+        """Take the last loss, or show the scores of an evaluation."""
+        if self._progress is None or logs is None:
             return
-        if "loss" in logs:
-            self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        self._progress.facts |= {
+            name: logs[name] for name in ("loss", "learning_rate") if name in logs
+        }
         shown = [
             f"{name.removeprefix('eval_')} {logs[name]:.2f}" for name in self._names if name in logs
         ]
         if shown:
-            if sys.stderr.isatty():
-                self._bar.clear()
-            else:
-                # In a file the bar is lines of its own.
-                print(file=sys.stderr)
+            self._progress.clear()
             epoch = f"epoch {state.epoch:.3g}, step {state.global_step}"
             log.info("evaluation at %s: %s", epoch, ", ".join(shown))
 
@@ -88,7 +214,11 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """Report the last step."""
+        self.close()
+
+    def close(self) -> None:
+        """Report the last step, if training did not come to its end."""
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from summexp.data.collate import Collator
 from summexp.engines.evaluation import Evaluated
+from summexp.engines.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -38,6 +39,8 @@ class TrainingJob:
     often."""
     on_save: Callable[[Path], None] = lambda _checkpoint: None
     """Called by `engine=trainer` with each checkpoint that is whole, on the rank that writes."""
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
+    """Reports the steps."""
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with the evaluation that all engines share."""
-        self._evaluated = self._job.evaluate(self.whole_model(), self.watch.leave_evaluation)
+        self._evaluated = self.watch.evaluate(self._job, self.whole_model())
         self._evaluated_at = self.state.global_step
         if self._job.config.engine.sampler == "upstream":
             # Upstream reads each set with a DataLoader, which takes a random number to begin with:
@@ -225,6 +225,11 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         self.watch.grad_norm = super()._get_grad_norm(*args, **kwargs)
         return self.watch.grad_norm
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        is_best: bool = super()._determine_best_metric(metrics, trial)
+        # By this alone upstream decides whether to save, with training.save_strategy=best.
+        return is_best or self.watch.stops
+
     def whole_model(self) -> PreTrainedModel:
         """Return the model as one process has it; every rank has to call this."""
         return self._whole.copy(self.model, self.args.device)
@@ -247,7 +252,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
 
     def save_checkpoint(self) -> None:
-        """Save a checkpoint of this moment."""
+        """Save a checkpoint of this moment, unless there is one."""
         self._save_checkpoint(self.model_wrapped, None)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -274,6 +279,9 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         check_weights(model, self.state.global_step, folder, fp16=fp16)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        self.watch.save(lambda: self._write_checkpoint(model, trial))
+
+    def _write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self._check_weights(self.model)
         with new_checkpoint(self.args, self.state) as checkpoint:
             # Older ones are left until this one is whole.

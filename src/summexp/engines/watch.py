@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from summexp.engines.divergence import advice
 from summexp.errors import RunError
@@ -15,16 +21,27 @@ from summexp.launch.ranks import any_rank
 from summexp.launch.signals import StopRequest
 
 if TYPE_CHECKING:
+    from summexp.engines.evaluation import Evaluated
+    from summexp.engines.protocol import TrainingJob
     from summexp.engines.training_schema import TrainingConfig
-
-log = logging.getLogger(__name__)
 
 _PATIENCE = 10
 """Losses in a row that are not finite before training is given up; a loss scaler needs a few."""
 
 
 class StoppedError(Exception):
-    """A signal came during an evaluation, which was left."""
+    """A signal came outside of a step: before the first one, or during an evaluation."""
+
+
+def end_on_request(request: StopRequest) -> None:
+    """End the run if a signal came to any rank; every rank has to call it as often.
+
+    Raises:
+        Stopped: on every rank, as a rule.
+    """
+    if any_rank(request.came)[0]:
+        request.announce()
+        request.obey()
 
 
 class FiniteLossGuard:
@@ -62,7 +79,20 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         self.grad_norm: torch.Tensor | float = 0.0
         """Norm of the last step's gradient, which the loop keeps here."""
         self._request = request
+        self._request.announcement = self._announcement
         self._fp16 = training.fp16
+        self._begun = False
+        self._evaluates = self._saves = False
+        self._step = self._saved = 0
+
+    def _announcement(self) -> str:
+        """Say what a signal that comes now leads to."""
+        if not self._begun:
+            return "stopping before the first step, so there is nothing to save"
+        in_step = not (self.stops or self._evaluates or self._saves)
+        if not in_step and self._step == self._saved:
+            return f"stopping; checkpoint-{self._step} is saved already"
+        return f"saving checkpoint-{self._step + 1 if in_step else self._step}"
 
     def ends_after(self, step: int) -> bool:
         """Tell whether `step` was the last because a signal came; every rank is told the same.
@@ -70,14 +100,21 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         Raises:
             RunError: the loss stays not finite.
         """
+        self._step = step
         asked, gives_up = any_rank(self._request.came, self.losses.gives_up())
         if gives_up:
             raise RunError(
                 f"the loss is not a number at step {step}, for the last {_PATIENCE} batches at "
                 f"least. {advice(fp16=self._fp16)}"
             )
-        self.stops = self.stops or asked
+        if asked:
+            self._stop()
         return self.stops
+
+    def _stop(self) -> None:
+        self.stops = True
+        # This rank may not have been sent the signal.
+        self._request.announce()
 
     def check_end(self, step: int) -> None:
         """Check that the last loss and the last gradient are finite; every rank has to call this.
@@ -99,16 +136,70 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
             )
 
     def obey(self, step: int) -> None:
-        """End the run if a signal stopped the training after `step`, which was saved.
+        """End the run if a signal stopped the training after `step`.
 
         Raises:
-            SystemExit: as a rule.
+            Stopped: as a rule.
             RunError: see `check_end`.
         """
         if self.stops:
-            log.info("stopped by a signal at step %s", step)
             self._request.obey()
         self.check_end(step)
+
+    def evaluate(self, job: TrainingJob, model: PreTrainedModel) -> list[Evaluated]:
+        """Evaluate every validation set, or leave that if a signal comes.
+
+        Raises:
+            StoppedError: on every rank, after the same batch.
+        """
+        self._evaluates = True
+        try:
+            return job.evaluate(model, self._leave_evaluation)
+        finally:
+            self._evaluates = False
+
+    def save(self, write: Callable[[], None]) -> None:
+        """Let `write` write a checkpoint of this moment, unless there is one; no signal ends it."""
+        if self._step == self._saved:
+            return
+        self._saves = True
+        write()
+        self._saves, self._saved = False, self._step
+        if any_rank(self._request.came)[0]:
+            self._stop()
+
+    def _leave_evaluation(self) -> None:
+        if any_rank(self._request.came)[0]:
+            self._stop()
+            raise StoppedError
+
+    def on_train_begin(
+        self,
+        _args: TrainingArguments,
+        state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Begin at the step of the checkpoint that training resumes from, or at none."""
+        self._step = self._saved = state.global_step
+
+    def on_step_begin(
+        self,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Leave the training if a signal came before the first step.
+
+        Raises:
+            StoppedError: on every rank.
+        """
+        if not self._begun:
+            if any_rank(self._request.came)[0]:
+                self._stop()
+                raise StoppedError
+            self._begun = True
 
     def on_step_end(
         self,
@@ -123,6 +214,19 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = False
             control.should_training_stop = True
 
+    def on_evaluate(
+        self,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Stop if a signal came once the summaries were generated, while they were scored."""
+        if any_rank(self._request.came)[0] and self._begun:
+            self._stop()
+            control.should_save = True
+            control.should_training_stop = True
+
     def on_epoch_end(
         self,
         _args: TrainingArguments,
@@ -134,12 +238,13 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         if self.stops:
             control.should_save = control.should_evaluate = False
 
-    def leave_evaluation(self) -> None:
-        """Leave an evaluation if a signal came.
-
-        Raises:
-            StoppedError: on every rank, after the same batch.
-        """
-        if any_rank(self._request.came)[0]:
-            self.stops = True
-            raise StoppedError
+    def on_save(
+        self,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Stop if a signal came while a checkpoint was written."""
+        if self.stops:
+            control.should_training_stop = True

@@ -44,7 +44,7 @@ class HardwareConfig:
     """Minutes that a process waits for the others before the run fails."""
     grace_seconds: int = 30
     """Seconds that the processes have to save a checkpoint once the run is asked to end by
-    SIGTERM; then they are killed."""
+    a signal; then they are killed."""
     eval_batch_tokens: int | None = None
     """Fill a generation batch up to so many source tokens, padding counted, instead of to
     `training.per_device_eval_batch_size` rows; a decoder-only model's summaries count too."""

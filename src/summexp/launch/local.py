@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from summexp.errors import RunError
 from summexp.launch.failures import Failure, failure_environment, read_failure
 from summexp.launch.meeting import LOOK_SECONDS, Meeting
-from summexp.launch.signals import stop_requests
+from summexp.launch.signals import Stopped, stop_requests
 from summexp.launch.threads import OMP_NUM_THREADS, threads_of_rank
 from summexp.launch.world import Nodes, nodes
 
@@ -37,7 +37,6 @@ PARENT = "SUMMEXP_PARENT"
 _LOOK_EVERY = 0.05
 _OTHERS_MAY_FOLLOW = 1.0
 """Seconds in which the ranks that lost a peer end, so that the first cause can be told."""
-_AFTER_CTRL_C = 5.0
 _LAST_LINES = 20
 _STOPPED = 128 + signal.SIGTERM
 """Exit code of a rank that has saved a checkpoint because a signal asked for it."""
@@ -52,8 +51,7 @@ def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
 
     Raises:
         SummexpError: a rank failed; the others were ended.
-        SystemExit: SIGTERM came, and the ranks have ended.
-        KeyboardInterrupt: Ctrl-C, likewise.
+        Stopped: a signal came, and the ranks have ended.
     """
     here = nodes(hardware)
     assert here is not None, "preflight refuses several nodes that have no way to meet"
@@ -65,10 +63,6 @@ def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
         try:
             group.start()
             group.watch(hardware.grace_seconds)
-        except KeyboardInterrupt:
-            group.signal(signal.SIGINT)
-            group.wait(_AFTER_CTRL_C)
-            raise
         finally:
             group.kill()
 
@@ -138,6 +132,8 @@ class _Ranks:
             )
         self.kill()
         told = [one for one in map(self._failure, self._failed()) if one.told is not None]
+        # A rank that has ended is lost to the others.
+        told = [one for one in told if one.told and not one.told["lost_peer"]]
         if told:
             first = min(told, key=lambda one: one.weight)
             log.error("no checkpoint was saved: %s", first.error())
@@ -166,7 +162,7 @@ class _Ranks:
         if {self._code(rank) for rank in self._failed()} == {_STOPPED}:
             # One was sent a signal, and all have agreed to save and end.
             self.wait(_OTHERS_MAY_FOLLOW)
-            raise SystemExit(_STOPPED)
+            raise Stopped(signal.SIGTERM)
         if any(read_failure(self._told(rank)) for rank in self._failed()):
             self.wait(_OTHERS_MAY_FOLLOW)
         first = min((self._failure(rank) for rank in self._failed()), key=lambda one: one.weight)

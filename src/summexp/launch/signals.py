@@ -8,28 +8,131 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
-"""What asks a run to stop: SIGTERM, and what Slurm's submitit sends before it requeues a job."""
+from summexp.launch.world import outside_world
+
+_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""What asks a run to stop: Ctrl-C, a cluster or `kill`, and a closed terminal."""
+_REQUEUE = "SIGUSR2"
+"""What Slurm's submitit sends before it requeues a job; heeded where submitit does."""
+
+_DUPLICATE_SECONDS = 0.05
+"""`timeout` signals its child and then its process group, so that one request comes twice."""
 
 _PR_SET_PDEATHSIG = 1
 
 
+class Stopped(SystemExit):
+    """A signal ends the process: exit code 128+n."""
+
+    def __init__(self, signum: int) -> None:
+        """Take the signal's number."""
+        super().__init__(128 + signum)
+        self.signum = signum
+        self.reported = False
+        """Whether the user was told."""
+
+
+class _State:
+    """What the handlers know: signals are sent to the process, whatever part of it runs."""
+
+    request: StopRequest | None = None
+    """What takes the signals, where something is to be saved first."""
+    ends = False
+    """Whether a signal ends this process already."""
+    absorbs = False
+    """Whether what comes now is a duplicate."""
+    resets_children = False
+    """Whether children that are forked will leave the signals to their parent."""
+
+
+def end_on_signals(*, also_ignored: Sequence[int] = ()) -> None:
+    """Let the signals that ask for a stop raise `Stopped`, wherever this process is.
+
+    One that is ignored stays so: SIGHUP under `nohup`, SIGINT in a background job of a script.
+
+    Args:
+        also_ignored: signals to heed even so.
+    """
+    for name in _STOPPING:
+        signum = getattr(signal, name, None)
+        if signum is None:
+            continue
+        if signal.getsignal(signum) is not signal.SIG_IGN or signum in also_ignored:
+            signal.signal(signum, _end)
+    if not _State.resets_children and hasattr(os, "register_at_fork"):
+        _State.resets_children = True
+        os.register_at_fork(
+            before=_hold_back, after_in_parent=_let_pass, after_in_child=_leave_signals_to_parent
+        )
+
+
+def _end(signum: int, _frame: FrameType | None) -> None:
+    if _State.absorbs or (_State.ends and not _is_second_request(signum)):
+        return
+    _State.ends = True
+    _absorb_duplicates()
+    raise Stopped(signum)
+
+
+def _is_second_request(signum: int) -> bool:
+    """Tell whether a signal that follows another is the user's wish not to wait.
+
+    A closed terminal is told of by the shell and by the kernel. A rank is signalled by Slurm and by
+    its launcher, which sees to it that the end comes.
+    """
+    is_hangup = signum == getattr(signal, "SIGHUP", None)
+    return not is_hangup and outside_world() is None
+
+
+def _absorb_duplicates() -> None:
+    _State.absorbs = True
+    # Handlers run while it sleeps.
+    time.sleep(_DUPLICATE_SECONDS)
+    _State.absorbs = False
+
+
+class _Fork(threading.local):
+    mask: Iterable[int] = ()
+    """Signals that were blocked before the fork."""
+
+
+_fork = _Fork()
+
+
+def _hold_back() -> None:
+    """Before a fork: what is sent to the child at once must not come to the parent's handlers."""
+    signals = {getattr(signal, name) for name in _STOPPING if hasattr(signal, name)}
+    _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
+def _let_pass() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _fork.mask)
+
+
+def _leave_signals_to_parent() -> None:
+    """In a forked child, such as a data loader's: a terminal's signals come to it too."""
+    for name in _STOPPING:
+        signum = getattr(signal, name, None)
+        if signum is not None and callable(signal.getsignal(signum)):
+            is_ended_by = signum == signal.SIGTERM
+            signal.signal(signum, signal.SIG_DFL if is_ended_by else signal.SIG_IGN)
+    _let_pass()
+
+
 class StopRequest:
-    """Whether a signal has asked the training to save a checkpoint and stop."""
+    """Whether a signal has asked this process to save what there is and stop."""
 
-    def __init__(self, *, repeats_end: bool) -> None:
-        """Begin without a request.
-
-        Args:
-            repeats_end: whether a second signal ends the process at once.
-        """
+    def __init__(self) -> None:
+        """Begin without a request."""
         self.signum: int | None = None
-        self._repeats_end = repeats_end
+        self.announcement: Callable[[], str | None] = lambda: None
+        """Says what is done before the end."""
+        self._announced = False
         self._obeys = False
         self._earlier: dict[int, Any] = {}
 
@@ -38,21 +141,41 @@ class StopRequest:
         """Whether it has."""
         return self.signum is not None
 
+    def announce(self) -> None:
+        """Say once, on the rank that speaks, what is done before the end."""
+        world = outside_world()
+        text = None if self._announced or (world and world.rank) else self.announcement()
+        if text is None:
+            return
+        self._announced = True
+        # A terminal has shown ^C behind a progress bar. Not by way of Python's buffers and locks,
+        # which the code that was interrupted may hold.
+        start = "\n" if os.isatty(2) else ""
+        with suppress(OSError):
+            os.write(2, f"{start}{text}, Ctrl-C again to stop at once\n".encode())
+
     def obey(self) -> NoReturn:
-        """Do what the signal does where nothing waits for a checkpoint: as a rule, end."""
+        """Do what the signal does where nothing is to be saved: as a rule, end.
+
+        Raises:
+            Stopped: as a rule.
+        """
         # Of several ranks, only some may have been sent a signal.
         signum = signal.SIGTERM if self.signum is None else self.signum
         earlier = self._earlier.get(signum)
         self._obeys = True
-        if callable(earlier):
+        if callable(earlier) and earlier is not signal.default_int_handler:
             earlier(signum, None)
-        raise SystemExit(128 + signum)
+        raise Stopped(signum)
 
     def listen(self) -> None:
-        """Take over the signals that ask for a stop."""
-        for signum in STOPPING:
+        """Take over the signals that ask for a stop, those aside that are ignored."""
+        for name in (*_STOPPING, _REQUEUE):
+            signum = getattr(signal, name, None)
+            if signum is None:
+                continue
             earlier = signal.getsignal(signum)
-            if signum == signal.SIGTERM or callable(earlier):
+            if callable(earlier) or (earlier is signal.SIG_DFL and name != _REQUEUE):
                 self._earlier[signum] = earlier
                 signal.signal(signum, self._note)
 
@@ -62,28 +185,46 @@ class StopRequest:
             signal.signal(signum, earlier)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
-        if self.came and self._repeats_end and not self._obeys:
+        if _State.absorbs:
+            return
+        if not self.came:
+            self.signum = signum
+            _absorb_duplicates()
+            self.announce()
+        elif _is_second_request(signum) and not self._obeys:
+            self.signum = signum
             self.obey()
-        self.signum = signum
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGTERM into a request for as long as the block lasts.
+def stop_requests(announcement: Callable[[], str | None] = lambda: None) -> Iterator[StopRequest]:
+    """Turn the signals that ask for a stop into a request for as long as the block lasts.
 
-    A second one ends the process at once, unless it is a rank: there, Slurm and the launcher each
-    send one, and the launcher sees to it that the end comes.
+    A second signal ends the process at once, and so does the end of the block if one came. Within
+    another such block the request is that one's, which outlasts this.
+
+    Args:
+        announcement: called when a signal comes; says what is done before the end, if anything.
     """
-    request = StopRequest(repeats_end="RANK" not in os.environ)
     if threading.current_thread() is not threading.main_thread():
         # Python hands signals to the main thread alone.
-        yield request
+        yield StopRequest()
         return
-    request.listen()
+    outer = _State.request
+    request = StopRequest() if outer is None else outer
+    before, request.announcement = request.announcement, announcement
+    if outer is None:
+        _State.request = request
+        request.listen()
     try:
         yield request
     finally:
-        request.ignore()
+        request.announcement = before
+        if outer is None:
+            _State.request = None
+            request.ignore()
+    if outer is None and request.came:
+        request.obey()
 
 
 def end_with(parent: int) -> None:

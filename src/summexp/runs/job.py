@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 from summexp.config.provenance import display_path
 from summexp.errors import ConfigError, SummexpError
 from summexp.launch.failures import has_lost_peer
+from summexp.launch.signals import Stopped
 from summexp.launch.world import outside_world, starts_ranks, world_size
 from summexp.reports.report import write_report
 from summexp.runs.environment import prepare
 from summexp.runs.folder import clear, read_record
+from summexp.runs.interruption import describe_interruption
 from summexp.runs.lock import lock
 from summexp.runs.parts import HandOut, dismiss, follows, handed_out, start_ranks
 from summexp.runs.record import RunRecord, begin
@@ -105,24 +107,37 @@ def _recorded(record: RunRecord, ranks: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        discard_incomplete_checkpoints(record.folder)
-        # A rank may have written more of it.
-        record.content |= read_record(record.folder) or {}
         try:
-            record.end(*_how_it_ended(error, ranks))
+            _write_down(record, error, ranks)
+        except Stopped as stopped:
+            # A second signal, or one that had to wait for compiled code.
+            _write_down(record, stopped, ranks)
+            raise
+        raise
+
+
+def _write_down(record: RunRecord, error: BaseException, ranks: int) -> None:
+    discard_incomplete_checkpoints(record.folder)
+    # A rank may have written more of it.
+    record.content |= read_record(record.folder) or {}
+    status, reason = _how_it_ended(error, ranks)
+    if status == "failed" or record.content["status"] != "finished":
+        try:
+            record.end(status, reason)
         except OSError as unwritable:
             log.warning("run.json still says that it is running: %s", unwritable.strerror)
         # What is wrong with the report must not hide what was wrong with the run.
         with contextlib.suppress(Exception):
             write_report(record.folder)
             record.update()
-        raise
+    if isinstance(error, Stopped) and not error.reported:
+        error.reported = True
+        told = describe_interruption(record, error.signum)
+        log.info("%s", told, extra={"verbatim": True})
 
 
 def _how_it_ended(error: BaseException, ranks: int) -> tuple[str, str]:
     """Return the status and the reason of a run with so many ranks that `error` ended."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "Ctrl-C"
     if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
         return "interrupted", signal.Signals(error.code - 128).name
     if isinstance(error, SummexpError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 from transformers.utils import logging as upstream_logging
 
@@ -22,9 +22,12 @@ from summexp.engines.evaluation import (
     evaluate,
     row_references,
 )
+from summexp.engines.progress import Progress, Publish, TrainingProgress
 from summexp.engines.protocol import Fitted, TrainingJob
+from summexp.engines.watch import end_on_request
 from summexp.errors import nearest
 from summexp.launch.ranks import from_main, is_main
+from summexp.launch.signals import stop_requests
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
@@ -72,15 +75,26 @@ def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
                 evaluated = fitted.evaluated
                 prepared = replace(prepared, model=fitted.model)
             if plan.evaluate:
-                tell(_evaluate(config, folder, record, prepared, evaluated))
+                with _ends_after_a_batch() as each_batch:
+                    tell(_evaluate(config, folder, record, prepared, evaluated, each_batch))
             if plan.predict:
-                tell(_predict(config, folder, record, prepared))
+                with _ends_after_a_batch() as each_batch:
+                    tell(_predict(config, folder, record, prepared, each_batch))
     if is_main():
-        _report(folder, record)
+        with stop_requests(lambda: "finishing the report"):
+            _report(folder, record)
         if plan.push:
             push(config, folder)
             record.update(phases={**record.content["phases"], "push": upload_digest(config)})
         _check_objective(config, folder)
+
+
+@contextmanager
+def _ends_after_a_batch() -> Iterator[Callable[[], None]]:
+    """Let a signal end the run when what this yields is called, or at the end of the block."""
+    with stop_requests(lambda: "stopping after this batch") as request:
+        yield lambda: end_on_request(request)
+        end_on_request(request)
 
 
 def _quiet_upstream() -> None:
@@ -115,24 +129,34 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
         rows=prepared.train,
         collate=prepared.collate,
         evaluate=lambda model, each: [
-            _evaluated(prepared, one, model, each) for one in prepared.validation
+            _evaluated(prepared, one, model, each, record.publish_evaluation, in_training=True)
+            for one in prepared.validation
         ],
         on_save=lambda saved: push_checkpoint(config, folder, saved) if is_main() else None,
+        progress=TrainingProgress(_prefixes(config), record.publish),
     )
-    with record.phase("train"):
-        fitted = build_engine(config.engine).fit(job, resume_from)
-    metrics = dict(fitted.metrics)
-    for name in not_finite(metrics):
-        log.warning("%s is not a number, as some losses were not; the files hold null", name)
-    if isinstance(prepared.train, Dataset):
-        metrics["train_samples"] = len(prepared.train)
-    if is_main():
-        save_metrics(folder, "train", metrics)
-    trained: dict[str, Any] = {"steps": fitted.steps, "epochs": fitted.epochs}
-    if fitted.stopped_early:
-        trained["stopped_early"] = training_length(config)
-    record.update(phases={"train": trained})
+    # What was trained is kept whole, and is known to be so, before a signal ends the run.
+    with stop_requests(lambda: "saving the trained model") as request:
+        with record.phase("train"), closing(job.progress):
+            fitted = build_engine(config.engine).fit(job, resume_from)
+        metrics = dict(fitted.metrics)
+        for name in not_finite(metrics):
+            log.warning("%s is not a number, as some losses were not; the files hold null", name)
+        if isinstance(prepared.train, Dataset):
+            metrics["train_samples"] = len(prepared.train)
+        if is_main():
+            save_metrics(folder, "train", metrics)
+        trained: dict[str, Any] = {"steps": fitted.steps, "epochs": fitted.epochs}
+        if fitted.stopped_early:
+            trained["stopped_early"] = training_length(config)
+        record.update(phases={"train": trained})
+        end_on_request(request)
     return fitted
+
+
+def _prefixes(config: Config) -> list[str]:
+    # With debug=overfit the training rows are evaluated.
+    return ["eval"] if config.debug.overfit else config.data.validation_prefixes
 
 
 def _checkpoint(config: Config, folder: Path) -> Path | None:
@@ -150,27 +174,30 @@ def _evaluated(
     prepared: Prepared,
     rows: EvaluationSet,
     model: PreTrainedModel,
-    each_batch: Callable[[], None] | None = None,
+    each_batch: Callable[[], None],
+    publish: Publish,
+    *,
+    in_training: bool = False,
 ) -> Evaluated:
-    """Evaluate a set, with a progress bar where nobody else wants to know of each batch."""
-    shown = each_batch is None and is_main()
+    """Evaluate a set, report the progress, and call `each_batch` after each batch."""
+    if not is_main():
+        return evaluate(
+            *(model, prepared.tokenizer, prepared.collate, rows, prepared.settings),
+            lambda _: each_batch(),
+        )
     total = len(rows.tokens) - len(rows.skipped)
-    with tqdm(total=total, desc=rows.name, unit="row", disable=not shown) as progress:
+    shown = Progress(rows.name, "row", total, publish=publish, is_part=in_training)
+    with closing(shown) as progress:
 
         def on_batch(done: int) -> None:
-            progress.update(done)
-            if each_batch is not None:
-                each_batch()
-
-        def on_more(pieces: int) -> None:
-            # Each is as much work as a row.
-            progress.total += pieces
-            progress.refresh()
+            progress.advance(done)
+            each_batch()
 
         return evaluate(
             *(model, prepared.tokenizer, prepared.collate, rows, prepared.settings),
             on_batch,
-            on_more,
+            # Each piece is as much work as a row.
+            progress.extend,
         )
 
 
@@ -180,10 +207,14 @@ def _evaluate(
     record: RunRecord,
     prepared: Prepared,
     evaluated: list[Evaluated] | None,
+    each_batch: Callable[[], None],
 ) -> dict[str, float]:
     with record.phase("eval"):
         if evaluated is None:
-            evaluated = [_evaluated(prepared, one, prepared.model) for one in prepared.validation]
+            evaluated = [
+                _evaluated(prepared, one, prepared.model, each_batch, record.publish)
+                for one in prepared.validation
+            ]
     metrics: dict[str, float] = {}
     for rows, found in zip(prepared.validation, evaluated, strict=True):
         metrics |= found.metrics | {f"{rows.name}_samples": len(rows.tokens)}
@@ -197,14 +228,18 @@ def _evaluate(
 
 
 def _predict(
-    config: Config, folder: Path, record: RunRecord, prepared: Prepared
+    config: Config,
+    folder: Path,
+    record: RunRecord,
+    prepared: Prepared,
+    each_batch: Callable[[], None],
 ) -> dict[str, float]:
     rows = prepared.test
     assert rows is not None
     # Predictions are what this phase is for, whatever evaluation does.
     prepared = replace(prepared, settings=replace(prepared.settings, generate=True))
     with record.phase("predict"):
-        found = _evaluated(prepared, rows, prepared.model)
+        found = _evaluated(prepared, rows, prepared.model, each_batch, record.publish)
     if not is_main():
         return found.metrics
     save_metrics(folder, "predict", found.metrics | {"predict_samples": len(rows.tokens)})

@@ -109,10 +109,20 @@ class RunRecord:
             # The end may be written by another process, which knows only the file.
             self.update()
 
+    def publish(self, progress: dict[str, Any]) -> None:
+        """Say how far a phase is."""
+        self.update(progress=progress)
+
+    def publish_evaluation(self, progress: dict[str, Any]) -> None:
+        """Say how far an evaluation in training is, beside the training's own progress."""
+        self.update(progress={**self.content.get("progress", {}), "evaluation": progress})
+
     def end(self, status: str, reason: str | None = None) -> None:
         """Say how the run ended: `finished`, `failed` or `interrupted`, and why."""
         if self._writes:
             release(self.folder)
+        if status == "finished":
+            self.content.pop("progress", None)
         self.update(status=status, reason=reason, ended=_now())
 
 

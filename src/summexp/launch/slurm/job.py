@@ -27,6 +27,7 @@ from submitit.helpers import DelayedSubmission
 
 from summexp.config.compose import register
 from summexp.errors import EXIT_FAILED
+from summexp.launch.signals import Stopped
 from summexp.runs.folder import write_json
 
 log = logging.getLogger(__name__)
@@ -143,11 +144,11 @@ class SlurmJob:
         write_json(outcome_file(self.folder, job_id, node), asdict(outcome))
 
 
-class _TimeUp(SystemExit):
+class _TimeUp(Stopped):
     """The time of the job is over, and it is not started again."""
 
     def __init__(self, signum: int, reason: str) -> None:
-        super().__init__(128 + signum)
+        super().__init__(signum)
         self.reason = reason
 
 
@@ -166,7 +167,7 @@ def _take_signals(owner: int) -> None:
         # A job that was requeued is sent SIGTERM at once, while it writes down how it ended.
         if not ends:
             ends = True
-            raise SystemExit(128 + signum)
+            raise Stopped(signum)
 
     def on_time_up(signum: int, frame: FrameType | None) -> None:
         nonlocal ends
@@ -180,9 +181,10 @@ def _take_signals(owner: int) -> None:
         except (OSError, subprocess.SubprocessError) as error:
             raise _TimeUp(signum, f"Slurm did not take the job back: {error}") from None
         except SystemExit:
-            raise SystemExit(128 + signum) from None
+            raise Stopped(signum) from None
         # On a node that is not the first, which is the one that speaks to Slurm.
         ends = False
 
-    signal.signal(signal.SIGTERM, end)
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, end)
     signal.signal(signal.SIGUSR2, on_time_up)

@@ -1,0 +1,68 @@
+"""What is said of a run that a signal stopped: what it kept, and the command that resumes it."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from summexp.config.escaping import override
+from summexp.config.provenance import display_path
+from summexp.launch.world import outside_world
+from summexp.runs.checkpoints import checkpoints, is_sealed
+from summexp.runs.command import relative, run_command, typed_command
+
+if TYPE_CHECKING:
+    from summexp.runs.record import RunRecord
+
+
+def describe_interruption(record: RunRecord, signum: int) -> str:
+    """Return in one line what stopped a run, what is kept of it, and how to resume it.
+
+    Args:
+        record: of the run, with its last state.
+        signum: what stopped it.
+    """
+    folder = record.folder
+    stopped = f"stopped by {signal.Signals(signum).name}"
+    if record.content.get("status") == "finished":
+        return f"{stopped}; the run in {display_path(folder)} is finished"
+    checkpoint = next((one for one in checkpoints(folder) if is_sealed(one)), None)
+    if "train" in record.content["phases"]:
+        kept, does = f"the trained model is in {display_path(folder)}", "does what is left"
+    elif checkpoint is not None:
+        kept, does = f"{display_path(checkpoint)} is saved", "resumes from it"
+    else:
+        steps = record.content.get("progress", {}).get("step", 0)
+        kept = "no checkpoint was saved" if steps else "there was nothing to save"
+        does = "starts again"
+    return f"{stopped}; {kept}; {_how(folder, does)}"
+
+
+def _how(folder: Path, does: str) -> str:
+    """Return which command does something in `folder`."""
+    words = run_command(folder) if outside_world() else typed_command()
+    # Said again, it would delete what was saved.
+    again = [word for word in words if word.partition("=")[0] != "overwrite_output_dir"]
+    if not any(word.startswith("output_dir=") for word in words):
+        again.append(override("output_dir", _named_folder(folder)))
+    same = "the same command"
+    if outside_world() is not None and words == typed_command():
+        # How the ranks were started is not known here.
+        added, left_out = set(again) - set(words), set(words) - set(again)
+        changes = [*(f"with {word}" for word in added), *(f"without {word}" for word in left_out)]
+        return " ".join([same, *changes, does])
+    if again != words:
+        same = f"{same} in that folder"
+    return f"{same} {does}: {shlex.join(again)}"
+
+
+def _named_folder(folder: Path) -> str:
+    """Return what `output_dir` has to be on the command line: of a job, the folder of its sweep."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        folder = Path(HydraConfig.get().sweep.dir)
+    return relative(folder.absolute())

@@ -1,0 +1,317 @@
+"""A run that a signal stops keeps what it has, says so, and is resumed by the command it names."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import forked
+from tests.terminal import Terminal, python
+
+from summexp.runs.checkpoints import MANIFEST, checkpoints, damage
+
+TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+TINY = (
+    "debug=tiny",
+    "training.max_steps=6",
+    "training.per_device_train_batch_size=2",
+    "training.per_device_eval_batch_size=1",
+    "data.max_eval_samples=4",
+    "data.max_predict_samples=4",
+    "training.do_predict=true",
+    "training.eval_strategy=steps",
+    "training.eval_steps=3",
+    "training.save_strategy=no",
+)
+
+
+def send(number: int, when: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function`, which sends this process a signal at its `when`-th call."""
+    calls = 0
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == when:
+            os.kill(os.getpid(), number)
+        return function(*args, **kwargs)
+
+    return called
+
+
+def at(moment: str, number: int, when: int) -> None:
+    """Send this process a signal at a moment of its run."""
+    import summexp.data.collate
+    import summexp.engines.accelerate
+    import summexp.engines.checkpoint
+    import summexp.engines.evaluation
+    import summexp.engines.trainer
+    import summexp.engines.watch
+    import summexp.runs.checkpoints
+    import summexp.runs.phases
+    import summexp.runs.preparation
+
+    places: dict[str, list[tuple[Any, str]]] = {
+        "reading": [(summexp.runs.preparation, "load_corpus")],
+        "beginning": [(summexp.engines.watch.TrainingWatch, "on_train_begin")],
+        "training": [(summexp.engines.watch.FiniteLossGuard, "see")],
+        "batches": [(summexp.engines.evaluation, "_batch_result")],
+        "scoring": [(summexp.engines.evaluation, "_put_together")],
+        "saving": [(summexp.engines.checkpoint, "seal")],
+        "model": [
+            (summexp.engines.trainer, "save_trained"),
+            (summexp.engines.checkpoint, "save_trained"),
+        ],
+        "report": [(summexp.runs.phases, "write_report")],
+    }
+    for place, name in places[moment]:
+        setattr(place, name, send(number, when, getattr(place, name)))
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+
+
+def advised(line: str) -> list[str]:
+    """The words behind `python train.py` that the last line of a run tells to type."""
+    program, script, *words = shlex.split(line.rpartition(": ")[2])
+    assert (program, script) == ("python", "train.py")
+    return words
+
+
+ANNOUNCED = {
+    "beginning": "stopping before the first step, so there is nothing to save",
+    "model": "saving the trained model",
+    "report": "finishing the report",
+}
+NOTHING = "there was nothing to save; the same command in that folder starts again: "
+TRAINED = "the trained model is in {}; the same command in that folder does what is left: "
+RESUMES = "{}/checkpoint-%d is saved; the same command in that folder resumes from it: "
+# Three batches of an evaluation are those of step 3; four rows in each.
+CASES = {
+    "reading": ("reading", 1, None, NOTHING),
+    "beginning": ("beginning", 1, ANNOUNCED["beginning"], NOTHING),
+    "a step": ("training", 2, "saving checkpoint-2", RESUMES % 2),
+    "an evaluation": ("batches", 2, "saving checkpoint-3", RESUMES % 3),
+    "its scores": ("scoring", 1, "saving checkpoint-3", RESUMES % 3),
+    "the last step": ("training", 6, "saving checkpoint-6", RESUMES % 6),
+    "the model": ("model", 1, ANNOUNCED["model"], TRAINED),
+    "prediction": ("batches", 9, "stopping after this batch", TRAINED),
+}
+QUICK = {
+    ("a step", "accelerate"),
+    ("an evaluation", "trainer"),
+    ("beginning", "accelerate"),
+    ("prediction", "trainer"),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "engine"),
+    [
+        pytest.param(case, engine, marks=() if (case, engine) in QUICK else pytest.mark.slow)
+        for case in CASES
+        for engine in ("trainer", "accelerate")
+    ],
+)
+def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
+    moment, when, announcement, told = CASES[case]
+    number = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP][len(case) % 3]
+    words = (*TINY, f"engine={engine}", "overwrite_output_dir=true")
+    log = tmp_path / "log"
+    before = functools.partial(at, moment, number, when)
+    process = forked.start(*words, log=log, cwd=tmp_path, before=before)
+    process.join(300)
+    output = log.read_text(encoding="utf-8")
+    assert process.exitcode == 128 + number, output
+    assert "Traceback" not in output
+    (folder,) = (tmp_path / "outputs").glob("*/*")
+    assert (record(folder)["status"], record(folder)["reason"]) == ("interrupted", number.name)
+    if announcement is not None:
+        assert f"{announcement}, Ctrl-C again to stop at once\n" in output
+    last = output.splitlines()[-1]
+    place = folder.relative_to(tmp_path)
+    assert last.startswith(f"stopped by {number.name}; {told.format(place)}python train.py ")
+    assert last in (folder / "train.log").read_text(encoding="utf-8")
+    # What the last line says, word for word, ends the run; it would not begin anew.
+    steps = [int(one.name.partition("-")[2]) for one in checkpoints(folder)]
+    code, output = forked.run(*advised(last), log=tmp_path / "again", cwd=tmp_path)
+    assert code == 0, output
+    assert record(folder)["status"] == "finished"
+    assert len((folder / "generated_predictions.jsonl").read_text().splitlines()) == 4
+    assert [f"checkpoint-{step}" in output for step in steps] == [True] * len(steps)
+    assert ("training goes on from" in output) is bool(steps)
+    if "the trained model" in last:
+        assert "the model is the one that was trained in" in output
+
+
+def test_a_signal_during_the_report_of_a_finished_run(tmp_path: Path) -> None:
+    before = functools.partial(at, "report", signal.SIGTERM, 1)
+    log = tmp_path / "log"
+    process = forked.start(*TINY, "output_dir=run", log=log, cwd=tmp_path, before=before)
+    process.join(300)
+    output = log.read_text(encoding="utf-8")
+    assert process.exitcode == 128 + signal.SIGTERM, output
+    assert record(tmp_path / "run")["status"] == "finished"
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert output.endswith("stopped by SIGTERM; the run in run is finished\n")
+
+
+def twice_while_it_saves(sealed: int) -> None:
+    """Send this process two signals while it writes the checkpoint after so many others."""
+    at("training", signal.SIGINT, sealed + 2)
+    at("saving", signal.SIGINT, sealed + 1)
+
+
+@pytest.mark.parametrize("engine", ["trainer", pytest.param("accelerate", marks=pytest.mark.slow)])
+def test_a_checkpoint_that_a_second_signal_cut_short(engine: str, tmp_path: Path) -> None:
+    words = (*TINY, f"engine={engine}", "output_dir=run", "training.eval_strategy=no")
+    words = (*words, "training.save_strategy=steps", "training.save_steps=2")
+    log = tmp_path / "log"
+    before = functools.partial(twice_while_it_saves, 1)
+    process = forked.start(*words, log=log, cwd=tmp_path, before=before)
+    process.join(300)
+    output = log.read_text(encoding="utf-8")
+    assert process.exitcode == 128 + signal.SIGINT, output
+    assert "saving checkpoint-3, Ctrl-C again" in output
+    (whole,) = checkpoints(tmp_path / "run")
+    assert damage(whole) is None
+    told = "stopped by SIGINT; run/checkpoint-2 is saved; the same command resumes from it: "
+    assert output.splitlines()[-1].startswith(told)
+    code, output = forked.run(*words, log=tmp_path / "again", cwd=tmp_path)
+    assert code == 0, output
+    assert "training goes on from" in output
+    assert "checkpoint-2\n" in output
+
+
+LONG = (*TINY, "training.num_train_epochs=10000", "training.max_steps=-1", "training.do_eval=false")
+LONG = (*LONG, "training.eval_strategy=no", "training.dataloader_num_workers=1")
+
+
+@pytest.mark.parametrize(
+    ("engine", "hardware", "program"),
+    [
+        ("trainer", "cpu", [TRAIN]),
+        pytest.param("accelerate", "cpu", ["-m", "summexp", "train"], marks=pytest.mark.slow),
+        pytest.param("trainer", "ddp2_cpu", [TRAIN], marks=pytest.mark.slow),
+        pytest.param("accelerate", "ddp2_cpu", [TRAIN], marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_on_a_terminal(
+    engine: str, hardware: str, program: list[str | Path], tmp_path: Path
+) -> None:
+    words = (*LONG, f"engine={engine}", f"hardware={hardware}", "output_dir=run")
+    terminal = Terminal(python(*program, *words), cwd=tmp_path)
+    terminal.wait_for("training:", times=3)
+    terminal.press()
+    assert terminal.end() == 128 + signal.SIGINT, terminal.output
+    assert "Traceback" not in terminal.output
+    # Once, though each process of the terminal's group has got it.
+    (line,) = [one for one in terminal.output.splitlines() if "Ctrl-C again" in one]
+    (checkpoint,) = checkpoints(tmp_path / "run")
+    assert line == f"saving {checkpoint.name}, Ctrl-C again to stop at once"
+    assert damage(checkpoint) is None
+    told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it: "
+    assert terminal.last_line.startswith(told)
+    assert record(tmp_path / "run")["reason"] == "SIGINT"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hardware", ["cpu", "ddp2_cpu"])
+def test_a_terminal_that_is_closed(hardware: str, tmp_path: Path) -> None:
+    words = (*LONG, f"hardware={hardware}", "output_dir=run")
+    terminal = Terminal(python(TRAIN, *words), cwd=tmp_path)
+    terminal.wait_for("training:", times=3)
+    terminal.hang_up()
+    assert terminal.end() == 128 + signal.SIGHUP
+    (checkpoint,) = checkpoints(tmp_path / "run")
+    assert damage(checkpoint) is None
+    assert record(tmp_path / "run")["reason"] == "SIGHUP"
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_a_sweep_after_the_running_job_has_saved(tmp_path: Path) -> None:
+    terminal = Terminal(python(TRAIN, "-m", *LONG, "seed=1,2"), cwd=tmp_path)
+    terminal.wait_for("training:", times=3)
+    terminal.press()
+    assert terminal.end() == 128 + signal.SIGINT, terminal.output
+    assert "Traceback" not in terminal.output
+    (sweep,) = (tmp_path / "multirun").glob("*/*")
+    (checkpoint,) = checkpoints(sweep / "0")
+    assert record(sweep / "0")["reason"] == "SIGINT"
+    assert not (sweep / "1").exists()
+    words = shlex.split(terminal.last_line.rpartition(": ")[2])
+    assert words[-1] == f"output_dir={sweep.relative_to(tmp_path)}"
+    step = int(checkpoint.name.partition("-")[2])
+    words = [*words[2:], "training.num_train_epochs=1", f"training.max_steps={step + 1}"]
+    code, output = forked.run(*words, log=tmp_path / "again", cwd=tmp_path)
+    assert code == 0, output
+    assert f"training goes on from {checkpoint}" in output
+    assert record(sweep / "1")["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
+    """While they wait, as for a checkpoint that takes long."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
+    words = (*LONG, "hardware=ddp2_cpu", "output_dir=run")
+    terminal = Terminal(
+        python(TRAIN, *words), cwd=tmp_path, environment={"PYTHONPATH": str(tmp_path)}
+    )
+    terminal.wait_for("training:", times=3)
+    terminal.press()
+    terminal.wait_for("Ctrl-C again to stop at once")
+    terminal.press()
+    assert terminal.end() == 128 + signal.SIGINT, terminal.output
+    assert not list((tmp_path / "run").glob(f"checkpoint-*/{MANIFEST}"))
+    assert record(tmp_path / "run")["reason"] == "SIGINT"
+
+
+SLOW = """
+import sys, threading, time
+
+def wait():
+    while "summexp.engines.checkpoint" not in sys.modules:
+        time.sleep(0.01)
+    module = sys.modules["summexp.engines.checkpoint"]
+    while not hasattr(module, "seal"):
+        time.sleep(0.01)
+    module.seal = lambda _: time.sleep(600)
+
+threading.Thread(target=wait, daemon=True).start()
+"""
+"""Python runs this at its start: no checkpoint is finished before ten minutes."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+        ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2"),
+    ],
+)
+def test_ctrl_c_under_another_launcher(launcher: tuple[str, ...], tmp_path: Path) -> None:
+    words = (*LONG, "hardware=ddp2_cpu", "output_dir=run")
+    terminal = Terminal(
+        python("-m", *launcher, TRAIN, *words),
+        cwd=tmp_path,
+        environment={"ACCELERATE_USE_CPU": "1"},
+    )
+    terminal.wait_for("training:", times=3)
+    terminal.press()
+    assert terminal.end() != 0
+    (checkpoint,) = checkpoints(tmp_path / "run")
+    assert damage(checkpoint) is None
+    told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it: "
+    assert told in terminal.output
+    assert terminal.output.count("Ctrl-C again") == 1
+    assert record(tmp_path / "run")["reason"] == "SIGINT"
