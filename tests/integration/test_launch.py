@@ -101,7 +101,7 @@ class Run:
 
     def wait_for_steps(self) -> None:
         """Wait until the training is under way."""
-        self.wait_for("training:")
+        self.wait_for("train: step")
         time.sleep(3)
         assert self.process.poll() is None, self.output()
 
