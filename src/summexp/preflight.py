@@ -26,7 +26,7 @@ from summexp.metrics.preflight import check_encoder
 from summexp.modeling.kinds import is_decoder_only_folder, kind_problems
 from summexp.modeling.preflight import check_adapter, check_model
 from summexp.runs.lock import lock
-from summexp.runs.resume import plan_run
+from summexp.runs.resume import plan_run, resume_problem
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,8 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
             plan_run(config, Path(config.output_dir))
         except ConfigError as error:
             yield from error.problems
+    elif problem := resume_problem(config):
+        yield problem
 
 
 def _punkt_problems() -> Iterator[Problem]:

@@ -258,9 +258,8 @@ def test_a_checkpoint_of_weights_alone_is_nothing_to_go_on_from(
         plan_run(composed(*more), finished)
     assert [problem.key for problem in caught.value.problems] == ["training.save_only_model"]
     assert not plan_run(composed(*SAME), finished).train
-    elsewhere = composed(*more, f"training.resume_from_checkpoint={checkpoint}")
     with pytest.raises(ConfigError) as caught:
-        plan_run(elsewhere, finished / "other")
+        composed(*more, f"training.resume_from_checkpoint={checkpoint}")
     assert [problem.key for problem in caught.value.problems] == ["training.resume_from_checkpoint"]
     (checkpoint / "scheduler.pt").write_bytes(b"")
     assert plan_run(composed(*more), finished).train

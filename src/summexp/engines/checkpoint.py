@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from accelerate.utils import (
     save_fsdp_model,
     save_fsdp_optimizer,
 )
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
     PreTrainedModel,
@@ -36,8 +38,10 @@ from summexp.engines.batches import TrainingBatches
 from summexp.engines.divergence import check_weights
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
-from summexp.launch.ranks import is_main, this_world, wait_for_all
+from summexp.errors import ConfigError, Problem
+from summexp.launch.ranks import any_rank, is_main, this_world, wait_for_all
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
+from summexp.modeling.weights import listed, mismatch, non_finite_weights, weight_files
 from summexp.permissions import follow_umask
 from summexp.runs.checkpoints import keep_only, make_checkpoint, rotate, seal, step_of
 from summexp.runs.folder import is_checkpoint
@@ -45,6 +49,7 @@ from summexp.runs.storage import StorageError, discard_incomplete_checkpoints, s
 
 log = logging.getLogger(__name__)
 
+_RESUME = "training.resume_from_checkpoint"
 STATE_FILE = "trainer_state.json"
 """The training's progress and what was logged of it, in a checkpoint and in the run folder."""
 
@@ -146,9 +151,88 @@ def save_trained(
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Read the weights of a model folder that was written here; `model` is whole."""
-    # Weights that are another's are not in the file.
-    model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    """Read the weights of a checkpoint; `model` is whole.
+
+    Raises:
+        ConfigError: they are not all of this model's weights, and no others; or not finite.
+    """
+    check_same_model(model, folder)
+    for path in weight_files(folder):
+        # Weights that are another's are not in the file.
+        model.load_state_dict(load_file(path), strict=False)
+    check_loaded(model, folder)
+
+
+def check_same_model(model: PreTrainedModel, checkpoint: Path) -> None:
+    """Check that a checkpoint holds the weights of `model`, which is whole, before they are read.
+
+    Raises:
+        ConfigError: some are missing, or others, or of another shape.
+    """
+    with readable(checkpoint):
+        different = mismatch(model, checkpoint)
+    if different:
+        raise ConfigError(
+            Problem(
+                key=_RESUME,
+                what=f"{checkpoint} does not hold the weights of this model; {different}",
+                hint="Name a checkpoint of the same model, or choose model and peft as in its run.",
+            )
+        )
+
+
+def read_state(checkpoint: Path) -> TrainerState:
+    """Return how far a training had come.
+
+    Raises:
+        ConfigError: the file is not there, or not what this version of transformers writes.
+    """
+    with readable(checkpoint):
+        return TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+
+
+def check_loaded(model: torch.nn.Module, checkpoint: Path) -> None:
+    """Check that the weights that were read are finite; every rank has to call this.
+
+    Raises:
+        ConfigError: they are not, on every rank if on one.
+    """
+    names = non_finite_weights(model)
+    if any_rank(bool(names))[0]:
+        raise ConfigError(
+            Problem(
+                key=_RESUME,
+                what=f"{checkpoint} has weights that are not numbers (NaN or infinite)"
+                + (f": {listed(names)}" if names else ""),
+                hint="Name an earlier checkpoint, from before the training diverged.",
+            )
+        )
+
+
+@contextmanager
+def readable(checkpoint: Path) -> Iterator[None]:
+    """Turn what is raised while a checkpoint is read into a sentence about it.
+
+    Raises:
+        ConfigError: a file is damaged, or not what this training writes.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+        *(RuntimeError, SafetensorError, UnpicklingError),
+    ) as error:
+        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ConfigError(
+            Problem(
+                key=_RESUME,
+                what=f"training cannot resume from {checkpoint}: {said}",
+                hint="Name a checkpoint of the same model and the same training.*; to begin with "
+                f"its weights alone, set model.name_or_path={checkpoint} in its place.",
+            )
+        ) from error
 
 
 class Checkpoints:
@@ -191,7 +275,7 @@ class Checkpoints:
         # Without a control in the state, the Trainer (5.23) could go on from here, but not save.
         state = TrainerState(stateful_callbacks=[TrainerControl()])
         if resume_from is not None:
-            state = TrainerState.load_from_json(str(resume_from / STATE_FILE))
+            state = read_state(resume_from)
             self._load_progress(resume_from)
             drop_foreign_best(self._job, state, resume_from)
         state.max_steps = batches.steps
@@ -204,6 +288,10 @@ class Checkpoints:
         return state
 
     def _load_progress(self, folder: Path) -> None:
+        with readable(folder):
+            self._read_progress(folder)
+
+    def _read_progress(self, folder: Path) -> None:
         if self._fsdp:
             plugin = self._accelerator.state.fsdp_plugin
             load_fsdp_optimizer(plugin, self._accelerator, self._optimizer, self._model, folder)

@@ -22,8 +22,12 @@ from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import onlookers
 from summexp.engines.checkpoint import (
+    check_loaded,
+    check_same_model,
     drop_foreign_best,
     new_checkpoint,
+    read_state,
+    readable,
     save_model,
     save_trained,
 )
@@ -51,6 +55,8 @@ class TrainerEngine:
             # each rank has a dropout of its own.
             set_seed(job.config.seed + this_world().rank)
             if resume_from is not None:
+                check_same_model(job.model, resume_from)
+                read_state(resume_from)
                 # The Trainer (5.23) takes where it goes on for its start.
                 trainer.args.eval_on_start = False
             try:
@@ -241,6 +247,26 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         if self.args.load_best_model_at_end and best is not None:
             ended_with = step_of(Path(best))
         return self._evaluated if self._evaluated_at == ended_with else None
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        checkpoint = Path(resume_from_checkpoint)
+        with readable(checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        check_loaded(self.model, checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        with readable(Path(checkpoint)):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        with readable(Path(checkpoint)):
+            super()._load_rng_state(checkpoint)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         # Weights that are another's are not in the file, and not missing either.

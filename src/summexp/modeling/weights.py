@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import nn
 from torch.distributed.tensor import DTensor
 
@@ -48,3 +52,45 @@ def listed(names: list[str]) -> str:
     """
     shown = ", ".join(islice(names, _NAMED))
     return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a model folder: one, or the shards that its index names."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return [folder / "model.safetensors"]
+    shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    return [folder / name for name in sorted({*shards})]
+
+
+def mismatch(model: nn.Module, folder: Path) -> str | None:
+    """Return how the weights in a folder differ from those that a model has, or None.
+
+    Only names and shapes are read. A weight that is another's too needs to be there once.
+
+    Args:
+        model: whole.
+        folder: holds safetensors files.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for path in weight_files(folder):
+        with safe_open(path, "numpy") as file:
+            found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    # Weights that are one are one object here.
+    named = model.state_dict(keep_vars=True)
+    there = {id(named[name]) for name in found if name in named}
+    differences = {
+        "missing": [name for name, weight in named.items() if id(weight) not in there],
+        "not of this model": [name for name in found if name not in named],
+        "of another shape": [
+            f"{name} {_shape(shape)} in place of {_shape(named[name].shape)}"
+            for name, shape in found.items()
+            if name in named and shape != tuple(named[name].shape)
+        ],
+    }
+    told = [f"{what}: {listed(names)}" for what, names in differences.items() if names]
+    return "; ".join(told) or None
+
+
+def _shape(shape: Iterable[int]) -> str:
+    return "x".join(map(str, shape))

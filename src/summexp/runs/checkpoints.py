@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from summexp.runs.folder import (
     MANIFEST,
@@ -99,23 +100,54 @@ def is_sealed(checkpoint: Path) -> bool:
 
 def damage(checkpoint: Path) -> str | None:
     """Return in words what is wrong with a checkpoint, or None if it is whole."""
-    try:
-        files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not is_sealed(checkpoint):
         return "it was not finished, or not written by summexp"
-    except (OSError, ValueError, RecursionError):
-        return f"{MANIFEST} cannot be read"
-    if not isinstance(files, dict) or not files:
-        return f"{MANIFEST} lists no files"
+    files = _manifest(checkpoint)
+    if isinstance(files, str):
+        return files
     for name, expected in files.items():
-        if not _lies_inside(name):
-            return f"{MANIFEST} names {name!r}, which is outside of the checkpoint"
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
         if _fingerprint(path) != expected:
             return f"{name} is damaged"
     return None
+
+
+def size_problem(checkpoint: Path) -> str | None:
+    """Return which file of a checkpoint is missing, or has another size than it was written with.
+
+    Quick, as no file is read. Of a checkpoint without a manifest nothing is known.
+    """
+    if not is_sealed(checkpoint):
+        return None
+    files = _manifest(checkpoint)
+    if isinstance(files, str):
+        return f"cannot be trusted: {files}"
+    for name, expected in files.items():
+        path = checkpoint / name
+        if not path.is_file():
+            return f"is damaged: {name} is missing"
+        size = path.stat().st_size
+        if size != expected.get("bytes"):
+            return f"is damaged: {name} has {size:,} bytes, not {expected.get('bytes'):,}"
+    return None
+
+
+def _manifest(checkpoint: Path) -> dict[str, dict[str, Any]] | str:
+    """Return the entries of a manifest, or what is wrong with it."""
+    try:
+        files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return f"{MANIFEST} cannot be read"
+    if not isinstance(files, dict) or not files:
+        return f"{MANIFEST} lists no files"
+    for name, entry in files.items():
+        if not _lies_inside(name):
+            return f"{MANIFEST} names {name!r}, which is outside of the checkpoint"
+        if not isinstance(entry, dict) or type(entry.get("bytes")) is not int:
+            return f"{MANIFEST} is damaged"
+    return files
 
 
 def _lies_inside(name: str) -> bool:

@@ -27,7 +27,7 @@ from summexp.runs.lock import lock
 from summexp.runs.parts import HandOut, dismiss, follows, handed_out, start_ranks
 from summexp.runs.record import RunRecord, begin
 from summexp.runs.results import read_metric
-from summexp.runs.resume import RunPlan, plan_run
+from summexp.runs.resume import RunPlan, plan_run, verify_checkpoint
 from summexp.runs.storage import discard_incomplete_checkpoints, storage_errors
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ def _run_here(config: Config, hand_out: HandOut | None) -> None:
 
 def _planned(config: Config, folder: Path, hand_out: HandOut | None) -> RunPlan:
     try:
-        return plan_run(config, folder)
+        plan = plan_run(config, folder)
+        if plan.train:
+            verify_checkpoint(config)
+        return plan
     except ConfigError as error:
         if hand_out is None:
             dismiss(config.hardware, error.exit_code)

@@ -31,7 +31,7 @@ from summexp.launch.signals import stop_requests
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
-from summexp.runs.checkpoints import last_whole_checkpoint
+from summexp.runs.checkpoints import checkpoints, is_sealed, last_whole_checkpoint
 from summexp.runs.examples import choose_examples
 from summexp.runs.hub import push, push_checkpoint
 from summexp.runs.preparation import Prepared, prepare_run
@@ -40,6 +40,7 @@ from summexp.runs.results import drop_results, read_json, save_metrics, save_pre
 from summexp.runs.resume import (
     RunPlan,
     evaluation_digest,
+    other_settings,
     prediction_digest,
     training_length,
     upload_digest,
@@ -120,6 +121,8 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
     resume_from = from_main(_checkpoint(config, folder) if is_main() else None)
     if resume_from is not None:
         log.info("training goes on from %s", resume_from)
+        if is_main():
+            _say_what_is_foreign(config, folder, resume_from)
     assert prepared.train is not None
     job = TrainingJob(
         config=config,
@@ -167,7 +170,28 @@ def _checkpoint(config: Config, folder: Path) -> Path | None:
     given = config.training.resume_from_checkpoint
     if given is not None and Path(given).resolve().parent == folder.resolve():
         return Path(given)
-    return last_whole_checkpoint(folder) or (Path(given) if given else None)
+    own = last_whole_checkpoint(folder)
+    if own is None and given is None and checkpoints(folder):
+        log.warning("no whole checkpoint is left: training begins with the first step")
+    return own or (Path(given) if given else None)
+
+
+def _say_what_is_foreign(config: Config, folder: Path, checkpoint: Path) -> None:
+    """Warn of what is not known, or not the same, of a checkpoint that another run wrote."""
+    if checkpoint.resolve().parent == folder.resolve():
+        return
+    if not is_sealed(checkpoint):
+        log.warning(
+            "%s has no manifest: it was not written by summexp. That its files belong together is "
+            "not known; the rows come in summexp's order",
+            checkpoint,
+        )
+    if keys := other_settings(config, checkpoint):
+        log.warning(
+            "%s is of a run with other settings (%s); step and optimizer state are taken from it",
+            checkpoint,
+            ", ".join(keys),
+        )
 
 
 def _evaluated(

@@ -18,7 +18,8 @@ from summexp.config.schema import schema_node
 from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
-from summexp.runs.checkpoints import checkpoints, holds_progress, is_sealed
+from summexp.runs.checkpoint_checks import checkpoint_problem
+from summexp.runs.checkpoints import checkpoints, damage, holds_progress, is_sealed
 from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
 from summexp.runs.record import cores
 
@@ -196,22 +197,69 @@ def _was_refused(record: Mapping[str, Any], folder: Path) -> bool:
 
 
 def _check_progress(config: Config, folder: Path | None) -> None:
-    """Refuse to go on from a checkpoint that holds nothing but a model."""
+    """Refuse to resume from a checkpoint that is damaged, or holds nothing but a model."""
     given = config.training.resume_from_checkpoint
+    if given:
+        if problem := resume_problem(config):
+            raise ConfigError(problem)
+        return
     # One that was not finished will be passed over.
     sealed = [path for path in checkpoints(folder) if is_sealed(path)] if folder else []
-    checkpoint = Path(given) if given else next(iter(sealed), None)
-    if checkpoint is not None and checkpoint.is_dir() and not holds_progress(checkpoint):
-        key = "resume_from_checkpoint" if given else "save_only_model"
+    checkpoint = next(iter(sealed), None)
+    if checkpoint is not None and not holds_progress(checkpoint):
         raise ConfigError(
             Problem(
-                key=f"training.{key}",
+                key="training.save_only_model",
                 what=f"{checkpoint} holds a model alone, without the optimizer's state, and a "
                 "training cannot go on from that",
                 hint=f"Start anew from its weights with model.name_or_path={checkpoint} and "
                 "another output_dir.",
             )
         )
+
+
+def resume_problem(config: Config) -> Problem | None:
+    """Return what speaks against `training.resume_from_checkpoint`, quick to find, or None."""
+    given = config.training.resume_from_checkpoint
+    # That it is not there is found by the rules of the config.
+    if not given or not config.training.do_train or not Path(given).is_dir():
+        return None
+    # A toy has sizes of its own.
+    return checkpoint_problem(Path(given), None if config.debug.tiny else config.model)
+
+
+def verify_checkpoint(config: Config) -> None:
+    """Check each byte of the checkpoint that the user named, which takes as long as to read it.
+
+    Raises:
+        ConfigError: a file is not as it was written.
+    """
+    given = config.training.resume_from_checkpoint
+    if given and is_sealed(Path(given)) and (reason := damage(Path(given))):
+        raise ConfigError(
+            Problem(
+                key="training.resume_from_checkpoint",
+                what=f"{given} is damaged: {reason}",
+                hint="Name another checkpoint, or leave the key away.",
+            )
+        )
+
+
+def other_settings(config: Config, checkpoint: Path) -> list[str]:
+    """Return each setting of the training that the run of a checkpoint had otherwise.
+
+    Args:
+        config: of the run that resumes from it.
+        checkpoint: one in another run folder; of one elsewhere nothing is known.
+    """
+    folder = checkpoint.resolve().parent
+    if not (folder / CONFIG_FILE).is_file():
+        return []
+    try:
+        saved = _saved(folder)
+    except ConfigError:
+        return []
+    return [problem.key or "" for problem in _differences(saved, flat(asdict(config)), folder)]
 
 
 def _saved(folder: Path) -> dict[str, Any]:

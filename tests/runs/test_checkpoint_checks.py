@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from summexp.modeling.config import ModelConfig
+from summexp.runs.checkpoint_checks import checkpoint_problem
+from summexp.runs.checkpoints import MANIFEST, seal
+from summexp.runs.folder import incomplete_marker
+
+T5 = ModelConfig(init="random", architecture={"model_type": "t5", "d_model": 8})
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A checkpoint as its files are seen without torch."""
+    checkpoint = tmp_path / "run" / "checkpoint-5"
+    checkpoint.mkdir(parents=True)
+    save_file({"shared.weight": np.ones((4, 8), np.float32)}, checkpoint / "model.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt"):
+        with zipfile.ZipFile(checkpoint / name, "w") as archive:
+            archive.writestr("data.pkl", "x" * 100)
+    write(checkpoint / "config.json", {"model_type": "t5", "d_model": 8})
+    write(checkpoint / "trainer_state.json", {"global_step": 5, "log_history": []})
+    seal(checkpoint)
+    return checkpoint
+
+
+def write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:20])
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no weights": (lambda one: (one / "model.safetensors").unlink(), "holds no weights"),
+    "weights cut off": (lambda one: cut(one / "model.safetensors"), "weights that cannot be read"),
+    "no optimizer": (lambda one: (one / "optimizer.pt").unlink(), "has no optimizer.pt"),
+    "optimizer cut off": (
+        lambda one: cut(one / "optimizer.pt"),
+        "is damaged: optimizer.pt is cut off",
+    ),
+    "a model alone": (lambda one: (one / "scheduler.pt").unlink(), "holds a model alone"),
+    "no state": (lambda one: (one / "trainer_state.json").unlink(), "no trainer_state.json"),
+    "a broken state": (lambda one: cut(one / "trainer_state.json"), "broken trainer_state.json"),
+    "another state": (lambda one: write(one / "trainer_state.json", {"a": 1}), "how far training"),
+    "another size": (lambda one: write(one / "config.json", {"d_model": 16}), "its d_model is 16"),
+    "another kind": (
+        lambda one: write(one / "config.json", {"model_type": "bart"}),
+        "its model_type is bart, and that of the model here is t5",
+    ),
+}
+
+
+def test_a_whole_checkpoint_is_taken_with_a_manifest_or_without(whole: Path) -> None:
+    assert checkpoint_problem(whole, T5) is None
+    # As a plain Trainer would write it.
+    (whole / MANIFEST).unlink()
+    assert checkpoint_problem(whole, T5) is None
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_wrong_with_a_checkpoint_is_told(name: str, whole: Path) -> None:
+    damage, words = DAMAGE[name]
+    (whole / MANIFEST).unlink()
+    damage(whole)
+    problem = checkpoint_problem(whole, T5)
+    assert problem is not None
+    assert problem.key == "training.resume_from_checkpoint"
+    assert words in problem.what
+    assert problem.hint
+
+
+def test_the_manifest_knows_what_was_written(whole: Path) -> None:
+    cut(whole / "optimizer.pt")
+    problem = checkpoint_problem(whole, T5)
+    assert problem is not None
+    assert "is damaged: optimizer.pt has 20 bytes, not " in problem.what
+    (whole / MANIFEST).write_text("{", encoding="utf-8")
+    problem = checkpoint_problem(whole, T5)
+    assert problem is not None
+    assert "manifest.json cannot be read" in problem.what
+
+
+def test_one_that_was_cut_short_is_not_taken(whole: Path) -> None:
+    (whole / MANIFEST).unlink()
+    marker = incomplete_marker(whole)
+    marker.touch()
+    problem = checkpoint_problem(whole, T5)
+    assert problem is not None
+    assert "was not written to its end" in problem.what
+    marker.unlink()
+    write(whole.parent / "run.json", {"status": "failed"})
+    problem = checkpoint_problem(whole, T5)
+    assert problem is not None
+    assert "was not written to its end" in problem.what
+
+
+def test_the_advice_names_a_whole_one(whole: Path) -> None:
+    later = whole.with_name("checkpoint-9")
+    shutil.copytree(whole, later)
+    cut(later / "optimizer.pt")
+    for named in (later, whole.parent):
+        problem = checkpoint_problem(named, T5)
+        assert problem is not None
+        assert problem.hint is not None
+        assert f"training.resume_from_checkpoint={whole.parent}" in problem.hint
+    folder = whole.parent.parent
+    problem = checkpoint_problem(folder, T5)
+    assert problem is not None
+    assert "is no checkpoint" in problem.what
