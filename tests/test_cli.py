@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from summexp import cli
+from summexp.command_line import parse
+from summexp.config.saved import saved_yaml
+from summexp.preflight import check
+from summexp.runs.folder import write_json
+from summexp.runs.resume import evaluation_digest
 
 DEAR = ["torch", "transformers", "datasets", "pandas", "numpy", "evaluate"]
 
@@ -100,3 +105,22 @@ def test_the_module_is_the_program() -> None:
     words = [sys.executable, "-m", "summexp", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == f"summexp {version('summexp')}\n"
+
+
+def test_check_says_what_is_left_to_do_in_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("data=custom_csv", "data.train_file=gone.csv", "data.validation_file=gone.csv")
+    config = check(parse([*own, "output_dir=out", "--cfg", "job"]))[0].config
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.yaml").write_text(saved_yaml(config, "a run"), encoding="utf-8")
+    trained = {"steps": config.training.max_steps, "epochs": 1.0}
+    phases = {"train": trained, "eval": evaluation_digest(config)}
+    write_json(tmp_path / "out" / "run.json", {"status": "finished", "phases": phases})
+    (tmp_path / "new.csv").write_text("document,summary\nIt rained.,Rain.\n", encoding="utf-8")
+    predict = ("output_dir=out", "training.do_predict=true", "data.test_file=new.csv")
+    for words, shown in ((predict, "predict"), (predict[:1], "none: the run in the folder is")):
+        code, out, err = run(capsys, "check", *words)
+        assert (code, err) == (0, "")
+        assert f"phases   {shown}" in out
+        assert "taken    from out/config.yaml: data (9)\n" in out

@@ -25,6 +25,7 @@ from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
 from summexp.errors import ConfigError
 from summexp.preflight import check
+from summexp.runs.resume import evaluation_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -94,10 +95,11 @@ def make_what_is_named(words: list[str], folder: Path) -> None:
         if value is not None and value.startswith(("corpora/", "models/")):
             write_rows(folder / value / name, rows)
     if "--config-name" in words:
-        run = folder / words[words.index("--config-dir") + 1]
-        run.mkdir(parents=True)
-        text = saved_yaml(check(parse([]))[0].config, "a run")
-        (run / "config.yaml").write_text(text, encoding="utf-8")
+        make_run(folder / words[words.index("--config-dir") + 1])
+    if len(words) == 3 and value_of(words, "data.test_file"):
+        # The files that the run was trained on are gone.
+        gone = ("data.train_file=gone.csv", "data.validation_file=gone.csv")
+        make_run(folder / str(value_of(words, "output_dir")), "data=custom_csv", *gone)
     if "my_choices" in words:
         for name, text in (("model/mine.yaml", MINE), ("data/notes.yaml", NOTES)):
             (folder / "my_choices" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +107,17 @@ def make_what_is_named(words: list[str], folder: Path) -> None:
         rows = [{"dialogue": f"Text {i}. It is long.", "note": f"Sum {i}."} for i in range(8)]
         write_rows(folder / "train.csv", rows)
         write_rows(folder / "dev.csv", rows)
+
+
+def make_run(folder: Path, *words: str) -> None:
+    """Write what a finished run left: its config and its record."""
+    config = check(parse([*words, "--cfg", "job"]))[0].config
+    folder.mkdir(parents=True)
+    text = saved_yaml(config, "a run")
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    trained = {"steps": config.training.max_steps, "epochs": 1.0}
+    phases = {"train": trained, "eval": evaluation_digest(config)}
+    (folder / "run.json").write_text(json.dumps({"status": "finished", "phases": phases}))
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:

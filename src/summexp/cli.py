@@ -16,6 +16,7 @@ from summexp.launch.signals import end_on_signals
 from summexp.preflight import CheckedJob, check
 from summexp.reports.texts import shown_size
 from summexp.runs.command import INSTALLED, MODULE
+from summexp.runs.resume import plan_run
 from summexp.streams import guard_standard_streams, show
 
 _SHOWN_JOBS = 20
@@ -127,18 +128,31 @@ def _asks_for_help(words: list[str]) -> bool:
 def _described(job: CheckedJob) -> str:
     """Say in a few lines what a job would do."""
     config = job.config
-    phases = [
-        name for name in ("train", "eval", "predict") if getattr(config.training, f"do_{name}")
-    ]
+    phases = [name for name, is_left in _phases(config).items() if is_left]
     rows = {
         "model": _model(config),
-        "data": _data(config),
-        "phases": ", ".join(phases),
+        "data": _data(config) if phases else "not read",
+        "phases": ", ".join(phases) or "none: the run in the folder is finished",
         "device": config.hardware.backend,
         "folder": config.output_dir or "a fresh one under outputs/",
     }
+    if job.inherited is not None:
+        rows["taken"] = str(job.inherited)
     lines = [f"{name:8} {value}" for name, value in rows.items()]
     return "\n".join(["nothing speaks against this run:", *lines])
+
+
+def _phases(config: Config) -> dict[str, bool]:
+    """Return which phases are left to do, of a run that its folder may hold already."""
+    if config.output_dir is None:
+        training = config.training
+        return {
+            "train": training.do_train,
+            "eval": training.do_eval,
+            "predict": training.do_predict,
+        }
+    plan = plan_run(config, Path(config.output_dir))
+    return {"train": plan.train, "eval": plan.evaluate, "predict": plan.predict}
 
 
 def _model(config: Config) -> str:
@@ -156,12 +170,13 @@ def _data(config: Config) -> str:
     if data.name is not None:
         parts = [data.name, data.config_name]
         return " ".join(part for part in parts if part)
+    left = _phases(config)
     files = {
-        "train": data.train_file if config.training.do_train else None,
-        "validation": data.validation_file if config.training.do_eval else None,
-        "test": data.test_file if config.training.do_predict else None,
+        "train": data.train_file if left["train"] else None,
+        "validation": data.validation_file if left["eval"] else None,
+        "test": data.test_file if left["predict"] else None,
     }
-    if config.training.do_eval:
+    if left["eval"]:
         files |= {f"validation {name}": path for name, path in data.validation_files.items()}
     named = [f"{split} {_sized(path)}" for split, path in files.items() if path]
     return ", ".join(named) or "made-up rows"

@@ -41,6 +41,7 @@ from summexp.sweeps import FailedJob, SweepFailedError
 if TYPE_CHECKING:
     from summexp.config.schema import Config
     from summexp.launch.config import HardwareConfig
+    from summexp.runs.inherit import Inherited
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,11 @@ def _run(words: list[str]) -> int:
         jobs = check(command)
         if command.shows_job:
             shown = shown_config(jobs[0].tree, command.package, resolve=command.resolve)
-            return show(shown) if speaks_of_mistakes() else 0
+            if not speaks_of_mistakes():
+                return 0
+            if jobs[0].inherited is not None:
+                print(jobs[0].inherited, file=sys.stderr)
+            return show(shown)
         if command.starts_a_run and follows(jobs[0].config.hardware):
             return _follow(jobs[0].config)
     except ConfigError as error:
@@ -149,15 +154,22 @@ def show_version() -> int:
 
 
 def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
+    inherited = jobs[0].inherited if jobs else None
+
+    def job(tree: DictConfig) -> float | None:
+        return _job(tree, inherited)
+
     register()
     _failed.clear()
     sys.argv = [sys.argv[0], *command.for_hydra]
     # Hydra then hands every error to us instead of printing it in its own words.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # The jobs of a sweep inherit nothing, and a launcher may pickle what it runs.
+    task = _job if inherited is None else job
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_job)()
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
         if _failed:
-            raise SweepFailedError(_failed, [job.overrides for job in jobs])
+            raise SweepFailedError(_failed, [one.overrides for one in jobs])
     except SummexpError as error:
         print_error(str(error))
         return error.exit_code
@@ -185,12 +197,15 @@ def _unwritten(number: int | None, file: str | None) -> str:
     return f"{what} could not be written: {os.strerror(number)}; {ADVICE[number]}"
 
 
-def _job(tree: DictConfig) -> float | None:
+def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
     """Run one job, which Hydra has given its folder and its log."""
     # Imported only by a process that runs a job; a sweep's launcher may do so elsewhere.
     from summexp.runs.job import run_job
 
     try:
+        if inherited is not None:
+            log.info("%s", inherited)
+            inherited.apply(tree)
         config = typed_config(tree)
         config.output_dir = HydraConfig.get().runtime.output_dir
         if HydraConfig.get().mode == RunMode.MULTIRUN:

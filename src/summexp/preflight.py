@@ -25,8 +25,9 @@ from summexp.launch.world import outside_world
 from summexp.metrics.preflight import check_encoder
 from summexp.modeling.kinds import is_decoder_only_folder, kind_problems
 from summexp.modeling.preflight import check_adapter, check_model
+from summexp.runs.inherit import Inherited, inherited
 from summexp.runs.lock import lock
-from summexp.runs.resume import plan_run, resume_problem
+from summexp.runs.resume import RunPlan, plan_run, resume_problem
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class CheckedJob:
     config: Config
     """Its typed config."""
     tree: DictConfig
-    """The composed tree, its `hydra` node included."""
+    """The composed tree, its `hydra` node and what is inherited included."""
+    inherited: Inherited | None = None
+    """What it inherits from its run folder."""
 
 
 def check(command: CommandLine) -> list[CheckedJob]:
@@ -115,6 +118,15 @@ def _check_job(
     except ConfigError as error:
         return error.problems
     wrong_keys = wrong_keys | {problem.key for problem in problems if problem.key}
+    from_folder = None
+    if not command.multirun:
+        # A job of a sweep has a folder of its own, and all its values from the sweep.
+        try:
+            from_folder = inherited(tree, composed, overrides)
+        except ConfigError as error:
+            return [*problems, *error.problems]
+    if from_folder is not None:
+        from_folder.apply(composed)
     reading = read_tree(composed)
     found = list(reading.problems)
     if command.starts_a_run:
@@ -122,12 +134,13 @@ def _check_job(
         elsewhere = command.multirun and is_elsewhere(composed.hydra)
         found += _world_problems(reading, in_sweep=command.multirun, elsewhere=elsewhere)
     if found:
-        located = tree.locate(found, overrides)
+        last = from_folder.file if from_folder is not None else None
+        located = tree.locate(found, overrides, last)
         problems += (one for one in located if not _follows_from(one, wrong_keys))
     # Without a config there are problems, be it those that others follow from.
     if problems or wrong_keys or reading.config is None:
         return problems
-    return CheckedJob(overrides, reading.config, composed)
+    return CheckedJob(overrides, reading.config, composed, from_folder)
 
 
 def _sweep_folder_problems(
@@ -164,43 +177,62 @@ def _follows_from(problem: Problem, wrong_keys: set[str]) -> bool:
 
 def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Iterator[Problem]:
     """Yield what the config asks of files, folders and this machine that is not there."""
-    sections = reading.sections
+    sections, config = reading.sections, reading.config
+    plan, problems = _plan(config, in_sweep=in_sweep)
     if {"data", "training", "debug"} <= sections.keys():
-        training, debug = sections["training"], sections["debug"]
-        yield from check_data(
-            sections["data"],
-            # With debug=overfit the training rows are evaluated.
-            do_train=training.do_train or debug.overfit,
-            do_eval=training.do_eval and not debug.overfit,
-            do_predict=training.do_predict,
-            debug_tiny=debug.tiny,
-        )
+        yield from _data_problems(sections, plan)
     if {"hardware", "training"} <= sections.keys():
         group = (sections["hardware"], sections["training"])
         yield from check_launch(*group, in_sweep=in_sweep)
         if not elsewhere:
             yield from check_hardware(*group, in_sweep=in_sweep)
-    if {"peft", "training"} <= sections.keys():
+    if {"peft", "training"} <= sections.keys() and (plan is None or plan.train):
         resume_from = sections["training"].resume_from_checkpoint
         yield from check_adapter(sections["peft"], resume_from=resume_from)
-    config = reading.config
     if config is None:
         return
     yield from kind_problems(config, decoder_only=is_decoder_only_folder(config.model))
     if config.metric.sentences == "punkt":
         yield from _punkt_problems()
     if not config.debug.tiny:
-        yield from check_model(config.model, offline=config.offline)
+        if plan is None or plan.train or not Path(config.output_dir or "", "config.json").is_file():
+            # Otherwise the model is the one in the run folder.
+            yield from check_model(config.model, offline=config.offline)
         yield from check_encoder(config.metric, config.data.language, offline=config.offline)
+    yield from problems
+
+
+def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, list[Problem]]:
+    """Return what is left to do in a folder that holds the run, and what speaks against it."""
+    if config is None:
+        return None, []
     # Whoever follows would look while the run is being begun; of several, `claim` looks.
     alone = outside_world() is None and config.hardware.nodes == 1
-    if config.output_dir is not None and not in_sweep and alone:
-        try:
-            plan_run(config, Path(config.output_dir))
-        except ConfigError as error:
-            yield from error.problems
-    elif problem := resume_problem(config):
-        yield problem
+    other = [] if (problem := resume_problem(config)) is None else [problem]
+    if config.output_dir is None or in_sweep:
+        return None, other
+    try:
+        plan = plan_run(config, Path(config.output_dir))
+    except ConfigError as error:
+        return None, error.problems if alone else other
+    return plan if plan.goes_on else None, [] if alone else other
+
+
+def _data_problems(sections: dict[str, Any], plan: RunPlan | None) -> list[Problem]:
+    """Return what is wrong with the data of the phases that are left to do."""
+    training, debug = sections["training"], sections["debug"]
+    trains, evaluates, predicts = training.do_train, training.do_eval, training.do_predict
+    if plan is not None:
+        trains, predicts = plan.train, plan.predict
+        evaluates = plan.evaluate or (plan.train and evaluates)
+    return check_data(
+        sections["data"],
+        # With debug=overfit the training rows are evaluated.
+        do_train=trains or (debug.overfit and (plan is None or evaluates)),
+        do_eval=evaluates and not debug.overfit,
+        do_predict=predicts,
+        debug_tiny=debug.tiny,
+    )
 
 
 def _punkt_problems() -> Iterator[Problem]:

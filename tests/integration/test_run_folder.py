@@ -217,6 +217,40 @@ def test_training_does_not_go_on_with_other_rows(own_data: Path) -> None:
     assert "the training rows are not those" in output
 
 
+def test_a_folder_knows_its_model_and_data(own_data: Path) -> None:
+    named = ("data.text_column=document", "data.summary_column=summary", "seed=3")
+    run(own_data, *OWN, *named, "model=bart_base", "output_dir=run")
+    for name in ("train.csv", "dev.csv"):
+        (own_data / name).unlink()
+    before = written(own_data / "run")
+    words = ("output_dir=run", "training.do_predict=true", "data.test_file=test.csv")
+    output = run(own_data, *words)
+    assert "from run/config.yaml: " in output
+    text = (own_data / "run" / "generated_predictions.jsonl").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 8
+    assert written(own_data / "run")["model.safetensors"] == before["model.safetensors"]
+    assert "nothing left to do" in run(own_data, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hardware", ["ddp2_cpu", None])
+def test_ranks_inherit_what_the_first_does(hardware: str | None, own_data: Path) -> None:
+    run(own_data, *OWN, "model=bart_base", "output_dir=run")
+    (own_data / "train.csv").unlink()
+    words = ("output_dir=run", "training.do_predict=true", "data.test_file=test.csv")
+    if hardware is not None:
+        run(own_data, *words, f"hardware={hardware}")
+    else:
+        log = own_data / "ranks.log"
+        codes = forked.run_ranks(2, *TINY, *words, "hardware=cpu", log=log, cwd=own_data)
+        assert codes == [0, 0], (own_data / "ranks.log.0").read_text(encoding="utf-8")
+    text = (own_data / "run" / "generated_predictions.jsonl").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 8
+    # More training in one process has the global batch that it had.
+    csv(own_data / "train.csv", 8)
+    run(own_data, "output_dir=run", "training.max_steps=3")
+
+
 def test_scores_of_an_older_model_do_not_stay(own_data: Path) -> None:
     predict = ("data.test_file=test.csv", "training.do_predict=true")
     run(own_data, *OWN, *predict, "output_dir=run")

@@ -92,15 +92,26 @@ class ChoiceTree:
         groups = [one for one in listed if isinstance(one, GroupDefault) and not one.override]
         return {str(one.group): one.value for one in groups if isinstance(one.value, str)}
 
-    def locate(self, problems: Iterable[Problem], overrides: list[str]) -> list[Problem]:
-        """Add to each problem the file or the command-line word that set its key."""
+    def files(self, overrides: Sequence[str]) -> list[ChoiceFile]:
+        """Return the files that a job is composed of, the strongest last; none if it cannot be."""
         with self._read_once():
             try:
-                files = files_of(self.loader, self.config_name, overrides)
+                files = files_of(self.loader, self.config_name, list(overrides))
             except OBJECTIONS:
-                files = []  # and that is one of the problems
-        if self.run_config is not None:
-            files.insert(0, self.run_config)
+                files = []  # told when it is composed
+        return files if self.run_config is None else [self.run_config, *files]
+
+    def locate(
+        self, problems: Iterable[Problem], overrides: list[str], last: ChoiceFile | None = None
+    ) -> list[Problem]:
+        """Add to each problem the file or the command-line word that set its key.
+
+        Args:
+            problems: of one job.
+            overrides: of the job.
+            last: a file that is stronger than those of the tree.
+        """
+        files = [*self.files(overrides), *([] if last is None else [last])]
         return [
             replace(problem, where=source_of(problem.key, files, overrides))
             if problem.key and not problem.where

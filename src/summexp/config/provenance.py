@@ -32,6 +32,16 @@ class ChoiceFile:
     is_shipped: bool = False
     """Whether it comes with summexp, so that no mistake is looked for in it."""
 
+    @property
+    def group(self) -> str:
+        """The folder that it lies in, which is its group."""
+        return Path(self.path).parent.name
+
+    @property
+    def choice(self) -> str:
+        """What it is called there."""
+        return Path(self.path).stem
+
     def key(self, inner: str) -> str:
         """Return the key of the tree that `inner` sets."""
         return f"{self.package}.{inner}" if self.package else inner

@@ -84,7 +84,7 @@ def _freezing(config: Config) -> Iterator[Problem]:
 
 
 def _early_stopping(config: Config) -> Iterator[Problem]:
-    if config.engine.early_stopping_patience is None:
+    if config.engine.early_stopping_patience is None or not config.training.do_train:
         return
     if config.training.eval_strategy == "no" or not config.training.do_eval:
         yield Problem(
@@ -114,7 +114,7 @@ def _phases(config: Config) -> Iterator[Problem]:
             what="is on, so nobody knows how long an epoch is",
             hint="Say how long to train: training.max_steps=10000",
         )
-    if training.load_best_model_at_end and not training.do_eval:
+    if training.do_train and training.load_best_model_at_end and not training.do_eval:
         yield Problem(
             key="training.load_best_model_at_end",
             what="needs evaluation, which is off",

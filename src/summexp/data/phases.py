@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from summexp.data.config import DataConfig
@@ -40,6 +40,28 @@ class SplitSource:
     """At most so many rows are used."""
     within: HashRange | None = None
     """Which of its rows belong to this split; None for all."""
+
+
+def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:
+    """Return the data that the phases read: `test_file` alone where only prediction is left.
+
+    It may then stand beside the `name` of the dataset that the model was trained on, whose columns
+    and splits say nothing of it.
+    """
+    if config.name is None or not config.test_file or set(phases) != {"predict"}:
+        return config
+    return replace(
+        config,
+        name=None,
+        config_name=None,
+        revision=None,
+        text_column=None,
+        summary_column=None,
+        id_column=None,
+        references_column=None,
+        validation_share=None,
+        test_share=None,
+    )
 
 
 def split_sources(config: DataConfig, phases: Collection[Phase]) -> Iterator[SplitSource]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from summexp.data.columns import Columns, Example, choose_columns, examples
 from summexp.data.config import DataConfig
 from summexp.data.files import Head, blamed_on, head_of, read_rows
-from summexp.data.phases import BUNDLED, PHASES, Phase, SplitSource, split_sources
+from summexp.data.phases import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.data.shares import empty_ranges, share_problem, suggestions
 from summexp.errors import ConfigError, Problem, nearest
 
@@ -46,6 +46,7 @@ def check_data(
     """
     switched_on = {"train": do_train, "eval": do_eval, "predict": do_predict}
     phases: list[Phase] = [phase for phase in ("train", "eval", "predict") if switched_on[phase]]
+    config = data_of(config, phases)
     problems = list(_check_either_or(config))
     if problems:
         return problems

@@ -38,7 +38,10 @@ MANIFEST = "manifest.json"
 
 _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("files", "argv", "devices", "examples"), list),
-    **dict.fromkeys(("phases", "data", "model", "seconds", "signatures", "versions"), dict),
+    **dict.fromkeys(
+        ("choices", "trained_with", "phases", "data", "model", "seconds", "signatures", "versions"),
+        dict,
+    ),
     **dict.fromkeys(("world_size", "cores"), int),
     **dict.fromkeys(("status", "reason", "started", "ended"), (str, type(None))),
     **dict.fromkeys(("device", "metric", "language", "resumed_from"), (str, type(None))),

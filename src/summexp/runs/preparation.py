@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from summexp.data.collate import Collator
 from summexp.data.corpus import Corpus, load_corpus
-from summexp.data.phases import Phase
+from summexp.data.phases import Phase, data_of
 from summexp.data.stand_in import needs_stand_in, stand_in_rows
 from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
 from summexp.engines.upstream import generation_config
@@ -170,10 +170,11 @@ def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelCon
 
 def _load(config: Config, plan: RunPlan, cache: Path | None) -> Corpus:
     phases = set(_phases(config, plan))
+    data = data_of(config.data, phases)
     tiny = config.debug.tiny
-    rows = stand_in_rows(config.data, phases) if tiny and needs_stand_in(config.data) else None
+    rows = stand_in_rows(data, phases) if tiny and needs_stand_in(data) else None
     corpus = load_corpus(
-        config.data,
+        data,
         phases=phases,
         offline=config.offline,
         cache_dir=cache,
@@ -217,8 +218,7 @@ def _check_same_rows(corpus: Corpus, record: RunRecord, folder: Path) -> None:
             Problem(
                 key="data.train_file",
                 what=f"the training rows are not those that the run in {folder} began with",
-                hint="Bring the old rows back to go on, or choose another output_dir, or "
-                "overwrite_output_dir=true.",
+                hint="Bring the old rows back to go on, or choose another output_dir.",
             )
         )
 
@@ -257,6 +257,8 @@ def _describe(
         columns={name: vars(columns) for name, columns in corpus.columns.items()},
         health=corpus.health,
     )
+    if trains:
+        record.content.setdefault("trained_with", {})["cores"] = devices_behind(model.device)
     signatures = _signatures(sets, record.content.get("signatures", {}))
     record.update(
         device=device,

@@ -10,8 +10,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from summexp.config.refused import looks_secret
 from summexp.config.saved import saved_yaml
@@ -49,7 +54,26 @@ _PACKAGES = (
 )
 _LONGEST_DIFF = 200_000
 
+OF_THE_MACHINE = (
+    "training.bf16*",
+    "training.fp16*",
+    "training.tf32",
+    "training.torch_compile*",
+    "training.use_liger_kernel",
+    "training.liger_kernel_config*",
+    "training.accelerator_config*",
+    "training.parallelism_config*",
+    "training.dataloader_*",
+    "training.ddp_*",
+    "training.fsdp*",
+    "training.deepspeed*",
+    "training.debug",
+)
+"""Keys of the training that a machine allows or not. The weights of one are read by any other."""
+
 _KEPT = (
+    "choices",
+    "trained_with",
     "phases",
     "files",
     "data",
@@ -61,6 +85,11 @@ _KEPT = (
     "seconds",
 )
 """What a run that goes on has from the command before."""
+
+
+def matches(key: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether one of the patterns, such as `hardware.*`, matches a key."""
+    return any(fnmatch(key, pattern) for pattern in patterns)
 
 
 class RunRecord:
@@ -135,6 +164,7 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
         "argv": words,
         "command": shlex.join(words),
         "cwd": str(Path.cwd()),
+        "choices": _choices(),
         "started": _now(),
         "ended": None,
         "git": git_state(_checkout()),
@@ -145,6 +175,15 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     }
     earlier = read_record(folder) if goes_on else None
     content["cores"] = cores(config.hardware, earlier or {})
+    training = config.training
+    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    # Kept when another command only predicts, on another machine perhaps.
+    content["trained_with"] = {
+        "rows_a_step": rows * content["world_size"],
+        "world_size": content["world_size"],
+        "cores": content["cores"],
+        "options": _machine_options(config),
+    }
     if earlier is not None:
         content |= {name: earlier[name] for name in _KEPT if name in earlier}
         content["resumed_from"] = earlier.get("status")
@@ -154,6 +193,28 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
     write_text(folder / CONFIG_FILE, saved_yaml(config, _header(folder)))
     record.update()
     return record
+
+
+def _machine_options(config: Config) -> dict[str, Any]:
+    """Return the keys in `OF_THE_MACHINE` that are set, dotted key to value."""
+    options = {
+        f"training.{spec.name}": getattr(config.training, spec.name)
+        for spec in fields(config.training)
+        if getattr(config.training, spec.name) != spec.default
+    }
+    return {key: value for key, value in options.items() if matches(key, OF_THE_MACHINE)}
+
+
+def _choices() -> dict[str, str]:
+    """Return the files of `conf/` that were chosen, group to name."""
+    if not HydraConfig.initialized():
+        return {}
+    chosen: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
+    return {
+        group: name
+        for group, name in chosen.items()
+        if isinstance(name, str) and group != "local" and not group.startswith("hydra/")
+    }
 
 
 def _header(folder: Path) -> str:

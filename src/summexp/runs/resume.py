@@ -5,23 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from fnmatch import fnmatch
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from summexp.config.escaping import unescaped
+from summexp.config.escaping import override, unescaped
 from summexp.config.saved import read_saved
 from summexp.config.schema import schema_node
+from summexp.config.typed import load_config
 from summexp.data.files import digest
 from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
 from summexp.runs.checkpoint_checks import checkpoint_problem
 from summexp.runs.checkpoints import checkpoints, damage, holds_progress, is_sealed
 from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
-from summexp.runs.record import cores
+from summexp.runs.record import OF_THE_MACHINE, cores, matches
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -43,6 +43,8 @@ _NOT_OF_THE_TRAINING = (
     "engine.early_stopping_*",
     "hardware.*",
     "model.cache_dir",
+    # What it lets run is not of the training; a model that needs it says so.
+    "model.trust_remote_code",
     # The shares are not here: what they hold out is not trained on.
     "data.validation_split",
     "data.validation_file*",
@@ -154,7 +156,7 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     record = read_record(folder)
     if record is None:
         check_is_free(folder)
-    if record is not None and _was_refused(record, folder):
+    if record is not None and was_refused(record, folder):
         record = None
     if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
         if training.do_train:
@@ -163,24 +165,17 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
             False, training.do_train, training.do_eval, training.do_predict, training.push_to_hub
         )
     phases = record.get("phases", {})
-    train = training.do_train and not _is_trained(config, phases.get("train"))
-    saved, asked = _saved(folder), flat(asdict(config))
-    problems = list(_differences(saved, asked, folder))
-    before = _rows_a_step(saved) * record.get("world_size", 1) * record.get("cores", 1)
-    devices = world_size(config.hardware) * cores(config.hardware, record)
-    now = _rows_a_step(asked) * devices
-    if train and before != now:
-        problems.append(_other_batch(before, now, folder))
-    ranks = record.get("world_size", 1), world_size(config.hardware)
-    if train and training.deepspeed and ranks[0] != ranks[1]:
-        what = f"are {ranks[1]} in all; DeepSpeed goes on only with as many as before, {ranks[0]}"
-        hint = f"Start as many, {_OR_ELSE}"
-        problems.append(Problem(key="hardware.processes", what=what, hint=hint))
+    train = training.do_train and not is_trained(config, phases.get("train"))
+    saved = _saved(folder, record)
+    problems = list(_differences(saved, config, folder, trains=train))
+    if train:
+        problems += _other_setup(record, saved, config, folder)
     if problems:
+        problems[-1] = _with_last_resort(problems[-1], folder)
         raise ConfigError(problems)
     if train:
         _check_progress(config, folder)
-    evaluated = phases.get("eval") == evaluation_digest(config)
+    evaluated = _is_evaluated(config, folder, phases.get("eval"))
     predicted = phases.get("predict") == prediction_digest(config)
     evaluate = training.do_eval and (train or not evaluated)
     predict = training.do_predict and (train or not predicted)
@@ -190,7 +185,7 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     return RunPlan(True, train, evaluate, predict, push)
 
 
-def _was_refused(record: Mapping[str, Any], folder: Path) -> bool:
+def was_refused(record: Mapping[str, Any], folder: Path) -> bool:
     """Tell whether a run failed before it had made anything, as one does whose config is wrong."""
     begun = record.get("phases") or checkpoints(folder)
     return record.get("status") == "failed" and not begun
@@ -256,21 +251,68 @@ def other_settings(config: Config, checkpoint: Path) -> list[str]:
     if not (folder / CONFIG_FILE).is_file():
         return []
     try:
-        saved = _saved(folder)
+        saved = _saved(folder, read_record(folder) or {})
     except ConfigError:
         return []
-    return [problem.key or "" for problem in _differences(saved, flat(asdict(config)), folder)]
+    found = _differences(saved, config, folder, trains=True)
+    return [problem.key or "" for problem in found]
 
 
-def _saved(folder: Path) -> dict[str, Any]:
-    """Return the leaves of a run's config."""
+def read_run_config(folder: Path) -> DictConfig:
+    """Return the `config.yaml` of a run folder, which may come from somebody else.
+
+    Raises:
+        ConfigError: it cannot be read, or holds what this version would not have saved.
+    """
+    path = folder / CONFIG_FILE
     try:
-        return flat(unescaped(OmegaConf.to_container(read_saved(folder / CONFIG_FILE))))
+        return read_saved(path)
     except ConfigError as error:
-        what = f"{folder / CONFIG_FILE} cannot be read, so it is not known what was trained there"
-        hint = "Choose another output_dir."
-        told = Problem(key="output_dir", what=what, hint=hint)
-        raise ConfigError([told, *error.problems]) from None
+        unread = next((one for one in error.problems if one.key is None), None)
+        if unread is not None:
+            what = f"{path} cannot be read, so it is not known what was trained there"
+            told = Problem(
+                key="output_dir", what=f"{what}: {unread.what}", hint="Choose another output_dir."
+            )
+            raise ConfigError(told) from None
+        hint = _of_another_version(read_record(folder) or {})
+        raise ConfigError(replace(one, hint=hint) for one in error.problems) from None
+
+
+def _of_another_version(record: Mapping[str, Any]) -> str:
+    """Return what to do about a key that a run folder has and this version does not know."""
+    # Slow to import.
+    from importlib.metadata import version
+
+    now, then = version("summexp"), record.get("versions", {}).get("summexp")
+    if then is None or then == now:
+        return "No run of this version saved that; take it out, or choose another output_dir."
+    return f"The run is of summexp {then}, and this is {now}; use that, or another output_dir."
+
+
+def _saved(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves of the config that a run was trained with."""
+    leaves = flat(unescaped(OmegaConf.to_container(read_run_config(folder))))
+    options = record.get("trained_with", {}).get("options")
+    if not isinstance(options, dict):
+        return leaves
+    # Prediction on another machine has changed these in the file.
+    others = {key: value for key, value in leaves.items() if not matches(key, OF_THE_MACHINE)}
+    return others | (flat(options) if options else {})
+
+
+def _is_evaluated(config: Config, folder: Path, digest: str | None) -> bool:
+    """Tell whether the final scores are those that are asked for."""
+    if digest is None or digest == evaluation_digest(config):
+        return digest is not None
+    data = config.data
+    files = [file for file in (data.validation_file, *data.validation_files.values()) if file]
+    if data.validation_share is not None and data.train_file:
+        files = [data.train_file]
+    if not files or any(Path(file).exists() for file in files):
+        return False
+    # Files that are gone can be neither compared nor scored again.
+    return evaluation_digest(load_config(folder / CONFIG_FILE)) == evaluation_digest(config)
 
 
 def evaluation_digest(config: Config) -> str:
@@ -306,7 +348,7 @@ def _names(folder: Path) -> set[str]:
 
 def _digest(config: Config, patterns: tuple[str, ...]) -> str:
     leaves = flat(asdict(config)).items()
-    chosen = {key: _content(key, value) for key, value in leaves if _matches(key, patterns)}
+    chosen = {key: _content(key, value) for key, value in leaves if matches(key, patterns)}
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -317,31 +359,61 @@ def _content(key: str, value: Any) -> Any:
     return digest(value) if is_file else value
 
 
-def _matches(key: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch(key, pattern) for pattern in patterns)
-
-
-_OR_ELSE = "or choose another output_dir, or overwrite_output_dir=true."
-
-
-def _differences(saved: dict[str, Any], asked: dict[str, Any], folder: Path) -> Iterator[Problem]:
-    hint = f"Set it back to go on, {_OR_ELSE}"
+def _differences(
+    saved: dict[str, Any], config: Config, folder: Path, *, trains: bool
+) -> Iterator[Problem]:
+    asked = flat(asdict(config))
     # A key that is newer than the run had its default.
     defaults = flat(OmegaConf.to_container(schema_node()))
+    others = _NOT_OF_THE_TRAINING if trains else (*_NOT_OF_THE_TRAINING, *OF_THE_MACHINE)
     for key in sorted(saved.keys() | asked.keys()):
         before, now = saved.get(key, defaults.get(key)), asked.get(key)
-        if before != now and not _matches(key, _NOT_OF_THE_TRAINING):
+        if before != now and not matches(key, others):
             what = f"was {before!r} in the run in {folder}, and is {now!r} now"
-            yield Problem(key=key, what=what, hint=hint)
+            yield Problem(key=key, what=what, hint=_back_to(key, before))
 
 
-def _other_batch(before: int, now: int, folder: Path) -> Problem:
-    return Problem(
-        key="training.per_device_train_batch_size",
-        what=f"times accumulation steps and processes makes {now} rows a step, and the run in "
-        f"{folder} had {before}",
-        hint=f"Choose them so that the product is {before} again, {_OR_ELSE}",
-    )
+def _back_to(key: str, value: Any) -> str:
+    """Return what to do about a key that had another value."""
+    try:
+        word = override(key, value)
+    except ConfigError:
+        return "Set it back to go on, or choose another output_dir."
+    return f"Write {word} to go on, or choose another output_dir."
+
+
+def _with_last_resort(problem: Problem, folder: Path) -> Problem:
+    last = f"To delete the run in {folder} and begin anew there: overwrite_output_dir=true."
+    return replace(problem, hint=f"{problem.hint}\n    {last}")
+
+
+def _other_setup(
+    record: Mapping[str, Any], saved: dict[str, Any], config: Config, folder: Path
+) -> Iterator[Problem]:
+    """Yield that more training would have other global batches, or other ranks of DeepSpeed."""
+    trained = {"cores": record.get("cores"), "world_size": record.get("world_size")}
+    trained |= record.get("trained_with", {})
+    counts = {name: value if isinstance(value, int) else 1 for name, value in trained.items()}
+    ranks = counts["world_size"]
+    rows = counts.get("rows_a_step", _rows_a_step(saved) * ranks)
+    before = rows * counts["cores"]
+    asked = flat(asdict(config))
+    now = _rows_a_step(asked) * world_size(config.hardware) * cores(config.hardware, record)
+    if before != now:
+        yield Problem(
+            key="training.per_device_train_batch_size",
+            what=f"times accumulation steps and processes makes {now} rows a step, and the run in "
+            f"{folder} had {before}",
+            hint=f"Choose them so that the product is {before} again, or choose another "
+            "output_dir.",
+        )
+    if config.training.deepspeed and ranks != world_size(config.hardware):
+        yield Problem(
+            key="hardware.processes",
+            what=f"are {world_size(config.hardware)} in all; DeepSpeed goes on only with as many "
+            f"as before, {ranks}",
+            hint="Start as many, or choose another output_dir.",
+        )
 
 
 def _rows_a_step(leaves: dict[str, Any]) -> int:
@@ -360,8 +432,13 @@ def training_length(config: Config) -> dict[str, float | None]:
     }
 
 
-def _is_trained(config: Config, trained: dict[str, Any] | None) -> bool:
-    """Tell whether what is asked for was trained already."""
+def is_trained(config: Config, trained: Mapping[str, Any] | None) -> bool:
+    """Tell whether what is asked for was trained already.
+
+    Args:
+        config: what is asked for.
+        trained: the phase `train` of `run.json`.
+    """
     if trained is None:
         return False
     if trained.get("stopped_early") == training_length(config):

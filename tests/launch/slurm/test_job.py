@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import HydraContext
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
+from summexp.command_line import parse
 from summexp.config.compose import choice_tree
 from summexp.errors import ConfigError
 from summexp.launch.slurm.job import Outcome, SlurmJob, read_outcome
+from summexp.preflight import check
+from summexp.runs.command import run_command
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,22 @@ def job(folder: Path, task: Any, *overrides: str) -> SlurmJob:
     return SlurmJob(
         tree=composed, context=context, task=task, task_name="train", argv=argv, folder=folder
     )
+
+
+def test_a_job_records_its_own_command(folder: Path) -> None:
+    words = ["seed=2", 'model.source_prefix="a \\${b} 요약: "', "data.text_column='본문 1'"]
+    commands = []
+
+    def task(_config: DictConfig) -> None:
+        commands.append(run_command(folder / "1"))
+
+    made = job(folder, task, *words, "output_dir=sweep")
+    with open_dict(made.tree.hydra):
+        made.tree.hydra.mode = RunMode.MULTIRUN
+    made()
+    assert commands == [["python", "train.py", *words, f"output_dir={folder}/1"]]
+    config = check(parse([*commands[0][2:], "--cfg", "job"]))[0].config
+    assert (config.seed, config.model.source_prefix) == (2, "a ${b} 요약: ")
 
 
 def test_a_result(folder: Path) -> None:

@@ -1,0 +1,236 @@
+"""What a command inherits from the `config.yaml` of its run folder: what made the model there.
+
+`python train.py output_dir=out1 training.do_predict=true data.test_file=new.csv` is enough for a
+folder that holds a run: the model, the data, the generation, the metric, the adapter, the training
+loop and the numbers of the training come from there, as far as the command line does not give them.
+What deletes, publishes, runs the code of others or belongs to a machine never does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from summexp.config.compose import ChoiceTree
+from summexp.config.escaping import escaped, unescaped
+from summexp.config.files import plain
+from summexp.config.keys import declared_fields
+from summexp.config.provenance import ChoiceFile, display_path
+from summexp.config.refused import DOUBLES
+from summexp.config.schema import SECTIONS
+from summexp.config.typed import read_tree
+from summexp.runs.folder import CONFIG_FILE, read_record
+from summexp.runs.record import OF_THE_MACHINE, matches
+from summexp.runs.resume import is_trained, read_run_config, was_refused
+
+_SECTIONS = ("model", "data", "training", "generation", "metric", "engine", "peft")
+_NEVER = (
+    "model.trust_remote_code",
+    "model.cache_dir",
+    "data.overwrite_cache",
+    "data.preprocessing_num_workers",
+    "training.do_*",
+    "training.push_to_hub",
+    "training.hub_*",
+    "training.resume_from_checkpoint",
+    *OF_THE_MACHINE,
+    *DOUBLES,
+)
+"""Keys of these sections that are the command's or the machine's."""
+
+_ALTERNATIVES = (
+    {"training.max_steps", "training.num_train_epochs"},
+    {"data.validation_file", "data.validation_files"},
+    {"generation.max_length", "generation.max_new_tokens"},
+)
+"""Keys of which one replaces the other: where the command line gives one, the other is unset."""
+
+_LENGTH = ("training.max_steps", "training.num_train_epochs")
+"""Keys that only a word of the command line gives: the file of a model or of a way of debugging
+has a length of its own, which nobody asked for who names it."""
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What a command inherits from its run folder."""
+
+    file: ChoiceFile
+    """The folder's `config.yaml`, of which only what is inherited is left."""
+    values: dict[str, Any]
+    """Key to value, as it is written in the file."""
+    words: tuple[str, ...]
+    """Keys inside of a mapping that the command line gives: they stay as they are."""
+    news: tuple[str, ...]
+    """The keys that would have another value without the folder."""
+
+    def apply(self, tree: DictConfig) -> None:
+        """Set the values in a composed tree."""
+        with open_dict(tree):
+            given = {key: escaped(_plain_value(tree, key)) for key in self.words}
+            for key, value in {**self.values, **given}.items():
+                OmegaConf.update(tree, key, value, merge=False, force_add=True)
+
+    def __str__(self) -> str:
+        """Say what was inherited in one line."""
+        sections = Counter(key.partition(".")[0] for key in self.news)
+        counted = [
+            f"{name} ({count})" if name in SECTIONS else name for name, count in sections.items()
+        ]
+        return f"from {self.file.path}: {', '.join(counted)}"
+
+
+def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> Inherited | None:
+    """Return what a command inherits from the folder that it names, or None.
+
+    Nothing where that holds no run, or is to be overwritten, or where the root of the tree is one
+    of the user's own, which is whole.
+
+    Args:
+        tree: the choices.
+        composed: of the command.
+        words: its overrides.
+
+    Raises:
+        ConfigError: the folder's `config.yaml` cannot be taken.
+    """
+    folder = _folder(composed)
+    if folder is None or tree.config_name != "config":
+        return None
+    record = read_record(folder)
+    path = folder / CONFIG_FILE
+    if record is None or was_refused(record, folder) or not path.is_file():
+        return None
+    saved = read_run_config(folder)
+    values = dict(_values(saved))
+    given = _Given.of(tree, composed, words, values)
+    found = {key: value for key, value in values.items() if not given.gives(key)}
+    same = {key: value for key, value in values.items() if given.gives_as_then(key, record)}
+    result = _made(path, found, composed, given)
+    if any(_differs(composed, key, value) for key, value in same.items()):
+        trial = composed.copy()
+        result.apply(trial)
+        config = read_tree(trial).config
+        # What was trained holds; to train more, the file has to be as it was.
+        trained = (record.get("phases") or {}).get("train")
+        if config is None or not config.training.do_train or is_trained(config, trained):
+            result = _made(path, found | same, composed, given)
+    return result if result.news else None
+
+
+def _folder(composed: DictConfig) -> Path | None:
+    try:
+        name, anew = composed.output_dir, composed.overwrite_output_dir
+    except OmegaConfBaseException:
+        return None  # told with the other mistakes
+    return Path(name) if isinstance(name, str) and not anew else None
+
+
+def _values(saved: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value as it is written) for each key that may be inherited."""
+    for key in declared_fields():
+        section, _, name = key.partition(".")
+        if key != "seed" and (section not in _SECTIONS or matches(key, _NEVER)):
+            continue
+        node: Any = saved._get_node(section)
+        if name and node is not None:
+            node = node._get_node(name)
+        if node is not None:
+            yield key, plain(node)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the command line gives, by words or by the files that they choose."""
+
+    keys: frozenset[str]
+    """Keys of its words."""
+    changed: frozenset[str]
+    """Those of them that have another value in the folder."""
+    files: tuple[ChoiceFile, ...]
+    """The files that its words choose, directly or through another file."""
+
+    @classmethod
+    def of(
+        cls, tree: ChoiceTree, composed: DictConfig, words: Sequence[str], values: dict[str, Any]
+    ) -> _Given:
+        keys = frozenset(word.split("=", 1)[0].lstrip("+~") for word in words)
+        outer = {_outer(key) for key in keys}.intersection(values)
+        changed = frozenset(key for key in outer if _differs(composed, key, values[key]))
+        usual = {file.path for file in tree.files([])}
+        chosen = (f for f in tree.files(words) if f.path not in usual or f.group in keys)
+        return cls(keys, changed, tuple(chosen))
+
+    def by_word(self, key: str) -> bool:
+        """Tell whether a word sets the key, or one that replaces it."""
+        return key in self.keys or self.replaces(key)
+
+    def replaces(self, key: str) -> bool:
+        """Tell whether a word changes the key that a key is an alternative to."""
+        return any(key in pair and self.changed & (pair - {key}) for pair in _ALTERNATIVES)
+
+    def by_files(self, key: str) -> list[ChoiceFile]:
+        """Return the chosen files that give a key: those of its section, and those that set it."""
+        if key in _LENGTH:
+            return []
+        section = key.partition(".")[0]
+        return [file for file in self.files if file.group == section or file.sets(key)]
+
+    def gives(self, key: str) -> bool:
+        """Tell whether the command line gives a key."""
+        return self.by_word(key) or bool(self.by_files(key))
+
+    def gives_as_then(self, key: str, record: dict[str, Any]) -> bool:
+        """Tell whether files alone give a key, which the run had chosen too."""
+        chosen = record.get("choices") or {}
+        files = self.by_files(key)
+        then = all(chosen.get(file.group) == file.choice for file in files)
+        return not self.by_word(key) and bool(files) and then
+
+
+def _made(path: Path, found: dict[str, Any], composed: DictConfig, given: _Given) -> Inherited:
+    values = dict(found)
+    for key in set().union(*_ALTERNATIVES):
+        if (
+            given.replaces(key)
+            and key not in {*map(_outer, given.keys)}
+            and not given.by_files(key)
+        ):
+            values[key] = _default(key)
+    content = OmegaConf.create()
+    for key, value in found.items():
+        OmegaConf.update(content, key, value, merge=False)
+    inside = (key for key in given.keys if key not in values and _outer(key) in values)
+    news = (key for key, value in found.items() if _differs(composed, key, value))
+    return Inherited(
+        file=ChoiceFile(display_path(path), "", content),
+        values=values,
+        words=tuple(inside),
+        news=tuple(news),
+    )
+
+
+def _default(key: str) -> Any:
+    spec = declared_fields()[key]
+    return {} if key == "data.validation_files" else spec.default
+
+
+def _outer(key: str) -> str:
+    return ".".join(key.split(".")[:2])
+
+
+def _differs(composed: DictConfig, key: str, value: Any) -> bool:
+    try:
+        return bool(_plain_value(composed, key) != unescaped(value))
+    except OmegaConfBaseException:
+        return True  # an interpolation that leads nowhere
+
+
+def _plain_value(tree: DictConfig, key: str) -> Any:
+    value = OmegaConf.select(tree, key)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -1,0 +1,346 @@
+"""A command that names a run folder needs to say only what is new."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from summexp.command_line import parse
+from summexp.config.saved import saved_yaml
+from summexp.config.schema import Config
+from summexp.errors import ConfigError, Problem
+from summexp.preflight import CheckedJob, check
+from summexp.runs.folder import write_json
+from summexp.runs.resume import evaluation_digest, plan_run
+
+TRAINED = (
+    "model=bart_base",
+    "debug=none",
+    "offline=false",
+    "data=custom_csv",
+    "data.train_file=train.csv",
+    "data.validation_file=dev.csv",
+    "data.text_column=body",
+    "data.summary_column=gist",
+    "data.max_source_length=99",
+    "model.source_prefix='요약: '",
+    "model.init=random",
+    "model.architecture={model_type: bart, d_model: 16}",
+    "model.trust_remote_code=true",
+    "model.cache_dir=models",
+    "generation=beam4",
+    "metric.names=[rouge,novelty]",
+    "training.learning_rate=0.002",
+    "training.num_train_epochs=2",
+    "training.push_to_hub=true",
+    "training.hub_model_id=me/mine",
+    "training.do_predict=true",
+    "data.test_file=dev.csv",
+    "data.overwrite_cache=true",
+    "seed=7",
+    "engine.sampler=upstream",
+    "tracking=tensorboard",
+    "hardware=cpu",
+    "output_dir=out1",
+)
+CHOICES = {"model": "bart_base", "data": "custom_csv", "generation": "beam4", "training": "default"}
+PREDICT = ("output_dir=out1", "training.do_predict=true", "data.test_file=new.csv")
+
+
+def checked(*words: str) -> CheckedJob:
+    return check(parse(list(words)))[0]
+
+
+def composed(*words: str) -> Config:
+    return checked(*words).config
+
+
+def problems(*words: str) -> list[Problem]:
+    with pytest.raises(ConfigError) as raised:
+        checked(*words)
+    return raised.value.problems
+
+
+def csv(path: Path, columns: str = "body,gist") -> None:
+    path.write_text(f"{columns}\n" + "It rained. All day.,Rain.\n" * 3, encoding="utf-8")
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The config of a run in `out1`, which has trained, evaluated and predicted."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.csv", "dev.csv", "new.csv"):
+        csv(tmp_path / name)
+    config = composed(*TRAINED)
+    Path("out1").mkdir()
+    save(config)
+    return config
+
+
+def save(config: Config, **entries: Any) -> None:
+    Path("out1/config.yaml").write_text(saved_yaml(config, "a run"), encoding="utf-8")
+    phases = {"train": {"steps": 2, "epochs": 2.0}, "eval": evaluation_digest(config)}
+    record = {"status": "finished", "phases": phases, "choices": CHOICES, **entries}
+    write_json(Path("out1/run.json"), record)
+
+
+def edit(**sections: dict[str, Any]) -> None:
+    path = Path("out1/config.yaml")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for name, entries in sections.items():
+        content[name] |= entries
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def test_prediction_needs_no_word_about_what_was_trained(trained: Config) -> None:
+    job = checked(*PREDICT)
+    config = job.config
+    assert config.model.architecture == trained.model.architecture
+    assert config.model.source_prefix == "요약: "
+    assert config.data.test_file == "new.csv"
+    assert config.data.text_column == "body"
+    assert config.data.max_source_length == 99
+    assert config.generation == trained.generation
+    assert config.metric == trained.metric
+    assert config.engine == trained.engine
+    assert (config.seed, config.training.learning_rate) == (7, 0.002)
+    plan = plan_run(config, Path("out1"))
+    assert (plan.train, plan.evaluate, plan.predict) == (False, False, True)
+    line = str(job.inherited)
+    assert line.startswith("from out1/config.yaml: ")
+    assert "seed" in line.partition(": ")[2].split(", ")
+    assert "model (3)" in line
+
+
+@pytest.mark.usefixtures("trained")
+def test_what_deletes_publishes_or_is_of_a_machine_is_never_inherited() -> None:
+    config = composed(*PREDICT)
+    assert config.model.trust_remote_code is False
+    assert config.model.cache_dir is None
+    assert config.training.push_to_hub is False
+    assert config.training.hub_model_id is None
+    assert composed("output_dir=out1").training.do_predict is False
+    assert config.data.overwrite_cache is False
+    assert config.tracking.trackers == []
+    assert config.hardware.backend == "auto"
+    assert config.offline is False
+    edit(training={"fp16": True, "deepspeed": {"zero_optimization": {"stage": 2}}})
+    assert composed(*PREDICT).training.fp16 is False
+    assert composed(*PREDICT).training.deepspeed is None
+
+
+@pytest.mark.usefixtures("trained")
+def test_more_epochs_need_no_other_word() -> None:
+    config = composed("output_dir=out1", "training.num_train_epochs=3")
+    assert plan_run(config, Path("out1")).train
+    assert config.data.train_file == "train.csv"
+    # Where steps had ended it, epochs do now.
+    edit(training={"max_steps": 2})
+    config = composed("output_dir=out1", "training.num_train_epochs=3")
+    assert (config.training.max_steps, config.training.num_train_epochs) == (-1, 3)
+    # The same word as then asks for nothing new.
+    config = composed("output_dir=out1", "training.num_train_epochs=2")
+    assert (config.training.max_steps, config.training.num_train_epochs) == (2, 2)
+
+
+def test_prediction_works_without_the_files_of_the_training(trained: Config) -> None:
+    for name in ("train.csv", "dev.csv"):
+        Path(name).unlink()
+    # Without the file its digest is its name.
+    save(trained)
+    assert plan_run(composed(*PREDICT), Path("out1")).predict
+    (told,) = problems("output_dir=out1", "training.num_train_epochs=3")[:1]
+    assert (told.key, told.where) == ("data.train_file", "out1/config.yaml")
+
+
+def test_a_file_of_ones_own_is_predicted_with_a_model_of_a_dataset(trained: Config) -> None:
+    data = replace(
+        trained.data,
+        name="abisee/cnn_dailymail",
+        config_name="3.0.0",
+        text_column="article",
+        train_file=None,
+        validation_file=None,
+        test_file=None,
+    )
+    save(replace(trained, data=data))
+    csv(Path("new.csv"), "document,summary")
+    config = composed(*PREDICT)
+    assert (config.data.name, config.data.test_file) == ("abisee/cnn_dailymail", "new.csv")
+
+
+def test_what_chose_the_best_checkpoint_needs_no_evaluation_to_predict(trained: Config) -> None:
+    training = replace(trained.training, load_best_model_at_end=True)
+    engine = replace(trained.engine, early_stopping_patience=2)
+    save(replace(trained, training=training, engine=engine))
+    off = ("training.do_train=false", "training.do_eval=false")
+    assert composed(*PREDICT, *off).training.load_best_model_at_end
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("training.learning_rate=0.1",), "training.learning_rate"),
+        (("model.architecture.d_model=8",), "model.architecture.d_model"),
+        (("data.text_column=gist", "data.summary_column=body"), "data.summary_column"),
+        (("data=xsum",), "data.name"),
+        (("model=t5_tiny",), "model.architecture.model_type"),
+        (("seed=1",), "seed"),
+    ],
+)
+def test_a_word_that_contradicts_the_training_is_refused(words: tuple[str, ...], key: str) -> None:
+    told = problems("output_dir=out1", *words)
+    assert key in [one.key for one in told]
+    text = "\n".join(map(str, told))
+    # What deletes is named once, behind all that does not.
+    assert text.count("overwrite_output_dir") == 1
+    assert text.endswith(
+        "To delete the run in out1 and begin anew there: overwrite_output_dir=true."
+    )
+    first = told[0]
+    assert first.hint is not None
+    assert first.hint.startswith(f"Write {first.key}=")
+
+
+@pytest.mark.usefixtures("trained")
+def test_one_of_two_keys_replaces_the_other() -> None:
+    csv(Path("other.csv"))
+    config = composed("output_dir=out1", "data.validation_files.other=other.csv")
+    assert config.data.validation_file is None
+    assert config.data.validation_files == {"other": "other.csv"}
+    edit(generation={"max_new_tokens": 9})
+    config = composed("output_dir=out1", "generation.max_length=20")
+    assert (config.generation.max_length, config.generation.max_new_tokens) == (20, None)
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_group_that_is_named_replaces_that_of_the_folder() -> None:
+    config = composed(*PREDICT, "generation=greedy", "metric=rouge")
+    assert config.generation == composed("generation=greedy").generation
+    assert config.metric == composed("metric=rouge").metric
+    assert config.model.source_prefix == "요약: "
+
+
+def test_a_choice_that_has_changed_since_holds_as_it_was_but_not_for_more_training(
+    trained: Config,
+) -> None:
+    mine = Path("mine/model/own.yaml")
+    mine.parent.mkdir(parents=True)
+    text = "# @package _global_\nmodel:\n  init: random\n  architecture: {model_type: bart}\n"
+    mine.write_text(f"{text}  source_prefix: 'old: '\ntraining:\n  warmup_steps: 3\n")
+    own = ("--config-dir", "mine", "model=own")
+    words = ("data=custom_csv", "data.train_file=train.csv", "data.validation_file=dev.csv")
+    columns = ("data.text_column=body", "data.summary_column=gist", "output_dir=out1")
+    Path("out1/run.json").unlink()
+    Path("out1/config.yaml").unlink()
+    config = composed(
+        *own, *words, *columns, "training.num_train_epochs=2", "training.max_steps=-1"
+    )
+    save(config, choices={**CHOICES, "model": "own"})
+    mine.write_text(f"{text}  source_prefix: 'new: '\ntraining:\n  warmup_steps: 4\n")
+    again = composed(*own, *PREDICT)
+    assert (again.model.source_prefix, again.training.warmup_steps) == ("old: ", 3)
+    # Named without its files, the corpus is the one that was trained on.
+    assert composed(*PREDICT, "data=custom_csv").data.train_file == "train.csv"
+    told = problems(*own, "output_dir=out1", "training.num_train_epochs=3")
+    assert {(one.key, one.where) for one in told} == {
+        ("model.source_prefix", "mine/model/own.yaml"),
+        ("training.warmup_steps", "mine/model/own.yaml"),
+    }
+    # Chosen now and not then, it is a contradiction.
+    save(config, choices={**CHOICES, "model": trained.model.name_or_path})
+    assert problems(*own, *PREDICT)[0].key == "model.source_prefix"
+
+
+def test_other_precision_is_refused_for_more_training_only(trained: Config) -> None:
+    options = {"training.bf16": True}
+    before = {"rows_a_step": 16, "world_size": 2, "cores": 1, "options": options}
+    # The last command has predicted, in one process.
+    save(trained, trained_with=before, world_size=1)
+    assert plan_run(composed(*PREDICT), Path("out1")).predict
+    told = problems("output_dir=out1", "training.num_train_epochs=3")
+    assert {one.key for one in told} == {
+        "training.bf16",
+        "training.per_device_train_batch_size",
+    }
+    save(trained, trained_with={**before, "options": {}}, world_size=1)
+    same = ("training.num_train_epochs=3", "training.per_device_train_batch_size=16")
+    assert plan_run(composed("output_dir=out1", *same), Path("out1")).train
+
+
+@pytest.mark.parametrize(
+    ("words", "record"),
+    [
+        (("-m", "seed=1,2", "output_dir=out1"), {}),
+        (("output_dir=out1", "overwrite_output_dir=true"), {}),
+        (("output_dir=out2",), {}),
+        (("output_dir=out1",), {"status": "failed", "phases": {}}),
+    ],
+)
+def test_nothing_is_inherited_from_what_is_not_this_run(
+    words: tuple[str, ...], record: dict[str, Any], trained: Config
+) -> None:
+    save(trained, **record)
+    job = checked(*words)
+    assert job.inherited is None
+    assert job.config.model.name_or_path is None
+    assert job.config.data.name == "news_briefs"
+
+
+@pytest.mark.parametrize(
+    ("section", "entries", "key", "what"),
+    [
+        ("model", {"source_prefix": "${oc.env:HF_TOKEN}"}, "model.source_prefix", "interpolation"),
+        ("model", {"_target_": "os.system"}, "model._target_", "code"),
+        ("model", {"architecture": {"_target_": "a.b"}}, "model.architecture", "code"),
+        ("tracking", {"run_name": "hf_" + "a" * 30}, "tracking.run_name", "secret"),
+        ("data", {"newer_key": 1}, "data.newer_key", "no such key"),
+        ("training", {"learning_rate": "fast"}, "training.learning_rate", "not a number"),
+        ("training", {"max_steps": 0}, "training.max_steps", "at least 1"),
+    ],
+)
+def test_the_folder_is_not_trusted(
+    section: str,
+    entries: dict[str, Any],
+    key: str,
+    what: str,
+    trained: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
+    save(trained, versions={"summexp": "99.0"})
+    edit(**{section: entries})
+    (told,) = problems(*PREDICT)
+    assert (told.key, told.where) == (key, "out1/config.yaml")
+    assert what in told.what
+    assert "hf_of_the_environment" not in str(told)
+    if what == "no such key":
+        assert told.hint is not None
+        assert told.hint.startswith("The run is of summexp 99.0, and this is ")
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_key_that_the_folder_does_not_know_yet_has_its_default() -> None:
+    content = yaml.safe_load(Path("out1/config.yaml").read_text(encoding="utf-8"))
+    del content["data"]["chunk_overlap"], content["metric"]
+    Path("out1/config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert composed(*PREDICT).metric == composed().metric
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_shown_config_is_the_one_that_would_run(capsys: pytest.CaptureFixture[str]) -> None:
+    from summexp.entry import main
+
+    with pytest.raises(SystemExit) as ended:
+        main([*PREDICT, "--cfg", "job"])
+    printed = capsys.readouterr()
+    assert ended.value.code == 0
+    shown = yaml.safe_load(printed.out)
+    assert shown["data"]["text_column"] == "body"
+    assert shown["model"]["architecture"]["d_model"] == 16
+    assert printed.err.startswith("from out1/config.yaml: ")
