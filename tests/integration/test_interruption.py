@@ -311,7 +311,7 @@ def test_ctrl_c_under_another_launcher(launcher: tuple[str, ...], tmp_path: Path
     assert terminal.end() != 0
     (checkpoint,) = checkpoints(tmp_path / "run")
     assert damage(checkpoint) is None
-    told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it: "
+    told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it"
     assert told in terminal.output
     assert terminal.output.count("Ctrl-C again") == 1
     assert record(tmp_path / "run")["reason"] == "SIGINT"
