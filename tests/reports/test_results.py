@@ -54,7 +54,10 @@ def test_a_phases_own_file_adds_to_the_metrics(run_folder: Path) -> None:
 def test_the_first_predictions_stand_in_for_examples(make_run: MakeRun) -> None:
     rows = [{"id": str(n), "prediction": f"one\u2028line {n}"} for n in range(5)]
     rows[1] |= {"reference": "참조", "rougeL": 3.5}
-    examples = read_run(make_run(examples=[], predictions=rows)).examples
+    predictions = read_run(make_run(examples=[], predictions=rows)).predictions
+    assert predictions is not None
+    assert (predictions.file, predictions.note) == ("generated_predictions.jsonl", "")
+    examples = predictions.examples
     assert [example.prediction for example in examples] == [f"one\u2028line {n}" for n in range(3)]
     assert [(e.reference, dict(e.scores), e.document) for e in examples][:2] == [
         (None, {}, None),

@@ -167,6 +167,7 @@ def test_more_is_uploaded_where_it_is_asked_for(pushed: Pushed) -> None:
     assert record["git"] == {"commit": "abc", "dirty": True}
     assert record["argv"] == ["train.py", "data.train_file=train.jsonl"]
     assert "examples" not in record
+    assert b"Rowmarker" not in files["run.json"]
     assert b"train_file: train.jsonl" in files["config.yaml"]
     assert b"Rowmarker" in files["report.md"]
 

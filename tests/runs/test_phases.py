@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,6 +19,7 @@ from tests.modeling.toys import config, make
 from transformers.utils.logging import warning_once
 
 from summexp.data.shares import document_hash
+from summexp.runs.folder import clear
 from summexp.runs.phases import _quiet_upstream
 
 DOCUMENTS = ["rain fell on the road", "snow", "", 'a "quoted" goat', "요금 인상"]
@@ -214,6 +220,113 @@ def test_a_share_of_a_dataset_that_synthetic_rows_stand_in_for(share: str) -> No
     folder = Path("run").absolute()
     in_process.run("debug=tiny", *words, folder=folder)
     assert results(folder)["predict_samples"] == results(folder)["eval_samples"] == 8
+
+
+NEW = [
+    {"번호": "07", "본문": 'rain\nfell, "hard"', "extra": "=1+1", "요약": "rain"},
+    {"번호": "08", "본문": "\u3000", "extra": "", "요약": ""},
+    {"번호": "09", "본문": "snow", "extra": "x", "요약": ""},
+]
+
+
+@pytest.fixture
+def new_csv() -> None:
+    with Path("new.csv").open("w", encoding="cp949", newline="") as file:
+        writer = csv.DictWriter(file, list(NEW[0]))
+        writer.writeheader()
+        writer.writerows(NEW)
+
+
+ONLY = ("training.do_train=false", "training.do_eval=false", "training.do_predict=true")
+KOREAN = ("data.text_column=본문", "data.summary_column=요약", "data.id_column=번호")
+
+
+@pytest.mark.usefixtures("new_csv")
+def test_a_csv_of_predictions_has_the_columns_of_the_input() -> None:
+    folder = run(*ONLY, *KOREAN, "data.test_file=new.csv", "data.predictions_format=csv")
+    text = (folder / "generated_predictions.csv").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbf")
+    found = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
+    assert [{name: row[name] for name in NEW[0]} for row in found] == NEW
+    assert list(found[0])[:6] == ["번호", "본문", "extra", "요약", "prediction", "rouge1"]
+    assert [bool(row["rougeL"]) for row in found] == [True, False, False]
+    assert [row["skipped"] for row in found] == ["", "empty document", ""]
+    assert not (folder / "generated_predictions.jsonl").exists()
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    assert "generated_predictions.csv" in record["files"]
+
+
+def test_a_parquet_file_of_predictions_keeps_types_and_the_share() -> None:
+    rows = [{"n": n, "document": f"rain {n}", "summary": "rain"} for n in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), "one.parquet")
+    words = ("data.train_file=one.parquet", "data.test_share=0.3", "data.max_predict_samples=5")
+    parquet = ("data.predictions_format=parquet", "training.do_eval=false")
+    folder = run(*words, *parquet, "training.do_predict=true")
+    table = pq.read_table(folder / "generated_predictions.parquet")
+    held_out = [row["n"] for row in rows if document_hash(str(row["document"])) < 0.3]
+    assert table["n"].to_pylist() == held_out[:5]
+    assert table["n"].type == pa.int64()
+    assert {"prediction", "rougeL", "skipped"} <= set(table.column_names)
+
+
+@pytest.mark.parametrize("source", ["folder", "news_briefs", "stream"])
+def test_every_kind_of_source_gives_its_columns(source: str) -> None:
+    Path("corpus").mkdir()
+    rows = [{"document": f"rain {n}", "summary": "rain", "extra": [n]} for n in range(9)]
+    for split in ("train", "test"):
+        Path(f"corpus/{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    name = "news_briefs" if source == "news_briefs" else "corpus"
+    words = ["data=custom_hub", f"data.name={name}", "data.predictions_format=csv", *ONLY]
+    words += ["data.streaming=true", "training.max_steps=2"] if source == "stream" else []
+    folder = Path("run").absolute()
+    in_process.run("debug=tiny", *words, folder=folder)
+    with (folder / "generated_predictions.csv").open(encoding="utf-8-sig", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 8
+    if source == "news_briefs":
+        assert list(found[0])[:4] == ["id", "document", "summary", "prediction"]
+    else:
+        assert [row["extra"] for row in found] == [f"[{n}]" for n in range(8)]
+
+
+@pytest.mark.usefixtures("new_csv")
+def test_predictions_of_another_input_are_kept(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ("data.train_file=train.jsonl", "data.validation_file=near.jsonl")
+    folder = run(*files, "data.test_file=far.jsonl", "training.do_predict=true")
+    first = (folder / "generated_predictions.jsonl").read_text("utf-8")
+    Path("후속.jsonl").write_text(json.dumps({"document": "요금이 오른다"}), "utf-8")
+    capsys.readouterr()
+    caplog.set_level(logging.INFO)
+    run(*files, "data.test_file=후속.jsonl", "training.do_predict=true")
+    assert (folder / "predictions" / "far.jsonl").read_text("utf-8") == first
+    assert "moved the predictions of far to predictions/far.jsonl" in caplog.text
+    assert len(predictions(folder)) == 1
+    # What was predicted is shown, and not the rows of the evaluation before.
+    shown = capsys.readouterr().out
+    assert "Predictions  1 row of 후속" in shown
+    assert "요금이 오른다" in shown
+    assert "generated_predictions.jsonl" in shown
+    report = (folder / "report.html").read_text("utf-8")
+    assert '<a href="generated_predictions.jsonl">' in report
+    assert "요금이 오른다" in report
+    # The same input in another format: what was there stays, beside a second of that name.
+    again = ("data.test_file=far.jsonl", "training.do_predict=true")
+    run(*files, *again, "data.predictions_format=csv")
+    run(*files, *again)
+    assert sorted(path.name for path in (folder / "predictions").iterdir()) == [
+        *("far.csv", "far.jsonl", "후속.jsonl"),
+    ]
+    # The same again in the same format is replaced, and training on moves what there is.
+    run(*files, *again, "generation.num_beams=2")
+    assert not (folder / "predictions" / "far-2.jsonl").exists()
+    run(*files, "training.max_steps=3")
+    assert (folder / "predictions" / "far-2.jsonl").is_file()
+    assert not (folder / "generated_predictions.jsonl").exists()
+    Path("run/predictions/mine.jsonl").write_text("mine")
+    clear(folder)
+    assert [path.name for path in (folder / "predictions").iterdir()] == ["mine.jsonl"]
 
 
 def test_upstream_asks_for_no_mask_in_the_midst_of_generating(

@@ -40,6 +40,9 @@ class DataConfig:
     """Predict on this share of the training rows, and do not train on them; chosen likewise."""
     test_file: str | None = None
     """File to predict on; references are optional, and .txt (a document a line) is possible."""
+    predictions_format: str = choice("jsonl", "jsonl", "csv", "parquet")
+    """Format of `generated_predictions`: `jsonl` has what the run made of each row; `csv` and
+    `parquet` have it beside all columns of the input."""
     text_column: str | None = None
     """Column of the documents; a known pair of names is recognised when this is not set."""
     summary_column: str | None = None

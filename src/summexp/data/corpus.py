@@ -6,16 +6,27 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 
 from summexp.data.cache import cache_key, with_cache
-from summexp.data.columns import Columns, Example, choose_columns, examples, is_blank
+from summexp.data.columns import Columns, Example, choose_columns, examples, is_blank, to_text
 from summexp.data.config import DataConfig
-from summexp.data.files import TEXT_COLUMN, blamed_on, digest, one_line, read_rows
+from summexp.data.files import (
+    TEXT_COLUMN,
+    blamed_on,
+    digest,
+    format_of,
+    one_line,
+    parquet_table,
+    read_rows,
+)
 from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
+from summexp.data.input_rows import InputRows, column_texts
 from summexp.data.phases import BUNDLED, ONLY_VALIDATION, PHASES, Phase, SplitSource, split_sources
 from summexp.data.preflight import check_file, missing_phases, no_data
 from summexp.data.shares import empty_ranges, share_problem
@@ -27,7 +38,7 @@ from summexp.data.store import (
     split_in_memory,
     stored_split,
 )
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError, Problem, RunError
 
 Rows = Iterable[Mapping[str, object]]
 """Rows as column name to value."""
@@ -60,6 +71,8 @@ class Corpus:
     """The validation sets by name; a single one is called `validation`."""
     test: datasets.Dataset | None = None
     """The rows to predict: each row of the input, in its place."""
+    test_input: Callable[[], InputRows] | None = None
+    """Reads the rows to predict again, with all columns of their source."""
     columns: dict[str, Columns] = field(default_factory=dict)
     """Split name to the columns that it was read from."""
     health: CorpusHealth = field(default_factory=CorpusHealth)
@@ -117,12 +130,14 @@ def load_corpus(
         split.rows for about, split in splits.items() if about.phase == "train"
     ]
     test = [split.rows for about, split in splits.items() if about.phase == "predict"]
+    predicted = [source for source in sources if source.about.phase == "predict"]
     return Corpus(
         train=train[0] if train else None,
         validation={
             about.set_name: split.rows for about, split in splits.items() if about.phase == "eval"
         },
         test=test[0] if test else None,
+        test_input=partial(_test_input, predicted[0], test[0]) if test else None,
         columns={source.about.name: source.columns for source in sources},
         health=_health([source.about.name for source in streamed], splits),
         fingerprints={about.name: split.fingerprint for about, split in splits.items()},
@@ -138,6 +153,8 @@ class _Source:
     """What to call it in messages."""
     columns: Columns
     rows: Callable[[], Rows]
+    every_column: Callable[[], pa.Table | Rows]
+    """Returns the rows with all columns of the source."""
     content: tuple[object, ...] | None = None
     """What the rows depend on; None if that is not known without reading them all."""
 
@@ -149,6 +166,16 @@ class _Source:
         within = self.about.within
         every = self.all_examples()
         return every if within is None else (one for one in every if within.holds(one.document))
+
+    def input_rows(self) -> InputRows:
+        """Return the rows of the split with all columns of the source."""
+        found, within, name = self.every_column(), self.about.within, self.columns.document
+        if isinstance(found, pa.Table):
+            texts = enumerate(column_texts(found, name))
+            chosen = (n for n, text in texts if within is None or within.holds(text))
+            return found.take(pa.array(islice(chosen, self.about.limit), pa.int64()))
+        rows = (row for row in found if within is None or within.holds(to_text(row.get(name))))
+        return [dict(row) for row in islice(rows, self.about.limit)]
 
     def stream(self) -> datasets.IterableDataset:
         """Return the usable rows, read when they are asked for."""
@@ -162,6 +189,20 @@ def _usable_rows(source: _Source) -> Iterator[dict[str, str | None]]:
     for example in source.examples():
         if not is_blank(example.document) and example.summary is not None:
             yield {name: getattr(example, name) for name in _STREAMED}
+
+
+def _test_input(source: _Source, rows: datasets.Dataset) -> InputRows:
+    """Return all columns of the rows to predict.
+
+    Raises:
+        RunError: They are not the rows that were read before.
+    """
+    found = source.input_rows()
+    if column_texts(found, source.columns.document) != rows["document"][:]:
+        raise RunError(
+            f"{source.about.key}: {source.about.value} was changed while the run read it"
+        )
+    return found
 
 
 def _open(
@@ -215,6 +256,7 @@ def _from_file(about: SplitSource, config: DataConfig, is_first: bool) -> _Sourc
         label=path,
         columns=columns,
         rows=partial(_file_rows, about.key, path, columns, language),
+        every_column=partial(_file_input, about.key, path, language),
         content=("file", content, head.format, language),
     )
 
@@ -223,6 +265,13 @@ def _file_rows(key: str, path: str, columns: Columns, language: str | None) -> R
     names = [name for name in vars(columns).values() if name is not None]
     with blamed_on(key):
         yield from read_rows(path, columns=names, language=language)
+
+
+def _file_input(key: str, path: str, language: str | None) -> pa.Table | Rows:
+    with blamed_on(key):
+        if format_of(path) == "parquet":
+            return parquet_table(path)
+        return list(read_rows(path, language=language))
 
 
 def _from_dataset(
@@ -243,6 +292,7 @@ def _from_dataset(
         label=label,
         columns=columns,
         rows=partial(_dataset_rows, split.select_columns(names)),
+        every_column=lambda: split if is_stream else split.with_format("arrow")[:],
         content=None if is_stream else ("dataset", split._fingerprint),
     )
 
@@ -263,6 +313,7 @@ def _bundled(about: SplitSource, config: DataConfig) -> _Source:
         label=f"{BUNDLED} [{about.value}]",
         columns=Columns(document="document", summary="summary", id="id"),
         rows=partial(generate, about.value),
+        every_column=partial(generate, about.value),
     )
 
 
@@ -290,7 +341,13 @@ def _from_rows(about: SplitSource, rows: Mapping[str, Rows], config: DataConfig)
     listed = list(rows[about.set_name])
     names = list(dict.fromkeys(name for row in listed for name in row))
     columns = _choose(about, about.name, names, config, lambda: _sample(listed))
-    return _Source(about=about, label=about.name, columns=columns, rows=lambda: listed)
+    return _Source(
+        about=about,
+        label=about.name,
+        columns=columns,
+        rows=lambda: listed,
+        every_column=lambda: listed,
+    )
 
 
 def _choose(

@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 from unicodedata import normalize
 
 from summexp.data import csv_rows, json_rows
 from summexp.data.encoding import encoding_of, open_bytes, open_text
 from summexp.errors import ConfigError, Problem, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Format = Literal["csv", "tsv", "json", "jsonl", "parquet", "txt"]
 
@@ -135,6 +138,23 @@ def read_rows(
         if is_empty:
             what = "has a header but no rows" if file_format in ("csv", "tsv") else "holds no rows"
             raise ConfigError(f"{path} {what}")
+
+
+def parquet_table(path: str | Path) -> pa.Table:
+    """Return a Parquet file with all its columns.
+
+    Raises:
+        ConfigError: The file cannot be read, or is broken.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = existing(path)
+    with _told(path), open_bytes(path) as stream:
+        try:
+            return pq.read_table(stream)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ConfigError(f"{path} is not a Parquet file, or damaged: {error}") from None
 
 
 def digest(path: str | Path) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from summexp.reports.results import Example, RunResults
+from summexp.reports.results import Example
 from summexp.reports.scores import LABELS, QUALITY, set_title
 
 
@@ -20,14 +21,14 @@ class ExampleGroup(NamedTuple):
     """The rows."""
 
 
-def example_groups(results: RunResults) -> list[ExampleGroup]:
-    """Return the examples of a run, grouped in the order in which they are recorded."""
+def example_groups(examples: Sequence[Example]) -> list[ExampleGroup]:
+    """Return the examples, grouped in the order in which they are recorded."""
     groups = []
     for (kind, ranked_by), members in groupby(
-        results.examples, key=lambda example: (example.kind, example.ranked_by)
+        examples, key=lambda example: (example.kind, example.ranked_by)
     ):
-        examples = tuple(members)
-        groups.append(ExampleGroup(_title(kind, ranked_by), _note(examples), examples))
+        chosen = tuple(members)
+        groups.append(ExampleGroup(_title(kind, ranked_by), _note(chosen), chosen))
     return groups
 
 

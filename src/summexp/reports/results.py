@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 from summexp.config.escaping import unescaped
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
 from summexp.errors import ConfigError, Problem
-from summexp.runs.folder import CONFIG_FILE, RUN_FILE, read_record
-from summexp.runs.results import PREDICTIONS_FILE
+from summexp.runs.folder import (
+    CONFIG_FILE,
+    PREDICTION_FORMATS,
+    RUN_FILE,
+    predictions_file,
+    read_record,
+)
 
 _METRIC_FILES = (
     "all_results.json",
@@ -49,6 +54,32 @@ class Example:
     """The model's summary."""
     scores: Mapping[str, float]
     """Scores of the row by name; empty where it was not scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionsSummary:
+    """What a run predicted last."""
+
+    file: str
+    """Name of the file in the run folder."""
+    source: str | None
+    """What the predicted rows are called; None where that was not kept."""
+    rows: int | None
+    """How many rows were to be predicted."""
+    skipped: int
+    """How many of these have no document, and an empty prediction."""
+    examples: tuple[Example, ...]
+    """Some of them."""
+
+    @property
+    def note(self) -> str:
+        """One line of what is known of them."""
+        rows = None
+        if self.rows is not None:
+            rows = f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
+        of = f"of {self.source}" if rows and self.source else None
+        skipped = f", {self.skipped:,} skipped" if self.skipped else ""
+        return " ".join(filter(None, (rows, of))) + skipped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +129,9 @@ class RunResults:
     language: str | None
     """What was said about the language of the summaries."""
     examples: tuple[Example, ...]
-    """The rows with the best and the worst predictions, or the first ones."""
+    """The rows of the validation set with the best and the worst predictions, or the first ones."""
+    predictions: PredictionsSummary | None
+    """What was predicted last."""
     config: Mapping[str, Any]
     """The resolved config; empty where the folder has none."""
     config_text: str
@@ -164,7 +197,8 @@ def _read(folder: Path, record: Mapping[str, Any]) -> RunResults:
         adapted=tuple(model.get("adapted") or ()),
         signature=record.get("metric"),
         language=record.get("language"),
-        examples=tuple(_examples(record.get("examples") or (), folder / PREDICTIONS_FILE)),
+        examples=tuple(_examples(record.get("examples") or ())),
+        predictions=_predictions(folder, record.get("predictions") or {}),
         config=_config(folder / CONFIG_FILE, config_text),
         config_text=config_text,
         metrics=_metrics(folder),
@@ -195,9 +229,30 @@ def _health(content: Mapping[str, Any]) -> CorpusHealth:
     )
 
 
-def _examples(recorded: Any, predictions: Path) -> Iterator[Example]:
-    """Yield the recorded examples, or else the first predictions, whose documents are not kept."""
-    for row in recorded or _first_predictions(predictions):
+def _predictions(folder: Path, recorded: Mapping[str, Any]) -> PredictionsSummary | None:
+    """Return what was predicted; where `run.json` has no record of it, what the file tells."""
+    names = map(predictions_file, PREDICTION_FORMATS)
+    files = [name for name in names if (folder / name).is_file()]
+    if not files:
+        return None
+    file = recorded.get("file")
+    if file not in files:
+        recorded = {}
+        file = files[0]
+    examples = recorded.get("examples")
+    if not isinstance(examples, list):
+        examples = _first_predictions(folder / predictions_file("jsonl"))
+    return PredictionsSummary(
+        file=file,
+        source=recorded.get("input"),
+        rows=recorded.get("rows"),
+        skipped=recorded.get("skipped") or 0,
+        examples=tuple(_examples(examples)),
+    )
+
+
+def _examples(recorded: Iterable[Mapping[str, Any]]) -> Iterator[Example]:
+    for row in recorded:
         scores = row.get("scores")
         yield Example(
             kind=str(row.get("kind", "first")),

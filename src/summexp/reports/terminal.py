@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -13,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from summexp.reports.examples import example_groups
-from summexp.reports.results import Example, RunResults, read_run
+from summexp.reports.results import Example, read_run
 from summexp.reports.scores import ScoreTable, score_tables
 from summexp.reports.texts import excerpt, one_line
 from summexp.runs.folder import CONFIG_FILE, RUN_FILE
-from summexp.runs.results import PREDICTIONS_FILE
 
 _EXAMPLES = 3
 _DOCUMENT_CHARACTERS = 400
@@ -27,7 +26,6 @@ _MADE = {
     "report": "report.html",
     "model": "config.json",
     "model card": "README.md",
-    "predictions": PREDICTIONS_FILE,
     "scores": "all_results.json",
     "config": CONFIG_FILE,
     "record": RUN_FILE,
@@ -35,13 +33,14 @@ _MADE = {
 """A word for each file of a run folder that a user may look for, in the order of interest."""
 
 
-def print_summary(folder: Path, *, console: Console | None = None) -> None:
+def print_summary(folder: Path, *, predicted: bool = False, console: Console | None = None) -> None:
     """Print the summary of a run.
 
     Colours are used on a terminal only, and paths are never broken into lines.
 
     Args:
         folder: the run folder.
+        predicted: show examples of the predictions, and not of the validation set.
         console: where to print; standard output where not given.
 
     Raises:
@@ -52,17 +51,23 @@ def print_summary(folder: Path, *, console: Console | None = None) -> None:
     for table in score_tables(results):
         console.print()
         console.print(_scores(table))
-    for title, example in _examples(results):
+    predictions, examples = results.predictions, results.examples
+    if predictions is not None and (predicted or not examples):
+        examples = predictions.examples
+        console.print()
+        console.print(Text.assemble(("Predictions", "bold"), "  ", predictions.note))
+    for title, example in _examples(examples):
         console.print()
         if title:
             console.print(title)
         console.print(Padding(_example(example), (0, 0, 0, 1), expand=False))
-    _print_files(folder, console)
+    _print_files(folder, predictions.file if predictions else None, console)
 
 
-def _print_files(folder: Path, console: Console) -> None:
+def _print_files(folder: Path, predictions: str | None, console: Console) -> None:
     """Print where everything was written; a path is never broken, so that it can be copied."""
-    files = {word: path for word, name in _MADE.items() if (path := folder / name).exists()}
+    made = ({"predictions": predictions} if predictions else {}) | _MADE
+    files = {word: path for word, name in made.items() if (path := folder / name).exists()}
     if not files:
         return
     console.print()
@@ -102,9 +107,9 @@ def _scores(table: ScoreTable) -> RenderableType:
     return Group(head, grid, *verdict)
 
 
-def _examples(results: RunResults) -> Iterator[tuple[Text | None, Example]]:
+def _examples(examples: Sequence[Example]) -> Iterator[tuple[Text | None, Example]]:
     """Yield the examples to print, each with the title before it."""
-    groups = example_groups(results)
+    groups = example_groups(examples)
     # Of the best and of the worst one each; the report has more.
     count = 1 if len(groups) > 1 else _EXAMPLES
     for group in groups:

@@ -21,9 +21,14 @@ RUN_FILE = "run.json"
 """What happened, in the run folder."""
 CONFIG_FILE = "config.yaml"
 """What was asked for, in the run folder."""
+PREDICTION_FORMATS = ("jsonl", "csv", "parquet")
+"""Endings of the file of predictions."""
+EARLIER_PREDICTIONS = "predictions"
+"""Folder of predictions that a later command would have replaced. Not in `_FOLDERS`: others may use
+the name too, and of its files only those that `run.json` lists are ours."""
 _FILES = re.compile(
     r"config\.yaml|run\.json|(train|eval|predict|all)_results\.json|trainer_state\.json"
-    r"|generated_predictions[\w.-]*\.jsonl|report\.(html|md)|README\.md"
+    r"|generated_predictions[\w.-]*\.(jsonl|csv|parquet)|report\.(html|md)|README\.md"
     r"|config\.json|generation_config\.json|model(-[0-9]+-of-[0-9]+)?\.safetensors"
     r"|model\.safetensors\.index\.json|tokenizer(_config)?\.json"
     r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|(spiece|sentencepiece\.bpe)\.model"
@@ -39,7 +44,17 @@ MANIFEST = "manifest.json"
 _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("files", "argv", "devices", "examples"), list),
     **dict.fromkeys(
-        ("choices", "trained_with", "phases", "data", "model", "seconds", "signatures", "versions"),
+        (
+            "choices",
+            "trained_with",
+            "phases",
+            "data",
+            "model",
+            "predictions",
+            "seconds",
+            "signatures",
+            "versions",
+        ),
         dict,
     ),
     **dict.fromkeys(("world_size", "cores"), int),
@@ -160,6 +175,18 @@ def clear(folder: Path) -> None:
             is_ours = is_own_checkpoint(entry)
         if is_ours:
             delete(entry)
+    _clear_earlier_predictions(folder / EARLIER_PREDICTIONS, recorded)
+
+
+def _clear_earlier_predictions(parent: Path, recorded: set[str]) -> None:
+    if parent.is_symlink() or not parent.is_dir():
+        return
+    for entry in list(parent.iterdir()):
+        is_listed = f"{parent.name}/{entry.name}" in recorded
+        if is_listed and entry.suffix[1:] in PREDICTION_FORMATS and not entry.is_dir():
+            entry.unlink()
+    if not any(parent.iterdir()):
+        parent.rmdir()
 
 
 def delete(path: Path) -> None:
@@ -208,6 +235,11 @@ def _has_manifest(checkpoint: Path) -> bool:
 def incomplete_marker(checkpoint: Path) -> Path:
     """Return the file that lies beside a checkpoint while it is written."""
     return checkpoint.with_name(f".{checkpoint.name}.incomplete")
+
+
+def predictions_file(file_format: str) -> str:
+    """Return the name of the file of predictions in a run folder."""
+    return f"generated_predictions.{file_format}"
 
 
 def own_names(folder: Path) -> list[str]:

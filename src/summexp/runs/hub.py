@@ -28,8 +28,13 @@ from summexp.reports.local_paths import config_without_folders, tree_without_fol
 from summexp.reports.report import report_texts
 from summexp.reports.results import read_run
 from summexp.reports.texts import shown_size
-from summexp.runs.folder import CONFIG_FILE, RUN_FILE, read_record
-from summexp.runs.results import PREDICTIONS_FILE
+from summexp.runs.folder import (
+    CONFIG_FILE,
+    PREDICTION_FORMATS,
+    RUN_FILE,
+    predictions_file,
+    read_record,
+)
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -111,7 +116,8 @@ def _report(folder: Path) -> dict[str, bytes | Path]:
 
 
 def _predictions(folder: Path) -> dict[str, bytes | Path]:
-    return _named(folder, re.compile(re.escape(PREDICTIONS_FILE)))
+    names = map(re.escape, map(predictions_file, PREDICTION_FORMATS))
+    return _named(folder, re.compile("|".join(names)))
 
 
 def _config(folder: Path) -> dict[str, bytes | Path]:
@@ -122,6 +128,7 @@ def _record(folder: Path) -> dict[str, bytes | Path]:
     record = read_record(folder) or {}
     # Rows of the data belong to the report.
     record.pop("examples", None)
+    record.get("predictions", {}).pop("examples", None)
     if record.get("git"):
         record["git"] = {name: value for name, value in record["git"].items() if name != "diff"}
     text = json.dumps(tree_without_folders(record), indent=2, ensure_ascii=False)

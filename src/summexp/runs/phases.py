@@ -33,10 +33,17 @@ from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
 from summexp.runs.checkpoints import checkpoints, is_sealed, last_whole_checkpoint
 from summexp.runs.examples import choose_examples
+from summexp.runs.folder import predictions_file
 from summexp.runs.hub import push, push_checkpoint
+from summexp.runs.predictions import (
+    Predictions,
+    input_label,
+    move_earlier_predictions,
+    write_predictions,
+)
 from summexp.runs.preparation import Prepared, prepare_run
 from summexp.runs.record import RunRecord
-from summexp.runs.results import drop_results, read_json, save_metrics, save_predictions
+from summexp.runs.results import drop_results, read_json, save_metrics
 from summexp.runs.resume import (
     RunPlan,
     evaluation_digest,
@@ -83,7 +90,7 @@ def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
                     tell(_predict(config, folder, record, prepared, each_batch))
     if is_main():
         with stop_requests(lambda: "finishing the report"):
-            _report(folder, record)
+            _report(folder, record, predicted=plan.predict)
         if plan.push:
             push(config, folder)
             record.update(phases={**record.content["phases"], "push": upload_digest(config)})
@@ -116,7 +123,9 @@ def _is_no_call_for_a_mask(record: logging.LogRecord) -> bool:
 def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) -> Fitted:
     if is_main():
         drop_results(folder)
+        _move_earlier_predictions(folder, record)
     record.content.pop("examples", None)
+    record.content.pop("predictions", None)
     # One rank looks, since others might see a folder that is being written.
     resume_from = from_main(_checkpoint(config, folder) if is_main() else None)
     if resume_from is not None:
@@ -262,34 +271,57 @@ def _predict(
     assert rows is not None
     # Predictions are what this phase is for, whatever evaluation does.
     prepared = replace(prepared, settings=replace(prepared.settings, generate=True))
+    file_format = config.data.predictions_format
+    input_rows = None
+    if is_main() and file_format != "jsonl":
+        assert prepared.test_input is not None
+        # Before the summaries are generated, which may take hours: the source may change.
+        input_rows = prepared.test_input()
     with record.phase("predict"):
         found = _evaluated(prepared, rows, prepared.model, each_batch, record.publish)
     if not is_main():
         return found.metrics
     save_metrics(folder, "predict", found.metrics | {"predict_samples": len(rows.tokens)})
-    save_predictions(
-        folder,
-        rows.rows["id"],
-        found.predictions,
-        row_references(rows.rows),
-        found.row_scores,
-        rows.scored,
-        rows.skipped,
-        rows.long.counts if rows.long else {},
+    label, fingerprint = input_label(config.data), record.content["data"]["fingerprints"]["test"]
+    is_same = record.content.get("predictions", {}).get("fingerprint") == fingerprint
+    name = predictions_file(file_format)
+    _move_earlier_predictions(folder, record, keep=name if is_same else None)
+    predictions = Predictions(
+        ids=rows.rows["id"][:],
+        texts=found.predictions,
+        references=row_references(rows.rows),
+        scores=found.row_scores,
+        scored=rows.scored,
+        skipped=rows.skipped,
+        pieces=rows.long.counts if rows.long else {},
     )
-    examples = record.content.get("examples") or choose_examples(rows, found)
-    phases = {**record.content["phases"], "predict": prediction_digest(config)}
-    record.update(phases=phases, examples=examples)
+    write_predictions(folder, file_format, predictions, input_rows)
+    record.update(
+        phases={**record.content["phases"], "predict": prediction_digest(config)},
+        predictions={
+            "file": name,
+            "input": label,
+            "fingerprint": fingerprint,
+            "rows": len(rows.rows),
+            "skipped": len(rows.skipped),
+            "examples": choose_examples(rows, found),
+        },
+    )
     return found.metrics
 
 
-def _report(folder: Path, record: RunRecord) -> None:
+def _move_earlier_predictions(folder: Path, record: RunRecord, keep: str | None = None) -> None:
+    earlier = record.content.get("predictions", {})
+    record.content["files"] += move_earlier_predictions(folder, earlier, keep)
+
+
+def _report(folder: Path, record: RunRecord, *, predicted: bool) -> None:
     record.end("finished")
     if (folder / "config.json").is_file():
         write_model_card(folder)
     write_report(folder)
     record.update()
-    print_summary(folder)
+    print_summary(folder, predicted=predicted)
 
 
 def _check_objective(config: Config, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from summexp.data.collate import Collator
 from summexp.data.corpus import Corpus, load_corpus
+from summexp.data.input_rows import InputRows
 from summexp.data.phases import Phase, data_of
 from summexp.data.stand_in import needs_stand_in, stand_in_rows
 from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
@@ -60,6 +61,8 @@ class Prepared:
     """The validation sets, where the run evaluates."""
     test: EvaluationSet | None
     """The rows to predict, where the run predicts."""
+    test_input: Callable[[], InputRows] | None
+    """Reads these rows with all columns of their source."""
 
 
 def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> Prepared:
@@ -137,6 +140,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         train=splits.train,
         validation=splits.validation,
         test=splits.test,
+        test_input=corpus.test_input,
     )
 
 

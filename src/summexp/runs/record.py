@@ -82,6 +82,7 @@ _KEPT = (
     "metric",
     "language",
     "examples",
+    "predictions",
     "seconds",
 )
 """What a run that goes on has from the command before."""
@@ -117,11 +118,18 @@ class RunRecord:
     ) -> None:
         """Record the splits of this part of the run beside those of earlier parts."""
         known = self.content.setdefault("data", {})
-        known["fingerprints"] = {**known.get("fingerprints", {}), **fingerprints}
+        before = known.get("fingerprints", {})
+        changed = {name for name, value in fingerprints.items() if before.get(name) != value}
+        known["fingerprints"] = {**before, **fingerprints}
         known["columns"] = {**known.get("columns", {}), **columns}
         counts = health.to_json()
         earlier = known.get("health", {"splits": {}, "overlaps": []})
-        overlaps = {(one["split"], one["also_in"]): one for one in earlier["overlaps"]}
+        # What a split shared with others before it held other rows is not true of it any more.
+        overlaps = {
+            (one["split"], one["also_in"]): one
+            for one in earlier["overlaps"]
+            if not {one["split"], one["also_in"]} & changed
+        }
         overlaps |= {(one["split"], one["also_in"]): one for one in counts["overlaps"]}
         splits = {**earlier["splits"], **counts["splits"]}
         known["health"] = {"splits": splits, "overlaps": list(overlaps.values())}

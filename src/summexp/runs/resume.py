@@ -20,7 +20,7 @@ from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
 from summexp.runs.checkpoint_checks import checkpoint_problem
 from summexp.runs.checkpoints import checkpoints, damage, holds_progress, is_sealed
-from summexp.runs.folder import CONFIG_FILE, check_is_free, read_record
+from summexp.runs.folder import CONFIG_FILE, check_is_free, predictions_file, read_record
 from summexp.runs.record import OF_THE_MACHINE, cores, matches
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ _NOT_OF_THE_TRAINING = (
     "data.validation_file*",
     "data.test_split",
     "data.test_file",
+    "data.predictions_format",
     "data.id_column",
     "data.references_column",
     "data.max_eval_samples",
@@ -105,6 +106,7 @@ _OF_THE_PREDICTION = (
     "generation.*",
     "engine.generation_order",
     "data.test_*",
+    "data.predictions_format",
     "data.id_column",
     "data.references_column",
     "data.max_predict_samples",
@@ -176,7 +178,8 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     if train:
         _check_progress(config, folder)
     evaluated = _is_evaluated(config, folder, phases.get("eval"))
-    predicted = phases.get("predict") == prediction_digest(config)
+    predictions = folder / predictions_file(config.data.predictions_format)
+    predicted = phases.get("predict") == prediction_digest(config) and predictions.is_file()
     evaluate = training.do_eval and (train or not evaluated)
     predict = training.do_predict and (train or not predicted)
     changes = train or evaluate or predict

@@ -1,0 +1,68 @@
+"""The rows to predict with all columns of their source, for predictions beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from summexp.data.columns import to_text
+
+InputRows: TypeAlias = pa.Table | list[dict[str, object]]
+"""A table where the source has types for its columns (Parquet, the Hub), else rows as read."""
+
+
+def column_names(rows: InputRows) -> list[str]:
+    """Return the names of all columns, in the order in which the source has them."""
+    if isinstance(rows, pa.Table):
+        return list(rows.column_names)
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def as_dicts(rows: InputRows) -> list[dict[str, object]]:
+    """Return each row as column name to value."""
+    return rows.to_pylist() if isinstance(rows, pa.Table) else rows
+
+
+def as_table(rows: InputRows) -> pa.Table:
+    """Return the rows as an Arrow table; a column of mixed types is one of text."""
+    if isinstance(rows, pa.Table):
+        # The features of `datasets` would not have the columns that are added.
+        return rows.replace_schema_metadata(None)
+    names = column_names(rows)
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def cell_text(value: object) -> str:
+    """Return a value as a cell of CSV: lists, objects and truth values as in JSON."""
+    if isinstance(value, (bool, list, tuple, dict)):
+        return to_text(json.dumps(value, ensure_ascii=False, default=str))
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    return to_text(value)
+
+
+def _column(values: Sequence[object]) -> pa.Array:
+    try:
+        column = pa.array([_encodable(value) for value in values])
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        column = pa.array([None if value is None else cell_text(value) for value in values])
+    return column.cast(pa.string()) if pa.types.is_null(column.type) else column
+
+
+def _encodable(value: Any) -> Any:
+    """Return a value of JSON without halves of surrogate pairs, which Arrow cannot hold."""
+    if isinstance(value, str):
+        return to_text(value)
+    if isinstance(value, Mapping):
+        return {to_text(name): _encodable(one) for name, one in value.items()}
+    return [_encodable(one) for one in value] if isinstance(value, list) else value
+
+
+def column_texts(rows: InputRows, name: str) -> list[str]:
+    """Return the cells of a column as text."""
+    if isinstance(rows, pa.Table):
+        return [to_text(cell) for cell in rows[name].to_pylist()]
+    return [to_text(row.get(name)) for row in rows]
