@@ -20,6 +20,7 @@ from summexp.data.files import (
     TEXT_COLUMN,
     blamed_on,
     digest,
+    existing,
     format_of,
     one_line,
     parquet_table,
@@ -79,6 +80,8 @@ class Corpus:
     """The counts, by split name: `train`, `validation` (or `validation_<name>`), `test`."""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """Split name to 32 hexadecimal digits that stand for its rows; none for a streamed one."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Config key to the digest of the file that was read for it."""
 
 
 def load_corpus(
@@ -141,7 +144,43 @@ def load_corpus(
         columns={source.about.name: source.columns for source in sources},
         health=_health([source.about.name for source in streamed], splits),
         fingerprints={about.name: split.fingerprint for about, split in splits.items()},
+        files={source.about.key: source.file.digest for source in sources if source.file},
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """A file as it was when its digest was taken."""
+
+    path: Path
+    digest: str
+    state: tuple[int, ...]
+    """Changes where the file is written to or replaced."""
+
+    @classmethod
+    def of(cls, path: str) -> _File:
+        found = existing(path)
+        state = _state(found)
+        return cls(path=found, digest=digest(path), state=state)
+
+    def check(self) -> None:
+        """Check that what has been read is what the digest is of.
+
+        Raises:
+            ConfigError: the file was replaced in the meantime.
+        """
+        if not self.path.is_file() or _state(self.path) != self.state:
+            raise ConfigError(
+                Problem(
+                    what=f"{self.path} was replaced while it was read",
+                    hint="Run the same command again when it is written.",
+                )
+            )
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,6 +196,14 @@ class _Source:
     """Returns the rows with all columns of the source."""
     content: tuple[object, ...] | None = None
     """What the rows depend on; None if that is not known without reading them all."""
+    file: _File | None = None
+    """The file that they are in, where it is one."""
+
+    def check(self) -> None:
+        """Check that the rows that were read are those of the digest."""
+        if self.file is not None:
+            with blamed_on(self.about.key):
+                self.file.check()
 
     def all_examples(self) -> Iterator[Example]:
         """Yield every row, those of other splits of the same rows too."""
@@ -245,8 +292,8 @@ def _gathered(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
 def _from_file(about: SplitSource, config: DataConfig, is_first: bool) -> _Source:
     path, language = about.value, config.language
     with blamed_on(about.key):
+        file = _File.of(path)
         head = check_file(about, config)
-        content = digest(path)
     if head.format == "txt":
         columns = Columns(document=TEXT_COLUMN, summary=None, id=None)
     else:
@@ -257,7 +304,8 @@ def _from_file(about: SplitSource, config: DataConfig, is_first: bool) -> _Sourc
         columns=columns,
         rows=partial(_file_rows, about.key, path, columns, language),
         every_column=partial(_file_input, about.key, path, language),
-        content=("file", content, head.format, language),
+        content=("file", file.digest, head.format, language),
+        file=file,
     )
 
 
@@ -378,6 +426,7 @@ def _split(source: _Source, cache_dir: Path | None, *, in_memory: bool) -> Split
     keep_all = about.phase == "predict"
     schema = SCHEMA if source.columns.references is None else SCHEMA_OF_SEVERAL
     options: dict[str, Any] = {"keep_all": keep_all, "limit": about.limit, "schema": schema}
+    options["verify"] = source.check
     if in_memory or source.content is None:
         return split_in_memory(source.examples(), **options)
     within = about.within and asdict(about.within)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,6 +56,7 @@ def stored_split(
     keep_all: bool,
     limit: int | None,
     schema: pa.Schema = SCHEMA,
+    verify: Callable[[], None] = lambda: None,
 ) -> Split:
     """Return the split stored in `folder`, which is first made of `examples` where it is absent.
 
@@ -65,6 +66,7 @@ def stored_split(
         keep_all: Keep rows without a document or a summary (prediction); else leave them out.
         limit: Stop after so many rows that are used.
         schema: `SCHEMA`, or `SCHEMA_OF_SEVERAL`.
+        verify: called when all rows are read; raises if they are not those of `folder`'s name.
     """
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +75,7 @@ def stored_split(
         unfinished.mkdir()
         try:
             _write(_Selection(examples, schema, keep_all=keep_all, limit=limit), unfinished)
+            verify()
             try:
                 unfinished.rename(folder)
             except OSError:
@@ -84,11 +87,17 @@ def stored_split(
 
 
 def split_in_memory(
-    examples: Iterable[Example], *, keep_all: bool, limit: int | None, schema: pa.Schema = SCHEMA
+    examples: Iterable[Example],
+    *,
+    keep_all: bool,
+    limit: int | None,
+    schema: pa.Schema = SCHEMA,
+    verify: Callable[[], None] = lambda: None,
 ) -> Split:
-    """Return a split made of `examples`, without touching the disk."""
+    """Return a split made of `examples`, without touching the disk; see `stored_split`."""
     selection = _Selection(examples, schema, keep_all=keep_all, limit=limit)
     table = InMemoryTable(pa.Table.from_batches(list(selection.batches()), schema=schema))
+    verify()
     fingerprint = selection.fingerprint
     health = selection.health
     hashes = selection.hashes()

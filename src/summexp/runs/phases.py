@@ -159,6 +159,8 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
         if is_main():
             save_metrics(folder, "train", metrics)
         trained: dict[str, Any] = {"steps": fitted.steps, "epochs": fitted.epochs}
+        if read := prepared.files.get("data.train_file"):
+            trained["train_file"] = read
         if fitted.stopped_early:
             trained["stopped_early"] = training_length(config)
         record.update(phases={"train": trained})
@@ -255,7 +257,7 @@ def _evaluate(
         return metrics
     save_metrics(folder, "eval", metrics)
     examples = choose_examples(prepared.validation[0], evaluated[0])
-    phases = {**record.content["phases"], "eval": evaluation_digest(config)}
+    phases = {**record.content["phases"], "eval": evaluation_digest(config, prepared.files)}
     record.update(phases=phases, examples=examples)
     return metrics
 
@@ -297,7 +299,7 @@ def _predict(
     )
     write_predictions(folder, file_format, predictions, input_rows)
     record.update(
-        phases={**record.content["phases"], "predict": prediction_digest(config)},
+        phases={**record.content["phases"], "predict": prediction_digest(config, prepared.files)},
         predictions={
             "file": name,
             "input": label,

@@ -63,6 +63,8 @@ class Prepared:
     """The rows to predict, where the run predicts."""
     test_input: Callable[[], InputRows] | None
     """Reads these rows with all columns of their source."""
+    files: dict[str, str]
+    """Config key to the digest of the file that was read for it."""
 
 
 def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> Prepared:
@@ -141,6 +143,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         validation=splits.validation,
         test=splits.test,
         test_input=corpus.test_input,
+        files=corpus.files,
     )
 
 

@@ -172,6 +172,8 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     problems = list(_differences(saved, config, folder, trains=train))
     if train:
         problems += _other_setup(record, saved, config, folder)
+    elif training.do_train and (problem := _other_training_file(config, phases)):
+        problems.append(problem)
     if problems:
         problems[-1] = _with_last_resort(problems[-1], folder)
         raise ConfigError(problems)
@@ -318,16 +320,22 @@ def _is_evaluated(config: Config, folder: Path, digest: str | None) -> bool:
     return evaluation_digest(load_config(folder / CONFIG_FILE)) == evaluation_digest(config)
 
 
-def evaluation_digest(config: Config) -> str:
-    """Return a digest of every key that the final scores depend on, the training aside."""
+def evaluation_digest(config: Config, files: Mapping[str, str] | None = None) -> str:
+    """Return a digest of every key that the final scores depend on, the training aside.
+
+    Args:
+        config: of the run.
+        files: config key to the digest of each file that was read for it; of another one, the
+            digest of what lies there now is taken.
+    """
     held_out = config.data.validation_share is not None
-    return _digest(config, _OF_THE_EVALUATION + (_HELD_OUT if held_out else ()))
+    return _digest(config, _OF_THE_EVALUATION + (_HELD_OUT if held_out else ()), files)
 
 
-def prediction_digest(config: Config) -> str:
-    """Return a digest of every key that the predictions depend on, the training aside."""
+def prediction_digest(config: Config, files: Mapping[str, str] | None = None) -> str:
+    """Return a digest of every key that the predictions depend on; see `evaluation_digest`."""
     held_out = config.data.test_share is not None
-    return _digest(config, _OF_THE_PREDICTION + (_HELD_OUT if held_out else ()))
+    return _digest(config, _OF_THE_PREDICTION + (_HELD_OUT if held_out else ()), files)
 
 
 def upload_digest(config: Config) -> str:
@@ -349,9 +357,12 @@ def _names(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()}
 
 
-def _digest(config: Config, patterns: tuple[str, ...]) -> str:
+def _digest(
+    config: Config, patterns: tuple[str, ...], files: Mapping[str, str] | None = None
+) -> str:
     leaves = flat(asdict(config)).items()
     chosen = {key: _content(key, value) for key, value in leaves if matches(key, patterns)}
+    chosen |= {key: content for key, content in (files or {}).items() if key in chosen}
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -417,6 +428,23 @@ def _other_setup(
             f"as before, {ranks}",
             hint="Start as many, or choose another output_dir.",
         )
+
+
+def _other_training_file(config: Config, phases: Mapping[str, Any]) -> Problem | None:
+    """Return that the file which a finished run was trained on was replaced, or None.
+
+    A run that goes on compares the rows themselves, when it has read them.
+    """
+    path = config.data.train_file
+    read = phases["train"].get("train_file")
+    if read is None or path is None or not Path(path).is_file() or digest(path) == read:
+        return None
+    return Problem(
+        key="data.train_file",
+        what=f"{path} was replaced since the run that is finished here was trained on it",
+        hint="Set training.do_train=false to use the model as it is, or choose another output_dir "
+        "to train on the new rows.",
+    )
 
 
 def _rows_a_step(leaves: dict[str, Any]) -> int:
