@@ -103,8 +103,8 @@ def test_the_config_of_a_run_and_a_job_of_a_sweep(place: Path) -> None:
             "torchrun --nproc-per-node 2 train.py ",
         ),
         (
-            ["accelerate", "launch", "--cpu", "--num_processes", "2", "train.py"],
-            "accelerate launch --cpu --num_processes 2 train.py ",
+            ["accelerate", "launch", "--multi_gpu", "--num_processes=2", "train.py"],
+            "accelerate launch --multi_gpu --num_processes=2 train.py ",
         ),
         (
             ["torchrun", "--nproc-per-node=2", "-m", "summexp", "train"],
@@ -117,7 +117,7 @@ def test_another_way_of_starting(start: list[str], recorded: str, place: Path) -
     done = subprocess.run(
         [program, *start[1:], *OWN, *WORDS, "hardware=cpu", "output_dir=run"],
         cwd=place,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"},
         capture_output=True,
         text=True,
         timeout=400,
