@@ -66,6 +66,19 @@ def test_check_says_what_would_run(capsys: pytest.CaptureFixture[str], tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_check_says_that_nothing_would_be_cached(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUMMEXP_CACHE", "/dev/null/cache")
+    code, _, err = run(capsys, "check")
+    assert (code, err) == (
+        0,
+        "nothing would be cached: /dev/null/cache cannot be written; SUMMEXP_CACHE names another "
+        "folder\n",
+    )
+    assert run(capsys, "check", "debug=tiny")[2] == ""
+
+
 def test_check_says_what_a_sweep_would_run(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "check", "-m", "seed=1,2")
     assert code == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from summexp.command_line import parse
+from summexp.config.compose import shown_config
 from summexp.entry import in_words
 from summexp.errors import ConfigError, Problem
 from summexp.preflight import CheckedJob, check, claim
@@ -57,8 +58,8 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         ("learning_rate=1e-4", "learning_rate", "'training.learning_rate'"),
         ("modle=t5_small", "modle", "'model'"),
         ("mdoel.lang=ko_KR", "mdoel.lang", "'model.lang'"),
-        ("--learning_rate 1e-4", None, "'training.learning_rate'? Keys have no dashes: key=1e-4"),
-        ("--learning_rate=1e-4", None, "'training.learning_rate'? Keys have no dashes: key=1e-4"),
+        ("--learning_rate 1e-4", None, "Keys have no dashes: training.learning_rate=1e-4"),
+        ("--learning_rate=1e-4", None, "Keys have no dashes: training.learning_rate=1e-4"),
         # what transformers 5 removed
         ("training.warmup_ratio=0.1", "training.warmup_ratio", "Set training.warmup_steps instead"),
         ("--warmup_ratio 0.1", None, "below 1, training.warmup_steps is a share of all steps"),
@@ -75,13 +76,13 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         ("training.sortish_sampler=true", "training.sortish_sampler", "Leave it away."),
         # Hydra's own
         ("hydra.job.nam=x", "hydra.job.nam", "'hydra.job.name'"),
-        ("model.name_or_path", "model.name_or_path", "Write model.name_or_path=value."),
+        ("model.name_or_path", "model.name_or_path", "Write model.name_or_path=VALUE"),
         # a plus or a tilde
-        ("+training.learning_rate=1", "training.learning_rate", "training.learning_rate=…"),
-        ("++training.learning_rate=1", "training.learning_rate", "training.learning_rate=…"),
+        ("+training.learning_rate=1", "training.learning_rate", "away: training.learning_rate=1"),
+        ("++training.learning_rate=1", "training.learning_rate", "away: training.learning_rate=1"),
         ("+training.foo=1", "training.foo", "--help"),
-        ("~training.learning_rate", "training.learning_rate", "another value"),
-        ("+model=t5_small", "model", "model=…"),
+        ("~training.learning_rate", "training.learning_rate", "Leave it away"),
+        ("+model=t5_small", "model", "Leave the plus away: model=t5_small"),
         (
             "+model.architecture.d_model=8",
             "model.architecture.d_model",
@@ -154,7 +155,7 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
             "conf/hydra",
         ),
         # files and machine
-        ("data=custom_csv", "data.name", "data.train_file and data.validation_file"),
+        ("data=custom_csv", "data.name", "data.train_file=FILE and data.validation_file=FILE"),
         ("data.train_file=x.csv", "data.train_file", "custom_csv"),
         ("model=t5_small model.name_or_path=./absent", "model.name_or_path", None),
         ("model=t5_small offline=true model.cache_dir=none", "model.name_or_path", "debug=tiny"),
@@ -175,7 +176,7 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
 )
 def test_one_mistake(line: str, key: str | None, hint: str | None) -> None:
     if key == "training={learning_rate:":
-        line, key, hint = f"'{line}'", "training", "training.key=value"
+        line, key, hint = f"'{line}'", "training", "training.KEY=VALUE"
     (problem,) = problems(line)
     assert problem.key == key
     assert hint is None or hint in (problem.hint or "")
@@ -190,8 +191,8 @@ def test_one_mistake(line: str, key: str | None, hint: str | None) -> None:
         "model.architecture.d_model=32 ++model.architecture.dropout_rate=0",
         "+model.architecture.dense_act_fn=gelu",
         "'model.architecture={d_ff: 32}' 'model.freeze=[encoder]'",
-        "model.source_prefix= 'data.text_column=my column'",
-        "'data.text_column=\"대화\"'",
+        "model.source_prefix= debug=tiny data=custom_csv 'data.text_column=my column'",
+        "debug=tiny data=custom_csv 'data.text_column=\"대화\"'",
         "generation.num_return_sequences=1 'generation.bad_words_ids=[[1,2],[3]]'",
         "training.remove_unused_columns=true engine.sampler=upstream training.length_column_name=n",
         "'training.learning_rate=${metric.confidence}'",
@@ -339,12 +340,49 @@ def test_a_key_of_a_secret_is_refused_whatever_its_value() -> None:
         assert "secret" in problem.what
 
 
-def test_showing_the_config_needs_no_files_and_no_gpu() -> None:
-    assert jobs(
-        "--cfg job data=custom_csv data.train_file=absent.csv hardware=gpu training.fp16=true"
-    )
-    (problem,) = problems("--cfg job model=t5_smal")
-    assert problem.key == "model"
+@pytest.mark.parametrize(
+    "line",
+    [
+        "data=custom_csv data.train_file=absent.csv data.validation_file=~nobody/absent.csv",
+        "data=custom_csv data.validation_files.dev=absent.csv",
+        "data.name=./absent",
+        "data.name=train.csv",
+        "hardware=gpu training.fp16=true",
+        "hardware=ddp8_bf16 hardware.nodes=2",
+        "hardware=tpu8",
+        "hardware=mps",
+        "hardware=deepspeed8_zero2 training.deepspeed=absent.json",
+        "hardware=fsdp8_bf16 training.fsdp_config=absent.json",
+        "training.resume_from_checkpoint=absent",
+        "peft=lora training.resume_from_checkpoint=absent",
+        "model=t5_small model.name_or_path=./absent model.tokenizer_name=/absent",
+        "model=t5_small offline=true model.cache_dir=absent",
+        "metric=rouge_bertscore metric.bertscore_model=./absent metric.bertscore_layer=3",
+        "metric=all offline=true data.language=ko",
+        "experiment=hf_parity",
+        "hydra/launcher=slurm",
+        "output_dir=/proc/absent/out",
+        "output_dir=taken",
+        "output_dir=file",
+    ],
+)
+def test_the_config_is_shown_whatever_the_machine_lacks(line: str) -> None:
+    Path("taken").mkdir()
+    Path("taken", "model.safetensors").touch()
+    Path("file").touch()
+    Path("train.csv").touch()
+    (job,) = jobs(f"--cfg job {line}")
+    assert shown_config(job.tree, None, resolve=True)
+
+
+def test_a_mistake_of_the_config_itself_is_not_shown() -> None:
+    for line, key in [
+        ("model=t5_smal", "model"),
+        ("training.max_steps=0", "training.max_steps"),
+        ("data.train_file=absent.csv data.validation_split=dev data=custom_csv", None),
+    ]:
+        found = problems(f"--cfg job {line}")
+        assert key is None or [problem.key for problem in found] == [key]
 
 
 @pytest.mark.skipif(not MTS.is_dir(), reason="needs ../shared/data/mts_dialog")

@@ -16,6 +16,7 @@ from summexp.launch.signals import end_on_signals
 from summexp.preflight import CheckedJob, check
 from summexp.reports.texts import shown_size
 from summexp.runs.command import INSTALLED, MODULE
+from summexp.runs.environment import cache_remark
 from summexp.runs.resume import plan_run
 from summexp.streams import guard_standard_streams, show
 
@@ -111,6 +112,8 @@ def _check(words: list[str]) -> int:
     except ConfigError as error:
         entry.tell(error)
         return error.exit_code
+    if remark := cache_remark(jobs[0].config):
+        print(remark, file=sys.stderr)
     return show(_described_sweep(jobs) if command.multirun else _described(jobs[0]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NoReturn
@@ -16,7 +16,7 @@ from summexp.config.refused import is_secret_key, looks_secret
 from summexp.config.saved import root_name
 from summexp.errors import ConfigError, Problem, nearest
 
-_PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%-]|[^\x00-\x7f])+)", re.ASCII)
+_PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%~-]|[^\x00-\x7f])+)", re.ASCII)
 """A setting whose value has nothing that Hydra's grammar gives a meaning to."""
 
 _FLAGS = ("help", "version", "multirun", "cfg", "resolve", "package", "info", "config-dir")
@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     Raises:
         ConfigError: a flag of Hydra's lacks its value.
     """
-    words, problems = _without_secrets([_quoted(word) for word in arguments])
+    words, problems = _without_secrets([_quoted(word) for word in _with_info(arguments)])
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     wants_version = "--version" in words
@@ -88,9 +88,17 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     )
 
 
+def _with_info(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the words, a bare `--info` with its value, for which argparse would take the next."""
+    for word, following in pairwise([*arguments, ""]):
+        is_other = not following or following.startswith("-") or "=" in following
+        yield "--info=all" if word in ("--info", "-i") and is_other else word
+
+
 def _quoted(word: str) -> str:
-    """Return `data.text_column=본문` in the quotes without which Hydra (1.3) reads ASCII alone."""
-    found = None if word.isascii() else _PLAIN_SETTING.fullmatch(word)
+    """Return `data.text_column=본문` or `output_dir=~/a` in the quotes that Hydra (1.3) wants."""
+    readable = word.isascii() and "=~" not in word
+    found = None if readable else _PLAIN_SETTING.fullmatch(word)
     return f'{found[1]}="{found[2]}"' if found else word
 
 
@@ -162,8 +170,9 @@ def _unknown_flag(flag: str, following: str | None) -> Problem:
         hint = near.replace("'", "'--", 1)
     else:
         written = value or following or "value"
-        near_key = nearest_key(key)
-        hint = f"{near_key or ''} Keys have no dashes: key={written}".strip()
+        near_key = nearest_key(key) or ""
+        found = re.findall(r"'([\w./]+)'", near_key) or ["KEY"]
+        hint = f"{near_key} Keys have no dashes: {found[0]}={written}".strip()
     return Problem(what=f"there is no flag --{name}", where=COMMAND_LINE, hint=hint)
 
 

@@ -6,9 +6,11 @@ Anything else that escapes is a bug of ours, and keeps its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
 
 EXIT_FAILED = 1
 """Exit code of a run that failed."""
@@ -61,16 +63,58 @@ class RunError(SummexpError):
     """The run could not go on for a reason that can be told in words: exit code 1."""
 
 
+def shortened(text: str, length: int = 200) -> str:
+    """Return `text` with its middle left out where it is longer than a message should be.
+
+    >>> shortened("a" * 30, 9)
+    'aaaa…aaaa'
+    """
+    if len(text) <= length:
+        return text
+    half = (length - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
+_SHORTEST_BEGINNING = 2
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the sentence that names the known names nearest to `name`, or None.
 
     >>> nearest("t5_smal", ["t5_small", "bart_base"])
     "Did you mean 't5_small'?"
     """
-    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return _did_you_mean(_nearest(name, list(known)))
+
+
+def nearest_path(path: str, parent: Path, is_wanted: Callable[[str], bool]) -> str | None:
+    """Return the sentence that names the paths beside `path` whose names are nearest, or None.
+
+    Args:
+        path: as the user wrote it; what is named is written in the same way, to be copied.
+        parent: the folder that `path` means to lie in.
+        is_wanted: whether a path is of the right kind, such as `os.path.isdir`.
+    """
+    folder, name = os.path.split(path.rstrip("/"))
+    try:
+        there = sorted(one for one in os.listdir(parent) if is_wanted(os.path.join(parent, one)))
+    except (OSError, ValueError):
+        return None
+    return _did_you_mean([os.path.join(folder, one) for one in _nearest(name, there)])
+
+
+def _did_you_mean(names: list[str]) -> str | None:
+    return f"Did you mean {' or '.join(map(repr, names))}?" if names else None
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    near = get_close_matches(name, known, n=3, cutoff=0.6)
     # The second and third are worth naming only if they are about as near as the first.
     near = [one for one in near if _likeness(name, one) > _likeness(name, near[0]) - 0.1]
-    return f"Did you mean {' or '.join(map(repr, near))}?" if near else None
+    if len(name) >= _SHORTEST_BEGINNING and name not in known:
+        # `bart` means `bart_base`, and not `mbart50`, which has more letters in common.
+        near = [one for one in known if one.startswith(name)][:3] or near
+    return near
 
 
 def _likeness(one: str, other: str) -> float:

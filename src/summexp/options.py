@@ -30,9 +30,12 @@ def open_mapping() -> Any:
     return field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
 
 
-def at_home(path: str | None) -> str | None:
-    """Return a path, or the name of a repository, with the home folder in place of its `~/`."""
-    return os.path.expanduser(path) if path and path.startswith("~/") else path
+def at_home(path: str) -> str:
+    """Return a path, or the name of a repository, with the home folder in place of its `~`.
+
+    The `~` of a user who does not exist is left as it is: there will be no such file.
+    """
+    return os.path.expanduser(path)
 
 
 def declared_choices(config_class: type) -> Iterator[tuple[str, tuple[str, ...]]]:

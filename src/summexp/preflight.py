@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.command_line import CommandLine
 from summexp.config.compose import ChoiceTree, choice_tree
+from summexp.config.keys import default_advice
 from summexp.config.overrides import check_words
 from summexp.config.schema import Config
 from summexp.config.typed import Reading, read_tree
@@ -25,9 +26,10 @@ from summexp.launch.world import outside_world
 from summexp.metrics.preflight import check_encoder
 from summexp.modeling.kinds import is_decoder_only_folder, kind_problems
 from summexp.modeling.preflight import check_adapter, check_model
+from summexp.runs.folder import FRESH_FOLDERS, check_is_writable
 from summexp.runs.inherit import Inherited, inherited
-from summexp.runs.lock import lock
-from summexp.runs.resume import RunPlan, plan_run, resume_problem
+from summexp.runs.lock import check_is_unlocked, lock
+from summexp.runs.resume import RunPlan, check_checkpoint, plan_run, resume_problem
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,12 @@ def check(command: CommandLine) -> list[CheckedJob]:
         if command.multirun and not problems:
             problems += _sweep_folder_problems(tree, jobs, command.overrides)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(map(_with_advice, problems))
     return jobs
+
+
+def _with_advice(problem: Problem) -> Problem:
+    return problem if problem.hint else replace(problem, hint=default_advice(problem.key))
 
 
 def claim(jobs: list[CheckedJob]) -> FileLock | None:
@@ -188,6 +194,7 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
             yield from check_hardware(*group, in_sweep=in_sweep)
     if {"peft", "training"} <= sections.keys() and (plan is None or plan.train):
         resume_from = sections["training"].resume_from_checkpoint
+        yield from check_checkpoint(resume_from)
         yield from check_adapter(sections["peft"], resume_from=resume_from)
     if config is None:
         return
@@ -209,9 +216,13 @@ def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, lis
     # Whoever follows would look while the run is being begun; of several, `claim` looks.
     alone = outside_world() is None and config.hardware.nodes == 1
     other = [] if (problem := resume_problem(config)) is None else [problem]
-    if config.output_dir is None or in_sweep:
-        return None, other
     try:
+        if alone:
+            folder = _folder_to_be(config, in_sweep=in_sweep)
+            check_is_writable(folder)
+            check_is_unlocked(folder)
+        if config.output_dir is None or in_sweep:
+            return None, other
         plan = plan_run(config, Path(config.output_dir))
     except ConfigError as error:
         return None, error.problems if alone else other
@@ -233,6 +244,11 @@ def _data_problems(sections: dict[str, Any], plan: RunPlan | None) -> list[Probl
         do_predict=predicts,
         debug_tiny=debug.tiny,
     )
+
+
+def _folder_to_be(config: Config, *, in_sweep: bool) -> Path:
+    """Return the folder that a run (of a sweep: all of its jobs) will write to or below."""
+    return Path(config.output_dir or FRESH_FOLDERS["sweep_dir" if in_sweep else "run_dir"])
 
 
 def _punkt_problems() -> Iterator[Problem]:

@@ -52,7 +52,7 @@ def test_all_problems_are_told_at_once_each_with_its_key(train: str, tmp_path: P
         ("data.validation_files.out", ["empty", "(zero", "bytes)"]),
         ("data.test_file", ["no", "test", "data"]),
     ]
-    assert problems[0].hint == "Did you mean 'train.csv'?"
+    assert problems[0].hint == f"Did you mean '{train}'?"
     assert problems[1].hint.startswith("Did you mean 'dialogue'?")
 
 
@@ -94,13 +94,13 @@ def test_a_phase_without_data(train: str, phase: str, key: str, debug_tiny: bool
     (problem,) = check("train", "eval", "predict", **files, debug_tiny=debug_tiny)
     assert problem.key == key
     assert f"training.do_{phase} is on" in problem.what
-    assert problem.hint == f"Set {key}, or training.do_{phase}=false."
+    assert problem.hint == f"Set {key}=FILE, or training.do_{phase}=false."
 
 
 def test_no_data_at_all_is_one_problem() -> None:
     (problem,) = check("train", "eval")
     assert problem.key == "data.name"
-    assert "data.train_file and data.validation_file" in (problem.hint or "")
+    assert "data.train_file=FILE and data.validation_file=FILE" in (problem.hint or "")
     assert not check("train", "eval", debug_tiny=True)
 
 
@@ -141,7 +141,7 @@ def test_a_folder_that_is_not_there(name: str) -> None:
 def test_a_missing_folder_brings_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     (problem,) = check("train", name=str(tmp_path / "copus"))
-    assert problem.hint == "Did you mean 'corpus'?"
+    assert problem.hint == f"Did you mean '{tmp_path / 'corpus'}'?"
 
 
 def test_a_name_that_can_be_neither_folder_nor_repository(train: str) -> None:

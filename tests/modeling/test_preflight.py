@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.mistakes import make_model
 from tests.modeling.toys import config as toy_config
 from tests.modeling.toys import make
 
@@ -39,11 +40,11 @@ def test_offline_takes_only_what_was_downloaded() -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "my_model").mkdir()
+    make_model(tmp_path / "my_model")
     assert keys(name_or_path=str(tmp_path / "my_model"), offline=True) == []
     wrong = ModelConfig(name_or_path=str(tmp_path / "my_modl"))
     (problem,) = check_model(wrong, offline=False)
-    assert problem.hint == "Did you mean 'my_model'?"
+    assert problem.hint == f"Did you mean '{tmp_path / 'my_model'}'?"
     assert keys(name_or_path="./absent") == ["model.name_or_path"]
     assert keys(name_or_path="~/absent") == ["model.name_or_path"]
     assert keys(name_or_path="my model") == ["model.name_or_path"]
@@ -56,6 +57,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("lora", "none"):
         toy = make(toy_config("t5"), peft=PeftConfig(name=name))
         toy.model.save_pretrained(folder / name)
+        toy.tokenizer.save_pretrained(folder / name)
         if name == "lora":
             save_adapter(toy.model, folder / "adapter")
     return {name: folder / name for name in ("lora", "none", "adapter")}
@@ -115,6 +117,7 @@ def test_what_makes_no_sense_with_an_adapter(words: list[str], key: str | None) 
 def test_an_index_takes_no_weights_from_elsewhere(shard: object, tmp_path: Path) -> None:
     toy = make(toy_config("t5"))
     toy.model.save_pretrained(tmp_path, max_shard_size="20KB")
+    toy.tokenizer.save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors.index.json"
     index = json.loads(path.read_text())
     assert keys(name_or_path=str(tmp_path)) == []

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from summexp.errors import ConfigError
 from summexp.runs.checkpoints import seal
 from summexp.runs.folder import (
     check_is_free,
+    check_is_writable,
     clear,
     fresh_folder,
     incomplete_marker,
@@ -233,3 +236,42 @@ def test_a_record_that_is_no_record_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
     write_json(tmp_path / "run.json", {"status": "종료"})
     assert read_record(tmp_path) == {"status": "종료"}
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent" / "target")
+    for name, reason in [
+        ("file", "is a file, not a folder"),
+        ("file/below/it", "file is a file, not a folder"),
+        ("a" * 300, "File name too long"),
+        ("a\0b", "null"),
+        ("nowhere", "is a file, not a folder"),
+    ]:
+        with pytest.raises(ConfigError, match=reason):
+            check_is_writable(tmp_path / name)
+    check_is_writable(tmp_path / "new" / "one")
+    check_is_writable(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "nowhere"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    for name in ("closed", "closed/below"):
+        with pytest.raises(ConfigError, match="Permission denied"):
+            check_is_writable(tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+def test_a_folder_on_a_read_only_disk_is_refused(tmp_path: Path) -> None:
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(mounted)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this container may not mount")
+    try:
+        with pytest.raises(ConfigError, match="Read-only file system"):
+            check_is_writable(mounted / "out")
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)

@@ -52,7 +52,7 @@ def test_the_refusal_names_the_holder(tmp_path: Path, monkeypatch: pytest.Monkey
     holder = f"process {os.getpid()} of {getpass.getuser()} on {socket.gethostname()}, since 20"
     assert holder in told
     assert ": python train.py 'output_dir=my run' seed=7\n" in told
-    assert f"stop it (kill {os.getpid()}), or choose another output_dir." in told
+    assert f"stop it (kill {os.getpid()}), or choose another folder, such as output_dir=" in told
     held.release(force=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from summexp.config.objections import OBJECTIONS, in_words
 from summexp.config.provenance import ChoiceFile, files_of, source_of
 from summexp.config.saved import root_name, saved_root, store_root
 from summexp.config.schema import SECTIONS, schema_node
-from summexp.errors import ConfigError, Problem, nearest
+from summexp.errors import ConfigError, Problem, nearest, nearest_path
 from summexp.runs.folder import register_resolvers
 
 
@@ -173,8 +174,10 @@ def choice_tree(
     run_config = None
     if config_dir is not None:
         own = Path(config_dir)
-        if not own.is_dir():
-            raise ConfigError(f"--config-dir: {config_dir!r} is not a folder")
+        if not os.path.isdir(own):
+            what = f"--config-dir: {config_dir!r} is not a folder"
+            hint = nearest_path(config_dir, own.parent, os.path.isdir)
+            raise ConfigError(Problem(what=what, hint=hint or "Leave --config-dir away."))
         problems = list(folder_problems(own, shipped, root=saved))
         # The schema's place has to stay the last one.
         before = SearchPathQuery(provider="schema")

@@ -73,6 +73,37 @@ def type_in_words(key: str) -> str:
     return " or ".join(_IN_WORDS.get(part, part) for part in type_names(key))
 
 
+_SHORT_NAMES = {
+    "batch_size": "training.per_device_train_batch_size",
+    "beams": "generation.num_beams",
+    "dataset": "data",
+    "epochs": "training.num_train_epochs",
+    "eval_batch_size": "training.per_device_eval_batch_size",
+    "gpus": "hardware.processes",
+    "lr": "training.learning_rate",
+    "max_epochs": "training.num_train_epochs",
+    "model_name": "model.name_or_path",
+    "num_epochs": "training.num_train_epochs",
+    "num_gpus": "hardware.processes",
+    "prefix": "model.source_prefix",
+    "train_batch_size": "training.per_device_train_batch_size",
+}
+"""What people call a key, and what it is called here and upstream."""
+
+
+def default_advice(key: str | None) -> str | None:
+    """Return what may always be done about a number, a switch or a file that is wrong, or None."""
+    if key not in declared_fields():
+        return None
+    if key.startswith("data.") and key.endswith("_file"):
+        return f"Name another file: {key}=FILE"
+    if not {"int", "float", "bool"} & set(type_names(key)):
+        return None
+    default = declared_fields()[key].default
+    shown = {"None": "null", "True": "true", "False": "false"}.get(str(default), default)
+    return f"Leave it away, or set its default: {key}={shown}"
+
+
 def nearest_key(name: str) -> str | None:
     """Return the sentence that names the keys nearest to `name`, its section left away or not.
 
@@ -83,6 +114,8 @@ def nearest_key(name: str) -> str | None:
     same = [key for key in keys if key.rsplit(".", 1)[-1] == last]
     if f"{name}s" in keys:
         same = [f"{name}s"]
+    if not same and last in _SHORT_NAMES:
+        same = [_SHORT_NAMES[last]]
     if same:
         return f"Did you mean {' or '.join(map(repr, same[:3]))}?"
     if removed := _removed(last):

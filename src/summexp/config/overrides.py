@@ -20,12 +20,15 @@ from hydra.errors import HydraException
 
 from summexp.config.files import NO_CODE, names_code
 from summexp.config.hydra_node import unknown_hydra_key
-from summexp.config.keys import declared, is_mapping, nearest_key, type_names
+from summexp.config.keys import declared, default_advice, is_mapping, nearest_key, type_names
 from summexp.config.provenance import COMMAND_LINE
 from summexp.config.refused import DOUBLES
 from summexp.config.schema import SECTIONS
 from summexp.config.values import shown, value_problem
 from summexp.errors import Problem, nearest
+
+_OTHER_NAMES = {"cuda": "gpu", "huggingface": "custom_hub", "hub": "custom_hub"}
+"""What people call a choice, and what it begins with here."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,9 @@ def _check_word(
 
 def _needs_multirun(override: Override, count: int) -> Problem:
     key = override.key_or_group
-    hint = f"Add -m to run {count} jobs, or quote the value if the comma belongs to it."
+    whole = (override.input_line or key).partition("=")[2]
+    hint = f"Add -m to run {count} jobs, or, if the comma belongs to the value, quote it: "
+    hint += f"'{key}=\"{whole}\"'"
     outer = declared(key)
     if outer == key and any(name.startswith("list") for name in type_names(key)):
         hint = f"Add -m to run {count} jobs, or write a list: {key}=[a,b]"
@@ -119,7 +124,8 @@ def _not_an_override(word: str) -> Problem:
     advice = "Write key=value, and quote what is more than a plain word: 'key=\"a, b\"'"
     if declared(name) or name in SECTIONS:
         if "=" not in word:
-            return Problem(key=name, what="has no value", hint=f"Write {name}=value.")
+            hint = default_advice(name) or f"Write {name}=VALUE"
+            return Problem(key=name, what="has no value", hint=hint)
         if name.endswith("."):
             return Problem(key=name[:-1], what=f"there is no name after the dot in {word!r}")
         value = word.split("=", 1)[1]
@@ -135,6 +141,10 @@ def _not_an_override(word: str) -> Problem:
             advice = f"Quote it, for the shell and for Hydra: '{name}=\"{value}\"'"
         return Problem(key=name, what=f"the value in {word!r} cannot be read", hint=advice)
     return Problem(what=f"{word!r} cannot be read", hint=nearest_key(name) or advice)
+
+
+def _without_plus(override: Override) -> str:
+    return f"Leave the plus away: {(override.input_line or '').lstrip('+')}"
 
 
 @dataclass(frozen=True)
@@ -178,9 +188,9 @@ class _Checker:
             return Problem(key=group, what=what, hint=f"Choose another of its files. {listed}")
         if override.is_add() or override.is_force_add():
             what = "is there already, so nothing is added"
-            return Problem(key=group, what=what, hint=f"Leave the plus away: {group}=…")
+            return Problem(key=group, what=what, hint=_without_plus(override))
         if isinstance(value, dict):
-            hint = f"Set single keys as {group}.key=value. {listed}"
+            hint = f"Set single keys as {group}.KEY=VALUE. {listed}"
             return Problem(key=group, what="takes the name of a file", hint=hint)
         if isinstance(value, list):
             hint = f"Choose one of its files. {listed}"
@@ -188,24 +198,25 @@ class _Checker:
         name = "" if value is None else str(value)
         if name in options:
             return None
-        hint = " ".join(filter(None, (nearest(name, options), listed)))
+        near = nearest(_OTHER_NAMES.get(name, name), options)
+        hint = " ".join(filter(None, (near, listed)))
         return Problem(key=group, what=f"there is no {group} {shown(value)}", hint=hint)
 
     def _check_key(self, override: Override, key: str) -> Problem | None:
         """Refuse a key that the schema does not have, and attempts to add or take one away."""
         if key in SECTIONS:
-            what, hint = "is a group of keys", f"Set single keys: {key}.name=value"
+            what, hint = "is a group of keys", f"Set single keys: {key}.KEY=VALUE"
             return Problem(key=key, what=what, hint=hint)
         outer = declared(key)
         if outer is None:
             return Problem(key=key, what="there is no such key", hint=self._near(key))
         if override.is_delete():
-            unset = f"; {key}=null leaves it unset" if "None" in type_names(outer) else ""
-            hint = f"Set it to another value{unset}."
+            unset = f", or leave it unset: {key}=null" if "None" in type_names(outer) else ""
+            hint = f"Leave it away, and the key has its default{unset}."
             return Problem(key=key, what="a key cannot be taken away", hint=hint)
         if (override.is_add() or override.is_force_add()) and not is_mapping(outer):
             what = "is there already, so nothing is added"
-            return Problem(key=key, what=what, hint=f"Leave the plus away: {key}=…")
+            return Problem(key=key, what=what, hint=_without_plus(override))
         return None
 
     def _near(self, key: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from summexp.config.keys import declared_fields
 from summexp.config.refused import WITHOUT_EFFECT
+from summexp.data.phases import BUNDLED
 from summexp.engines.honoured import refused
 from summexp.errors import Problem, nearest
 from summexp.metrics.config import LOWER_IS_BETTER, NEITHER_IS_BETTER, SCORES
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from summexp.config.schema import Config
 
 _METRICS = ("loss", "gen_len")
+_LARGEST_SEED = 2**32 - 1
+"""Of numpy, which upstream seeds with the same number."""
 _NAMED = 6
 """Metrics that a message names."""
 _TRAINING_METRICS = ("train_loss", "train_runtime", "train_samples_per_second")
@@ -27,6 +30,8 @@ _TRAINING_METRICS = ("train_loss", "train_runtime", "train_samples_per_second")
 
 def rule_problems(config: Config) -> Iterator[Problem]:
     """Yield each rule that a complete config breaks."""
+    yield from _seeds(config)
+    yield from _data_source(config)
     yield from _without_effect(config)
     yield from _sampler(config)
     yield from refused(config)
@@ -37,6 +42,34 @@ def rule_problems(config: Config) -> Iterator[Problem]:
     yield from _metric_names(config)
     if config.data.language is not None and (problem := language_problem(config.data.language)):
         yield problem
+
+
+def _seeds(config: Config) -> Iterator[Problem]:
+    for key, seed in (("seed", config.seed), ("training.data_seed", config.training.data_seed)):
+        if seed is not None and not 0 <= seed <= _LARGEST_SEED:
+            what = f"must lie between 0 and {_LARGEST_SEED}, not {seed}"
+            yield Problem(key=key, what=what, hint=f"Set {key}=42, or another such number.")
+
+
+def _data_source(config: Config) -> Iterator[Problem]:
+    """Yield what of `data.*` says how a repository is read, where none is."""
+    data = config.data
+    if data.name not in (None, BUNDLED):
+        return
+    ignored = ["config_name", "revision"]
+    if data.name is None:
+        ignored += ["train_split", "validation_split", "test_split"]
+        what = "is about data.name, which is not set, so it has no effect on files"
+        hint = "Leave it away."
+    else:
+        ignored += ["text_column", "summary_column", "id_column", "references_column"]
+        what = f"has no effect on {BUNDLED}, the bundled corpus"
+        hint = "Leave it away, or name your own data: data=custom_csv data.train_file=FILE"
+    own = {"text_column": "document", "summary_column": "summary", "id_column": "id"}
+    for name in ignored:
+        value = getattr(data, name)
+        if value not in (_default(declared_fields()[f"data.{name}"]), own.get(name)):
+            yield Problem(key=f"data.{name}", what=what, hint=hint)
 
 
 def _without_effect(config: Config) -> Iterator[Problem]:
@@ -100,13 +133,14 @@ def _phases(config: Config) -> Iterator[Problem]:
         yield Problem(
             key="training.do_train",
             what="and do_eval and do_predict are all off, so there is nothing to do",
-            hint="Set one of them to true.",
+            hint="Set training.do_train=true, or another of the three.",
         )
-    if training.max_steps == 0:
+    if training.do_train and (training.max_steps == 0 or training.max_steps < -1):
         yield Problem(
             key="training.max_steps",
-            what="must be at least 1, or -1 to go by training.num_train_epochs, not 0",
-            hint="To train nothing, set training.do_train=false.",
+            what="must be at least 1, or -1 to go by training.num_train_epochs, not "
+            f"{training.max_steps}",
+            hint="Set training.max_steps=-1, or training.do_train=false to train nothing.",
         )
     if config.data.streaming and training.do_train and training.max_steps <= 0:
         yield Problem(
@@ -126,13 +160,6 @@ def _phases(config: Config) -> Iterator[Problem]:
             what="is on, and debug=overfit evaluates the training rows, which are not kept then",
             hint="Set data.streaming=false.",
         )
-    checkpoint = training.resume_from_checkpoint
-    if checkpoint is not None and not Path(checkpoint).is_dir():
-        yield Problem(
-            key="training.resume_from_checkpoint",
-            what=f"there is no folder {checkpoint}",
-            hint="A run in the same output_dir finds its own last checkpoint; leave it away.",
-        )
 
 
 def _network(config: Config) -> Iterator[Problem]:
@@ -140,13 +167,14 @@ def _network(config: Config) -> Iterator[Problem]:
         yield Problem(
             key="output_dir",
             what=f"{config.output_dir} is a web address; a run writes to disk only",
-            hint="Name a folder of this machine, and copy it there when the run has ended.",
+            hint="Name a folder of this machine, such as output_dir=outputs/mine, and copy it when "
+            "the run has ended.",
         )
     if config.offline and config.training.push_to_hub:
         yield Problem(
             key="training.push_to_hub",
             what="needs the network, and offline is true",
-            hint="Set one of them to false.",
+            hint="Set training.push_to_hub=false, or offline=false.",
         )
     if config.training.push_to_hub and not (config.training.hub_model_id or config.output_dir):
         yield Problem(

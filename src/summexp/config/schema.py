@@ -14,6 +14,7 @@ from summexp.engines.training_schema import TrainingConfig
 from summexp.launch.config import HardwareConfig
 from summexp.metrics.config import MetricConfig
 from summexp.modeling.config import ModelConfig, PeftConfig
+from summexp.options import at_home
 from summexp.runs.config import DebugConfig, HubConfig, TrackingConfig
 
 
@@ -53,6 +54,10 @@ class Config:
     """Publishing."""
     debug: DebugConfig
     """Ways of running that are for finding mistakes."""
+
+    def __post_init__(self) -> None:
+        if self.output_dir is not None:
+            self.output_dir = at_home(self.output_dir)
 
 
 SECTIONS: dict[str, type] = {

@@ -17,7 +17,7 @@ from summexp.config.refused import DOUBLES
 from summexp.config.rules import rule_problems
 from summexp.config.saved import read_saved
 from summexp.config.schema import SECTIONS, Config, schema_node
-from summexp.config.values import value_problem
+from summexp.config.values import number_problem, value_problem
 from summexp.errors import ConfigError, Problem
 
 
@@ -116,8 +116,10 @@ def _leaf_problems(tree: DictConfig) -> Iterator[Problem]:
                 yield Problem(key=key, what=NO_CODE.what, hint=NO_CODE.hint)
             elif holds_secret(key, value):
                 yield Problem(key=key, what=IN_A_FILE.what, hint=IN_A_FILE.hint)
-            elif key in allowed_values() and (problem := value_problem(key, value)):
-                yield problem
+            else:
+                check = value_problem if key in allowed_values() else number_problem
+                if problem := check(key, value):
+                    yield problem
 
 
 def _leaves(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -36,6 +37,8 @@ def value_problem(key: str, value: Any) -> Problem | None:
     """
     if isinstance(value, str) and "${" in value:
         return None
+    if problem := number_problem(key, value):
+        return problem
     if key in allowed_values():
         return _choice_problem(key, value)
     outer = declared(key) or key
@@ -51,6 +54,18 @@ def value_problem(key: str, value: Any) -> Problem | None:
     except OmegaConfBaseException:
         return _type_problem(key, value)
     return _empty_problem(key, value)
+
+
+def number_problem(key: str, value: Any) -> Problem | None:
+    """Return that `value`, or a number inside it, is not finite or has more than 64 bits."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next(filter(None, (number_problem(key, one) for one in inner)), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return Problem(key=key, what=f"{value} is not a finite number")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return Problem(key=key, what=f"a number of {len(str(abs(value)))} digits is too large")
+    return None
 
 
 def _try(key: str, value: Any) -> None:
@@ -74,7 +89,7 @@ def _choice_problem(key: str, value: Any) -> Problem | None:
         return None
     listed = f"It takes {', '.join(allowed)}{' or null' if nullable else ''}."
     if value is False and "no" in allowed:
-        listed += ' In YAML a bare no means false: write "no".'
+        listed += f' Write {key}=no; in a file, where a bare no means false, write "no".'
     near = nearest(str(value), allowed)
     return Problem(
         key=key,
@@ -88,7 +103,7 @@ def _type_problem(key: str, value: Any) -> Problem:
     if isinstance(value, str) and any(part.startswith("list[str") for part in type_names(key)):
         hint = f"Write {key}=[{value}]."
     elif isinstance(value, float) and value.is_integer() and "int" in type_names(key):
-        hint = f"Write it without a point or exponent: {int(value)}."
+        hint = f"Write it without a point or exponent: {key}={int(value)}"
     return Problem(key=key, what=f"{shown(value)} is not {type_in_words(key)}", hint=hint)
 
 

@@ -123,7 +123,8 @@ class DataConfig:
                 Problem(
                     key="data.validation_files",
                     what="is set together with data.validation_file",
-                    hint="Name every file in data.validation_files, or use only the one.",
+                    hint="Leave data.validation_file away and name its file there too, or leave "
+                    "data.validation_files away.",
                 )
             )
         problems += self._share_problems()
@@ -132,7 +133,8 @@ class DataConfig:
                 Problem(
                     key="data.summary_column",
                     what=f"is {self.summary_column!r}, like data.text_column",
-                    hint="Name the column of the summaries.",
+                    hint="Leave it away, or name the column of the summaries: "
+                    "data.summary_column=COLUMN",
                 )
             )
         if problems:

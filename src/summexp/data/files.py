@@ -7,6 +7,7 @@ rows. Errors name the file and the line, but not the config key: `blamed_on` add
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from unicodedata import normalize
 
 from summexp.data import csv_rows, json_rows
 from summexp.data.encoding import encoding_of, open_bytes, open_text
-from summexp.errors import ConfigError, Problem, nearest
+from summexp.errors import ConfigError, Problem, nearest_path
+from summexp.options import at_home
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -188,13 +190,16 @@ def existing(path: str | Path) -> Path:
             )
         )
     with _told(Path(path)):
-        found = _as_on_disk(Path(path).expanduser())
+        found = _as_on_disk(Path(at_home(str(path))))
         if found.is_dir():
-            raise ConfigError(
-                Problem(what=f"{path} is a folder, not a file", hint="A folder goes to data.name.")
-            )
+            hint = f"Set data.name={path} in its place."
+            raise ConfigError(Problem(what=f"{path} is a folder, not a file", hint=hint))
         if not found.exists():
-            raise ConfigError(Problem(what=f"there is no file {path}", hint=_whereabouts(found)))
+            near = _whereabouts(str(path), found.parent)
+            raise ConfigError(Problem(what=f"there is no file {path}", hint=near))
+        if not found.is_file():
+            what = f"{path} is a pipe or a device, and files are read more than once"
+            raise ConfigError(Problem(what=what, hint="Write its content to a file first."))
     return found
 
 
@@ -209,12 +214,10 @@ def _as_on_disk(path: Path) -> Path:
     return next(alike, path)
 
 
-def _whereabouts(path: Path) -> str:
-    folder = path.parent
+def _whereabouts(path: str, folder: Path) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder} either (from {Path.cwd()})."
-    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    return nearest(path.name, names) or f"Looked in {folder.resolve()}."
+    return nearest_path(path, folder, os.path.isfile) or f"Looked in {folder.resolve()}."
 
 
 @contextmanager

@@ -7,6 +7,7 @@ is found when it is loaded, still before any weights are.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,10 +17,12 @@ from summexp.data.config import DataConfig
 from summexp.data.files import Head, blamed_on, head_of, read_rows
 from summexp.data.phases import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.data.shares import empty_ranges, share_problem, suggestions
-from summexp.errors import ConfigError, Problem, nearest
+from summexp.errors import ConfigError, Problem, nearest, nearest_path
+from summexp.options import at_home
 
 _FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_USUAL_SPLITS = ("train", "validation", "test")
 _SWITCH = {
     "train": ("training.do_train", "training data", "train"),
     "eval": ("training.do_eval", "validation data", "validation"),
@@ -129,8 +132,8 @@ def missing_phases(
 ) -> Iterator[Problem]:
     """Yield a problem for each phase that is on but has no data."""
     if phases and not present and config.name is None:
-        keys = " and ".join(f"data.{_SWITCH[phase][2]}_file" for phase in phases)
-        hint = f"Set {keys}, or data.name to a Hub repository or a folder."
+        keys = " and ".join(f"data.{_SWITCH[phase][2]}_file=FILE" for phase in phases)
+        hint = f"Set {keys}, or data.name=NAME, a Hub repository or a folder."
         if unused := list(_unused(config, phases)):
             yield Problem(
                 key=unused[0][0],
@@ -167,7 +170,7 @@ def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None
         return Problem(
             key=f"data.{split}_file",
             what=f"{switch} is on, but there is no {data}",
-            hint=f"Set data.{split}_file,{' or' if other else ''}{other} or {switch}=false.",
+            hint=f"Set data.{split}_file=FILE,{' or' if other else ''}{other} or {switch}=false.",
         )
     key = f"data.{split}_split"
     wanted = getattr(config, f"{split}_split")
@@ -182,7 +185,7 @@ def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None
     return Problem(
         key=key,
         what=f"{config.name} has no split {wanted!r}",
-        hint=f"{near + ' ' if near else ''}Set {key}{', or' if is_splittable else ''} {share}, "
+        hint=f"{near + ' ' if near else ''}Set {key}=SPLIT{', or' if is_splittable else ''} {share}, "
         f"or {switch}=false.{listed}",
     )
 
@@ -203,33 +206,39 @@ def _check_either_or(config: DataConfig) -> Iterator[Problem]:
     files = [key for key in _FILE_KEYS if getattr(config, key)]
     if config.name is None or not files:
         return
+    use_files = "for files choose data=custom_csv, custom_json or custom_parquet"
+    use_name = f"leave {' and '.join(f'data.{key}' for key in files)} away"
+    # The bundled corpus is what `data.name` is where nobody has chosen.
+    ways = (use_files, use_name) if config.name == BUNDLED else (use_name, use_files)
+    hint = ", or ".join(ways)
     yield Problem(
         key=f"data.{files[0]}",
         what=f"is set together with data.name={config.name}",
-        hint="Files: choose data=custom_csv, custom_json or custom_parquet (or data.name=null). "
-        f"Otherwise leave out {', '.join(f'data.{key}' for key in files)}.",
+        hint=f"{hint[0].upper()}{hint[1:]}.",
     )
 
 
 def _check_name(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
     name = config.name
     assert name is not None
-    folder = Path(name).expanduser()
+    folder = Path(at_home(name))
     if name == BUNDLED:
+        yield from _check_bundled(config, phases)
         return
-    if folder.is_dir():
+    if os.path.isdir(folder):
         splits = saved_splits(folder)
         for source in split_sources(config, phases):
             if splits and source.value.partition("[")[0] not in splits:
                 yield no_data(config, source.phase, splits)
-    elif folder.is_file():
+    elif os.path.isfile(folder):
         yield Problem(
             key="data.name",
             what=f"{name} is a file",
-            hint="Files go to data.train_file, data.validation_file and data.test_file.",
+            hint=f"Leave data.name away and set data=custom_csv data.train_file={name} "
+            "data.validation_file=FILE",
         )
     elif name.startswith((".", "~", "/")) or name.count("/") > 1:
-        yield Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(folder))
+        yield Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(name))
     elif not _REPOSITORY.fullmatch(name):
         yield Problem(
             key="data.name",
@@ -238,14 +247,27 @@ def _check_name(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
         )
 
 
+def _check_bundled(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
+    """Yield the splits that the bundled corpus does not have."""
+    usual = {source.value for source in split_sources(config, phases)} <= set(_USUAL_SPLITS)
+    if usual:
+        return
+    # Brings the whole corpus.
+    from summexp.data.news_briefs import SIZES
+
+    for source in split_sources(config, phases):
+        if source.value not in SIZES:
+            yield no_data(config, source.phase, list(SIZES))
+
+
 def saved_splits(folder: Path) -> list[str]:
     """Return the splits of a folder written by `DatasetDict.save_to_disk`; none for others."""
     index = folder / "dataset_dict.json"
     return list(json.loads(index.read_text("utf-8"))["splits"]) if index.is_file() else []
 
 
-def _nearby(folder: Path) -> str | None:
-    parent = folder.parent
-    if not parent.is_dir():
+def _nearby(name: str) -> str | None:
+    parent = Path(at_home(name)).parent
+    if not os.path.isdir(parent):
         return f"There is no folder {parent} either (from {Path.cwd()})."
-    return nearest(folder.name, [entry.name for entry in parent.iterdir() if entry.is_dir()])
+    return nearest_path(name, parent, os.path.isdir)

@@ -33,6 +33,7 @@ from summexp.data.config import DataConfig
 from summexp.data.phases import SplitSource
 from summexp.data.preflight import no_data, saved_splits
 from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
+from summexp.options import at_home
 
 _CONVERTED = "refs/convert/parquet"
 """The branch on which the Hub keeps its own conversion of a repository into Parquet files."""
@@ -57,7 +58,7 @@ def named_splits(
         RunError: The Hub answers with an error of its own.
     """
     assert config.name is not None
-    folder = Path(config.name).expanduser()
+    folder = Path(at_home(config.name))
     with _told(config, sources, offline=offline):
         if _is_saved(folder):
             return [_saved(folder, config, source) for source in sources]
@@ -87,7 +88,7 @@ def streamed_split(
         ConfigError: As `named_splits`, and for sources that cannot be read so.
     """
     assert config.name is not None
-    if offline and not Path(config.name).expanduser().is_dir():
+    if offline and not Path(at_home(config.name)).is_dir():
         raise ConfigError(
             Problem(
                 key="data.streaming",
@@ -95,7 +96,7 @@ def streamed_split(
                 hint="Set data.streaming=false, or offline=false.",
             )
         )
-    if _is_saved(Path(config.name).expanduser()):
+    if _is_saved(Path(at_home(config.name))):
         raise ConfigError(
             Problem(
                 key="data.streaming",
@@ -118,7 +119,7 @@ def streamed_split(
 def _call(config: DataConfig) -> dict[str, Any]:
     """Return how to ask `load_dataset` for the repository or folder."""
     assert config.name is not None
-    folder = Path(config.name).expanduser()
+    folder = Path(at_home(config.name))
     if folder.is_dir():
         return {"path": str(folder), "name": config.config_name}
     call = {"path": config.name, "name": config.config_name, "revision": config.revision}

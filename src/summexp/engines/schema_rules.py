@@ -23,7 +23,18 @@ _TRAINING_MINIMA = {
     "torch_empty_cache_steps": 1,
     "learning_rate": 0,
     "warmup_steps": 0,
+    "weight_decay": 0,
+    "adam_epsilon": 0,
+    "max_grad_norm": 0,
+    "neftune_noise_alpha": 0,
+    "logging_steps": 0,
+    "eval_steps": 0,
+    "eval_delay": 0,
+    "save_steps": 0,
+    "save_total_limit": 0,
     "dataloader_num_workers": 0,
+    "dataloader_prefetch_factor": 1,
+    "ddp_bucket_cap_mb": 1,
 }
 
 _SCHEDULERS_BY_SCORE = ("reduce_lr_on_plateau", "greedy")
@@ -70,6 +81,7 @@ def _too_small(config: Any, minima: dict[str, int]) -> Iterator[tuple[str, str]]
 
 def _training_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
     yield from _too_small(config, _TRAINING_MINIMA)
+    yield from _optimizer_problems(config)
     if config.fp16 and config.bf16:
         yield "fp16", "is set together with training.bf16; only one of them can be"
     if config.fp16_full_eval and config.bf16_full_eval:
@@ -83,6 +95,22 @@ def _training_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
     if config.dataloader_prefetch_factor is not None and config.dataloader_num_workers == 0:
         yield "dataloader_prefetch_factor", "needs training.dataloader_num_workers of 1 or more"
     yield from _best_model_problems(config)
+
+
+def _optimizer_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
+    """Yield what PyTorch's optimizers and loss refuse, the first when training begins."""
+    for name in ("adam_beta1", "adam_beta2"):
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            yield name, f"must be at least 0 and below 1, not {value}"
+    if not 0 <= config.label_smoothing_factor <= 1:
+        yield (
+            "label_smoothing_factor",
+            f"must lie between 0 and 1, not {config.label_smoothing_factor}",
+        )
+    used = config.do_train and config.max_steps <= 0
+    if config.num_train_epochs < 0 or (used and config.num_train_epochs == 0):
+        yield "num_train_epochs", f"must be above 0, not {config.num_train_epochs}"
 
 
 def _interval_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:

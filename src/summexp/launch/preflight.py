@@ -255,7 +255,8 @@ def _node_problems(hardware: HardwareConfig) -> Iterator[Problem]:
         yield Problem(
             key="hardware.nodes",
             what=f"asks for {hardware.nodes} machines, and nothing tells how they are to meet",
-            hint=f"Start it on each of them, with srun --nodes={hardware.nodes} "
+            hint="Set hardware.nodes=1 to use this one alone. For several, start it on each of "
+            f"them, with srun --nodes={hardware.nodes} "
             "--ntasks-per-node=1 python train.py … or with MASTER_ADDR, MASTER_PORT and NODE_RANK "
             "in the environment. Or let -m hydra/launcher=slurm do so.",
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from summexp.errors import ConfigError, Problem
 from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
 from summexp.modeling.hub import loading
+from summexp.options import at_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ class BertScore:
                 )
             )
         # A folder's place says nothing to others.
-        folder = Path(self.model_name).expanduser()
+        folder = Path(at_home(self.model_name))
         name = folder.name if folder.is_dir() else self.model_name
         commit = getattr(config, "_commit_hash", None)
         named = f"{name}@{commit[:12]}" if commit else name

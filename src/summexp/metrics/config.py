@@ -96,7 +96,8 @@ class MetricConfig:
     """Pairs of texts that it encodes at once."""
 
     def __post_init__(self) -> None:
-        self.bertscore_model = at_home(self.bertscore_model)
+        if self.bertscore_model is not None:
+            self.bertscore_model = at_home(self.bertscore_model)
         problems = [*self._unknown_names(), *self._encoder_problems()]
         if self.bootstrap_samples < 0:
             problems.append(Problem(key="metric.bootstrap_samples", what="must not be negative"))

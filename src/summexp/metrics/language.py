@@ -32,6 +32,27 @@ _ISO_639_1 = (
 _KNOWN = frozenset([*_ISO_639_1.split(), "ceb", "ckb", "fil", "pcm", "und", "yue"])
 
 
+_NAMES = {
+    "arabic": "ar",
+    "chinese": "zh",
+    "cn": "zh",
+    "english": "en",
+    "french": "fr",
+    "german": "de",
+    "hindi": "hi",
+    "japanese": "ja",
+    "jp": "ja",
+    "korean": "ko",
+    "portuguese": "pt",
+    "russian": "ru",
+    "spanish": "es",
+    "thai": "th",
+    "turkish": "tr",
+    "vietnamese": "vi",
+}
+"""What people write in place of a code."""
+
+
 class _Script(NamedTuple):
     name: str
     """As it is said aloud."""
@@ -98,6 +119,8 @@ def language_problem(code: str) -> Problem | None:
         return None
     hint = "Use an ISO 639-1 code such as en, ko, ja or zh; und stands for any other language."
     near = nearest(code.lower(), ["en", "de", "es", "fr", "ja", "ko", "th", "zh", "pt"])
+    if (named := _NAMES.get(code.lower())) is not None:
+        near = f"Did you mean {named!r}?"
     return Problem(
         key="data.language",
         what=f"{code!r} is not a known language code",

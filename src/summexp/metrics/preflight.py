@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from summexp.errors import Problem
 from summexp.metrics.config import MetricConfig, bertscore_model
 from summexp.metrics.language import primary
-from summexp.modeling.preflight import name_problem
+from summexp.modeling.preflight import existing_folder, name_problem
 
 
 def check_encoder(
@@ -24,7 +23,7 @@ def check_encoder(
     if "bertscore" not in config.names or (config.bertscore_model is None and language is None):
         return
     name = config.bertscore_model or bertscore_model(primary(language or "und"))
-    if Path(name).expanduser().is_dir():
+    if existing_folder(name) is not None:
         return
-    if problem := name_problem(name, None, offline=offline):
-        yield Problem(key="metric.bertscore_model", what=problem.what, hint=problem.hint)
+    if problem := name_problem("metric.bertscore_model", name, None, offline=offline):
+        yield problem

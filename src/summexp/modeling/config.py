@@ -61,8 +61,9 @@ class ModelConfig:
     weight names."""
 
     def __post_init__(self) -> None:
-        for key in ("name_or_path", "config_name", "tokenizer_name"):
-            setattr(self, key, at_home(getattr(self, key)))
+        for key in ("name_or_path", "config_name", "tokenizer_name", "cache_dir"):
+            if (path := getattr(self, key)) is not None:
+                setattr(self, key, at_home(path))
         problems = []
         if self.init == "pretrained" and not self.name_or_path:
             problems.append(

@@ -27,7 +27,7 @@ def is_decoder_only_folder(config: ModelConfig) -> bool | None:
     if not name or (config.init == "random" and config.architecture.get("model_type")):
         return None
     try:
-        text = Path(name, "config.json").expanduser().read_text(encoding="utf-8")
+        text = Path(name, "config.json").read_text(encoding="utf-8")
         shape = json.loads(text)
         if shape.get("is_encoder_decoder"):
             return False

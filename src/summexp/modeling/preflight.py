@@ -7,12 +7,15 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from summexp.errors import Problem, nearest
+from summexp.errors import Problem, nearest_path
 from summexp.modeling.config import ModelConfig, PeftConfig
+from summexp.modeling.model_files import config_problem, tokenizer_problems, weights_problems
+from summexp.options import at_home
 
 _NAMES = ("name_or_path", "config_name", "tokenizer_name")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -29,15 +32,32 @@ def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
         name = getattr(config, field)
         if not name:
             continue
-        folder = Path(name).expanduser()
-        if folder.is_dir():
-            if field == "name_or_path":
-                yield from _adapter_in_place_of_a_model(folder)
-                yield from shards_outside(folder)
+        if (folder := existing_folder(name)) is not None:
+            yield from _folder_problems(folder, field, config)
             continue
-        problem = name_problem(name, config.cache_dir if offline else None, offline=offline)
+        cache_dir = config.cache_dir if offline else None
+        problem = name_problem(f"model.{field}", name, cache_dir, offline=offline)
         if problem is not None:
-            yield Problem(key=f"model.{field}", what=problem.what, hint=problem.hint)
+            yield problem
+
+
+def _folder_problems(folder: Path, field: str, config: ModelConfig) -> Iterator[Problem]:
+    """Yield what is wrong with a folder that `model.<field>` names, of what is loaded from it."""
+    found = list(_adapter_in_place_of_a_model(folder)) if field == "name_or_path" else []
+    own_shape = config.init == "random" and config.architecture.get("model_type")
+    of_shape = "config_name" if config.config_name else "name_or_path"
+    of_tokenizer = "tokenizer_name" if config.tokenizer_name else "name_or_path"
+    if not found and field == of_shape and not own_shape:
+        problem = config_problem(folder)
+        found += [problem] if problem else []
+    if not found and field == "name_or_path" and config.init == "pretrained":
+        found += list(shards_outside(folder)) or weights_problems(folder)
+    if field == of_tokenizer and (not found or field == "tokenizer_name"):
+        found += tokenizer_problems(folder)
+    key = f"model.{field}"
+    other = f"Name one that save_pretrained wrote (config.json, weights, tokenizer): {key}=FOLDER"
+    for problem in found:
+        yield replace(problem, key=key, hint=problem.hint or other)
 
 
 def check_adapter(config: PeftConfig, *, resume_from: str | None) -> Iterator[Problem]:
@@ -56,7 +76,7 @@ def check_adapter(config: PeftConfig, *, resume_from: str | None) -> Iterator[Pr
             "peft=none.",
         )
     checkpoint = Path(resume_from or "", "model.safetensors")
-    if resume_from and checkpoint.is_file() and holds_adapter(checkpoint.parent) != wanted:
+    if resume_from and os.path.isfile(checkpoint) and holds_adapter(checkpoint.parent) != wanted:
         what = "holds an adapter that is not merged" if not wanted else "holds no adapter"
         yield Problem(
             key="training.resume_from_checkpoint",
@@ -109,20 +129,30 @@ def shards_outside(folder: Path) -> Iterator[Problem]:
             )
 
 
-def name_problem(name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:
-    """Say why nothing can be loaded under a name that is no folder's, or return None."""
-    folder = Path(name).expanduser()
-    if folder.is_file():
-        return Problem(what=f"{name} is a file", hint="Name the folder that it lies in.")
+def existing_folder(name: str) -> Path | None:
+    """Return the folder that `name` is the path of, `~` filled in, or None."""
+    folder = at_home(name)
+    return Path(folder) if os.path.isdir(folder) else None
+
+
+def name_problem(key: str, name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:
+    """Say why nothing can be loaded under the name at `key`, no folder's, or return None."""
+    folder = Path(at_home(name))
+    if os.path.isfile(folder):
+        hint = f"Name its folder: {key}={Path(name).parent}"
+        return Problem(key=key, what=f"{name} is a file", hint=hint)
     if name.startswith((".", "~", "/")) or name.count("/") > 1:
-        return Problem(what=f"there is no folder {name}", hint=_nearby(folder))
+        near = _nearby(name, folder.parent)
+        return Problem(key=key, what=f"there is no folder {name}", hint=near)
     if not _REPOSITORY.fullmatch(name):
         return Problem(
+            key=key,
             what=f"{name!r} is neither a folder nor the name of a Hub repository",
-            hint="A Hub repository is called owner/name, such as google-t5/t5-small.",
+            hint=f"A Hub repository is called owner/name: {key}=OWNER/NAME",
         )
     if offline and not is_cached(name, cache_dir):
         return Problem(
+            key=key,
             what=f"{name} was not downloaded before, and offline=true forbids it now",
             hint="Run once with the network, name a folder, or try the way with debug=tiny.",
         )
@@ -136,12 +166,12 @@ def is_cached(repository: str, cache_dir: str | None = None) -> bool:
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     hub = Path(os.environ.get("HF_HOME") or home, "hub")
-    root = Path(cache_dir or os.environ.get("HF_HUB_CACHE") or hub).expanduser()
+    root = Path(at_home(str(cache_dir or os.environ.get("HF_HUB_CACHE") or hub)))
     snapshots = root / f"models--{repository.replace('/', '--')}" / "snapshots"
-    return snapshots.is_dir() and any(snapshots.iterdir())
+    return os.path.isdir(snapshots) and any(snapshots.iterdir())
 
 
-def _nearby(folder: Path) -> str | None:
-    if not folder.parent.is_dir():
-        return f"There is no folder {folder.parent} either (from {Path.cwd()})."
-    return nearest(folder.name, [entry.name for entry in folder.parent.iterdir() if entry.is_dir()])
+def _nearby(name: str, parent: Path) -> str | None:
+    if not os.path.isdir(parent):
+        return f"There is no folder {parent} either (from {Path.cwd()})."
+    return nearest_path(name, parent, os.path.isdir)

@@ -53,6 +53,14 @@ def _user_caches() -> Path | None:
     return Path(home, ".cache") if home != "~" else None
 
 
+def cache_remark(config: Config) -> str | None:
+    """Return that a run would keep nothing in its cache, and why, or None where it would."""
+    cache = None if config.debug.tiny else cache_dir()
+    if cache is None or _is_writable(cache):
+        return None
+    return f"nothing would be cached: {cache} cannot be written; SUMMEXP_CACHE names another folder"
+
+
 def prepare(config: Config) -> None:
     """Set network use, threads and the kind of device for a run.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -15,7 +16,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError, Problem, shortened
+from summexp.options import at_home
 
 RUN_FILE = "run.json"
 """What happened, in the run folder."""
@@ -26,6 +28,8 @@ PREDICTION_FORMATS = ("jsonl", "csv", "parquet")
 EARLIER_PREDICTIONS = "predictions"
 """Folder of predictions that a later command would have replaced. Not in `_FOLDERS`: others may use
 the name too, and of its files only those that `run.json` lists are ours."""
+FRESH_FOLDERS = {"run_dir": "outputs", "sweep_dir": "multirun"}
+"""Where fresh folders are made, for runs and for sweeps, by the name of the resolver."""
 _FILES = re.compile(
     r"config\.yaml|run\.json|(train|eval|predict|all)_results\.json|trainer_state\.json"
     r"|generated_predictions[\w.-]*\.(jsonl|csv|parquet)|report\.(html|md)|README\.md"
@@ -68,10 +72,12 @@ _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
 
 def register_resolvers() -> None:
     """Make `${summexp.run_dir:…}` and `${summexp.sweep_dir:…}` known to OmegaConf."""
-    for name, parent in (("run_dir", "outputs"), ("sweep_dir", "multirun")):
+    for name, parent in FRESH_FOLDERS.items():
         OmegaConf.register_new_resolver(
             f"summexp.{name}",
-            lambda given, parent=parent: given or str(fresh_folder(Path(parent))),
+            lambda given, parent=parent: (
+                at_home(given) if given else str(fresh_folder(Path(parent)))
+            ),
             use_cache=True,
             replace=True,
         )
@@ -102,16 +108,43 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(folder, error.strerror) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> ConfigError:
-    cannot = "be written" if folder.is_dir() else "be made"
+def check_is_writable(folder: Path) -> None:
+    """Check that a run folder can be made and written to; nothing is made or changed.
+
+    Raises:
+        ConfigError: a parent is a file or forbids it, or the name is no name of a folder.
+    """
+    try:
+        place = next(path for path in (folder, *folder.absolute().parents) if _exists(path))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise _unwritable(folder, reason) from None
+    if not place.is_dir():
+        raise _unwritable(folder, f"{place} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise _unwritable(folder, reason if place == folder else f"{place}: {reason}")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _unwritable(folder: Path, reason: str | None) -> ConfigError:
+    cannot = "be written" if os.path.isdir(folder) else "be made"
     return ConfigError(
         Problem(
             key="output_dir",
-            what=f"the folder {folder} cannot {cannot}: {error.strerror}",
-            hint="Name a place that you may write to: output_dir=…",
+            what=f"the folder {shortened(str(folder))} cannot {cannot}: {reason}",
+            hint="Name a place that you may write to, such as output_dir=outputs/mine",
         )
     )
 
@@ -154,7 +187,7 @@ def check_is_free(folder: Path) -> None:
             Problem(
                 key="output_dir",
                 what=f"{folder} holds {', '.join(taken[:4])}, but no run of summexp",
-                hint="Choose another output_dir; nothing there is overwritten.",
+                hint=f"Nothing there is overwritten; choose another, such as output_dir={folder}-2",
             )
         )
 

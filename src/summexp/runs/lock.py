@@ -70,14 +70,26 @@ def lock(folder: Path) -> FileLock:
     except Timeout:
         raise ConfigError(_held_by_another(folder)) from None
     except OSError as error:
-        raise ConfigError(
-            Problem(
-                key="output_dir",
-                what=f"{folder} cannot be locked: {error.strerror or error}",
-                hint="Name a folder that you may write to: output_dir=…",
-            )
-        ) from error
+        raise ConfigError(_cannot_be_locked(folder, error)) from error
     return held
+
+
+def check_is_unlocked(folder: Path) -> None:
+    """Check that no other live run holds the lock of a run folder; nothing there is changed.
+
+    Raises:
+        ConfigError: another live run holds it, or there can be none in this folder.
+    """
+    if not (folder / LOCK_FILE).is_file():
+        return
+    held = FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True)
+    try:
+        held.acquire()
+    except Timeout:
+        raise ConfigError(_held_by_another(folder)) from None
+    except OSError as error:
+        raise ConfigError(_cannot_be_locked(folder, error)) from error
+    held.release()
 
 
 def read_holder(folder: Path) -> Holder | None:
@@ -107,8 +119,16 @@ def _held_by_another(folder: Path) -> Problem:
         stop = f"stop it (kill {holder.pid})"
         if holder.host != here:
             stop = f"stop it on {holder.host} (kill {holder.pid}; this is {here})"
-    hint = f"Wait for it, {stop}, or choose another output_dir."
+    hint = f"Wait for it, {stop}, or choose another folder, such as output_dir={folder}-2"
     return Problem(key="output_dir", what=what, hint=hint)
+
+
+def _cannot_be_locked(folder: Path, error: OSError) -> Problem:
+    return Problem(
+        key="output_dir",
+        what=f"{folder} cannot be locked: {error.strerror or error}",
+        hint="Name a folder that you may write to, such as output_dir=outputs/mine",
+    )
 
 
 def _this_process() -> Holder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -190,6 +191,16 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     return RunPlan(True, train, evaluate, predict, push)
 
 
+def check_checkpoint(path: str | None) -> Iterator[Problem]:
+    """Yield that the checkpoint that `training.resume_from_checkpoint` names is not there."""
+    if path is not None and not os.path.isdir(path):
+        yield Problem(
+            key="training.resume_from_checkpoint",
+            what=f"there is no folder {path}",
+            hint="A run in the same output_dir finds its own last checkpoint; leave it away.",
+        )
+
+
 def was_refused(record: Mapping[str, Any], folder: Path) -> bool:
     """Tell whether a run failed before it had made anything, as one does whose config is wrong."""
     begun = record.get("phases") or checkpoints(folder)
@@ -221,7 +232,7 @@ def _check_progress(config: Config, folder: Path | None) -> None:
 def resume_problem(config: Config) -> Problem | None:
     """Return what speaks against `training.resume_from_checkpoint`, quick to find, or None."""
     given = config.training.resume_from_checkpoint
-    # That it is not there is found by the rules of the config.
+    # That it is not there is told by `check_checkpoint`.
     if not given or not config.training.do_train or not Path(given).is_dir():
         return None
     # A toy has sizes of its own.
