@@ -125,6 +125,8 @@ MISTAKES: list[tuple[str, str | None]] = [
     ("generation.temperature=0", "generation.temperature"),
     ("generation.max_length=0", "generation.max_length"),
     ("generation.top_p=1.5", "generation.top_p"),
+    ("generation.temperature=0.7", "generation.temperature"),
+    ("generation.num_beams=1 generation.length_penalty=2", "generation.length_penalty"),
     ("generation.max_length=9 generation.max_new_tokens=9", "generation.max_length"),
     ("generation.min_length=90 generation.max_length=9", "generation.min_length"),
     ("data.max_source_length=0", "data.max_source_length"),

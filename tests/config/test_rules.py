@@ -4,11 +4,16 @@ from typing import Any
 
 import pytest
 from tests.engines.toys import run_config
+from transformers import GenerationConfig
 
 from summexp.config.rules import rule_problems
 from summexp.data.config import DataConfig
 from summexp.engines.config import EngineConfig
+from summexp.engines.generation_schema import GenerationOptions
 from summexp.engines.training_schema import TrainingConfig
+from summexp.engines.upstream import generation_config
+from summexp.errors import ConfigError
+from summexp.modeling.config import ModelConfig
 
 EVALUATED = {"do_train": True, "do_eval": True, "eval_strategy": "epoch"}
 
@@ -106,3 +111,33 @@ def test_a_run_writes_to_disk(folder: str) -> None:
     assert problem.key == "output_dir"
     assert folder in problem.what
     assert not list(rule_problems(run_config(output_dir="runs/a:b", training=training)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0.7},
+        {"temperature": 1.0},
+        {"temperature": 0.7, "do_sample": False},
+        {"temperature": 0.7, "do_sample": True},
+        {"top_k": 5, "top_p": 0.9, "typical_p": 0.5, "epsilon_cutoff": 0.1, "eta_cutoff": 0.1},
+        {"min_p": 0.0},
+        {"top_h": 0.0},
+        {"num_beams": 1, "length_penalty": 2.0},
+        {"num_beams": 1, "early_stopping": True},
+        {"num_beams": 4, "length_penalty": 2.0, "early_stopping": True},
+        {"num_beams": 1, "length_penalty": 1.0, "early_stopping": False},
+    ],
+)
+def test_options_of_the_other_kind_of_generation_are_refused_as_upstream_does(
+    options: dict[str, Any],
+) -> None:
+    model = ModelConfig(init="random", architecture={"model_type": "t5"})
+    config = run_config(model=model, generation=GenerationOptions(**options))
+    found = {problem.key for problem in rule_problems(config)}
+    try:
+        generation_config(GenerationConfig(), config.generation)
+        refused = set()
+    except ConfigError as error:
+        refused = {problem.key for problem in error.problems}
+    assert found == refused

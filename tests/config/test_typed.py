@@ -26,7 +26,8 @@ from summexp.preflight import check
         ["debug=tiny", "model=bart_base", "data=custom_csv"],
         ["training.lr_scheduler_kwargs={num_cycles: 2}", "generation.bad_words_ids=[[1,2],[3]]"],
         ["model.freeze=[encoder]", "tracking.tags=[a,'b c']", "training.save_strategy='no'"],
-        ["data.text_column='본문 1'", "training.learning_rate=1e-7", "output_dir=runs/one"],
+        ["data.summary_column=summary", "training.learning_rate=1e-7", "output_dir=runs/one"],
+        ["debug=tiny", "data=custom_csv", "data.text_column='본문 1'"],
     ],
 )
 def test_a_saved_config_loads_as_the_same_config(words: list[str], tmp_path: Path) -> None:

@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 _METRICS = ("loss", "gen_len")
 _LARGEST_SEED = 2**32 - 1
 """Of numpy, which upstream seeds with the same number."""
+_SAMPLING = {
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+    "min_p": None,
+    "top_h": None,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+}
+"""Options of sampling, with the values that change nothing."""
+_BEAM_SEARCH = {"early_stopping": False, "length_penalty": 1.0}
+"""The same of beam search."""
 _NAMED = 6
 """Metrics that a message names."""
 _TRAINING_METRICS = ("train_loss", "train_runtime", "train_samples_per_second")
@@ -34,6 +47,7 @@ def rule_problems(config: Config) -> Iterator[Problem]:
     yield from _data_source(config)
     yield from _without_effect(config)
     yield from _sampler(config)
+    yield from _generation_modes(config)
     yield from refused(config)
     yield from _freezing(config)
     yield from _early_stopping(config)
@@ -62,7 +76,7 @@ def _data_source(config: Config) -> Iterator[Problem]:
         what = "is about data.name, which is not set, so it has no effect on files"
         hint = "Leave it away."
     else:
-        ignored += ["text_column", "summary_column", "id_column", "references_column"]
+        ignored += ["text_column", "summary_column", "id_column"]
         what = f"has no effect on {BUNDLED}, the bundled corpus"
         hint = "Leave it away, or name your own data: data=custom_csv data.train_file=FILE"
     own = {"text_column": "document", "summary_column": "summary", "id_column": "id"}
@@ -95,6 +109,27 @@ def _sampler(config: Config) -> Iterator[Problem]:
                 what="has no effect on our own order of the rows",
                 hint="Add engine.sampler=upstream, or leave it away.",
             )
+
+
+def _generation_modes(config: Config) -> Iterator[Problem]:
+    """Yield options of sampling or of beam search where the other kind is sure to generate.
+
+    Upstream (5.23) refuses them too, once the model is there. Trained weights may bring settings of
+    their own, so that only what is set beside them is known here.
+    """
+    own = config.model.init == "random" or config.debug.tiny
+    do_sample, num_beams = config.generation.do_sample, config.generation.num_beams
+    modes = []
+    if do_sample is False or (do_sample is None and own):
+        modes.append((_SAMPLING, "sampling", "generation.do_sample=true"))
+    if num_beams == 1:
+        modes.append((_BEAM_SEARCH, "beam search", "generation.num_beams=4"))
+    for neutral, mode, setting in modes:
+        for name, default in neutral.items():
+            if getattr(config.generation, name) not in (None, default):
+                what = f"has an effect on {mode} alone, which is off"
+                hint = f"Set {setting}, or leave it away."
+                yield Problem(key=f"generation.{name}", what=what, hint=hint)
 
 
 def _freezing(config: Config) -> Iterator[Problem]:

@@ -185,7 +185,7 @@ def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None
     return Problem(
         key=key,
         what=f"{config.name} has no split {wanted!r}",
-        hint=f"{near + ' ' if near else ''}Set {key}=SPLIT{', or' if is_splittable else ''} {share}, "
+        hint=f"{near + ' ' if near else ''}Set {key}{', or' if is_splittable else ''} {share}, "
         f"or {switch}=false.{listed}",
     )
 
