@@ -58,7 +58,10 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     Raises:
         ConfigError: a flag of Hydra's lacks its value.
     """
-    words, problems = _without_secrets([_quoted(word) for word in _with_info(arguments)])
+    unreadable = [word for word in arguments if not _is_unicode(word)]
+    readable = [word for word in arguments if _is_unicode(word)]
+    words, problems = _without_secrets([_quoted(word) for word in _with_info(readable)])
+    problems += map(_not_unicode, unreadable)
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     wants_version = "--version" in words
@@ -86,6 +89,22 @@ def parse(arguments: Sequence[str]) -> CommandLine:
         for_hydra=_for_hydra(words, positional, args.config_dir, args.config_name),
         problems=problems,
     )
+
+
+def _is_unicode(word: str) -> bool:
+    """Tell whether a word can be written to a file: Python keeps foreign bytes as surrogates."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _not_unicode(word: str) -> Problem:
+    shown = word.encode(errors="backslashreplace").decode()
+    hint = "Rename the file or folder that it names, or write the word in a UTF-8 terminal."
+    what = f"'{shown}' holds bytes that are not UTF-8"
+    return Problem(what=what, where=COMMAND_LINE, hint=hint)
 
 
 def _with_info(arguments: Sequence[str]) -> Iterator[str]:

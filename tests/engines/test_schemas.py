@@ -272,6 +272,9 @@ def test_the_closed_sets_of_generation_are_upstreams() -> None:
 
 TRAINING_VALUES: dict[str, Any] = MAPPINGS | {
     "optim_target_modules": ["q", "v"],
+    "adam_beta1": 0.5,
+    "adam_beta2": 0.5,
+    "label_smoothing_factor": 0.5,
     "include_for_metrics": ["inputs"],
     "label_names": ["labels"],
     "debug": ["underflow_overflow"],

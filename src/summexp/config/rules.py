@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _METRICS = ("loss", "gen_len")
 _LARGEST_SEED = 2**32 - 1
 """Of numpy, which upstream seeds with the same number."""
-_SAMPLING = {
+_SAMPLING: dict[str, float | None] = {
     "temperature": 1.0,
     "top_k": 50,
     "top_p": 1.0,
@@ -34,7 +34,7 @@ _SAMPLING = {
     "eta_cutoff": 0.0,
 }
 """Options of sampling, with the values that change nothing."""
-_BEAM_SEARCH = {"early_stopping": False, "length_penalty": 1.0}
+_BEAM_SEARCH: dict[str, float | None] = {"early_stopping": False, "length_penalty": 1.0}
 """The same of beam search."""
 _NAMED = 6
 """Metrics that a message names."""
