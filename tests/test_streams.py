@@ -92,7 +92,7 @@ def assert_finished(folder: Path) -> None:
     record = json.loads((folder / "run.json").read_text())
     assert (record["status"], record["reason"]) == ("finished", None)
     # What a library prints to a closed descriptor must not end up in a file of the run.
-    assert "evaluation at" in (folder / "train.log").read_text()
+    assert "eval: step 2" in (folder / "train.log").read_text()
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
 
 

@@ -27,7 +27,7 @@ def test_each_set_has_its_scores_on_every_page(
             *("debug=tiny", "data=custom_json", "data.train_file=r.jsonl", *files),
             folder=tmp_path / "run",
         )
-    line = next(one for one in caplog.messages if one.startswith("evaluation at"))
+    line = next(one for one in caplog.messages if one.startswith("eval: step"))
     assert [name for name in NAMES if f"{name}_rougeL " in line] == list(NAMES)
     terminal = capsys.readouterr().out
     for name in NAMES:

@@ -204,8 +204,8 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         ]
         if shown:
             self._progress.clear()
-            epoch = f"epoch {state.epoch:.3g}, step {state.global_step}"
-            log.info("evaluation at %s: %s", epoch, ", ".join(shown))
+            where = f"step {state.global_step}, epoch {state.epoch:.3g}"
+            log.info("eval: %s", ", ".join([where, *shown]))
 
     def on_train_end(
         self,
