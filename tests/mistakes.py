@@ -156,7 +156,7 @@ MISTAKES: list[tuple[str, str | None]] = [
     ("data=custom_csv data.train_file=cut.csv.gz data.validation_file=dev.csv", "data.train_file"),
     ("data=custom_csv data.train_file=bad.jsonl data.validation_file=dev.csv", "data.train_file"),
     ("data=custom_csv data.train_file=bad.parquet data.validation_file=dev.csv", "data.train_file"),
-    ("data=custom_csv data.train_file=pairs.csv data.validation_file=dev.csv", None),
+    ("data=custom_csv data.train_file=pairs.csv data.validation_file=pairs.csv", None),
     ("data.name=train.csv", "data.name"),
     ("data.name=./corpsu", "data.name"),
     ("data.name=~nobody/x", "data.name"),

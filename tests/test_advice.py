@@ -95,10 +95,11 @@ def _done(words: list[str], problem: Problem, advice: str) -> list[str]:
         words = words[1:]
     if "in its place" in advice or "instead" in advice:
         words = [word for word in words if _name(word) != key]
-    listed = re.findall(r"^ +(\w+): ", advice, re.MULTILINE)
+    # Columns are listed below the advice, each to be filled in once.
+    listed = re.findall(r"^ +(\w+): ", problem.hint or "", re.MULTILINE)
     for quoted, plain in _SETTING.findall(advice):
-        if plain.endswith("=…") and listed:
-            plain = plain.replace("…", listed.pop(0))
+        if plain.endswith("=COLUMN") and listed:
+            plain = plain.replace("COLUMN", listed.pop(0))
         words = _set(words, quoted or plain.rstrip("."))
     return words
 

@@ -291,7 +291,7 @@ def _undecided(
     unnamed = [key for key in ("text_column", "summary_column") if getattr(config, key) is None]
     reason = "more than one choice is possible" if pairs else "its columns have no known names"
     listed = "\n".join(f"      {name}: {sample.get(name, '')}" for name in names)
-    settings = " ".join(f"data.{key}=…" for key in unnamed)
+    settings = " ".join(f"data.{key}=COLUMN" for key in unnamed)
     return Problem(
         key=f"data.{unnamed[0]}" if unnamed else None,
         what=f"which columns of {source} to use must be said: {reason}",

@@ -78,7 +78,8 @@ def check_file(source: SplitSource, config: DataConfig) -> Head:
             raise ConfigError(
                 Problem(
                     what=f"{source.value} is plain text, which has no summaries",
-                    hint="Plain text (a document a line) is for prediction: data.test_file.",
+                    hint=f"Name another file: {source.key}=FILE. Plain text (a document a line) is "
+                    f"for prediction: data.test_file={source.value}",
                 )
             )
         return head
