@@ -20,6 +20,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests import forked
+from tests.mistakes import make_model
 
 from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
@@ -86,14 +87,13 @@ def make_what_is_named(words: list[str], folder: Path) -> None:
         key, _, value = word.partition("=")
         if re.fullmatch(r"data\.(\w+_file|validation_files\.\w+)", key):
             write_rows(folder / value, rows)
-    for word, name in (
-        ("data.name", "train.jsonl"),
-        ("model.name_or_path", "config.json"),
-        ("metric.bertscore_model", "config.json"),
-    ):
+    for word, name in (("data.name", "train.jsonl"), ("metric.bertscore_model", "config.json")):
         value = value_of(words, word)
         if value is not None and value.startswith(("corpora/", "models/")):
             write_rows(folder / value / name, rows)
+    model = value_of(words, "model.name_or_path")
+    if model is not None and model.startswith("models/"):
+        make_model(folder / model)
     if "--config-name" in words:
         make_run(folder / words[words.index("--config-dir") + 1])
     if len(words) == 3 and value_of(words, "data.test_file"):
