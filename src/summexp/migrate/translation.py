@@ -35,6 +35,7 @@ from summexp.migrate.script_flags import FLAGS
 from summexp.migrate.trackers import others
 from summexp.migrate.training_flags import remark_concerns
 from summexp.preflight import check
+from summexp.runs.resume import check_checkpoint
 
 PARITY = "hf_parity"
 """The experiment that does as the old script did."""
@@ -421,19 +422,9 @@ class _Translation:
                     "write the value of one that is none.",
                 )
             )
-        try:
-            check(parse([*words, "--cfg", "job"]))
-        except ConfigError as error:
-            later = {
-                "training.resume_from_checkpoint": "--resume_from_checkpoint: {} yet",
-                "metric.sentences": "--parity: {}, which the old script needs too",
-            }
-            problems = [one for one in error.problems if one.key not in later]
-            self._remarks += [
-                later[one.key].format(one.what) for one in error.problems if one.key in later
-            ]
-            if problems:
-                raise ConfigError(problems) from None
+        config = check(parse([*words, "--cfg", "job"]))[0].config
+        missing = check_checkpoint(config.training.resume_from_checkpoint)
+        self._remarks += [f"--resume_from_checkpoint: {one.what} yet" for one in missing]
 
 
 @cache

@@ -266,6 +266,9 @@ def _near_language(token: str, codes: Sequence[str]) -> str:
     alike = [code for code in codes if code[:2].lower() == token[:2].lower()]
     if alike:
         listed = f"Those that begin alike: {', '.join(alike)}. {listed}"
+    if any(code.startswith(token) for code in codes):
+        # `nearest` would name what begins so, and nothing else.
+        return listed
     return nearest(token, codes) or listed
 
 
