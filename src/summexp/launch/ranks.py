@@ -59,10 +59,10 @@ def _set_threads() -> None:
 
     Accelerate (1.15) would do so with a warning, and fails where the variable is no single number.
     """
-    threads = str(threads_of_rank(this_world().local_size))
-    if os.environ.get(OMP_NUM_THREADS) != threads:
-        os.environ[OMP_NUM_THREADS] = threads
-        torch.set_num_threads(int(threads))
+    threads = threads_of_rank(this_world().local_size)
+    os.environ[OMP_NUM_THREADS] = str(threads)
+    # torch has read the variable already.
+    torch.set_num_threads(threads)
 
 
 def have_met() -> bool:
