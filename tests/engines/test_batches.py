@@ -160,7 +160,7 @@ def test_both_engines_make_the_loader_as_training_says(toy: Toy, tmp_path: Path)
     one = job(tmp_path, toy=toy, count=ROWS, training=training(**given, **SPLIT))
     args = job_arguments(one)
     mine: Any = TrainingBatches(one, args, Accelerator(cpu=True))._loader
-    theirs = SummarizationTrainer(one, StopRequest(repeats_end=True)).get_train_dataloader()
+    theirs = SummarizationTrainer(one, StopRequest()).get_train_dataloader()
     stream = replace(one, rows=rows(toy, ROWS).to_iterable_dataset(num_shards=2))
     streams: Any = TrainingBatches(
         replace(stream, config=replace(one.config, training=training(max_steps=2, **given))),

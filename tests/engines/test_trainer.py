@@ -91,7 +91,7 @@ def test_upstreams_loss_is_upstreams(tmp_path: Path) -> None:
 def test_smoothing_is_upstreams_on_a_batch(tmp_path: Path) -> None:
     one = job(tmp_path, training=training(label_smoothing_factor=0.1))
     batch = one.collate([one.rows[number] for number in range(5)])
-    trainer = SummarizationTrainer(one, StopRequest(repeats_end=True))
+    trainer = SummarizationTrainer(one, StopRequest())
     ours = trainer.compute_loss(one.model, dict(batch))
     assert trainer.label_smoother is not None
     theirs = trainer.label_smoother(one.model(**batch), batch["labels"])
@@ -157,7 +157,7 @@ def test_the_loader_is_made_as_training_says(tmp_path: Path) -> None:
     }
     given = training(**{f"dataloader_{name}": value for name, value in options.items()})
     one = job(tmp_path, training=given)
-    loader = SummarizationTrainer(one, StopRequest(repeats_end=True)).get_train_dataloader()
+    loader = SummarizationTrainer(one, StopRequest()).get_train_dataloader()
     context = loader.multiprocessing_context
     assert context is not None
     assert context.get_start_method() == options.pop("multiprocessing_context")
@@ -284,7 +284,7 @@ def test_loss_without_a_count_is_the_mean_of_the_batch(tmp_path: Path) -> None:
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     logits = one.model(**inputs).logits
     expected = token_loss_sum(logits, batch["labels"]) / count_targets(batch["labels"])
-    loss, _ = SummarizationTrainer(one, StopRequest(repeats_end=True)).compute_loss(
+    loss, _ = SummarizationTrainer(one, StopRequest()).compute_loss(
         one.model, dict(batch), return_outputs=True
     )
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
