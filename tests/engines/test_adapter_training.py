@@ -13,13 +13,12 @@ from safetensors.torch import load_file
 from tests.engines.test_evaluation import evaluation_set, settings
 from tests.engines.toys import job, training
 from tests.modeling.toys import Toy, config, make, make_loud
-from transformers import AutoModelForSeq2SeqLM, Seq2SeqTrainer
+from transformers import AutoModelForSeq2SeqLM
 
 from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
 from summexp.engines.protocol import Fitted
-from summexp.engines.trainer import SummarizationTrainer
 from summexp.modeling.config import PeftConfig
 
 ENGINES = ["trainer", "accelerate"]
@@ -181,16 +180,3 @@ def test_an_epoch_of_checkpointed_activations_trains_the_adapter_too(
         train(tmp_path / name, engine, activation_checkpointing=saves, peft={"dropout": 0.0})
     one, other = (weights(tmp_path / name / "checkpoint-6") for name in ("usual", "recomputed"))
     assert all(one[name].allclose(other[name], atol=1e-6) for name in one)
-
-
-def test_only_whole_models_are_uploaded_while_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An upload for each checkpoint is upstream's default, and one with an adapter is no model."""
-    uploaded: list[str] = []
-    monkeypatch.setattr(
-        Seq2SeqTrainer, "_push_from_checkpoint", lambda _, folder: uploaded.append(folder)
-    )
-    for name, peft in (("adapted", PeftConfig(name="lora")), ("whole", None)):
-        trainer = SummarizationTrainer.__new__(SummarizationTrainer)
-        trainer.model = make(config("t5"), peft=peft).model
-        trainer._push_from_checkpoint(name)
-    assert uploaded == ["whole"]
