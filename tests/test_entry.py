@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,11 @@ def test_a_run_folder_that_cannot_be_made_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("")
     done = train("debug=tiny", cwd=tmp_path)
     assert done.returncode == 2
-    assert "the folder outputs/" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "the folder outputs cannot be made: outputs is a file, not a folder" in done.stderr
+    advice = re.search(r"such as (output_dir=(\S+))", done.stderr)
+    assert advice is not None
+    # Not below the file that is in the way.
+    assert Path(advice[2]).is_absolute()
 
 
 def test_a_secret_reaches_neither_message_nor_disk(tmp_path: Path) -> None:

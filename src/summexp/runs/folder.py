@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,13 +141,22 @@ def _exists(path: Path) -> bool:
 
 def _unwritable(folder: Path, reason: str | None) -> ConfigError:
     cannot = "be written" if os.path.isdir(folder) else "be made"
+    place = _writable_place(folder)
     return ConfigError(
         Problem(
             key="output_dir",
             what=f"the folder {shortened(str(folder))} cannot {cannot}: {reason}",
-            hint="Name a place that you may write to, such as output_dir=outputs/mine",
+            hint=f"Name a place that you may write to, such as output_dir={place}",
         )
     )
+
+
+def _writable_place(refused: Path) -> str:
+    """Return a folder to name in place of one that cannot be made."""
+    usual = Path(FRESH_FOLDERS["run_dir"])
+    if refused.is_relative_to(usual) or not os.access(os.curdir, os.W_OK):
+        return str(Path(tempfile.gettempdir(), "mine"))
+    return str(usual / "mine")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
