@@ -58,7 +58,7 @@ def job(folder: Path, task: Any, *overrides: str) -> SlurmJob:
 
 
 def test_a_job_records_its_own_command(folder: Path) -> None:
-    words = ["seed=2", 'model.source_prefix="a \\${b} 요약: "', "data.text_column='본문 1'"]
+    words = ["seed=2", 'model.source_prefix="a \\${b} 요약: "', "tracking.run_name='본문 1'"]
     commands = []
 
     def task(_config: DictConfig) -> None:
