@@ -16,7 +16,6 @@ from tests.mistakes import GOOD_FILES, MISTAKES, make_folder
 from summexp.command_line import parse
 from summexp.errors import ConfigError, Problem
 from summexp.preflight import check
-from summexp.runs.lock import lock
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
@@ -26,6 +25,15 @@ LINES_APART = 12
 """Of the wrong commands every so many is tried each time; all of them with `-m slow`."""
 SHARE = 0.97
 """Of the wrong commands, those that have to become right."""
+HOLD = """\
+import sys
+from pathlib import Path
+from summexp.runs.lock import lock
+held = lock(Path("locked"))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+"""Another run, as far as its lock goes, until its input ends."""
 PLACEHOLDERS = {
     "FILE": "dev.csv",
     "FOLDER": "models/good",
@@ -171,11 +179,16 @@ def mend(line: str) -> tuple[list[str], list[Problem]]:
 
 def _trial(lines: list[str]) -> list[str]:
     """Return a line for each command that does not become right."""
-    held = lock(Path("locked"))
-    try:
-        ends = [(line, *mend(line)) for line in lines]
-    finally:
-        held.release()
+    # In a process of its own: this one could take the same lock once more.
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        try:
+            ends = [(line, *mend(line)) for line in lines]
+        finally:
+            other.communicate()
     return [f"{line[:80]} -> {words}: {found[0]}" for line, words, found in ends if found]
 
 
