@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from summexp.data.phases import BUNDLED
 from summexp.errors import RunError
+from summexp.runs.folder import may_write
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -70,6 +71,8 @@ def prepare(config: Config) -> None:
     _set_offline(offline=config.offline)
     _place_hub_caches(config)
     _choose_xla(config)
+    # Where DeepSpeed is installed, accelerate imports it for every run.
+    logging.getLogger("DeepSpeed").addFilter(_is_no_guess)
     # The tokenizers of a data loader's worker processes would deadlock after a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
     # OpenMP's threads wait for each other by spinning. Where another program has one of the cores,
@@ -107,7 +110,7 @@ def _is_writable(folder: Path) -> bool:
     # Unlike `Path.exists`, this takes what is in another user's folder to be absent.
     places = (folder, *folder.absolute().parents)
     existing = next(place for place in places if os.path.exists(place))
-    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+    if not (existing.is_dir() and may_write(existing)):
         return False
     return shutil.disk_usage(existing).free >= _LEAST_ROOM
 
@@ -140,6 +143,11 @@ def _set_offline(*, offline: bool) -> None:
 
 def _is_on(name: str) -> bool:
     return os.environ.get(name, "").upper() in _TRUE
+
+
+def _is_no_guess(record: logging.LogRecord) -> bool:
+    """Tell whether `record` is other than DeepSpeed's warning that it found no accelerator."""
+    return not record.getMessage().startswith("Setting accelerator to CPU")
 
 
 def _choose_xla(config: Config) -> None:

@@ -125,10 +125,16 @@ def check_is_writable(folder: Path) -> None:
         raise _unwritable(folder, reason) from None
     if not place.is_dir():
         raise _unwritable(folder, f"{place} is a file, not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not may_write(place):
         read_only = os.statvfs(place).f_flag & os.ST_RDONLY
         reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
         raise _unwritable(folder, reason if place == folder else f"{place}: {reason}")
+
+
+def may_write(folder: Path) -> bool:
+    """Tell whether this process can make files in `folder`, its capabilities counted."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def _exists(path: Path) -> bool:
@@ -154,7 +160,7 @@ def _unwritable(folder: Path, reason: str | None) -> ConfigError:
 def _writable_place(refused: Path) -> str:
     """Return a folder to name in place of one that cannot be made."""
     usual = Path(FRESH_FOLDERS["run_dir"])
-    if refused.is_relative_to(usual) or not os.access(os.curdir, os.W_OK):
+    if refused.is_relative_to(usual) or not may_write(Path(os.curdir)):
         return str(Path(tempfile.gettempdir(), "mine"))
     return str(usual / "mine")
 
