@@ -170,6 +170,27 @@ def test_the_missing_validation_file_is_answered_with_a_share_that_works(
     assert "share" not in (problem.hint or "")
 
 
+def test_a_file_goes_before_the_share_which_stays_out_of_the_training(
+    rows: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = documents(load(tmp_path, *PHASES, train_file=rows, **HELD_OUT))[0]
+    other = jsonl(tmp_path / "other.jsonl", [{"document": "It rained.", "summary": "Rain."}])
+    for files in (
+        {"test_file": other},
+        {"validation_file": other},
+        {"validation_files": {"validation": other}},
+    ):
+        config = {"train_file": rows, **files, **HELD_OUT}
+        assert not check(**config)
+        caplog.clear()
+        train, validation, test = documents(load(tmp_path, *PHASES, **config))
+        assert train == alone
+        assert (test if "test_file" in files else validation) == {"It rained."}
+        name = next(iter(files)).partition("_")[0]
+        told = f"the rows of data.{name}_share={HELD_OUT[f'{name}_share']} are held out and not"
+        assert told in caplog.text
+
+
 @pytest.mark.parametrize(("share", "split"), [(0.001, "validation"), (0.999, "train")])
 def test_a_share_that_leaves_a_side_empty_is_refused(
     tmp_path: Path, share: float, split: str
@@ -211,9 +232,6 @@ def test_what_a_broken_file_has_is_told_once(tmp_path: Path) -> None:
         ({"test_share": 1.0}, "must be more than 0 and less than 1, not 1"),
         ({"test_share": float("nan")}, "not nan"),
         ({"validation_share": 0.5, "test_share": 0.5}, "leaves nothing to train on"),
-        ({"validation_share": 0.1, "validation_file": "a"}, "together with data.validation_file"),
-        ({"validation_share": 0.1, "validation_files": {"a": "b"}}, "with data.validation_files"),
-        ({"test_share": 0.1, "test_file": "a"}, "together with data.test_file"),
         (
             {"name": "a/b", "validation_share": 0.1, "validation_split": "train[90%:]"},
             "together with data.validation_split=train",

@@ -157,6 +157,46 @@ def test_prediction_works_without_the_files_of_the_training(trained: Config) -> 
     assert (told.key, told.where) == ("data.train_file", "out1/config.yaml")
 
 
+def test_a_run_that_held_out_a_share_predicts_another_file(trained: Config) -> None:
+    shares = {"validation_share": 0.5, "test_share": 0.3}
+    data = replace(trained.data, **shares, validation_file=None, test_file=None)
+    for number in range(2, 20):
+        with Path("train.csv").open("a", encoding="utf-8") as file:
+            file.write(f"It rained for {number} days.,Rain.\n")
+    save(replace(trained, data=data))
+    config = composed(*PREDICT)
+    assert (config.data.test_share, config.data.test_file) == (0.3, "new.csv")
+    plan = plan_run(config, Path("out1"))
+    assert (plan.train, plan.evaluate, plan.predict) == (False, False, True)
+    # What was held out is not trained on later either.
+    save(config)
+    assert composed("output_dir=out1", "training.num_train_epochs=3").data.test_share == 0.3
+    plan = plan_run(composed("output_dir=out1", "data.validation_file=dev.csv"), Path("out1"))
+    assert (plan.train, plan.evaluate) == (False, True)
+
+
+def test_a_file_with_other_columns_is_predicted_by_their_names(trained: Config) -> None:
+    csv(Path("new.csv"), "본문,요약")
+    (told,) = problems(*PREDICT)
+    assert (told.key, told.where) == ("data.text_column", "out1/config.yaml")
+    assert told.hint == "Set data.text_column=COLUMN to one of its columns: 본문, 요약"
+    words = (*PREDICT, "data.text_column=본문", "data.summary_column=요약")
+    config = composed(*words)
+    assert plan_run(config, Path("out1")).predict
+    (told, _) = problems(*words, "training.num_train_epochs=3")[-2:]
+    assert told.what == "was 'gist' in the run in out1, and is '요약' now"
+    # As the run leaves its folder: the columns of the training are those of the record.
+    columns = {"text_column": "body", "summary_column": "gist"}
+    save(config, trained_with={"columns": columns})
+    config = composed("output_dir=out1", "training.num_train_epochs=3", "data.test_file=dev.csv")
+    assert (config.data.text_column, config.data.summary_column) == ("body", "gist")
+    assert plan_run(config, Path("out1")).train
+    # What a forged record holds is left out.
+    save(trained, trained_with={"columns": {"text_column": ["a"], "output_dir": "b"}})
+    config = composed("output_dir=out1")
+    assert (config.data.text_column, config.output_dir) == ("body", "out1")
+
+
 def test_a_file_of_ones_own_is_predicted_with_a_model_of_a_dataset(trained: Config) -> None:
     data = replace(
         trained.data,
@@ -171,6 +211,10 @@ def test_a_file_of_ones_own_is_predicted_with_a_model_of_a_dataset(trained: Conf
     csv(Path("new.csv"), "document,summary")
     config = composed(*PREDICT)
     assert (config.data.name, config.data.test_file) == ("abisee/cnn_dailymail", "new.csv")
+    csv(Path("new.csv"), "본문,요약")
+    (told,) = problems(*PREDICT)
+    assert told.key == "data.text_column"
+    assert composed(*PREDICT, "data.text_column=본문").data.text_column == "본문"
 
 
 def test_what_chose_the_best_checkpoint_needs_no_evaluation_to_predict(trained: Config) -> None:

@@ -59,6 +59,9 @@ class Columns:
     column of summaries, the first of a list is the row's summary, and so is a text."""
 
 
+COLUMN_KEYS = ("text_column", "summary_column", "id_column", "references_column")
+"""Keys of the `data` group that name a column."""
+
 _BLANK = regex.compile(r"[\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]*")
 """White space, control characters, and what has no width or no ink, such as U+200B, the Hangul
 fillers and the blank pattern of Braille."""
@@ -214,8 +217,9 @@ def _as_spelt(config: DataConfig, names: list[str]) -> DataConfig:
     Some systems write é and Hangul decomposed; some write white space around a name.
     """
     spelt = {_plain(name): name for name in names}
-    keys = ("text_column", "summary_column", "id_column", "references_column")
-    named = {key: name for key in keys if (name := getattr(config, key)) and name not in names}
+    named = {
+        key: name for key in COLUMN_KEYS if (name := getattr(config, key)) and name not in names
+    }
     own = {key: spelt.get(_plain(name), name) for key, name in named.items()}
     return replace(config, **own)
 
@@ -227,7 +231,7 @@ def _plain(name: str) -> str:
 def _missing(
     names: list[str], config: DataConfig, source: str, *, needs_summary: bool
 ) -> Iterator[Problem]:
-    for key in ("text_column", "summary_column", "id_column", "references_column"):
+    for key in COLUMN_KEYS:
         name = getattr(config, key)
         if name is None or name in names:
             continue
@@ -235,11 +239,13 @@ def _missing(
         optional = key == "references_column" or (key == "summary_column" and not needs_summary)
         if optional and not near:
             continue
-        listed = f"Its columns: {', '.join(names)}."
+        listed = ", ".join(names)
         yield Problem(
             key=f"data.{key}",
             what=f"{source} has no column {name!r}",
-            hint=f"{near} {listed}" if near else listed,
+            hint=f"{near} Its columns: {listed}."
+            if near
+            else f"Set data.{key}=COLUMN to one of its columns: {listed}",
         )
 
 

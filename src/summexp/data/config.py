@@ -37,7 +37,8 @@ class DataConfig:
     """Evaluate on this share of the training rows, such as 0.1, and do not train on them. A hash of
     the document chooses them: the same rows in every run, and equal documents together."""
     test_share: float | None = None
-    """Predict on this share of the training rows, and do not train on them; chosen likewise."""
+    """Predict on this share of the training rows, and do not train on them; chosen likewise. A file
+    of its own goes before either share, which stays out of the training all the same."""
     test_file: str | None = None
     """File to predict on; references are optional, and .txt (a document a line) is possible."""
     predictions_format: str = choice("jsonl", "jsonl", "csv", "parquet")
@@ -171,10 +172,6 @@ class DataConfig:
             if not 0 < share < 1:
                 what = f"must be more than 0 and less than 1, not {share:g}"
                 yield Problem(key=key, what=what, hint=f"For a tenth of the rows: {key}=0.1")
-            others = (f"{split}_file", f"{split}_files") if self.name is None else ()
-            for other in (name for name in others if getattr(self, name, None)):
-                what = f"is set together with data.{other}, which has such rows already"
-                yield Problem(key=key, what=what, hint=f"Leave out one of the two: {key}=null")
             own = getattr(self, f"{split}_split")
             if self.name is not None and own != split:
                 what = f"is set together with data.{split}_split={own}"
@@ -188,6 +185,15 @@ class DataConfig:
                 hint="Their sum must be less than 1, as with data.validation_share=0.1 "
                 "data.test_share=0.1",
             )
+
+    def is_held_out(self, split: str) -> bool:
+        """Return whether `validation` or `test` is a share of the training rows.
+
+        A file of its own goes before the share, which stays held out of the training all the same.
+        """
+        files = (f"{split}_file", f"{split}_files") if self.name is None else ()
+        has_file = any(getattr(self, name, None) for name in files)
+        return getattr(self, f"{split}_share") is not None and not has_file
 
     @property
     def eval_target_length(self) -> int:

@@ -461,6 +461,14 @@ def _log_shares(config: DataConfig, splits: Mapping[SplitSource, Split]) -> None
                 "%s: held out by a hash of the document: %s rows of %s (data.%s_share=%g)",
                 *(about.name, f"{split.health.rows:,}", about.value, about.name, share),
             )
+    trains = any(about.phase == "train" for about in held_out)
+    for name in ("validation", "test"):
+        share = getattr(config, f"{name}_share")
+        if trains and share is not None and not config.is_held_out(name):
+            logger.warning(
+                "the rows of data.%s_share=%g are held out and not used: a file is named for them",
+                *(name, share),
+            )
 
 
 def _health(streamed: list[str], splits: Mapping[SplitSource, Split]) -> CorpusHealth:

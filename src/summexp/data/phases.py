@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+from summexp.data.columns import COLUMN_KEYS
 from summexp.data.config import DataConfig
+from summexp.data.files import columns_of
 from summexp.data.shares import HashRange, hash_ranges
+from summexp.errors import ConfigError
 
 Phase = Literal["train", "eval", "predict"]
 """What a run does with a split."""
@@ -46,21 +49,25 @@ def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:
     """Return the data that the phases read: `test_file` alone where only prediction is left.
 
     It may then stand beside the `name` of the dataset that the model was trained on, whose columns
-    and splits say nothing of it.
+    are only its own where it has them.
     """
     if config.name is None or not config.test_file or set(phases) != {"predict"}:
         return config
+    try:
+        own = columns_of(config.test_file)
+    except ConfigError:
+        own = []  # reported where the file is checked
+    columns: dict[str, Any] = {
+        key: name if (name := getattr(config, key)) in own else None for key in COLUMN_KEYS
+    }
     return replace(
         config,
         name=None,
         config_name=None,
         revision=None,
-        text_column=None,
-        summary_column=None,
-        id_column=None,
-        references_column=None,
         validation_share=None,
         test_share=None,
+        **columns,
     )
 
 
@@ -89,6 +96,8 @@ def _sources_of(config: DataConfig, phase: Phase) -> Iterator[SplitSource]:
             )
         return
     within = hash_ranges(config.validation_share, config.test_share).get(split)
+    if phase != "train" and not config.is_held_out(split):
+        within = None
     # What is held out of the training rows stands where they do.
     place = split if within is None else "train"
     suffix = "split" if config.name is not None else "file"

@@ -14,6 +14,7 @@ from summexp.reports.facts import (
     command,
     commit,
     data_name,
+    held_out_share,
     is_hub_dataset,
     is_hub_name,
     is_random,
@@ -88,7 +89,7 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
     on_hub = is_hub_dataset(results)
     phase, _, name = table.set_name.partition("_")
     split = {"eval": "validation", "predict": "test"}[phase]
-    place = split if results.option(f"data.{split}_share") is None else "train"
+    place = split if held_out_share(results, split) is None else "train"
     # How long or how new a summary is, is no result that the Hub could rank.
     for row in (row for row in table.rows if row.is_quality):
         yield EvalResult(

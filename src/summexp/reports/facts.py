@@ -56,13 +56,22 @@ def source_name(results: RunResults, set_name: str) -> str:
     if results.option("data.name"):
         return data_name(results)
     split = "test" if set_name == "predict" else "validation"
-    if (share := results.option(f"data.{split}_share")) is not None:
+    if (share := held_out_share(results, split)) is not None:
         return f"{', '.join(_files(results, 'train'))} ({split}_share={share:g})"
     if set_name == "predict":
         return ", ".join(_files(results, "test")) or data_name(results)
     several = results.option("data.validation_files") or {}
     file = several.get(set_name.removeprefix("eval_"))
     return Path(file).name if file else ", ".join(_files(results, "validation"))
+
+
+def held_out_share(results: RunResults, split: str) -> float | None:
+    """Return the share of the training rows that `validation` or `test` is, or None.
+
+    A file of its own goes before the share.
+    """
+    share: float | None = results.option(f"data.{split}_share")
+    return None if results.option("data.name") is None and _files(results, split) else share
 
 
 def _files(results: RunResults, split: str) -> list[str]:

@@ -27,7 +27,7 @@ from summexp.config.schema import SECTIONS
 from summexp.config.typed import read_tree
 from summexp.runs.folder import CONFIG_FILE, read_record
 from summexp.runs.record import OF_THE_MACHINE, matches
-from summexp.runs.resume import is_trained, read_run_config, was_refused
+from summexp.runs.resume import is_trained, read_run_config, trained_columns, was_refused
 
 _SECTIONS = ("model", "data", "training", "generation", "metric", "engine", "peft")
 _NEVER = (
@@ -107,7 +107,8 @@ def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> I
     if record is None or was_refused(record, folder) or not path.is_file():
         return None
     saved = read_run_config(folder)
-    values = dict(_values(saved))
+    columns = {key: escaped(name) for key, name in trained_columns(record).items()}
+    values = dict(_values(saved)) | columns
     given = _Given.of(tree, composed, words, values)
     found = {key: value for key, value in values.items() if not given.gives(key)}
     same = {key: value for key, value in values.items() if given.gives_as_then(key, record)}

@@ -108,6 +108,8 @@ _OF_THE_PREDICTION = (
     "engine.generation_order",
     "data.test_*",
     "data.predictions_format",
+    "data.text_column",
+    "data.summary_column",
     "data.id_column",
     "data.references_column",
     "data.max_predict_samples",
@@ -116,6 +118,8 @@ _OF_THE_PREDICTION = (
     "data.val_max_target_length",
     "data.language",
 )
+_COLUMNS = ("data.text_column", "data.summary_column")
+"""Keys of the columns, which a file of another command's predictions may have under other names."""
 _HELD_OUT = ("data.train_file", "data.train_split")
 """Keys of the rows that a share is held out of."""
 
@@ -309,6 +313,7 @@ def _of_another_version(record: Mapping[str, Any]) -> str:
 def _saved(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the leaves of the config that a run was trained with."""
     leaves = flat(unescaped(OmegaConf.to_container(read_run_config(folder))))
+    leaves |= trained_columns(record)
     options = record.get("trained_with", {}).get("options")
     if not isinstance(options, dict):
         return leaves
@@ -317,13 +322,24 @@ def _saved(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     return others | (flat(options) if options else {})
 
 
+def trained_columns(record: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the columns that a run was trained on, config key to name, as far as `run.json` knows.
+
+    Its `config.yaml` has those of the last command, which may have predicted another file.
+    """
+    known = record.get("trained_with", {}).get("columns")
+    found = known.items() if isinstance(known, dict) else ()
+    columns = {f"data.{key}": name for key, name in found if isinstance(name, str | None)}
+    return {key: name for key, name in columns.items() if key in _COLUMNS}
+
+
 def _is_evaluated(config: Config, folder: Path, digest: str | None) -> bool:
     """Tell whether the final scores are those that are asked for."""
     if digest is None or digest == evaluation_digest(config):
         return digest is not None
     data = config.data
     files = [file for file in (data.validation_file, *data.validation_files.values()) if file]
-    if data.validation_share is not None and data.train_file:
+    if data.is_held_out("validation") and data.train_file:
         files = [data.train_file]
     if not files or any(Path(file).exists() for file in files):
         return False
@@ -339,13 +355,13 @@ def evaluation_digest(config: Config, files: Mapping[str, str] | None = None) ->
         files: config key to the digest of each file that was read for it; of another one, the
             digest of what lies there now is taken.
     """
-    held_out = config.data.validation_share is not None
+    held_out = config.data.is_held_out("validation")
     return _digest(config, _OF_THE_EVALUATION + (_HELD_OUT if held_out else ()), files)
 
 
 def prediction_digest(config: Config, files: Mapping[str, str] | None = None) -> str:
     """Return a digest of every key that the predictions depend on; see `evaluation_digest`."""
-    held_out = config.data.test_share is not None
+    held_out = config.data.is_held_out("test")
     return _digest(config, _OF_THE_PREDICTION + (_HELD_OUT if held_out else ()), files)
 
 
@@ -390,7 +406,10 @@ def _differences(
     asked = flat(asdict(config))
     # A key that is newer than the run had its default.
     defaults = flat(OmegaConf.to_container(schema_node()))
-    others = _NOT_OF_THE_TRAINING if trains else (*_NOT_OF_THE_TRAINING, *OF_THE_MACHINE)
+    others: tuple[str, ...] = _NOT_OF_THE_TRAINING
+    if not trains:
+        only_predicts = config.training.do_predict and config.data.test_file
+        others = (*others, *OF_THE_MACHINE, *(_COLUMNS if only_predicts else ()))
     for key in sorted(saved.keys() | asked.keys()):
         before, now = saved.get(key, defaults.get(key)), asked.get(key)
         if before != now and not matches(key, others):
