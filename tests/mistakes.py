@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 -- the wide signs of an input method are what is tested here
 """Wrong commands and wrong files, as users type and have them, and the folder that they go with.
 
 `{F}` in a command stands for two good files.
@@ -79,6 +80,26 @@ MISTAKES: list[tuple[str, str | None]] = [
     ("seed=1,2", "seed"),
     ("tracking.tags=a,b", "tracking.tags"),
     ("'tracking.project=a(b)'", "tracking.project"),
+    # as an input method, an editor or a web page writes it
+    ("model＝t5_tiny", None),
+    ("metric.names=[rouge，novelty]", None),
+    ("{F}　training.max_steps=2", None),
+    ("debug=ｔｉｎｙ", "debug"),
+    ("—m seed=1,2", None),
+    ("model = t5_tiny", None),
+    ("model= t5_tiny", None),
+    (f"{MODEL}https://huggingface.co/google-t5/t5-small", "model.name_or_path"),
+    ("data.name=https://huggingface.co/datasets/knkarthick/samsum", "data.name"),
+    # what is no choice, and names that others give
+    ("model=./models/good", "model"),
+    ("data=train.csv", "data"),
+    ("model.name=google-t5/t5-small", "model.name"),
+    ("peft=lora peft.r=8", "peft.r"),
+    ("peft=lora peft.target_modules=q,v", "peft.target_modules"),
+    ("device=cpu", "device"),
+    ("training.logging_dir=logs", "training.logging_dir"),
+    ("training.optim=AdamW", "training.optim"),
+    ("--overwrite_output_dir", None),
     # a value
     ("training.max_steps=abc", "training.max_steps"),
     ("training.max_steps=1e3", "training.max_steps"),
@@ -148,6 +169,7 @@ MISTAKES: list[tuple[str, str | None]] = [
     ("{F} data.validation_split=dev", "data.validation_split"),
     ("{F} data.config_name=3.0.0", "data.config_name"),
     ("{F} data.validation_files.dev=dev.csv", "data.validation_files"),
+    ("{F} data.validation_file=null data.validation_files=dev.csv", None),
     ("data=custom_csv data.train_file=~nobody/x.csv data.validation_file=dev.csv", None),
     ("data=custom_csv data.train_file=corpus data.validation_file=dev.csv", "data.train_file"),
     ("data=custom_csv data.train_file=notes.txt data.validation_file=dev.csv", "data.train_file"),
@@ -194,6 +216,8 @@ MISTAKES: list[tuple[str, str | None]] = [
     ("output_dir=s3://bucket/out", "output_dir"),
     ("-m seed=1,2 output_dir=file", "output_dir"),
     ("training.resume_from_checkpoint=absent", "training.resume_from_checkpoint"),
+    ("training.resume_from_checkpoint=true", "training.resume_from_checkpoint"),
+    ("training.resume_from_checkpoint=models/good", "training.resume_from_checkpoint"),
     ("training.push_to_hub=true", "training.hub_model_id"),
     ("offline=true training.push_to_hub=true output_dir=mine", "training.push_to_hub"),
     # this machine

@@ -85,6 +85,9 @@ def _done(words: list[str], problem: Problem, advice: str) -> list[str]:
     is_flag = problem.what.startswith("there is no flag")
     if (found := _MEANT.search(advice)) and not (is_flag and found[1][:1] != "-"):
         return _replaced(words, problem, found[1])
+    if spaced := re.match(r"'(.+)' has a space beside the equals sign", problem.what):
+        line = shlex.join(words).replace(spaced[1], advice.removeprefix("Write "))
+        return shlex.split(line)
     if found := _INSTEAD.search(advice):
         return [re.sub(rf"^{re.escape(key)}=", f"{found[1]}=", word) for word in words]
     if "Leave the plus away" in advice:
@@ -114,6 +117,9 @@ def _done(words: list[str], problem: Problem, advice: str) -> list[str]:
 
 def _replaced(words: list[str], problem: Problem, meant: str) -> list[str]:
     """Put what is meant in place of a key, a value, an item of a list, or a flag's value."""
+    if typed := re.match(r"'(.+)' cannot be read: it has", problem.what):
+        wide = typed[1].replace("\\u3000", "\u3000")
+        return [one for word in words for one in (shlex.split(meant) if word == wide else [word])]
     if problem.key is None:
         wrong = re.findall(r"no (?:flag )?([\w-]+?)(?:\.yaml)?$", problem.what)
         if meant.startswith("--"):

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 -- the wide signs of an input method are what is tested here
 from __future__ import annotations
 
 from summexp.command_line import parse
@@ -28,9 +29,16 @@ def test_words_in_any_script_need_no_quotes_of_their_own() -> None:
         'data.text_column="본문"', 'model.source_prefix="要約: "', 'output_dir="결과 1/é"'
     ]  # fmt: skip
     assert command.for_hydra == command.overrides
-    # What is quoted, a list, or ASCII stays as it is.
-    as_it_is = ["data.text_column='본문'", "metric.names=[가,나]", "output_dir=a b", "seed=1,2"]
+    # What is quoted, or ASCII, stays as it is.
+    as_it_is = ["data.text_column='본문'", "metric.names=[a,'나']", "output_dir=a b", "seed=1,2"]
     assert parse(as_it_is).overrides == as_it_is
+    inside = ["tracking.tags=[요약,실험 2, a]", "data.validation_files={a: 記事.jsonl,b: 'ㄱ, b'}"]
+    assert parse(inside).overrides == [
+        'tracking.tags=["요약","실험 2", a]',
+        "data.validation_files={a: \"記事.jsonl\",b: 'ㄱ, b'}",
+    ]
+    # A wide comma parts nothing, and is told.
+    assert parse(["metric.names=[가，나]"]).overrides == ["metric.names=[가，나]"]
 
 
 def test_a_secret_is_handed_to_nobody() -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 -- the wide signs of an input method are what is tested here
 """What a user can get wrong: each mistake is told with its key, its source and the nearest name."""
 
 from __future__ import annotations
@@ -53,7 +54,22 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         # what Hydra's grammar keeps to ASCII
         ("data.validation_files.뉴스=a.csv", "data.validation_files.뉴스", "in Latin letters"),
         ("data.text_column=본문(글)", "data.text_column", "'data.text_column=\"본문(글)\"'"),
+        # what an input method makes of a sign
+        ("model＝t5_tiny", None, "Did you mean 'model=t5_tiny'?"),
+        (
+            "debug=tiny　training.max_steps=2",
+            None,
+            "Did you mean 'debug=tiny training.max_steps=2'",
+        ),
+        ("metric.names=[rouge，novelty]", None, "Did you mean 'metric.names=[rouge,novelty]'?"),
+        ("debug=ＴＩＮＹ", "debug", "Did you mean 'tiny'?"),
+        ("training.learning_rate = 1e-4", None, "Write training.learning_rate=1e-4"),
+        ("training.learning_rate =1e-4", None, "Write training.learning_rate=1e-4"),
         # a key
+        ("sweep.on_failure=ignore", "sweep.on_failure", "--help lists every key"),
+        ("model.name=a/b", "model.name", "Did you mean 'model.name_or_path'?"),
+        ("--overwrite_output_dir", None, "Keys have no dashes: overwrite_output_dir=true"),
+        ("--config mine.yaml", None, "Write one of them in full."),
         ("training.learnin_rate=1e-4", "training.learnin_rate", "'training.learning_rate'"),
         ("learning_rate=1e-4", "learning_rate", "'training.learning_rate'"),
         ("modle=t5_small", "modle", "'model'"),
@@ -72,7 +88,11 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
             "training.overwrite_output_dir",
             "'overwrite_output_dir'",
         ),
-        ("training.resume_from_checkpoint=true", "training.resume_from_checkpoint", None),
+        (
+            "training.resume_from_checkpoint=true",
+            "training.resume_from_checkpoint",
+            "Leave it away: a",
+        ),
         ("training.sortish_sampler=true", "training.sortish_sampler", "Leave it away."),
         # Hydra's own
         ("hydra.job.nam=x", "hydra.job.nam", "'hydra.job.name'"),
@@ -92,6 +112,9 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         # a choice
         ("model=t5_smal", "model", "Did you mean 't5_small'"),
         ("model=", "model", "There are: bart_base"),
+        ("model=google-t5/t5-small", "model", "model=custom model.name_or_path=google-t5/t5-small"),
+        ("data=a/b.jsonl.gz", "data", "data=custom_json data.train_file=a/b.jsonl.gz"),
+        ("data=knkarthick/samsum", "data", "data=custom_hub data.name=knkarthick/samsum"),
         ("debug=[tiny,profile]", "debug", "max_samples_50"),
         ("model=t5_small model=bart_base", "model", "one of them"),
         ("hydra/launcher=basik", "hydra/launcher", "'basic'"),
@@ -133,7 +156,8 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
         ("training.lr_scheduler_kwargs.a=2", "training.lr_scheduler_kwargs.a", "{a: 2}"),
         # a sweep
         ("seed=1,2", "seed", "Add -m to run 2 jobs"),
-        ("tracking.tags=a,b", "tracking.tags", "tracking.tags=[a,b]"),
+        ("tracking.tags=a,b", "tracking.tags", "Write a list: tracking.tags=[a,b], or add -m"),
+        ("metric.names=[rouge;novelty]", "metric.names", "Part its items by commas"),
         ("-m model=t5_tiny,t5_smal", "model", "'t5_small'"),
         ("-m 'model=glob(zz*)'", "model", None),
         ("-m 'seed=interval(1,4)'", "seed", "range"),

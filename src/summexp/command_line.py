@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
-from summexp.config.keys import nearest_key
+from summexp.config.keys import declared, nearest_key, type_names
 from summexp.config.provenance import COMMAND_LINE
 from summexp.config.refused import is_secret_key, looks_secret
 from summexp.config.saved import root_name
@@ -18,6 +18,11 @@ from summexp.errors import ConfigError, Problem, nearest
 
 _PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%~-]|[^\x00-\x7f])+)", re.ASCII)
 """A setting whose value has nothing that Hydra's grammar gives a meaning to."""
+
+_INSIDE = re.compile(
+    r"""("[^"]*"|'[^']*')|([^\s,:\[\]{}"'\uff0c\uff1a][^,:\[\]{}"'\uff0c\uff1a]*)(?=\s*[,\]}])"""
+)
+"""In a list or a mapping a text in quotes, or one without that is an item or a value."""
 
 _FLAGS = ("help", "version", "multirun", "cfg", "resolve", "package", "info", "config-dir")
 
@@ -118,7 +123,18 @@ def _quoted(word: str) -> str:
     """Return `data.text_column=본문` or `output_dir=~/a` in the quotes that Hydra (1.3) wants."""
     readable = word.isascii() and "=~" not in word
     found = None if readable else _PLAIN_SETTING.fullmatch(word)
-    return f'{found[1]}="{found[2]}"' if found else word
+    if found:
+        return f'{found[1]}="{found[2]}"'
+    name, equals, value = word.partition("=")
+    if value[:1] in ("[", "{") and not value.isascii():
+        return f"{name}{equals}{_INSIDE.sub(_quoted_inside, value)}"
+    return word
+
+
+def _quoted_inside(found: re.Match[str]) -> str:
+    """Return an item of a list, or a value of a mapping, in quotes where it is not in ASCII."""
+    plain = found[2]
+    return found[0] if plain is None or plain.isascii() else f'"{plain.rstrip()}"'
 
 
 def _for_hydra(
@@ -141,7 +157,8 @@ def _for_hydra(
 
 
 def _refuse(message: str) -> NoReturn:
-    raise ConfigError(Problem(what=message, where=COMMAND_LINE))
+    hint = "Write one of them in full." if message.startswith("ambiguous") else None
+    raise ConfigError(Problem(what=message, where=COMMAND_LINE, hint=hint))
 
 
 def _without_secrets(arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:
@@ -188,9 +205,10 @@ def _unknown_flag(flag: str, following: str | None) -> Problem:
     if near and not value:
         hint = near.replace("'", "'--", 1)
     else:
-        written = value or following or "value"
         near_key = nearest_key(key) or ""
         found = re.findall(r"'([\w./]+)'", near_key) or ["KEY"]
+        is_switch = declared(found[0]) and "bool" in type_names(found[0])
+        written = value or following or ("true" if is_switch else "value")
         hint = f"{near_key} Keys have no dashes: {found[0]}={written}".strip()
     return Problem(what=f"there is no flag --{name}", where=COMMAND_LINE, hint=hint)
 

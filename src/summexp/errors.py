@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
+from unicodedata import normalize
 
 EXIT_FAILED = 1
 """Exit code of a run that failed."""
@@ -108,13 +109,21 @@ def _did_you_mean(names: list[str]) -> str | None:
 
 
 def _nearest(name: str, known: list[str]) -> list[str]:
-    near = get_close_matches(name, known, n=3, cutoff=0.6)
+    # The case and the width of letters are no difference.
+    plain = {one: _plain(one) for one in reversed(known)}
+    spelt = {plain[one]: one for one in plain}
+    name = _plain(name)
+    near = get_close_matches(name, spelt, n=3, cutoff=0.6)
     # The second and third are worth naming only if they are about as near as the first.
     near = [one for one in near if _likeness(name, one) > _likeness(name, near[0]) - 0.1]
-    if len(name) >= _SHORTEST_BEGINNING and name not in known:
+    if len(name) >= _SHORTEST_BEGINNING and name not in spelt:
         # `bart` means `bart_base`, and not `mbart50`, which has more letters in common.
-        near = [one for one in known if one.startswith(name)][:3] or near
-    return near
+        near = [plain[one] for one in known if plain[one].startswith(name)][:3] or near
+    return [spelt[one] for one in dict.fromkeys(near)]
+
+
+def _plain(name: str) -> str:
+    return normalize("NFKC", name).casefold()
 
 
 def _likeness(one: str, other: str) -> float:

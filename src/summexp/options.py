@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import field, fields, is_dataclass
@@ -36,6 +37,21 @@ def at_home(path: str) -> str:
     The `~` of a user who does not exist is left as it is: there will be no such file.
     """
     return os.path.expanduser(path)
+
+
+_HUB_PAGE = re.compile(
+    r"https?://(?:www\.)?huggingface\.co/(?:datasets/)?([\w.-]+/[\w.-]+)(?:/.*)?"
+)
+
+
+def repository_of(address: str) -> str | None:
+    """Return the repository that the address of a page on the Hub belongs to, or None.
+
+    >>> repository_of("https://huggingface.co/google-t5/t5-small/tree/main")
+    'google-t5/t5-small'
+    """
+    found = _HUB_PAGE.fullmatch(address)
+    return found[1] if found else None
 
 
 def declared_choices(config_class: type) -> Iterator[tuple[str, tuple[str, ...]]]:

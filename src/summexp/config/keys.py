@@ -77,16 +77,29 @@ _SHORT_NAMES = {
     "batch_size": "training.per_device_train_batch_size",
     "beams": "generation.num_beams",
     "dataset": "data",
+    "device": "hardware.backend",
     "epochs": "training.num_train_epochs",
     "eval_batch_size": "training.per_device_eval_batch_size",
     "gpus": "hardware.processes",
+    "lora_alpha": "peft.alpha",
+    "lora_dropout": "peft.dropout",
+    "lora_r": "peft.rank",
+    "lora_rank": "peft.rank",
     "lr": "training.learning_rate",
     "max_epochs": "training.num_train_epochs",
+    "model.name": "model.name_or_path",
     "model_name": "model.name_or_path",
     "num_epochs": "training.num_train_epochs",
     "num_gpus": "hardware.processes",
+    "peft.r": "peft.rank",
     "prefix": "model.source_prefix",
+    "source_column": "data.text_column",
+    "target_column": "data.summary_column",
+    "test_path": "data.test_file",
     "train_batch_size": "training.per_device_train_batch_size",
+    "train_path": "data.train_file",
+    "val_path": "data.validation_file",
+    "validation_path": "data.validation_file",
 }
 """What people call a key, and what it is called here and upstream."""
 
@@ -97,6 +110,8 @@ def default_advice(key: str | None) -> str | None:
         return None
     if key.startswith("data.") and key.endswith("_file"):
         return f"Name another file: {key}=FILE"
+    if key == "training.resume_from_checkpoint":
+        return "Leave it away: a run in the same output_dir resumes from its last checkpoint."
     if not {"int", "float", "bool"} & set(type_names(key)):
         return None
     default = declared_fields()[key].default
@@ -114,8 +129,8 @@ def nearest_key(name: str) -> str | None:
     same = [key for key in keys if key.rsplit(".", 1)[-1] == last]
     if f"{name}s" in keys:
         same = [f"{name}s"]
-    if not same and last in _SHORT_NAMES:
-        same = [_SHORT_NAMES[last]]
+    if name in _SHORT_NAMES or (not same and last in _SHORT_NAMES):
+        same = [_SHORT_NAMES.get(name) or _SHORT_NAMES[last]]
     if same:
         return f"Did you mean {' or '.join(map(repr, same[:3]))}?"
     if removed := _removed(last):
@@ -124,7 +139,9 @@ def nearest_key(name: str) -> str | None:
     if section in SECTIONS:
         # Compared without the section, which would make any two of its keys alike.
         return _nearest_last(last, [key for key in keys if key.startswith(f"{section}.")])
-    return nearest(name, [*keys, *SECTIONS]) or _nearest_last(last, keys)
+    near = nearest(name, [*keys, *SECTIONS])
+    # A key of a section that there is not has little to do with those of the others.
+    return near if near or "." in name else _nearest_last(last, keys)
 
 
 def _removed(name: str) -> str | None:
@@ -136,7 +153,7 @@ def _removed(name: str) -> str | None:
         return None
     if flag.now:
         return f"Set {flag.now} instead{': ' if flag.remark else ''}{flag.remark}."
-    return f"It {flag.remark}."
+    return f"Leave it away: it {flag.remark}."
 
 
 def _nearest_last(last: str, keys: list[str]) -> str | None:

@@ -29,6 +29,18 @@ from summexp.errors import Problem, nearest
 
 _OTHER_NAMES = {"cuda": "gpu", "huggingface": "custom_hub", "hub": "custom_hub"}
 """What people call a choice, and what it begins with here."""
+_NOT_A_CHOICE = {
+    "model": "model=custom model.name_or_path={}",
+    "data": "data=custom_hub data.name={}",
+}
+"""Group to the words for a repository or a folder, which is no choice."""
+_FILE_CHOICES = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
+"""The ending of a data file to what its choice ends with."""
+_ASCII: dict[int, int | str] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_ASCII |= dict.fromkeys((0x2010, 0x2011, 0x2013, 0x2014, 0x2212), "-") | {0x3000: " "}
+_ASCII |= dict.fromkeys((0x201C, 0x201D), '"') | dict.fromkeys((0x2018, 0x2019), "'")
+"""Wide letters and signs, long dashes and curly quotes, as an input method or an editor makes them
+of those that a command line has."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ def check_words(words: list[str], loader: ConfigLoader, *, multirun: bool) -> Ch
     checker = _Checker(loader, frozenset(_groups(loader)))
     problems: list[Problem] = []
     alternatives: dict[str, list[str]] = {}
-    for word in words:
+    for word in _joined(words, problems):
         try:
             # `parse_override` alone would leave `glob(…)` without the choices that it stands for.
             (override,) = parser.parse_overrides([word])
@@ -73,6 +85,26 @@ def check_words(words: list[str], loader: ConfigLoader, *, multirun: bool) -> Ch
             alternatives[name] = values
     jobs = [list(job) for job in itertools.product(*alternatives.values())]
     return CheckedWords([replace(one, where=COMMAND_LINE) for one in problems], jobs)
+
+
+def _joined(words: list[str], problems: list[Problem]) -> Iterator[str]:
+    """Yield the words, without those around an equals sign with a space beside it.
+
+    Each of these is a problem.
+    """
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        parts = [word]
+        if "=" not in word and rest and rest[0].startswith("="):
+            parts.append(rest.pop(0))
+        if parts[-1].endswith("=") and rest and "=" not in rest[0]:
+            parts.append(rest.pop(0))
+        if len(parts) == 1:
+            yield word
+            continue
+        what = f"{' '.join(parts)!r} has a space beside the equals sign"
+        problems.append(Problem(what=what, hint=f"Write {''.join(parts)}"))
 
 
 def _check_word(
@@ -103,11 +135,12 @@ def _check_word(
 def _needs_multirun(override: Override, count: int) -> Problem:
     key = override.key_or_group
     whole = (override.input_line or key).partition("=")[2]
-    hint = f"Add -m to run {count} jobs, or, if the comma belongs to the value, quote it: "
-    hint += f"'{key}=\"{whole}\"'"
+    hint = f"Add -m to run {count} jobs"
     outer = declared(key)
     if outer == key and any(name.startswith("list") for name in type_names(key)):
-        hint = f"Add -m to run {count} jobs, or write a list: {key}=[a,b]"
+        hint = f"Write a list: {key}=[{whole}], or add -m to run {count} jobs"
+    elif outer is not None:
+        hint += f", or, if the comma belongs to the value, quote it: '{key}=\"{whole}\"'"
     return Problem(key=key, what="has several values", hint=hint)
 
 
@@ -120,6 +153,10 @@ def _groups(loader: ConfigLoader, below: str = "") -> Iterator[str]:
 
 
 def _not_an_override(word: str) -> Problem:
+    if (plain := word.translate(_ASCII)) != word and ("=" in plain or plain.startswith("-")):
+        signs = "".join(dict.fromkeys(one for one in word if ord(one) in _ASCII))
+        what = f"{word!r} cannot be read: it has {signs!r} instead of {signs.translate(_ASCII)!r}"
+        return Problem(what=what, hint=f"Did you mean {plain!r}?")
     name = word.lstrip("-").split("=", 1)[0].replace("-", "_")
     advice = "Write key=value, and quote what is more than a plain word: 'key=\"a, b\"'"
     if declared(name) or name in SECTIONS:
@@ -129,6 +166,7 @@ def _not_an_override(word: str) -> Problem:
         if name.endswith("."):
             return Problem(key=name[:-1], what=f"there is no name after the dot in {word!r}")
         value = word.split("=", 1)[1]
+        advice = advice.replace("'key=", f"'{name}=")
         if not name.isascii():
             advice = "Choose a name in Latin letters, or put the key into a file of choices."
             return Problem(key=name, what="a key here can have Latin letters only", hint=advice)
@@ -137,10 +175,22 @@ def _not_an_override(word: str) -> Problem:
                 "A name inside of {…} can have Latin letters, digits, - and _ only. Choose such a "
                 "name, or put the mapping into a file of choices."
             )
+        if value.startswith("["):
+            advice = f'Part its items by commas, and quote what is no plain word: {name}=[a,"b c"]'
         if not set(value) & set("'\"{}[]"):
             advice = f"Quote it, for the shell and for Hydra: '{name}=\"{value}\"'"
         return Problem(key=name, what=f"the value in {word!r} cannot be read", hint=advice)
     return Problem(what=f"{word!r} cannot be read", hint=nearest_key(name) or advice)
+
+
+def _no_choice_but(group: str, name: str) -> str | None:
+    """Return the words for a file, a folder or a repository that was given for a choice."""
+    ending = name.removesuffix(".gz").rpartition(".")[2]
+    if group == "data" and ending in _FILE_CHOICES:
+        return f"For a file: data=custom_{_FILE_CHOICES[ending]} data.train_file={name}."
+    if group in _NOT_A_CHOICE and "/" in name:
+        return f"For a folder or a repository: {_NOT_A_CHOICE[group].format(name)}."
+    return None
 
 
 def _without_plus(override: Override) -> str:
@@ -199,7 +249,7 @@ class _Checker:
         if name in options:
             return None
         near = nearest(_OTHER_NAMES.get(name, name), options)
-        hint = " ".join(filter(None, (near, listed)))
+        hint = " ".join(filter(None, (near or _no_choice_but(group, name), listed)))
         return Problem(key=group, what=f"there is no {group} {shown(value)}", hint=hint)
 
     def _check_key(self, override: Override, key: str) -> Problem | None:

@@ -102,6 +102,8 @@ def _type_problem(key: str, value: Any) -> Problem:
     hint = None
     if isinstance(value, str) and any(part.startswith("list[str") for part in type_names(key)):
         hint = f"Write {key}=[{value}]."
+    elif isinstance(value, str) and value and is_mapping(key):
+        hint = f"Name it: {key}={{name:{value}}}"
     elif isinstance(value, float) and value.is_integer() and "int" in type_names(key):
         hint = f"Write it without a point or exponent: {key}={int(value)}"
     return Problem(key=key, what=f"{shown(value)} is not {type_in_words(key)}", hint=hint)

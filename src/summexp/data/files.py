@@ -234,6 +234,9 @@ def _told(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
+_EXCEL = "Save a table of Excel as CSV UTF-8 (Save As). "
+
+
 def _format_by_content(path: Path) -> Format:
     with open_bytes(path) as stream:
         head = stream.read(4)
@@ -251,10 +254,11 @@ def _format_by_content(path: Path) -> Format:
             return "tsv"
         if "," in first_line or ";" in first_line:
             return "csv"
+    advice = _EXCEL if head.startswith(b"PK") else ""
     raise ConfigError(
         Problem(
             what=f"the format of {path} is not known",
-            hint=f"The endings that are known: {_KNOWN_ENDINGS}.",
+            hint=f"{advice}The endings that are known: {_KNOWN_ENDINGS}.",
         )
     )
 

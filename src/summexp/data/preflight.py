@@ -18,7 +18,7 @@ from summexp.data.files import Head, blamed_on, head_of, read_rows
 from summexp.data.phases import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.data.shares import empty_ranges, share_problem, suggestions
 from summexp.errors import ConfigError, Problem, nearest, nearest_path
-from summexp.options import at_home
+from summexp.options import at_home, repository_of
 
 _FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -238,6 +238,9 @@ def _check_name(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
             hint=f"Leave data.name away and set data=custom_csv data.train_file={name} "
             "data.validation_file=FILE",
         )
+    elif repository := repository_of(name):
+        hint = f"Name the repository alone: data.name={repository}"
+        yield Problem(key="data.name", what=f"{name} is an address", hint=hint)
     elif name.startswith((".", "~", "/")) or name.count("/") > 1:
         yield Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(name))
     elif not _REPOSITORY.fullmatch(name):

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from summexp.errors import Problem, nearest_path
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.model_files import config_problem, tokenizer_problems, weights_problems
-from summexp.options import at_home
+from summexp.options import at_home, repository_of
 
 _NAMES = ("name_or_path", "config_name", "tokenizer_name")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -141,6 +141,9 @@ def name_problem(key: str, name: str, cache_dir: str | None, *, offline: bool) -
     if os.path.isfile(folder):
         hint = f"Name its folder: {key}={Path(name).parent}"
         return Problem(key=key, what=f"{name} is a file", hint=hint)
+    if repository := repository_of(name):
+        hint = f"Name the repository alone: {key}={repository}"
+        return Problem(key=key, what=f"{name} is an address", hint=hint)
     if name.startswith((".", "~", "/")) or name.count("/") > 1:
         near = _nearby(name, folder.parent)
         return Problem(key=key, what=f"there is no folder {name}", hint=near)

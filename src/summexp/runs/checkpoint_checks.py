@@ -49,7 +49,10 @@ def _hint(checkpoint: Path) -> str:
     if inside or beside:
         return f"Name a whole one: {_KEY}={(inside or beside)[0]}"
     if (checkpoint / _WEIGHTS).is_file() and (checkpoint / "config.json").is_file():
-        return f"To begin with its weights alone: model.name_or_path={checkpoint}"
+        return (
+            f"To begin with its weights alone, leave out {_KEY} and set "
+            f"model.name_or_path={checkpoint}"
+        )
     return "Name a folder checkpoint-N that training wrote, or leave the key away."
 
 
