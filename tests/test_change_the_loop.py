@@ -181,6 +181,7 @@ def test_the_accuracy_is_that_of_the_training_batches(
     assert each[0]["token_accuracy"] != mean["token_accuracy"]
 
 
+@pytest.mark.slow
 def test_all_together_on_two_ranks(tmp_path: Path) -> None:
     """Each step sees all eight rows, and a checkpoint has the weights that the next step sees."""
     for name in ("src", "conf"):

@@ -153,7 +153,7 @@ def assert_whole(checkpoint: Path, *parts: str) -> None:
         assert name in files
 
 
-OFTEN = (("trainer", "t5"), ("trainer", "longt5"), ("accelerate", "t5"), ("trainer", "gpt2"))
+OFTEN = (("trainer", "longt5"), ("accelerate", "t5"))
 """T5 has hidden ties, and LongT5 a weight that short batches leave out."""
 SELDOM = [
     *(("trainer", name) for name in ARCHITECTURES if ("trainer", name) not in OFTEN),
@@ -208,6 +208,7 @@ def test_fsdp_goes_on_with_another_number_of_ranks(first: str, second: str, tmp_
 
 
 @ENGINES
+@pytest.mark.slow
 def test_fsdp_ends_with_the_best_model(engine: str, tmp_path: Path) -> None:
     """The loss goes down, and the model with the highest is said to be the best."""
     best = {
@@ -232,7 +233,7 @@ LORA = {"peft": PeftConfig(name="lora", dropout=0.0)}
     ("engine", "options"),
     [
         pytest.param("trainer", FSDP, id="trainer-fsdp"),
-        pytest.param("accelerate", {}, id="accelerate-ddp"),
+        pytest.param("accelerate", {}, id="accelerate-ddp", marks=pytest.mark.slow),
         pytest.param("trainer", {}, id="trainer-ddp", marks=pytest.mark.slow),
         pytest.param("accelerate", FSDP, id="accelerate-fsdp", marks=pytest.mark.slow),
     ],

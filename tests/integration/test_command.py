@@ -74,6 +74,7 @@ def test_a_run(place: Path) -> None:
     assert record(place / "my run")["command"] in card
 
 
+@pytest.mark.slow
 def test_the_config_of_a_run_and_a_job_of_a_sweep(place: Path) -> None:
     """The sweep's root is the `config.yaml` of a run with ranks of its own."""
     words = (*OWN, *WORDS, "hardware=ddp2_cpu", "output_dir=one")

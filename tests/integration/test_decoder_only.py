@@ -116,7 +116,7 @@ def test_an_adapter_is_merged_on_save(learnt: Path, place: Path) -> None:
     assert {name.split(".")[-2] for name in changed} == {"q_proj", "v_proj"}
 
 
-@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+@pytest.mark.parametrize("engine", ["trainer", pytest.param("accelerate", marks=pytest.mark.slow)])
 def test_a_stream(engine: str, place: Path) -> None:
     folder = place / f"stream-{engine}"
     words = (*LLAMA, "data.streaming=true", "training.max_steps=4", f"engine={engine}")

@@ -22,7 +22,7 @@ def run(folder: Path, *words: str) -> tuple[int, str]:
     "words",
     [
         ("engine=trainer", "hardware=cpu"),
-        ("engine=accelerate", "hardware=ddp2_cpu"),
+        pytest.param(("engine=accelerate", "hardware=ddp2_cpu"), marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_diverged_is_no_success(words: tuple[str, ...], tmp_path: Path) -> None:

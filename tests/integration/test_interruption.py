@@ -108,8 +108,6 @@ CASES = {
 }
 QUICK = {
     ("a step", "accelerate"),
-    ("an evaluation", "trainer"),
-    ("beginning", "accelerate"),
     ("prediction", "trainer"),
 }
 

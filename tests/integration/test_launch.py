@@ -300,6 +300,7 @@ def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path
     assert results[0].read_text(encoding="utf-8") != results[1].read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_objective_of_a_job_whose_ranks_computed_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,7 +66,7 @@ def scores(folder: Path) -> dict[str, float]:
     return {k: v for k, v in found.items() if not k.endswith(("_second", "_runtime"))}
 
 
-@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
+@pytest.mark.parametrize("engine", ["trainer", pytest.param("accelerate", marks=pytest.mark.slow)])
 def test_long_rows_are_summarised_in_pieces_and_short_ones_as_ever(
     place: Path, engine: str
 ) -> None:
@@ -93,6 +93,7 @@ def test_long_rows_are_summarised_in_pieces_and_short_ones_as_ever(
     assert "nothing left to do" in run(place, "run", *words)
 
 
+@pytest.mark.slow
 def test_two_ranks_predict_what_one_does(place: Path) -> None:
     words = ("data.test_file=test.jsonl", "generation=beam4", "generation.do_sample=true")
     run(place, "model", "training.do_predict=false")

@@ -15,14 +15,15 @@ from tests.integration.test_resume import SMALL, weights_equal
 from transformers import AutoModelForSeq2SeqLM
 
 LORA = (*SMALL, "peft=lora", "training.learning_rate=1e-2")
-ENGINES = ["trainer", "accelerate"]
 
 
 def words(engine: str, folder: Path, *more: str) -> tuple[str, ...]:
     return (*LORA, f"engine={engine}", f"output_dir={folder}", *more)
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(
+    scope="module", params=["trainer", pytest.param("accelerate", marks=pytest.mark.slow)]
+)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped."""
     place = tmp_path_factory.mktemp(request.param)

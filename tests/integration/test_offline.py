@@ -15,7 +15,11 @@ WORDS = ("hardware=cpu", "model=custom", "model.name_or_path=someone/toy")
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("HF_HUB_OFFLINE", "yes"), ("TRANSFORMERS_OFFLINE", "TRUE")]
+    ("name", "value"),
+    [
+        ("HF_HUB_OFFLINE", "yes"),
+        pytest.param("TRANSFORMERS_OFFLINE", "TRUE", marks=pytest.mark.slow),
+    ],
 )
 def test_no_job_of_a_sweep_asks_the_hub(name: str, value: str, tmp_path: Path) -> None:
     with HubStandIn() as hub:

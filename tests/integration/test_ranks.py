@@ -71,11 +71,11 @@ def record(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("engine", "ranks", "rows", "accumulation"),
     [
-        ("trainer", 1, 4, 4),
-        ("trainer", 2, 8, 1),
+        pytest.param("trainer", 1, 4, 4, marks=pytest.mark.slow),
+        pytest.param("trainer", 2, 8, 1, marks=pytest.mark.slow),
         ("trainer", 2, 2, 4),
-        ("trainer", 3, 4, 1),
-        ("trainer", 4, 4, 1),
+        pytest.param("trainer", 3, 4, 1, marks=pytest.mark.slow),
+        pytest.param("trainer", 4, 4, 1, marks=pytest.mark.slow),
         ("accelerate", 2, 2, 4),
         pytest.param("accelerate", 3, 4, 1, marks=pytest.mark.slow),
         pytest.param("accelerate", 4, 4, 1, marks=pytest.mark.slow),
@@ -127,6 +127,7 @@ def test_tasks_of_slurm_compute_with_the_cores_they_were_given(place: Path) -> N
     assert "OMP_NUM_THREADS" not in (place / "srun.log.0").read_text()
 
 
+@pytest.mark.slow
 def test_the_evaluation_is_that_of_one_process_bit_by_bit(place: Path, alone: Path) -> None:
     """13 rows on 2 and 3 ranks, with a model that is the same."""
     words = (*COMMON, f"model.name_or_path={alone}", "model.init=pretrained")
@@ -148,6 +149,7 @@ def test_the_evaluation_is_that_of_one_process_bit_by_bit(place: Path, alone: Pa
         assert results(folders[0]) == results(folders[1]) == results(folders[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 def test_a_stream_is_shared_out(engine: str, place: Path) -> None:
     words = (*COMMON, "data.streaming=true", "training.max_steps=2", "training.do_predict=false")
@@ -164,6 +166,7 @@ def test_a_stream_is_shared_out(engine: str, place: Path) -> None:
     assert curve(place / names[1], "loss") == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_rank_without_rows_does_not_spoil_upstreams_loss(place: Path) -> None:
     # 45 rows make five batches of eight and one of five, which leaves the second rank none.
     words = (*COMMON, "engine.loss=upstream", "training.logging_nan_inf_filter=false")
@@ -175,6 +178,7 @@ def test_a_rank_without_rows_does_not_spoil_upstreams_loss(place: Path) -> None:
     assert all(0 < loss < 20 for loss in losses)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(place: Path) -> None:
     words = (*COMMON, "output_dir=resumed", "training.save_strategy=steps", "training.save_steps=2")
     first = (*words, *batch(8), "training.max_steps=4", "training.lr_scheduler_type=constant")

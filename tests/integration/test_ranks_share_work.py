@@ -73,7 +73,7 @@ def write_rows(folder: Path) -> None:
         (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("overwrite", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_only_one_rank_reads_and_tokenizes(overwrite: bool, tmp_path: Path) -> None:
     write_rows(tmp_path)
     cache = tmp_path / "cache"

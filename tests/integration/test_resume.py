@@ -55,8 +55,8 @@ def weights_equal(one: Path, other: Path) -> bool:
 
 @pytest.mark.parametrize(
     "moment",
-    # Two of them in the suite that is run all the time.
-    [pytest.param(i / 12, marks=() if i in (4, 10) else pytest.mark.slow) for i in range(1, 12)],
+    # One of them in the suite that is run all the time.
+    [pytest.param(i / 12, marks=() if i == 6 else pytest.mark.slow) for i in range(1, 12)],
 )
 def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Path, float]) -> None:
     whole, seconds = unbroken
@@ -77,9 +77,9 @@ def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Pa
 @pytest.mark.parametrize(
     ("step", "first", "second"),
     [
-        (5, "trainer", "trainer"),
+        pytest.param(5, "trainer", "trainer", marks=pytest.mark.slow),
         (15, "trainer", "trainer"),
-        (30, "trainer", "trainer"),
+        pytest.param(30, "trainer", "trainer", marks=pytest.mark.slow),
         (5, "accelerate", "accelerate"),
         pytest.param(15, "trainer", "accelerate", marks=pytest.mark.slow),
         pytest.param(30, "accelerate", "trainer", marks=pytest.mark.slow),
@@ -118,7 +118,7 @@ def unbroken_ranks(place: Path) -> Path:
     ("engine", "how"),
     [
         ("accelerate", signal.SIGTERM),
-        ("accelerate", signal.SIGKILL),
+        pytest.param("accelerate", signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param("trainer", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("trainer", signal.SIGKILL, marks=pytest.mark.slow),
     ],

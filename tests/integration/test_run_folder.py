@@ -277,6 +277,7 @@ def test_one_entry_of_validation_files_has_its_name(own_data: Path) -> None:
     assert "eval_a_rougeL" in json.loads((own_data / "run" / "eval_results.json").read_text())
 
 
+@pytest.mark.slow
 def test_overfitting_is_scored_on_the_training_rows_each_time(own_data: Path) -> None:
     csv(own_data / "dev.csv", 3)
     words = ("data=custom_csv", "data.train_file=train.csv", "data.validation_file=dev.csv")
@@ -294,6 +295,7 @@ def test_a_damaged_config_is_one_problem(finished: Path) -> None:
     assert "1 problem" in output
 
 
+@pytest.mark.slow
 def test_damaged_results_are_written_again(finished: Path) -> None:
     (finished / "all_results.json").write_text('{"x": ')
     run(finished.parent, "output_dir=run", "generation=beam4")

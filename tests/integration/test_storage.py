@@ -78,7 +78,9 @@ def grow(disk: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["engine=trainer", "training.dataloader_num_workers=1"],
+        pytest.param(
+            ["engine=trainer", "training.dataloader_num_workers=1"], marks=pytest.mark.slow
+        ),
         ["engine=accelerate"],
         pytest.param(["hardware=ddp2_cpu"], marks=pytest.mark.slow),
         pytest.param(["hardware=ddp2_cpu", "engine=accelerate"], marks=pytest.mark.slow),

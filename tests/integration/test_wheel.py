@@ -94,6 +94,7 @@ def test_trains_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "report.html").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_takes_the_users_own_choices(installed: Path, tmp_path: Path) -> None:
     mine = tmp_path / "my_choices" / "model" / "mine.yaml"
     mine.parent.mkdir(parents=True)

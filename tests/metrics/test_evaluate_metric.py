@@ -22,6 +22,7 @@ print(metric.compute(predictions=[word], references=["dog"])["rougeLsum"])
 """
 
 
+@pytest.mark.slow
 def test_offline_and_two_processes_at_once(tmp_path: os.PathLike[str]) -> None:
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     # `evaluate.load("rouge")` would take this for the metric.

@@ -67,7 +67,7 @@ def test_a_holder_on_another_host(tmp_path: Path) -> None:
     held.release(force=True)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', '{"pid": null}', "\0"])
+@pytest.mark.parametrize("content", ["", "[]", '{"pid": 1}', "\0"])
 def test_a_holder_that_cannot_be_read(content: str, tmp_path: Path) -> None:
     held = lock(tmp_path)
     (tmp_path / HOLDER_FILE).write_text(content)
