@@ -157,8 +157,8 @@ OFTEN = (("trainer", "longt5"), ("accelerate", "t5"))
 """T5 has hidden ties, and LongT5 a weight that short batches leave out."""
 SELDOM = [
     *(("trainer", name) for name in ARCHITECTURES if ("trainer", name) not in OFTEN),
-    *(("accelerate", name) for name in ("bart", "longt5", "gpt2")),
-    *((engine, "llama") for engine in ("trainer", "accelerate")),
+    *(("accelerate", name) for name in ("bart", "longt5")),
+    *((engine, name) for engine in ("trainer", "accelerate") for name in ("gpt2", "llama")),
 ]
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 GOING_ON = pytest.mark.parametrize(
