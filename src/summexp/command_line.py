@@ -20,7 +20,8 @@ _PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%~-]|[^\x00-\x7f])+)", 
 """A setting whose value has nothing that Hydra's grammar gives a meaning to."""
 
 _INSIDE = re.compile(
-    r"""("[^"]*"|'[^']*')|([^\s,:\[\]{}"'\uff0c\uff1a][^,:\[\]{}"'\uff0c\uff1a]*)(?=\s*[,\]}])"""
+    r"""("[^"]*"|'[^']*')|(?<=[\[{,:\s])"""
+    r"""([^\s,:\[\]{}"'\uff0c\uff1a][^,:\[\]{}"'\uff0c\uff1a]*)(?=\s*[,\]}])"""
 )
 """In a list or a mapping a text in quotes, or one without that is an item or a value."""
 
