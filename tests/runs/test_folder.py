@@ -188,10 +188,11 @@ def test_clear_leaves_a_checkpoint_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-6" / "manifest.json").write_text('{"name": "an app"}')
     seal(tmp_path / "checkpoint-7")
     incomplete_marker(tmp_path / "checkpoint-8").touch()
-    write_json(tmp_path / "run.json", {"files": ["checkpoint-9"]})
+    # That a record lists it makes it no checkpoint of ours.
+    write_json(tmp_path / "run.json", {"files": ["checkpoint-7", "checkpoint-9"]})
     clear(tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"checkpoint-5", "checkpoint-5-mine", "checkpoint-6"}
+    assert left == {"checkpoint-5", "checkpoint-5-mine", "checkpoint-6", "checkpoint-9"}
 
 
 @pytest.mark.parametrize(

@@ -213,18 +213,23 @@ def clear(folder: Path) -> None:
 
     What `run.json` lists is not trusted, since the folder may come from somebody else: deleted are
     entries of the folder itself with a name and of a kind that a run writes, and of a link the link
-    alone.
+    alone. Of checkpoints, those go that carry a manifest of ours, listed or not.
     """
     record = read_record(folder) or {}
     recorded = set(record.get("files", ()))
     for entry in list(folder.iterdir()):
-        if entry.name == RUN_FILE or (entry.name in recorded and _is_our_name(entry.name)):
-            is_ours = entry.is_symlink() or entry.is_dir() == bool(_FOLDERS.fullmatch(entry.name))
-        else:
-            is_ours = is_own_checkpoint(entry)
-        if is_ours:
+        if _is_of_the_run(entry, recorded):
             delete(entry)
     _clear_earlier_predictions(folder / EARLIER_PREDICTIONS, recorded)
+
+
+def _is_of_the_run(entry: Path, recorded: set[str]) -> bool:
+    """Tell whether an entry of a run folder may be deleted with the run that is recorded there."""
+    if is_checkpoint(entry) and not entry.is_symlink():
+        return is_own_checkpoint(entry)
+    if entry.name != RUN_FILE and not (entry.name in recorded and _is_our_name(entry.name)):
+        return False
+    return entry.is_symlink() or entry.is_dir() == bool(_FOLDERS.fullmatch(entry.name))
 
 
 def _clear_earlier_predictions(parent: Path, recorded: set[str]) -> None:
