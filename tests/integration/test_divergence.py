@@ -41,6 +41,7 @@ def test_a_run_that_diverged_is_no_success(words: tuple[str, ...], tmp_path: Pat
     assert record["reason"] in output
     assert "train" not in record["phases"]
     assert not (folder / "README.md").exists()
+    assert not (folder / "all_results.json").exists()
     assert not (folder / "model.safetensors").exists()
     for path in folder.rglob("*.json"):
         strict_json(path)

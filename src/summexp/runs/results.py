@@ -20,9 +20,8 @@ def save_metrics(folder: Path, phase: str, metrics: Mapping[str, float]) -> None
 
 def drop_results(folder: Path) -> None:
     """Delete the scores: training goes on, and they are of the model before."""
-    for phase in _PHASES:
+    for phase in (*_PHASES, "all"):
         (folder / f"{phase}_results.json").unlink(missing_ok=True)
-    _put_together(folder)
 
 
 def _put_together(folder: Path) -> None:
