@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from tests import forked
+from tests.terminal import Terminal, python
 
 from summexp.streams import LossyFileHandler, wrapped
 
@@ -207,3 +208,24 @@ def test_a_run_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
     code, lines = in_terminal(*words, *columns, "output_dir=결과", cwd=tmp_path)
     assert (code, "Written" in lines) == (0, True)
     assert [line for line in lines if cell_len(line) > 80] == []
+
+
+BAR = """
+import logging, sys
+from tqdm.auto import tqdm
+from summexp.streams import TerminalHandler
+logging.getLogger().addHandler(TerminalHandler(sys.stderr))
+with tqdm(total=4, desc="training", file=sys.stderr) as bar:
+    bar.update(1)
+    logging.warning("the disk is nearly full")
+    bar.update(1)
+"""
+
+
+def test_a_message_has_a_line_of_its_own_above_a_progress_bar(tmp_path: Path) -> None:
+    terminal = Terminal(python("-c", BAR), cwd=tmp_path)
+    assert terminal.end() == 0
+    # What is left of a line that was written over.
+    shown = [line.rpartition("\r")[2] for line in terminal.output.split("\n")]
+    assert shown[0] == "the disk is nearly full"
+    assert shown[1].startswith("training:")

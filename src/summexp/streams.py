@@ -80,6 +80,20 @@ def show(text: str) -> int:
     return EXIT_FAILED
 
 
+class TerminalHandler(logging.StreamHandler[TextIO]):
+    """Writes to a terminal above its progress bars, which would have the message behind them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message."""
+        # Slow to import; where nothing has, there is no bar.
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is None or not self.stream.isatty():
+            super().emit(record)
+            return
+        with tqdm.tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
 class TerminalFormatter(logging.Formatter):
     """Fits messages into the width of the terminal; a traceback is left as it is.
 

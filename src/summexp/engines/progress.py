@@ -85,11 +85,6 @@ class Progress:
             self._bar.total = self.total
             self._bar.refresh()
 
-    def clear(self) -> None:
-        """Make room on the terminal for a line of the log."""
-        if self._bar is not None:
-            self._bar.clear()
-
     def close(self) -> None:
         """Report the last position, and take the bar away."""
         if not (self._is_reported or self._is_part):
@@ -203,7 +198,6 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
             f"{name.removeprefix('eval_')} {logs[name]:.2f}" for name in self._names if name in logs
         ]
         if shown:
-            self._progress.clear()
             where = f"step {state.global_step}, epoch {state.epoch:.3g}"
             log.info("eval: %s", ", ".join([where, *shown]))
 
