@@ -4,7 +4,11 @@ The whole way: compose the config from `conf/` (Hydra), check it, then data, mod
 and the run folder. `summexp train` is the same for whoever installed the wheel.
 """
 
-from summexp.entry import main
+from summexp.launch.signals import end_at_once_on_interrupt
 
 if __name__ == "__main__":
+    end_at_once_on_interrupt()
+    # Takes a moment, in which Ctrl-C may come.
+    from summexp.entry import main
+
     main()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from tests.terminal import heed_signals
 
 from summexp.config.compose import conf_dir
 
@@ -94,3 +96,19 @@ def test_help_and_version_answer(tmp_path: Path) -> None:
 def test_the_entry_is_short() -> None:
     assert len(TRAIN.read_text(encoding="utf-8").splitlines()) < 40
     assert (conf_dir() / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("program", [(str(TRAIN),), ("-m", "summexp", "train")])
+def test_ctrl_c_while_the_program_is_imported(program: tuple[str, ...], tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", *program, "debug=tiny"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
+    )
+    assert process.stderr is not None
+    while "omegaconf.errors" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate()[1]
+    assert "Traceback" not in printed
+    assert process.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+    assert not any(tmp_path.iterdir())

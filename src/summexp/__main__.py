@@ -1,6 +1,16 @@
-"""`python -m summexp`, for whoever has not the `summexp` of this environment on the path."""
+"""The `summexp` command, which is also `python -m summexp`."""
 
-from summexp.cli import main
+from summexp.launch.signals import end_at_once_on_interrupt
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    end_at_once_on_interrupt()
+    # Takes a moment, in which Ctrl-C may come.
+    from summexp.cli import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

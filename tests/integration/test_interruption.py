@@ -32,7 +32,9 @@ TINY = (
 )
 
 
-def send(number: int, when: int, function: Callable[..., Any]) -> Callable[..., Any]:
+def send(
+    number: int, when: int, function: Callable[..., Any], to: int | None = None
+) -> Callable[..., Any]:
     """Return `function`, which sends this process a signal at its `when`-th call."""
     calls = 0
 
@@ -41,7 +43,7 @@ def send(number: int, when: int, function: Callable[..., Any]) -> Callable[..., 
         nonlocal calls
         calls += 1
         if calls == when:
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid() if to is None else to, number)
         return function(*args, **kwargs)
 
     return called
@@ -149,6 +151,27 @@ def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
     assert ("training goes on from" in output) is bool(steps)
     if "the trained model" in last:
         assert "the model is the one that was trained in" in output
+
+
+def stop_group(when: int) -> None:
+    """Send this process and the workers of its data loader SIGTERM, as `scancel` does."""
+    from summexp.engines.watch import FiniteLossGuard
+
+    os.setpgrp()
+    whole_group = 0
+    FiniteLossGuard.see = send(signal.SIGTERM, when, FiniteLossGuard.see, to=whole_group)  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("engine", [pytest.param("trainer", marks=pytest.mark.slow), "accelerate"])
+def test_sigterm_for_every_process_of_a_run(engine: str, tmp_path: Path) -> None:
+    words = (*TINY, f"engine={engine}", "training.dataloader_num_workers=2", "output_dir=run")
+    before, log = functools.partial(stop_group, 2), tmp_path / "log"
+    process = forked.start(*words, log=log, cwd=tmp_path, before=before)
+    process.join(300)
+    output = log.read_text(encoding="utf-8")
+    assert process.exitcode == 128 + signal.SIGTERM, output
+    assert output.splitlines()[-1].startswith("stopped by SIGTERM; run/checkpoint-2 is saved; ")
+    assert damage(tmp_path / "run" / "checkpoint-2") is None
 
 
 def test_a_signal_during_the_report_of_a_finished_run(tmp_path: Path) -> None:

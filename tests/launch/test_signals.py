@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 
 import pytest
@@ -176,3 +177,26 @@ def test_the_workers_of_a_process_leave_a_terminals_signals_to_it(number: signal
     os.killpg(process.pid, number)
     assert process.communicate() == ("done\nTrue\n", "")
     assert process.returncode == 128 + number
+
+
+LOADS = FORKS.replace("def work(pipe):", "def work(pipe):\n    leave_sigterm_to_parent()").replace(
+    "import end_on_signals,", "import end_on_signals, leave_sigterm_to_parent,"
+)
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the system tells no sender")
+def test_the_workers_of_a_data_loader_leave_sigterm_to_the_process() -> None:
+    """`scancel` sends it to all of them; what the process itself sends ends them."""
+
+    def lead_a_group() -> None:
+        heed_signals()
+        os.setpgrp()
+
+    ends = "child.terminate()\nchild.join()\nprint(child.exitcode)\n"
+    code = LOADS.replace('pipe.send("done")', 'pipe.send("done")\n    time.sleep(600)').replace(
+        "    other = ", f"{textwrap.indent(ends, '    ')}    other = "
+    )
+    process = start(code, lead_a_group)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.communicate() == ("done\n143\nTrue\n", "")
+    assert process.returncode == 143

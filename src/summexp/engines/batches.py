@@ -16,6 +16,7 @@ from transformers import Seq2SeqTrainingArguments
 from summexp.data.sampling import FilledRows, GlobalBatches
 from summexp.engines.protocol import TrainingJob
 from summexp.launch.ranks import this_world
+from summexp.launch.signals import leave_sigterm_to_parent
 
 Batch = dict[str, torch.Tensor]
 """A micro-batch: `input_ids`, `attention_mask`, `labels`, …, each of (rows, tokens)."""
@@ -130,4 +131,5 @@ def _options(job: TrainingJob, args: Seq2SeqTrainingArguments) -> dict[str, Any]
         "prefetch_factor": args.dataloader_prefetch_factor,
         "multiprocessing_context": args.dataloader_multiprocessing_context,
         "in_order": args.dataloader_in_order,
+        "worker_init_fn": leave_sigterm_to_parent,
     }

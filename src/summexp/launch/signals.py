@@ -50,6 +50,15 @@ class _State:
     """Whether children that are forked will leave the signals to their parent."""
 
 
+def end_at_once_on_interrupt() -> None:
+    """Let Ctrl-C end this process without a traceback, until `end_on_signals` is called.
+
+    For the imports, before there is anything to save. One that is ignored stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def end_on_signals(*, also_ignored: Sequence[int] = ()) -> None:
     """Let the signals that ask for a stop raise `Stopped`, wherever this process is.
 
@@ -122,6 +131,24 @@ def _leave_signals_to_parent() -> None:
             is_ended_by = signum == signal.SIGTERM
             signal.signal(signum, signal.SIG_DFL if is_ended_by else signal.SIG_IGN)
     _let_pass()
+
+
+def leave_sigterm_to_parent(_worker: int = 0) -> None:
+    """In a worker of a data loader: end on SIGTERM only where the parent sends it.
+
+    `scancel`, systemd and `kill -- -GROUP` send it to every process of a run, and the parent needs
+    its workers until it has saved a checkpoint. To be called before the worker starts a thread.
+    """
+    # Not on macOS.
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_await_sigterm, args=(os.getppid(),), daemon=True).start()
+
+
+def _await_sigterm(sender: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != sender:
+        pass
+    os._exit(128 + signal.SIGTERM)
 
 
 class StopRequest:
