@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset, DatasetDict
 from tests.in_process import run
 from tests.runs.test_resume import composed
 
@@ -65,6 +67,62 @@ def test_what_is_recorded_is_what_was_read(tmp_path: Path, monkeypatch: pytest.M
         plan(folder)
     assert "training.do_train=false" in str(caught.value)
     assert plan(folder, "training.do_train=false").is_done
+
+
+def save(name: str, document: str) -> None:
+    """Write a dataset folder, in place of what was there."""
+    rows = [{"document": f"{document} {n}.", "summary": "Rain."} for n in range(3)]
+    splits = {one: Dataset.from_list(rows) for one in ("train", "validation", "test")}
+    DatasetDict(splits).save_to_disk(name)
+
+
+def test_a_dataset_folder_that_is_replaced(tmp_path: Path) -> None:
+    words = ("debug=tiny", "data=custom_hub", "data.name=rows", "engine=accelerate")
+    words += ("data.text_column=document", "data.summary_column=summary")
+    words += ("training.do_predict=true", "training.max_steps=1")
+    folder = tmp_path / "run"
+
+    def plan(*more: str) -> RunPlan:
+        return plan_run(composed("hardware=cpu", *words, *more), folder)
+
+    save("rows", "Rain fell on day")
+    run(*words, folder=folder)
+    (tmp_path / "rows" / "train" / "cache-1.arrow").write_text("left by datasets")
+    assert plan().is_done
+    save("rows", "Snow fell on day")
+    with pytest.raises(ConfigError, match="rows was replaced since") as caught:
+        plan()
+    assert [problem.key for problem in caught.value.problems] == ["data.name"]
+    assert plan("training.do_train=false") == RunPlan(True, False, True, True)
+    # What is gone can be neither compared nor read again.
+    shutil.rmtree("rows")
+    assert not plan().evaluate
+
+
+def test_a_model_folder_that_is_replaced(tmp_path: Path) -> None:
+    run(*WORDS, folder=tmp_path / "model")
+    words = ("model=custom", "model.name_or_path=model", "training.do_predict=false")
+    folders = {False: tmp_path / "evaluated", True: tmp_path / "trained"}
+
+    def plan(trains: bool, *more: str) -> RunPlan:
+        chosen = (*words, f"training.do_train={str(trains).lower()}", *more)
+        return plan_run(composed("hardware=cpu", *WORDS, *chosen), folders[trains])
+
+    for trains, folder in folders.items():
+        run(*WORDS, *words, f"training.do_train={str(trains).lower()}", folder=folder)
+        # A run folder as a model's: its other files say nothing of the model.
+        (tmp_path / "model" / "report.md").write_text("another")
+        assert plan(trains).is_done
+    tokenizer = tmp_path / "model" / "tokenizer_config.json"
+    tokenizer.write_text(f"{tokenizer.read_text()}\n")
+    assert plan(False) == RunPlan(True, False, True, False)
+    for more, advice in ((), "training.do_train=false"), (("training.max_steps=2",), "Bring back"):
+        with pytest.raises(ConfigError, match="model was replaced since") as caught:
+            plan(True, *more)
+        assert [problem.key for problem in caught.value.problems] == ["model.name_or_path"]
+        assert advice in str(caught.value)
+    shutil.rmtree("model")
+    assert plan(True).is_done
 
 
 @pytest.mark.parametrize("tiny", [True, False])

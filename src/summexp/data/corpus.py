@@ -21,6 +21,7 @@ from summexp.data.files import (
     blamed_on,
     digest,
     existing,
+    folder_digest,
     format_of,
     one_line,
     parquet_table,
@@ -28,7 +29,15 @@ from summexp.data.files import (
 )
 from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
 from summexp.data.input_rows import InputRows, column_texts
-from summexp.data.phases import BUNDLED, ONLY_VALIDATION, PHASES, Phase, SplitSource, split_sources
+from summexp.data.phases import (
+    BUNDLED,
+    ONLY_VALIDATION,
+    PHASES,
+    Phase,
+    SplitSource,
+    named_folder,
+    split_sources,
+)
 from summexp.data.preflight import check_file, missing_phases, no_data
 from summexp.data.shares import empty_ranges, share_problem
 from summexp.data.sources import named_splits, streamed_split
@@ -81,7 +90,7 @@ class Corpus:
     fingerprints: dict[str, str] = field(default_factory=dict)
     """Split name to 32 hexadecimal digits that stand for its rows; none for a streamed one."""
     files: dict[str, str] = field(default_factory=dict)
-    """Config key to the digest of the file that was read for it."""
+    """Config key to the digest of the file or the folder that was read for it."""
 
 
 def load_corpus(
@@ -111,6 +120,9 @@ def load_corpus(
         ConfigError: A split is missing, cannot be read, lacks its columns, or has no usable row.
     """
     wanted = [phase for phase in PHASES if phase in phases]
+    # Taken before it is read: one that is replaced in the meantime is then known as another.
+    folder = named_folder(config.name) if rows is None else None
+    files = {"data.name": folder_digest(folder)} if folder is not None else {}
     if rows is not None:
         sources = [_from_rows(about, rows, config) for about in _given(wanted, rows, config)]
     else:
@@ -144,7 +156,7 @@ def load_corpus(
         columns={source.about.name: source.columns for source in sources},
         health=_health([source.about.name for source in streamed], splits),
         fingerprints={about.name: split.fingerprint for about, split in splits.items()},
-        files={source.about.key: source.file.digest for source in sources if source.file},
+        files=files | {one.about.key: one.file.digest for one in sources if one.file},
     )
 
 

@@ -161,8 +161,26 @@ def parquet_table(path: str | Path) -> pa.Table:
 
 def digest(path: str | Path) -> str:
     """Return 32 hexadecimal digits that stand for the file's bytes."""
-    with existing(path).open("rb") as stream:
+    path = existing(path)
+    with _told(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def folder_digest(folder: Path, patterns: Sequence[str] = ("**/*",)) -> str:
+    """Return 32 hexadecimal digits that stand for files in a folder, their names and bytes.
+
+    Args:
+        folder: The folder.
+        patterns: Of the files that count, as `Path.glob` takes them. Hidden files, and what
+            `datasets` keeps of its own work beside a dataset, never do.
+    """
+    files = {path for one in patterns for path in folder.glob(one) if path.is_file()}
+    whole = hashlib.blake2b(digest_size=16)
+    for path in sorted(files):
+        name = path.relative_to(folder)
+        if not name.match("cache-*.arrow") and not any(one.startswith(".") for one in name.parts):
+            whole.update(f"{name.as_posix()}\0{digest(path)}\n".encode(errors="surrogateescape"))
+    return whole.hexdigest()
 
 
 def one_line(value: object, length: int = _SAMPLE_LENGTH) -> str:

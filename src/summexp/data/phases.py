@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from summexp.data.columns import COLUMN_KEYS
@@ -11,6 +12,7 @@ from summexp.data.config import DataConfig
 from summexp.data.files import columns_of
 from summexp.data.shares import HashRange, hash_ranges
 from summexp.errors import ConfigError
+from summexp.options import at_home
 
 Phase = Literal["train", "eval", "predict"]
 """What a run does with a split."""
@@ -43,6 +45,14 @@ class SplitSource:
     """At most so many rows are used."""
     within: HashRange | None = None
     """Which of its rows belong to this split; None for all."""
+
+
+def named_folder(name: str | None) -> Path | None:
+    """Return the folder on disk that `data.name` names, if it is one."""
+    if name is None or name == BUNDLED:
+        return None
+    folder = Path(at_home(name))
+    return folder if folder.is_dir() else None
 
 
 def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:

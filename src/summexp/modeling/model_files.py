@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from summexp.data.files import folder_digest
 from summexp.errors import Problem
 
 _WEIGHTS = (
@@ -34,11 +35,21 @@ _TOKENIZER_JSON = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+_LOADED = (
+    *("config.json", "generation_config.json", "*.safetensors", "*.bin", "*.index.json", "*.py"),
+    *(*_VOCABULARIES, *_TOKENIZER_JSON, "merges.txt", "chat_template*", "adapter_config.json"),
+)
+"""What of a model's folder a run may load; a run folder holds much else beside its model."""
 _LFS_POINTER = b"version https://git-lfs"
 _WEB_PAGE = (b"<!doctype", b"<html")
 _PICKLE = b"\x80"
 """How weights begin that PyTorch before 1.6 saved; later ones are zip files."""
 _AGAIN = "Copy or download it again."
+
+
+def model_digest(folder: Path) -> str:
+    """Return 32 hexadecimal digits that stand for the model and the tokenizer in a folder."""
+    return folder_digest(folder, _LOADED)
 
 
 def config_problem(folder: Path) -> Problem | None:

@@ -159,8 +159,8 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
         if is_main():
             save_metrics(folder, "train", metrics)
         trained: dict[str, Any] = {"steps": fitted.steps, "epochs": fitted.epochs}
-        if read := prepared.files.get("data.train_file"):
-            trained["train_file"] = read
+        read = {key: prepared.files.get(key) for key in ("data.train_file", "data.name")}
+        trained["files"] = {key: digest for key, digest in read.items() if digest is not None}
         if fitted.stopped_early:
             trained["stopped_early"] = training_length(config)
         record.update(phases={"train": trained})
@@ -257,8 +257,9 @@ def _evaluate(
         return metrics
     save_metrics(folder, "eval", metrics)
     examples = choose_examples(prepared.validation[0], evaluated[0])
-    phases = {**record.content["phases"], "eval": evaluation_digest(config, prepared.files)}
-    record.update(phases=phases, examples=examples)
+    phases = record.content["phases"]
+    digest = evaluation_digest(config, prepared.files, trained="train" in phases)
+    record.update(phases={**phases, "eval": digest}, examples=examples)
     return metrics
 
 
@@ -298,8 +299,10 @@ def _predict(
         pieces=rows.long.counts if rows.long else {},
     )
     write_predictions(folder, file_format, predictions, input_rows)
+    phases = record.content["phases"]
+    digest = prediction_digest(config, prepared.files, trained="train" in phases)
     record.update(
-        phases={**record.content["phases"], "predict": prediction_digest(config, prepared.files)},
+        phases={**phases, "predict": digest},
         predictions={
             "file": name,
             "input": label,

@@ -22,7 +22,7 @@ from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
 from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, devices_behind, select_device
-from summexp.launch.ranks import gathered, local_main_first
+from summexp.launch.ranks import gathered, is_main, local_main_first
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
 from summexp.modeling.architecture import is_decoder_only, prefix_left_out
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
@@ -30,7 +30,7 @@ from summexp.modeling.config import TARGET_PREFIX, ModelConfig
 from summexp.modeling.kinds import kind_problems
 from summexp.runs.environment import cache_dir
 from summexp.runs.record import RunRecord
-from summexp.runs.resume import RunPlan
+from summexp.runs.resume import RunPlan, model_digests
 from summexp.runs.splits import Splits
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Prepared:
     test_input: Callable[[], InputRows] | None
     """Reads these rows with all columns of their source."""
     files: dict[str, str]
-    """Config key to the digest of the file that was read for it."""
+    """Config key to the digest of the file or the folder that was read for it."""
 
 
 def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> Prepared:
@@ -76,6 +76,8 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     """
     chosen, tiny = _model_choice(config, folder, plan)
     cache = None if config.debug.tiny else cache_dir()
+    # Taken before it is read: one that is replaced in the meantime is then known as another.
+    of_the_model = model_digests(config) if is_main() and chosen is config.model else {}
     # The first rank of a node fills the caches, and the others read them.
     with local_main_first() as first:
         if not first:
@@ -132,7 +134,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             "the model's own settings draw each summary at random, so that its scores are partly "
             "chance: generation=greedy or generation=beam4 takes the likeliest"
         )
-    _describe(record, corpus, model, sets, suffix, trains=plan.train)
+    _describe(record, corpus, model, sets, suffix, of_the_model if plan.train else None)
     half = config.training.fp16 or config.training.bf16
     return Prepared(
         model=model,
@@ -143,7 +145,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         validation=splits.validation,
         test=splits.test,
         test_input=corpus.test_input,
-        files=corpus.files,
+        files=of_the_model | corpus.files,
     )
 
 
@@ -251,11 +253,23 @@ def _describe(
     model: PreTrainedModel,
     sets: list[EvaluationSet],
     suffix: str | None,
-    *,
-    trains: bool,
+    trained_from: dict[str, str] | None,
 ) -> None:
-    """Say and record what the run works on."""
+    """Say and record what the run works on.
+
+    Args:
+        record: of the run.
+        corpus: its rows.
+        model: on its device.
+        sets: the sets that are evaluated.
+        suffix: what goes between document and summary, if the two are one text.
+        trained_from: digests of the folders that the model to train comes from; None where the run
+            does not train.
+    """
+    trains = trained_from is not None
     facts = _model_facts(model) | ({} if suffix is None else {"prompt_end": suffix})
+    if trained_from:
+        facts["files"] = trained_from
     weights, device = facts["parameters"], describe(model.device)
     log.info("model: %s, %s weights, on %s", type(model).__name__, f"{weights:,}", device)
     scorer = next((one.scorer for one in sets if one.scorer), None)

@@ -16,9 +16,12 @@ from summexp.config.escaping import override, unescaped
 from summexp.config.saved import read_saved
 from summexp.config.schema import schema_node
 from summexp.config.typed import load_config
-from summexp.data.files import digest
+from summexp.data.files import digest, folder_digest
+from summexp.data.phases import named_folder
 from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
+from summexp.modeling.model_files import model_digest
+from summexp.options import at_home
 from summexp.runs.checkpoint_checks import checkpoint_problem
 from summexp.runs.checkpoints import checkpoints, damage, holds_progress, is_sealed
 from summexp.runs.folder import CONFIG_FILE, check_is_free, predictions_file, read_record
@@ -91,10 +94,13 @@ _NOT_OF_THE_TRAINING = (
 )
 """Keys that may differ when a run goes on. Every other key is taken to change the training."""
 
+_OF_THE_MODEL = ("model.name_or_path", "model.config_name", "model.tokenizer_name")
+"""Keys that may name a folder of a model or of a tokenizer."""
 _OF_THE_EVALUATION = (
     "metric.*",
     "generation.*",
     "engine.generation_order",
+    "data.name",
     "data.validation_*",
     "data.references_column",
     "data.max_eval_samples",
@@ -106,6 +112,7 @@ _OF_THE_PREDICTION = (
     "metric.*",
     "generation.*",
     "engine.generation_order",
+    "data.name",
     "data.test_*",
     "data.predictions_format",
     "data.text_column",
@@ -177,16 +184,18 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     problems = list(_differences(saved, config, folder, trains=train))
     if train:
         problems += _other_setup(record, saved, config, folder)
-    elif training.do_train and (problem := _other_training_file(config, phases)):
-        problems.append(problem)
+    if training.do_train:
+        problems += _replaced(config, record, trains=train)
     if problems:
         problems[-1] = _with_last_resort(problems[-1], folder)
         raise ConfigError(problems)
     if train:
         _check_progress(config, folder)
-    evaluated = _is_evaluated(config, folder, phases.get("eval"))
+    trained = "train" in phases
+    evaluated = _is_evaluated(config, folder, phases.get("eval"), trained=trained)
     predictions = folder / predictions_file(config.data.predictions_format)
-    predicted = phases.get("predict") == prediction_digest(config) and predictions.is_file()
+    digest_now = prediction_digest(config, trained=trained)
+    predicted = phases.get("predict") == digest_now and predictions.is_file()
     evaluate = training.do_eval and (train or not evaluated)
     predict = training.do_predict and (train or not predicted)
     changes = train or evaluate or predict
@@ -333,36 +342,55 @@ def trained_columns(record: Mapping[str, Any]) -> dict[str, str | None]:
     return {key: name for key, name in columns.items() if key in _COLUMNS}
 
 
-def _is_evaluated(config: Config, folder: Path, digest: str | None) -> bool:
+def _is_evaluated(config: Config, folder: Path, digest: str | None, *, trained: bool) -> bool:
     """Tell whether the final scores are those that are asked for."""
-    if digest is None or digest == evaluation_digest(config):
+    if digest is None or digest == evaluation_digest(config, trained=trained):
         return digest is not None
     data = config.data
-    files = [file for file in (data.validation_file, *data.validation_files.values()) if file]
-    if data.is_held_out("validation") and data.train_file:
-        files = [data.train_file]
-    if not files or any(Path(file).exists() for file in files):
+    files = [data.name, data.validation_file, *data.validation_files.values()]
+    if data.is_held_out("validation"):
+        files.append(data.train_file)
+    if not trained:
+        files += [_value(config, key) for key in _OF_THE_MODEL]
+    if any(Path(at_home(file)).exists() for file in files if file):
         return False
     # Files that are gone can be neither compared nor scored again.
-    return evaluation_digest(load_config(folder / CONFIG_FILE)) == evaluation_digest(config)
+    saved = load_config(folder / CONFIG_FILE)
+    then, now = (evaluation_digest(one, trained=trained) for one in (saved, config))
+    return then == now
 
 
-def evaluation_digest(config: Config, files: Mapping[str, str] | None = None) -> str:
+def evaluation_digest(
+    config: Config, files: Mapping[str, str] | None = None, *, trained: bool = True
+) -> str:
     """Return a digest of every key that the final scores depend on, the training aside.
 
     Args:
         config: of the run.
-        files: config key to the digest of each file that was read for it; of another one, the
-            digest of what lies there now is taken.
+        files: config key to the digest of each file or folder that was read for it; of another one,
+            the digest of what lies there now is taken.
+        trained: whether the model is the one that was trained in the run folder, and not what the
+            config names.
     """
     held_out = config.data.is_held_out("validation")
-    return _digest(config, _OF_THE_EVALUATION + (_HELD_OUT if held_out else ()), files)
+    keys = _OF_THE_EVALUATION + (_HELD_OUT if held_out else ())
+    return _digest(config, keys + (() if trained else _OF_THE_MODEL), files)
 
 
-def prediction_digest(config: Config, files: Mapping[str, str] | None = None) -> str:
+def prediction_digest(
+    config: Config, files: Mapping[str, str] | None = None, *, trained: bool = True
+) -> str:
     """Return a digest of every key that the predictions depend on; see `evaluation_digest`."""
     held_out = config.data.is_held_out("test")
-    return _digest(config, _OF_THE_PREDICTION + (_HELD_OUT if held_out else ()), files)
+    keys = _OF_THE_PREDICTION + (_HELD_OUT if held_out else ())
+    return _digest(config, keys + (() if trained else _OF_THE_MODEL), files)
+
+
+def model_digests(config: Config) -> dict[str, str]:
+    """Return each key that names a folder of a model or a tokenizer, and what lies there now."""
+    named = {key: _value(config, key) for key in _OF_THE_MODEL}
+    now = {key: _content(key, name) for key, name in named.items()}
+    return {key: content for key, content in now.items() if content != named[key]}
 
 
 def upload_digest(config: Config) -> str:
@@ -380,6 +408,11 @@ def flat(tree: Any, path: str = "") -> dict[str, Any]:
     return leaves
 
 
+def _value(config: Config, key: str) -> Any:
+    group, _, name = key.partition(".")
+    return getattr(getattr(config, group), name)
+
+
 def _names(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()}
 
@@ -395,8 +428,16 @@ def _digest(
 
 
 def _content(key: str, value: Any) -> Any:
-    """Return the digest of a data file in place of its name, and any other value as it is."""
-    is_file = key.startswith("data.") and "_file" in key and value and Path(value).is_file()
+    """Return the digest of a file or folder in place of its name; other values as they are."""
+    if not value or not isinstance(value, str):
+        return value
+    path = Path(at_home(value))
+    if key in _OF_THE_MODEL and path.is_dir():
+        return model_digest(path)
+    if key == "data.name":
+        found = named_folder(value)
+        return value if found is None else folder_digest(found)
+    is_file = key.startswith("data.") and "_file" in key and path.is_file()
     return digest(value) if is_file else value
 
 
@@ -460,21 +501,28 @@ def _other_setup(
         )
 
 
-def _other_training_file(config: Config, phases: Mapping[str, Any]) -> Problem | None:
-    """Return that the file which a finished run was trained on was replaced, or None.
+def _replaced(config: Config, record: Mapping[str, Any], *, trains: bool) -> Iterator[Problem]:
+    """Yield each file or folder that was replaced since the run was trained on it.
 
-    A run that goes on compares the rows themselves, when it has read them.
+    Args:
+        config: of the run.
+        record: of its last part.
+        trains: whether it goes on training, which compares the rows themselves once they are read.
     """
-    path = config.data.train_file
-    read = phases["train"].get("train_file")
-    if read is None or path is None or not Path(path).is_file() or digest(path) == read:
-        return None
-    return Problem(
-        key="data.train_file",
-        what=f"{path} was replaced since the run that is finished here was trained on it",
-        hint="Set training.do_train=false to use the model as it is, or choose another output_dir "
-        "to train on the new rows.",
-    )
+    of_the_rows = {} if trains else record["phases"]["train"].get("files", {})
+    read = {**record.get("model", {}).get("files", {}), **of_the_rows}
+    for key in (*_OF_THE_MODEL, "data.name", "data.train_file"):
+        path = _value(config, key)
+        if key not in read or _content(key, path) in (path, read[key]):
+            continue
+        way = "Set training.do_train=false to use the trained model as it is"
+        if trains:
+            way = "Bring back what was there to go on"
+        yield Problem(
+            key=key,
+            what=f"{path} was replaced since the run here was trained on it",
+            hint=f"{way}, or choose another output_dir to train on what is there now.",
+        )
 
 
 def _rows_a_step(leaves: dict[str, Any]) -> int:
