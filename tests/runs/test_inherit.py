@@ -233,7 +233,6 @@ def test_what_chose_the_best_checkpoint_needs_no_evaluation_to_predict(trained: 
         (("model.architecture.d_model=8",), "model.architecture.d_model"),
         (("data.text_column=gist", "data.summary_column=body"), "data.summary_column"),
         (("data=xsum",), "data.name"),
-        (("model=t5_tiny",), "model.architecture.model_type"),
         (("seed=1",), "seed"),
     ],
 )
@@ -249,6 +248,15 @@ def test_a_word_that_contradicts_the_training_is_refused(words: tuple[str, ...],
     first = told[0]
     assert first.hint is not None
     assert first.hint.startswith(f"Write {first.key}=")
+
+
+@pytest.mark.usefixtures("trained")
+def test_another_model_is_one_problem() -> None:
+    told = problems("output_dir=out1", "model=t5_tiny")
+    (model,) = (one for one in told if (one.key or "").startswith("model"))
+    assert (model.key, model.where) == ("model", "command line")
+    assert model.what.startswith("is another than in the run in out1: ")
+    assert (model.hint or "").startswith("Leave out model to go on with that of the run, or")
 
 
 @pytest.mark.usefixtures("trained")

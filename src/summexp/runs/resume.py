@@ -127,6 +127,8 @@ _OF_THE_PREDICTION = (
 )
 _COLUMNS = ("data.text_column", "data.summary_column")
 """Keys of the columns, which a file of another command's predictions may have under other names."""
+_FEW = 3
+"""Keys of the model that differ are listed one by one up to so many; more are another model."""
 _HELD_OUT = ("data.train_file", "data.train_split")
 """Keys of the rows that a share is held out of."""
 
@@ -451,11 +453,24 @@ def _differences(
     if not trains:
         only_predicts = config.training.do_predict and config.data.test_file
         others = (*others, *OF_THE_MACHINE, *(_COLUMNS if only_predicts else ()))
+    found = {}
     for key in sorted(saved.keys() | asked.keys()):
         before, now = saved.get(key, defaults.get(key)), asked.get(key)
         if before != now and not matches(key, others):
-            what = f"was {before!r} in the run in {folder}, and is {now!r} now"
-            yield Problem(key=key, what=what, hint=_back_to(key, before))
+            found[key] = before
+    of_the_model = [key for key in found if key.startswith("model.")]
+    if len(of_the_model) > _FEW:
+        names = ", ".join(key.removeprefix("model.") for key in of_the_model[:_FEW])
+        yield Problem(
+            key="model",
+            what=f"is another than in the run in {folder}: {len(of_the_model)} keys differ "
+            f"({names}, …)",
+            hint="Leave out model to go on with that of the run, or choose another output_dir.",
+        )
+        found = {key: before for key, before in found.items() if key not in of_the_model}
+    for key, before in found.items():
+        what = f"was {before!r} in the run in {folder}, and is {asked.get(key)!r} now"
+        yield Problem(key=key, what=what, hint=_back_to(key, before))
 
 
 def _back_to(key: str, value: Any) -> str:
