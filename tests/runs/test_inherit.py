@@ -217,6 +217,21 @@ def test_a_file_of_ones_own_is_predicted_with_a_model_of_a_dataset(trained: Conf
     assert composed(*PREDICT, "data.text_column=본문").data.text_column == "본문"
 
 
+def test_a_file_is_predicted_with_a_model_of_the_bundled_corpus(trained: Config) -> None:
+    own = replace(trained.data, name="news_briefs", train_file=None, validation_file=None)
+    own = replace(own, text_column=None, summary_column=None, test_file=None)
+    save(replace(trained, data=own))
+    csv(Path("new.csv"), "본문,요약")
+    config = composed(*PREDICT, "data.text_column=본문", "data.summary_column=요약")
+    assert plan_run(config, Path("out1")).predict
+    columns = {"text_column": None, "summary_column": None, "id_column": None}
+    save(config, trained_with={"columns": columns})
+    # The file belongs to that prediction: neither a finished run nor more training is refused it.
+    for words in ((), ("training.num_train_epochs=3",)):
+        data = composed("output_dir=out1", *words).data
+        assert (data.name, data.test_file, data.text_column) == ("news_briefs", None, None)
+
+
 def test_what_chose_the_best_checkpoint_needs_no_evaluation_to_predict(trained: Config) -> None:
     training = replace(trained.training, load_best_model_at_end=True)
     engine = replace(trained.engine, early_stopping_patience=2)

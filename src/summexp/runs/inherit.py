@@ -109,6 +109,9 @@ def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> I
     saved = read_run_config(folder)
     columns = {key: escaped(name) for key, name in trained_columns(record).items()}
     values = dict(_values(saved)) | columns
+    if values.get("data.name") is not None and _differs(composed, "training.do_predict", True):
+        # A file of one's own stands beside a dataset only to be predicted.
+        values.pop("data.test_file", None)
     given = _Given.of(tree, composed, words, values)
     found = {key: value for key, value in values.items() if not given.gives(key)}
     same = {key: value for key, value in values.items() if given.gives_as_then(key, record)}

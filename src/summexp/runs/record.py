@@ -191,7 +191,9 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
         "world_size": content["world_size"],
         "cores": content["cores"],
         "options": _machine_options(config),
-        "columns": {key: getattr(config.data, key) for key in ("text_column", "summary_column")},
+        "columns": {
+            key: getattr(config.data, key) for key in ("text_column", "summary_column", "id_column")
+        },
     }
     if earlier is not None:
         content |= {name: earlier[name] for name in _KEPT if name in earlier}

@@ -125,7 +125,7 @@ _OF_THE_PREDICTION = (
     "data.val_max_target_length",
     "data.language",
 )
-_COLUMNS = ("data.text_column", "data.summary_column")
+_COLUMNS = ("data.text_column", "data.summary_column", "data.id_column")
 """Keys of the columns, which a file of another command's predictions may have under other names."""
 _FEW = 3
 """Keys of the model that differ are listed one by one up to so many; more are another model."""
