@@ -90,7 +90,7 @@ def advised(line: str) -> list[str]:
 
 
 ANNOUNCED = {
-    "beginning": "stopping before the first step, so there is nothing to save",
+    "beginning": "stopping before the first step: nothing to save",
     "model": "saving the trained model",
     "report": "finishing the report",
 }

@@ -88,7 +88,7 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
     def _announcement(self) -> str:
         """Say what a signal that comes now leads to."""
         if not self._begun:
-            return "stopping before the first step, so there is nothing to save"
+            return "stopping before the first step: nothing to save"
         in_step = not (self.stops or self._evaluates or self._saves)
         if not in_step and self._step == self._saved:
             return f"stopping; checkpoint-{self._step} is saved already"
