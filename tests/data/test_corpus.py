@@ -62,9 +62,9 @@ def test_each_split_in_its_own_format(rows: str, tmp_path: Path) -> None:
         "train: 3 rows (2 dropped, 1 without a document, 1 without a summary, 1 repeated)",
         "validation: 2 rows (1 dropped, 1 without a document)",
         "test: 3 rows (1 without a document, 3 without a summary)",
-        "1 documents of validation (50.0 %) are also in train",
-        "1 documents of test (33.3 %) are also in train",
-        "2 documents of test (66.7 %) are also in validation",
+        "documents of validation that are also in train: 1 (50.0 %)",
+        "documents of test that are also in train: 1 (33.3 %)",
+        "documents of test that are also in validation: 2 (66.7 %)",
     ]
     assert corpus.columns["train"].document == "article"
     assert set(corpus.fingerprints) == {"train", "validation", "test"}

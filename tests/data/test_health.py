@@ -76,7 +76,7 @@ def test_only_what_is_worth_it_is_shown() -> None:
         "2 with a repeated document, 25.0 % of the documents cut)",
         "validation: 100 rows",
         "test: read while training, so its rows are not counted",
-        "4 documents of validation (4.0 %) are also in train",
+        "documents of validation that are also in train: 4 (4.0 %)",
     ]
 
 

@@ -123,7 +123,7 @@ def test_the_page_has_every_section(run_folder: Path) -> None:
         "69.50 to 72.90",
         "The model is above the lead-1 baseline (ROUGE-L 66.67, lead-1 27.30).",
         "599 (25.0 %)",
-        "6 (2.0 %) documents of validation are also in train.",
+        "Documents of validation that are also in train: 6 (2.0 %)",
         "python train.py data=custom_csv",
         "architecture: {model_type: t5, d_model: 96}",
     ):

@@ -80,8 +80,8 @@ class CorpusHealth:
             if overlap.rows:
                 share = 100 * overlap.rows / max(1, self.splits[overlap.split].used)
                 lines.append(
-                    f"{overlap.rows} documents of {overlap.split} ({share:.1f} %) "
-                    f"are also in {overlap.also_in}"
+                    f"documents of {overlap.split} that are also in {overlap.also_in}: "
+                    f"{overlap.rows:,} ({share:.1f} %)"
                 )
         return lines
 

@@ -100,7 +100,7 @@ def overlap_lines(health: CorpusHealth) -> Iterator[str]:
     for overlap in health.overlaps:
         if overlap.rows:
             share = _share(overlap.rows, health.splits[overlap.split].used)
-            yield f"{share} documents of {overlap.split} are also in {overlap.also_in}."
+            yield f"Documents of {overlap.split} that are also in {overlap.also_in}: {share}"
 
 
 def _cells(split: SplitHealth) -> Iterator[str]:
