@@ -306,7 +306,7 @@ def test_paths_that_are_no_ordinary_files(tmp_path: Path) -> None:
         {"LANG": "C", "LC_ALL": "POSIX"},
         {"LANG": "ko_KR.eucKR", "PYTHONUTF8": "0"},
         {"CUDA_VISIBLE_DEVICES": "a,b", "NVIDIA_VISIBLE_DEVICES": "none"},
-        {"RANK": "x", "WORLD_SIZE": "2"},
+        {"RANK": "x", "LOCAL_RANK": "0", "WORLD_SIZE": "2"},
         {"WORLD_SIZE": "-1", "RANK": "0", "LOCAL_RANK": "0"},
         {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "two", "SLURM_PROCID": "0"},
         {"MASTER_PORT": "http", "NODE_RANK": "0", "MASTER_ADDR": ""},

@@ -119,7 +119,10 @@ def _run(words: list[str]) -> int:
 
 def speaks_of_mistakes() -> bool:
     """Tell whether this process is not one of several on its node that find, or show, the same."""
-    world = outside_world()
+    try:
+        world = outside_world()
+    except ConfigError:
+        return True
     return world is None or world.local_rank == 0
 
 

@@ -18,6 +18,7 @@ from summexp.launch import preflight
 from summexp.launch.accelerators import Gpu, Gpus
 from summexp.launch.config import HardwareConfig
 from summexp.launch.slurm.config import LAUNCHER
+from summexp.launch.world import World, outside_world
 from summexp.preflight import check, check_on_arrival
 
 Machine = Callable[..., None]
@@ -70,6 +71,26 @@ def started_by_torchrun(
     names = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": local_size or size}
     for name, value in names.items():
         monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RANK", "x"),
+        ("RANK", "2"),
+        ("LOCAL_RANK", "-1"),
+        ("LOCAL_RANK", "2"),
+        ("WORLD_SIZE", "two"),
+        ("WORLD_SIZE", "0"),
+        ("LOCAL_WORLD_SIZE", "0"),
+        ("LOCAL_WORLD_SIZE", "3"),
+    ],
+)
+def test_a_launcher_that_gives_no_world_is_told_of(name: str, value: str) -> None:
+    given = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    assert outside_world(given) == World(rank=0, size=2, local_rank=0, local_size=2)
+    with pytest.raises(ConfigError, match=f"{name} must lie between .* not {value!r}"):
+        outside_world({**given, name: value})
 
 
 def here(training: dict[str, Any] | None = None, **hardware: Any) -> list[Problem]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from summexp.errors import RunError
+from summexp.errors import ConfigError, Problem, RunError
 from summexp.launch.threads import OMP_NUM_THREADS
 
 if TYPE_CHECKING:
@@ -56,21 +57,25 @@ def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
 
     Ranks are started by `torchrun`, `accelerate launch`, `srun` with more tasks than nodes, or by
     our own launcher.
+
+    Raises:
+        ConfigError: a variable that a launcher sets is no such number.
     """
     if "RANK" in environment and "LOCAL_RANK" in environment:
-        size = int(environment.get("WORLD_SIZE", 1))
+        size = _number("WORLD_SIZE", environment, 1, least=1)
+        local_size = _number("LOCAL_WORLD_SIZE", environment, size, least=1, most=size)
         return World(
-            rank=int(environment["RANK"]),
+            rank=_number("RANK", environment, most=size - 1),
             size=size,
-            local_rank=int(environment["LOCAL_RANK"]),
-            local_size=int(environment.get("LOCAL_WORLD_SIZE", size)),
+            local_rank=_number("LOCAL_RANK", environment, most=local_size - 1),
+            local_size=local_size,
         )
     tasks, nodes = _slurm_step(environment)
     if tasks > nodes:
         return World(
-            rank=int(environment["SLURM_PROCID"]),
+            rank=_number("SLURM_PROCID", environment),
             size=tasks,
-            local_rank=int(environment["SLURM_LOCALID"]),
+            local_rank=_number("SLURM_LOCALID", environment),
             local_size=_tasks_here(environment),
         )
     return None
@@ -95,6 +100,22 @@ def nodes(hardware: HardwareConfig, environment: Mapping[str, str] = os.environ)
             port=int(environment["MASTER_PORT"]),
         )
     return Nodes() if hardware.nodes == 1 else None
+
+
+def _number(
+    name: str,
+    environment: Mapping[str, str],
+    default: int = 0,
+    *,
+    least: int = 0,
+    most: int = 2**31,
+) -> int:
+    value = environment.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,10}", value) or not least <= int(value) <= most:
+        what = f"{name} must lie between {least} and {most}, not {value!r}"
+        hint = f"A launcher such as torchrun sets it. Without one: unset {name}"
+        raise ConfigError(Problem(what=what, where="environment", hint=hint))
+    return int(value)
 
 
 def starts_ranks(hardware: HardwareConfig) -> bool:
@@ -135,8 +156,8 @@ def _slurm_step(environment: Mapping[str, str]) -> tuple[int, int]:
     """Return the tasks and the nodes of the Slurm step that this process is a task of."""
     if "SLURM_PROCID" not in environment:
         return 1, 1
-    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
-    return tasks, int(environment.get("SLURM_STEP_NUM_NODES", 1))
+    tasks = _number("SLURM_STEP_NUM_TASKS", environment, 1)
+    return tasks, _number("SLURM_STEP_NUM_NODES", environment, 1)
 
 
 def _tasks_here(environment: Mapping[str, str]) -> int:
