@@ -186,7 +186,8 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
     sections, config = reading.sections, reading.config
     plan, problems = _plan(config, in_sweep=in_sweep)
     if {"data", "training", "debug"} <= sections.keys():
-        yield from _data_problems(sections, plan)
+        offline = config is not None and config.offline
+        yield from _data_problems(sections, plan, offline=offline)
     if {"hardware", "training"} <= sections.keys():
         group = (sections["hardware"], sections["training"])
         yield from check_launch(*group, in_sweep=in_sweep)
@@ -229,7 +230,9 @@ def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, lis
     return plan if plan.goes_on else None, [] if alone else other
 
 
-def _data_problems(sections: dict[str, Any], plan: RunPlan | None) -> list[Problem]:
+def _data_problems(
+    sections: dict[str, Any], plan: RunPlan | None, *, offline: bool
+) -> list[Problem]:
     """Return what is wrong with the data of the phases that are left to do."""
     training, debug = sections["training"], sections["debug"]
     trains, evaluates, predicts = training.do_train, training.do_eval, training.do_predict
@@ -243,6 +246,7 @@ def _data_problems(sections: dict[str, Any], plan: RunPlan | None) -> list[Probl
         do_eval=evaluates and not debug.overfit,
         do_predict=predicts,
         debug_tiny=debug.tiny,
+        offline=offline,
     )
 
 

@@ -13,13 +13,16 @@ from summexp.data.preflight import check_data
 from summexp.errors import Problem
 
 
-def check(*phases: str, debug_tiny: bool = False, **config: Any) -> list[Problem]:
+def check(
+    *phases: str, debug_tiny: bool = False, offline: bool = False, **config: Any
+) -> list[Problem]:
     return check_data(
         DataConfig(**config),
         do_train="train" in phases,
         do_eval="eval" in phases,
         do_predict="predict" in phases,
         debug_tiny=debug_tiny,
+        offline=offline,
     )
 
 
@@ -35,6 +38,26 @@ def test_good_data_has_no_problem(train: str) -> None:
     assert not check(*phases, train_file=train, validation_file=train, test_file=train)
     assert not check(*phases, name="news_briefs")
     assert not check(*phases, name="owner/name")
+
+
+def test_what_cannot_be_streamed_is_told_before_the_run(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "state.json").write_text("{}")
+    folder = str(tmp_path)
+    for config, told in (
+        ({"name": "a/b", "offline": True}, "cannot be streamed from the Hub with offline=true"),
+        ({"name": "a/b", "train_split": "train[:5]"}, "'train[:5]' is a slice"),
+        ({"name": folder, "train_split": "train[:5]"}, "'train[:5]' is a slice"),
+        ({"name": str(saved)}, "was written by save_to_disk"),
+    ):
+        (problem,) = check("train", "eval", streaming=True, **config)
+        assert told in problem.what
+        assert not check("train", "eval", **config)
+    assert not check("train", name=folder, streaming=True, offline=True)
+    # Made-up rows stand in.
+    tiny = {"debug_tiny": True, "offline": True, "streaming": True}
+    assert not check("train", name="a/b", train_split="train[:5]", **tiny)
 
 
 def test_all_problems_are_told_at_once_each_with_its_key(train: str, tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ def test_only_what_is_not_here_is_stood_in_for(config: DataConfig, needed: bool)
     assert needs_stand_in(config) is needed
 
 
-def test_a_local_folder_is_real_data(tmp_path: Path) -> None:
+def test_a_local_folder_is_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not needs_stand_in(DataConfig(name=str(tmp_path)))
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    assert not needs_stand_in(DataConfig(name=f"~/{tmp_path.name}"))
 
 
 def test_rows_have_the_columns_of_the_real_corpus() -> None:

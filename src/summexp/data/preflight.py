@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from summexp.data.columns import Columns, Example, choose_columns, examples
@@ -37,6 +38,7 @@ def check_data(
     do_eval: bool,
     do_predict: bool,
     debug_tiny: bool = False,
+    offline: bool = False,
 ) -> list[Problem]:
     """Return everything that is cheap to find wrong with the data that the phases need.
 
@@ -46,6 +48,7 @@ def check_data(
         do_eval: Whether it evaluates.
         do_predict: Whether it predicts.
         debug_tiny: Whether synthetic rows stand in where no data is named at all (`debug=tiny`).
+        offline: Whether the Hub is never asked.
     """
     switched_on = {"train": do_train, "eval": do_eval, "predict": do_predict}
     phases: list[Phase] = [phase for phase in ("train", "eval", "predict") if switched_on[phase]]
@@ -54,7 +57,10 @@ def check_data(
     if problems:
         return problems
     if config.name is not None:
-        return list(_check_name(config, phases))
+        if debug_tiny and not os.path.isdir(at_home(config.name)):
+            # Made-up rows stand in, which can be streamed and cut into slices.
+            config = replace(config, streaming=False)
+        return list(_check_name(config, phases, offline=offline))
     sources = list(split_sources(config, phases))
     # What is held out of the training rows is checked with them.
     split = next((one for one in sources if one.within is not None), None)
@@ -219,36 +225,74 @@ def _check_either_or(config: DataConfig) -> Iterator[Problem]:
     )
 
 
-def _check_name(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
+def _check_name(config: DataConfig, phases: list[Phase], *, offline: bool) -> Iterator[Problem]:
     name = config.name
     assert name is not None
-    folder = Path(at_home(name))
     if name == BUNDLED:
         yield from _check_bundled(config, phases)
         return
+    if problem := _name_problem(name):
+        yield problem
+        return
+    splits = saved_splits(Path(at_home(name)))
+    for source in split_sources(config, phases):
+        if splits and source.value.partition("[")[0] not in splits:
+            yield no_data(config, source.phase, splits)
+    if config.streaming:
+        sources = split_sources(config, phases)
+        found = (stream_problem(config, source, offline=offline) for source in sources)
+        yield from dict.fromkeys(filter(None, found))
+
+
+def _name_problem(name: str) -> Problem | None:
+    """Say why `data.name` is neither a folder nor the name of a repository, or return None."""
+    folder = at_home(name)
     if os.path.isdir(folder):
-        splits = saved_splits(folder)
-        for source in split_sources(config, phases):
-            if splits and source.value.partition("[")[0] not in splits:
-                yield no_data(config, source.phase, splits)
-    elif os.path.isfile(folder):
-        yield Problem(
+        return None
+    if os.path.isfile(folder):
+        return Problem(
             key="data.name",
             what=f"{name} is a file",
             hint=f"Leave data.name away and set data=custom_csv data.train_file={name} "
             "data.validation_file=FILE",
         )
-    elif repository := repository_of(name):
+    if repository := repository_of(name):
         hint = f"Name the repository alone: data.name={repository}"
-        yield Problem(key="data.name", what=f"{name} is an address", hint=hint)
-    elif name.startswith((".", "~", "/")) or name.count("/") > 1:
-        yield Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(name))
-    elif not _REPOSITORY.fullmatch(name):
-        yield Problem(
+        return Problem(key="data.name", what=f"{name} is an address", hint=hint)
+    if name.startswith((".", "~", "/")) or name.count("/") > 1:
+        return Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(name))
+    if not _REPOSITORY.fullmatch(name):
+        return Problem(
             key="data.name",
             what=f"{name!r} is neither a folder nor the name of a Hub repository",
             hint="A Hub repository is called owner/name, such as abisee/cnn_dailymail.",
         )
+    return None
+
+
+def stream_problem(config: DataConfig, source: SplitSource, *, offline: bool) -> Problem | None:
+    """Say why a split of `data.name` cannot be read row by row, or return None."""
+    assert config.name is not None
+    folder = Path(at_home(config.name))
+    if offline and not folder.is_dir():
+        return Problem(
+            key="data.streaming",
+            what=f"{config.name} cannot be streamed from the Hub with offline=true",
+            hint="Set data.streaming=false, or offline=false.",
+        )
+    if is_saved(folder):
+        return Problem(
+            key="data.streaming",
+            what=f"{config.name} was written by save_to_disk, which is never read into memory",
+            hint="Set data.streaming=false.",
+        )
+    if "[" in source.value:
+        return Problem(
+            key=source.key,
+            what=f"{source.value!r} is a slice, which data.streaming=true cannot read",
+            hint="Name the whole split and limit it by data.max_*_samples.",
+        )
+    return None
 
 
 def _check_bundled(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
@@ -268,6 +312,11 @@ def saved_splits(folder: Path) -> list[str]:
     """Return the splits of a folder written by `DatasetDict.save_to_disk`; none for others."""
     index = folder / "dataset_dict.json"
     return list(json.loads(index.read_text("utf-8"))["splits"]) if index.is_file() else []
+
+
+def is_saved(folder: Path) -> bool:
+    """Tell whether `save_to_disk` wrote a folder, of one split or several."""
+    return bool(saved_splits(folder)) or (folder / "state.json").is_file()
 
 
 def _nearby(name: str) -> str | None:

@@ -31,7 +31,7 @@ from huggingface_hub.hf_api import RepoFolder
 from summexp.data.cache import with_cache
 from summexp.data.config import DataConfig
 from summexp.data.phases import SplitSource
-from summexp.data.preflight import no_data, saved_splits
+from summexp.data.preflight import is_saved, no_data, stream_problem
 from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
 from summexp.options import at_home
 
@@ -60,7 +60,7 @@ def named_splits(
     assert config.name is not None
     folder = Path(at_home(config.name))
     with _told(config, sources, offline=offline):
-        if _is_saved(folder):
+        if is_saved(folder):
             return [_saved(folder, config, source) for source in sources]
         with _network(offline=offline):
             from_hub = not folder.is_dir() and config.revision == _CONVERTED
@@ -88,30 +88,8 @@ def streamed_split(
         ConfigError: As `named_splits`, and for sources that cannot be read so.
     """
     assert config.name is not None
-    if offline and not Path(at_home(config.name)).is_dir():
-        raise ConfigError(
-            Problem(
-                key="data.streaming",
-                what=f"{config.name} cannot be streamed from the Hub with offline=true",
-                hint="Set data.streaming=false, or offline=false.",
-            )
-        )
-    if _is_saved(Path(at_home(config.name))):
-        raise ConfigError(
-            Problem(
-                key="data.streaming",
-                what=f"{config.name} was written by save_to_disk, which is never read into memory",
-                hint="Set data.streaming=false.",
-            )
-        )
-    if "[" in source.value:
-        raise ConfigError(
-            Problem(
-                key=source.key,
-                what=f"{source.value!r} is a slice, which data.streaming=true cannot read",
-                hint="Name the whole split and limit it by data.max_*_samples.",
-            )
-        )
+    if problem := stream_problem(config, source, offline=offline):
+        raise ConfigError(problem)
     with _told(config, [source], offline=offline):
         return datasets.load_dataset(**_call(config), split=source.value, streaming=True)
 
@@ -149,10 +127,6 @@ def _converted(config: DataConfig, *, offline: bool) -> dict[str, Any]:
         top = HfApi().list_repo_tree(config.name, revision=_CONVERTED, repo_type="dataset")
         raise _no_config(config, [entry.path for entry in top if isinstance(entry, RepoFolder)])
     return {"path": str(Path(root) / name)}
-
-
-def _is_saved(folder: Path) -> bool:
-    return bool(saved_splits(folder)) or (folder / "state.json").is_file()
 
 
 def _saved(folder: Path, config: DataConfig, source: SplitSource) -> datasets.Dataset:

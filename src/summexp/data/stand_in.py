@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 
 from summexp.data.config import DataConfig
 from summexp.data.news_briefs import generate
 from summexp.data.phases import BUNDLED, ONLY_VALIDATION
+from summexp.options import at_home
 
 _ROWS = 16
 
@@ -18,7 +19,7 @@ def needs_stand_in(config: DataConfig) -> bool:
     given = (config.train_file, config.validation_file, config.test_file)
     if any(given) or config.validation_files or config.name == BUNDLED:
         return False
-    return config.name is None or not Path(config.name).is_dir()
+    return config.name is None or not os.path.isdir(at_home(config.name))
 
 
 def stand_in_rows(
