@@ -92,6 +92,24 @@ def test_what_fits_exactly_is_not_cut(tokenizing: Tokenizing) -> None:
         assert len(tokens["input_ids"][0]) == limit
 
 
+@pytest.mark.parametrize("model_type", ["t5", "bart"])
+@pytest.mark.parametrize("prefix", ["", "summarize: ", "요약: "])
+def test_a_prefix_leaves_room_for_a_document(model_type: str, prefix: str) -> None:
+    tokenizer = make(config(model_type)).tokenizer
+    taken = len(tokenizer(prefix.rstrip())["input_ids"])
+    one = Tokenizing(
+        tokenizer=tokenizer,
+        tokenizer_digest="",
+        prefix=prefix,
+        max_source_length=taken,
+        max_target_length=20,
+    )
+    rows = {"document": ["rain"], "summary": ["rain"]}
+    with pytest.raises(ConfigError, match=rf"is {taken}, and model.source_prefix alone takes"):
+        one(rows)
+    assert len(replace(one, max_source_length=taken + 1)(rows)["input_ids"][0]) == taken + 1
+
+
 SUFFIX = "\nTL;DR:\n"
 
 

@@ -72,6 +72,10 @@ class Tokenizing:
         """
         if self.suffix is not None:
             return self._parts_of_one_text(batch["document"], batch["summary"], self.suffix)
+        # The white space at its end may become one token with what follows.
+        taken = len(self.tokenizer([self.prefix.rstrip()])["input_ids"][0])
+        if self.max_source_length <= taken:
+            raise self._no_room("model.source_prefix", taken)
         documents = self.tokenizer(
             [self.prefix + text for text in batch["document"]],
             max_length=self.max_source_length,
@@ -108,13 +112,7 @@ class Tokenizing:
         start, end = self._start(), self._plain([suffix])[0]
         room = self.max_source_length - len(start) - len(end)
         if room < 1:
-            raise ConfigError(
-                Problem(
-                    key="data.max_source_length",
-                    what=f"is {self.max_source_length}, and model.target_prefix alone takes "
-                    f"{len(start) + len(end)} tokens, so that nothing is left for the document",
-                )
-            )
+            raise self._no_room("model.target_prefix", len(start) + len(end))
         documents = self._plain([self.prefix + text for text in texts])
         empty = self._empty(texts, documents, self._plain([self.prefix])[0])
         targets = _targets(summaries, empty)
@@ -131,6 +129,16 @@ class Tokenizing:
             "document_empty": empty,
             "summary_cut": [len(ids) > self.max_target_length for ids in labels],
         }
+
+    def _no_room(self, prefix: str, taken: int) -> ConfigError:
+        return ConfigError(
+            Problem(
+                key="data.max_source_length",
+                what=f"is {self.max_source_length}, and {prefix} alone takes {taken} tokens, "
+                "special tokens included, so that nothing is left for the document",
+                hint=f"With data.max_source_length={taken + 512} a document has 512 tokens.",
+            )
+        )
 
     def _empty(
         self, texts: Sequence[str], ids: Sequence[Sequence[int]], without: Sequence[int]
