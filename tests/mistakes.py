@@ -15,6 +15,8 @@ from typing import Any
 
 GOOD_FILES = "data=custom_csv data.train_file=train.csv data.validation_file=dev.csv"
 
+SETS = "data=custom_csv data.train_file=train.csv 'data.validation_files"
+
 MODEL = "model=custom model.name_or_path="
 
 MISTAKES: list[tuple[str, str | None]] = [
@@ -227,6 +229,15 @@ MISTAKES: list[tuple[str, str | None]] = [
     ("hardware=cpu training.fp16=true", "training.fp16"),
     ("hardware=cpu hardware.nodes=2", "hardware.nodes"),
     ("hardware=fsdp8_bf16 hardware.processes=1", None),
+    # found later, and last so that the shares that each test takes stay what they were
+    ("data.references_column=references", "data.references_column"),
+    ("data.train_split=train[:90%]", "data.train_split"),
+    ("data=xsum data.streaming=true training.max_steps=9 offline=true", "data.streaming"),
+    (f"{SETS}={{1: dev.csv, true: test.csv}}'", "data.validation_files"),
+    (f"{SETS}={{a: dev.csv, a: test.csv}}'", "data.validation_files"),
+    (f"{SETS}={{null: dev.csv}}'", "data.validation_files"),
+    ("output_dir=/proc/x", "output_dir"),
+    ("--config-dir ''", None),
 ]
 """A command, and the key of its one problem; None where the problem has no key, or is not alone."""
 

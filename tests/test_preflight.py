@@ -316,10 +316,12 @@ def test_a_file_without_its_header() -> None:
 def test_names_in_ones_own_folder_that_would_never_be_read() -> None:
     own("model/t5_small", "model: {}\n")
     own("modle/mine", "model: {}\n")
+    own("modle/yours", "model: {}\n")
     Path("own/data").mkdir()
     Path("own/data/mine.yml").touch()
-    told = {problem.where: problem.hint for problem in problems("--config-dir own")}
-    assert told == {
+    found = problems("--config-dir own")
+    assert len(found) == 3
+    assert {problem.where: problem.hint for problem in found} == {
         "own/data/mine.yml": "Rename it to mine.yaml.",
         "own/model/t5_small.yaml": "Give it a name of its own.",
         "own/modle": "Did you mean 'model'?",

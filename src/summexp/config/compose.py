@@ -174,11 +174,11 @@ def choice_tree(
     run_config = None
     if config_dir is not None:
         own = Path(config_dir)
-        if not os.path.isdir(own):
+        if not os.path.isdir(config_dir):
             what = f"--config-dir: {config_dir!r} is not a folder"
             hint = nearest_path(config_dir, own.parent, os.path.isdir)
             raise ConfigError(Problem(what=what, hint=hint or "Leave --config-dir away."))
-        problems = list(folder_problems(own, shipped, root=saved))
+        problems = list(dict.fromkeys(folder_problems(own, shipped, root=saved)))
         # The schema's place has to stay the last one.
         before = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", str(own.resolve()), anchor=before)

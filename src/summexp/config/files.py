@@ -163,4 +163,4 @@ def folder_problems(folder: Path, shipped: Path, *, root: Path | None = None) ->
             yield Problem(what=what, where=display_path(path), hint="Give it a name of its own.")
         elif len(name.parts) > 1 and group not in groups and (near := nearest(group, groups)):
             what = f"there is no group {group!r}"
-            yield Problem(what=what, where=display_path(path.parent), hint=near)
+            yield Problem(what=what, where=display_path(folder / group), hint=near)

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from antlr4 import InputStream
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.grammar.gen.OverrideLexer import OverrideLexer
 
+from summexp.config.escaping import override as written
 from summexp.config.files import NO_CODE, names_code
 from summexp.config.hydra_node import unknown_hydra_key
 from summexp.config.keys import declared, default_advice, is_mapping, nearest_key, type_names
@@ -41,6 +44,10 @@ _ASCII |= dict.fromkeys((0x2010, 0x2011, 0x2013, 0x2014, 0x2212), "-") | {0x3000
 _ASCII |= dict.fromkeys((0x201C, 0x201D), '"') | dict.fromkeys((0x2018, 0x2019), "'")
 """Wide letters and signs, long dashes and curly quotes, as an input method or an editor makes them
 of those that a command line has."""
+
+
+_OPENING = (OverrideLexer.BRACE_OPEN, OverrideLexer.BRACKET_OPEN, OverrideLexer.POPEN)
+_CLOSING = (OverrideLexer.BRACE_CLOSE, OverrideLexer.BRACKET_CLOSE, OverrideLexer.PCLOSE)
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,7 @@ def _not_an_override(word: str) -> Problem:
             )
         if value.startswith("["):
             advice = f'Part its items by commas, and quote what is no plain word: {name}=[a,"b c"]'
-        if not set(value) & set("'\"{}[]"):
+        elif not set(value) & set("'\"{}"):
             advice = f"Quote it, for the shell and for Hydra: '{name}=\"{value}\"'"
         return Problem(key=name, what=f"the value in {word!r} cannot be read", hint=advice)
     return Problem(what=f"{word!r} cannot be read", hint=nearest_key(name) or advice)
@@ -191,6 +198,30 @@ def _no_choice_but(group: str, name: str) -> str | None:
     if group in _NOT_A_CHOICE and "/" in name:
         return f"For a folder or a repository: {_NOT_A_CHOICE[group].format(name)}."
     return None
+
+
+def _names_problem(override: Override, key: str) -> Problem | None:
+    """Return what is wrong with the names inside of `{a: 1, b: 2}`, or None.
+
+    Of two equal names (Python takes 1 and true for equal) Hydra (1.3) keeps the last without a
+    word, so that they are counted in the word itself: one more than commas at the first level.
+    """
+    value = override.value()
+    if not isinstance(value, dict) or not value:
+        return None
+    name, first = next(iter(value.items()))
+    alone = written(f"{key}.{'none' if name is None else name}", first)
+    hint = f"Leave it away, and write each entry by itself: {alone}"
+    if None in value:
+        return Problem(key=key, what="null is no name for an entry", hint=hint)
+    depth = commas = 0
+    for token in OverrideLexer(InputStream(override.input_line)).getAllTokens():
+        depth += (token.type in _OPENING) - (token.type in _CLOSING)
+        commas += token.type == OverrideLexer.COMMA and depth == 1
+    if len(value) == commas + 1:
+        return None
+    what = f"{(override.input_line or '').partition('=')[2]} names an entry twice"
+    return Problem(key=key, what=what, hint=f"1 and true count as the same name. {hint}")
 
 
 def _without_plus(override: Override) -> str:
@@ -219,7 +250,8 @@ class _Checker:
             return self._check_choice(override)
         if key.partition(".")[0] == "hydra":
             return unknown_hydra_key(key)
-        return self._check_key(override, key) or value_problem(key, override.value())
+        found = self._check_key(override, key) or _names_problem(override, key)
+        return found or value_problem(key, override.value())
 
     def meant(self, override: Override) -> list[str]:
         """Return the override that a misspelled choice most likely means, or nothing."""

@@ -76,8 +76,9 @@ def _data_source(config: Config) -> Iterator[Problem]:
         what = "is about data.name, which is not set, so it has no effect on files"
         hint = "Leave it away."
     else:
+        columns = ["text_column", "summary_column", "id_column", "references_column"]
         # Those of a file that is predicted are not the corpus's.
-        ignored += [] if data.test_file else ["text_column", "summary_column", "id_column"]
+        ignored += [] if data.test_file else columns
         what = f"has no effect on {BUNDLED}, the bundled corpus"
         hint = "Leave it away, or name your own data: data=custom_csv data.train_file=FILE"
     own = {"text_column": "document", "summary_column": "summary", "id_column": "id"}

@@ -46,6 +46,9 @@ _FOLDERS = re.compile(r"checkpoint-[0-9]+|tracking|profile|adapter")
 MANIFEST = "manifest.json"
 """Size and digest of each file of a checkpoint, written last."""
 
+_KERNELS = ("/proc", "/sys")
+"""Where Linux mounts file systems in which nobody can make a file."""
+
 _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("files", "argv", "devices", "examples"), list),
     **dict.fromkeys(
@@ -133,6 +136,9 @@ def check_is_writable(folder: Path) -> None:
 
 def may_write(folder: Path) -> bool:
     """Tell whether this process can make files in `folder`, its capabilities counted."""
+    # Of the kernel's own file systems root is told that it may.
+    if os.stat(folder).st_dev in {os.stat(one).st_dev for one in _KERNELS if os.path.ismount(one)}:
+        return False
     effective = os.access in os.supports_effective_ids
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
