@@ -131,7 +131,7 @@ def test_a_rank_leaves_a_second_one_to_its_launcher() -> None:
 
 
 def test_one_rank_speaks() -> None:
-    process = start(SAVES, RANK="1", LOCAL_RANK="1")
+    process = start(SAVES, RANK="1", LOCAL_RANK="1", WORLD_SIZE="2")
     process.send_signal(signal.SIGTERM)
     assert process.communicate("\n") == ("saved\n", "")
 

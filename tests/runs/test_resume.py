@@ -48,7 +48,7 @@ SAME = ("training.num_train_epochs=3", "training.max_steps=-1")
         (("training.do_predict=true",), RunPlan(True, False, False, True)),
         (("generation.num_beams=4",), RunPlan(True, False, True, False)),
         (("data.max_eval_samples=5",), RunPlan(True, False, True, False)),
-        (("data.references_column=all",), RunPlan(True, False, True, False)),
+        (("data.val_max_target_length=99",), RunPlan(True, False, True, False)),
         (("training.num_train_epochs=4",), RunPlan(True, True, True, False)),
         (("training.num_train_epochs=2",), RunPlan(True, False, False, False)),
         (("training.max_steps=31",), RunPlan(True, True, True, False)),
@@ -62,6 +62,12 @@ SAME = ("training.num_train_epochs=3", "training.max_steps=-1")
 )
 def test_what_is_left_to_do(words: tuple[str, ...], plan: RunPlan, finished: Path) -> None:
     assert plan_run(composed(*SAME, *words), finished) == plan
+
+
+def test_other_references_are_another_evaluation(finished: Path) -> None:
+    config = composed(*SAME)
+    config.data.references_column = "all"
+    assert plan_run(config, finished) == RunPlan(True, False, True, False)
 
 
 @pytest.mark.parametrize(

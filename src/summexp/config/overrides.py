@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
 from antlr4 import InputStream
 from hydra.core.config_loader import ConfigLoader
@@ -28,7 +29,7 @@ from summexp.config.provenance import COMMAND_LINE
 from summexp.config.refused import DOUBLES
 from summexp.config.schema import SECTIONS
 from summexp.config.values import shown, value_problem
-from summexp.errors import Problem, nearest
+from summexp.errors import ConfigError, Problem, nearest
 
 _OTHER_NAMES = {"cuda": "gpu", "huggingface": "custom_hub", "hub": "custom_hub"}
 """What people call a choice, and what it begins with here."""
@@ -209,11 +210,8 @@ def _names_problem(override: Override, key: str) -> Problem | None:
     value = override.value()
     if not isinstance(value, dict) or not value:
         return None
-    name, first = next(iter(value.items()))
-    alone = written(f"{key}.{'none' if name is None else name}", first)
-    hint = f"Leave it away, and write each entry by itself: {alone}"
     if None in value:
-        return Problem(key=key, what="null is no name for an entry", hint=hint)
+        return Problem(key=key, what="null is no name for an entry", hint=_entry_alone(key, value))
     depth = commas = 0
     for token in OverrideLexer(InputStream(override.input_line)).getAllTokens():
         depth += (token.type in _OPENING) - (token.type in _CLOSING)
@@ -221,7 +219,18 @@ def _names_problem(override: Override, key: str) -> Problem | None:
     if len(value) == commas + 1:
         return None
     what = f"{(override.input_line or '').partition('=')[2]} names an entry twice"
-    return Problem(key=key, what=what, hint=f"1 and true count as the same name. {hint}")
+    hint = f"1 and true count as the same name. {_entry_alone(key, value)}"
+    return Problem(key=key, what=what, hint=hint)
+
+
+def _entry_alone(key: str, value: dict[Any, Any]) -> str:
+    name, first = next(iter(value.items()))
+    try:
+        alone = written(f"{key}.{'none' if name is None else name}", first)
+    except ConfigError as error:
+        # A name with a space, which is none of a key.
+        return error.problems[0].hint or ""
+    return f"Leave it away, and write each entry by itself: {alone}"
 
 
 def _without_plus(override: Override) -> str:

@@ -311,12 +311,15 @@ def _check_bundled(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]
 def saved_splits(folder: Path) -> list[str]:
     """Return the splits of a folder written by `DatasetDict.save_to_disk`; none for others."""
     index = folder / "dataset_dict.json"
-    return list(json.loads(index.read_text("utf-8"))["splits"]) if index.is_file() else []
+    # Unlike `Path.is_file`, this takes a name that is too long for one that is not there.
+    if not os.path.isfile(index):
+        return []
+    return list(json.loads(index.read_text("utf-8"))["splits"])
 
 
 def is_saved(folder: Path) -> bool:
     """Tell whether `save_to_disk` wrote a folder, of one split or several."""
-    return bool(saved_splits(folder)) or (folder / "state.json").is_file()
+    return bool(saved_splits(folder)) or os.path.isfile(folder / "state.json")
 
 
 def _nearby(name: str) -> str | None:
