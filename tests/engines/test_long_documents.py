@@ -107,6 +107,7 @@ def test_short_documents_are_summarised_as_ever(
     assert len(pieces.row_scores["rouge1"]) == 4
 
 
+@pytest.mark.slow
 def test_pieces_are_summarised_as_documents_are(toy: Toy) -> None:
     """By hand, one after the other."""
     cut = cutting(toy)

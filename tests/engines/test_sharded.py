@@ -232,7 +232,7 @@ LORA = {"peft": PeftConfig(name="lora", dropout=0.0)}
 @pytest.mark.parametrize(
     ("engine", "options"),
     [
-        pytest.param("trainer", FSDP, id="trainer-fsdp"),
+        pytest.param("trainer", FSDP, id="trainer-fsdp", marks=pytest.mark.slow),
         pytest.param("accelerate", {}, id="accelerate-ddp", marks=pytest.mark.slow),
         pytest.param("trainer", {}, id="trainer-ddp", marks=pytest.mark.slow),
         pytest.param("accelerate", FSDP, id="accelerate-fsdp", marks=pytest.mark.slow),

@@ -148,6 +148,7 @@ def test_every_model_and_every_corpus(model: str, data: str, tmp_path: Path) -> 
     toy(model, data, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_two_toy_runs_give_equal_numbers(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
@@ -158,6 +159,7 @@ def test_two_toy_runs_give_equal_numbers(tmp_path: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_overfit_learns_its_rows_by_heart(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     output = run("debug=overfit", "hardware=cpu", "training.max_steps=60", folder=folder)
@@ -170,6 +172,7 @@ def test_overfit_learns_its_rows_by_heart(tmp_path: Path) -> None:
     assert not list(folder.glob("checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_profile_leaves_a_table_and_a_trace(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run("debug=profile", "data.max_train_samples=64", *SMALL[:1], "hardware=cpu", folder=folder)
@@ -340,10 +343,15 @@ def test_a_model_is_loaded_from_the_hub(pretrained: Path, tmp_path: Path) -> Non
     with HubStandIn() as hub:
         hub.add_folder("someone/bart-toy", pretrained)
         done = hub_run(hub, "someone/bart-toy", tmp_path / "run")
-        missing = hub_run(hub, "someone/nothing", tmp_path / "missing")
     assert done.returncode == 0, done.stderr
     assert results(tmp_path / "run")["eval_loss"] > 0
     assert [line for line in hub.requests if line.endswith("model.safetensors")]
+
+
+@pytest.mark.slow
+def test_a_model_that_the_hub_has_not(tmp_path: Path) -> None:
+    with HubStandIn() as hub:
+        missing = hub_run(hub, "someone/nothing", tmp_path / "missing")
     told = missing.stdout + missing.stderr
     assert missing.returncode == 2, told
     assert "model.name_or_path: 'someone/nothing' cannot be loaded" in told

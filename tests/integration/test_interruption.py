@@ -162,7 +162,8 @@ def stop_group(when: int) -> None:
     FiniteLossGuard.see = send(signal.SIGTERM, when, FiniteLossGuard.see, to=whole_group)  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("engine", [pytest.param("trainer", marks=pytest.mark.slow), "accelerate"])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 def test_sigterm_for_every_process_of_a_run(engine: str, tmp_path: Path) -> None:
     words = (*TINY, f"engine={engine}", "training.dataloader_num_workers=2", "output_dir=run")
     before, log = functools.partial(stop_group, 2), tmp_path / "log"

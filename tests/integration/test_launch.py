@@ -265,6 +265,7 @@ def test_a_closed_terminal_ends_the_run(runs: Any, tmp_path: Path) -> None:
     assert "model: T5" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_no_rank_outlives_a_killed_parent(runs: Any) -> None:
     run = runs(*SMALL, "output_dir=run", "training.dataloader_num_workers=1")
     run.wait_for_steps()

@@ -33,7 +33,8 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [5, 25])
 def test_killed_after_a_checkpoint_it_ends_as_if_it_never_was(
     step: int, whole: Path, tmp_path: Path
 ) -> None:

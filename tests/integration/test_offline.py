@@ -14,11 +14,12 @@ TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 WORDS = ("hardware=cpu", "model=custom", "model.name_or_path=someone/toy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("HF_HUB_OFFLINE", "yes"),
-        pytest.param("TRANSFORMERS_OFFLINE", "TRUE", marks=pytest.mark.slow),
+        ("TRANSFORMERS_OFFLINE", "TRUE"),
     ],
 )
 def test_no_job_of_a_sweep_asks_the_hub(name: str, value: str, tmp_path: Path) -> None:

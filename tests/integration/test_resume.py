@@ -78,7 +78,7 @@ def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Pa
     ("step", "first", "second"),
     [
         pytest.param(5, "trainer", "trainer", marks=pytest.mark.slow),
-        (15, "trainer", "trainer"),
+        pytest.param(15, "trainer", "trainer", marks=pytest.mark.slow),
         pytest.param(30, "trainer", "trainer", marks=pytest.mark.slow),
         (5, "accelerate", "accelerate"),
         pytest.param(15, "trainer", "accelerate", marks=pytest.mark.slow),
@@ -114,15 +114,9 @@ def unbroken_ranks(place: Path) -> Path:
     return place / "ranks"
 
 
-@pytest.mark.parametrize(
-    ("engine", "how"),
-    [
-        ("accelerate", signal.SIGTERM),
-        pytest.param("accelerate", signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param("trainer", signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param("trainer", signal.SIGKILL, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["accelerate", "trainer"])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_ranks_that_are_ended_go_on(
     engine: str, how: signal.Signals, place: Path, unbroken_ranks: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_finished_run_does_nothing(finished: Path) -> None:
     assert written(finished) == before
 
 
+@pytest.mark.slow
 def test_prediction_of_a_finished_run_only_predicts(finished: Path) -> None:
     before = written(finished)
     run(finished.parent, "output_dir=run", "training.do_predict=true")
@@ -251,6 +252,7 @@ def test_ranks_inherit_what_the_first_does(hardware: str | None, own_data: Path)
     run(own_data, "output_dir=run", "training.max_steps=3")
 
 
+@pytest.mark.slow
 def test_scores_of_an_older_model_do_not_stay(own_data: Path) -> None:
     predict = ("data.test_file=test.csv", "training.do_predict=true")
     run(own_data, *OWN, *predict, "output_dir=run")
@@ -261,6 +263,7 @@ def test_scores_of_an_older_model_do_not_stay(own_data: Path) -> None:
     assert not (own_data / "run" / "generated_predictions.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_changed_test_file_is_predicted_again(own_data: Path) -> None:
     words = (*OWN, "data.test_file=test.csv", "training.do_predict=true", "output_dir=run")
     run(own_data, *words)
@@ -302,6 +305,7 @@ def test_damaged_results_are_written_again(finished: Path) -> None:
     assert "train_loss" in json.loads((finished / "all_results.json").read_text())
 
 
+@pytest.mark.slow
 def test_overwriting_twice_keeps_a_file_that_was_put_there_later(finished: Path) -> None:
     (finished / "tokenizer_notes.txt").write_text("mine")
     (finished / "vocab.txt").write_text("mine")

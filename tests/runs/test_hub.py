@@ -91,20 +91,28 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
         "me/was-public": ["training.hub_private_repo=true"],
         "other/name": [],
         "me/absent-branch": ["training.hub_revision=absent"],
-        "me/busy": [],
         "me/gone": [],
-        "me/cut": [],
     }
     pushes = {name: ["training.hub_strategy=end", *words] for name, words in pushes.items()}
     with HubStandIn() as hub:
         hub.add("me/was-public", {}, repo_type="model")
-        hub.answers = {"models/me/busy": 503, "me/gone/preupload": 404, "me/cut": 0}
+        hub.answers = {"me/gone/preupload": 404}
         done = _run(folder, pushes, hub, HF_TOKEN="hf_standin")
         told = dict(part.split("\n", 1) for part in done.split("== ")[1:])
         told["no-token"] = _run(folder, {"me/x": []}, hub)
-    told["no-hub"] = _run(folder, {"me/x": []}, hub, HF_TOKEN="hf_standin")
     found = {repo.repo_id: repo.revisions["main"] for repo in hub.repositories.values()}
     return Pushed(folder, found, told)
+
+
+@pytest.fixture(scope="module")
+def retried(pushed: Pushed) -> Pushed:
+    """Uploads to a Hub that the client tries again, for half a minute, before it gives up."""
+    with HubStandIn() as hub:
+        hub.answers = {"models/me/busy": 503, "me/cut": 0}
+        done = _run(pushed.folder, {"me/busy": [], "me/cut": []}, hub, HF_TOKEN="hf_standin")
+        told = dict(part.split("\n", 1) for part in done.split("== ")[1:])
+    told["no-hub"] = _run(pushed.folder, {"me/x": []}, hub, HF_TOKEN="hf_standin")
+    return Pushed(pushed.folder, {}, told)
 
 
 _SPLITS = {"train": "train", "validation": "dev", "test": "test"}
@@ -198,16 +206,32 @@ def test_the_model_of_a_checkpoint_is_uploaded_while_training_goes_on(pushed: Pu
         ("me/was-public", "it is public, and training.hub_private_repo=true"),
         ("other/name", "the token may not write there: set HF_TOKEN to one that may"),
         ("me/absent-branch", "it has no branch absent (training.hub_revision)"),
-        ("me/busy", "the Hub answered with 503: try again later"),
         ("me/gone", "there is no such place: look at training.hub_model_id"),
-        ("me/cut", "cannot be reached (Server disconnected"),
         ("no-token", "the Hub knows no valid token: set HF_TOKEN to one that may write there"),
-        ("no-hub", "cannot be reached ([Errno 111] Connection refused): try again"),
     ],
 )
 def test_a_refusal_is_one_sentence_and_says_how_to_go_on(
     name: str, reason: str, pushed: Pushed
 ) -> None:
+    check_refusal(name, reason, pushed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("me/busy", "the Hub answered with 503: try again later"),
+        ("me/cut", "cannot be reached (Server disconnected"),
+        ("no-hub", "cannot be reached ([Errno 111] Connection refused): try again"),
+    ],
+)
+def test_what_was_tried_again_in_vain_is_one_sentence_too(
+    name: str, reason: str, retried: Pushed
+) -> None:
+    check_refusal(name, reason, retried)
+
+
+def check_refusal(name: str, reason: str, pushed: Pushed) -> None:
     told = pushed.told[name]
     assert reason in told
     assert f"the run in {pushed.folder} is whole, but was not uploaded to " in told
