@@ -70,7 +70,7 @@ def run_ranks(
     *words: str,
     log: Path,
     cwd: Path,
-    timeout: float = 300,
+    timeout: float = 900,
     environment: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> list[int]:
@@ -84,7 +84,7 @@ def run_ranks(
     return [rank.exitcode for rank in ranks]
 
 
-def run(*words: str, log: Path, cwd: Path, timeout: float = 300) -> tuple[int, str]:
+def run(*words: str, log: Path, cwd: Path, timeout: float = 900) -> tuple[int, str]:
     """Run `train.py` to its end; return exit code and output."""
     process = start(*words, log=log, cwd=cwd)
     process.join(timeout)
