@@ -48,7 +48,7 @@ def test_the_exit_code_is_that_of_a_failure_where_any_job_ran(
         (["seed=1,2", "output_dir=o/s${seed}"], "output_dir=o"),
         (["seed=1,2", "output_dir=s${seed}"], "output_dir=sweep"),
         # Of one value too: the sweep itself would not have it.
-        (["seed=range(7,8)", "output_dir=/data/a b/${seed}/x"], "'output_dir=/data/a b'"),
+        (["seed=range(7,8)", "output_dir=data/a b/${seed}/x"], "'output_dir=data/a b'"),
         (["data=news_briefs,xsum", "output_dir=o/${data.name}"], "output_dir=o"),
     ],
 )
