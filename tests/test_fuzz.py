@@ -253,7 +253,7 @@ def _places(root: Path) -> list[str]:
         "/dev/zero",
         "/dev/tty",
         "/proc/self/mem",
-        "/proc/1/root/x",
+        "/proc/1/cwd/x",
         "//",
         "\udcff",
     ]

@@ -124,12 +124,12 @@ def test_command(make_run: MakeRun, argv: list[str], line: str) -> None:
     [
         ("/home/kim/train.py", "train.py"),
         ("data.train_file=/home/kim/a.csv", "data.train_file=a.csv"),
-        ("data.train_file=/home/kim/work/in/a.csv", "data.train_file=in/a.csv"),
+        ("data.train_file=/home/kim/project/in/a.csv", "data.train_file=in/a.csv"),
         ('data.train_file="/home/kim/본문/a b.csv"', 'data.train_file="a b.csv"'),
         ("data.validation_files={a: /home/kim/x/a.csv}", "data.validation_files={a: a.csv}"),
         ("output_dir=~/x/out", "output_dir=out"),
-        ("--config-dir=/home/kim/work/mine", "--config-dir=mine"),
-        ("/home/kim/work/mine", "mine"),
+        ("--config-dir=/home/kim/project/mine", "--config-dir=mine"),
+        ("/home/kim/project/mine", "mine"),
         ("a=b/c", "a=b/c"),
         ('model.source_prefix="/sum: \\${x} "', 'model.source_prefix="/sum: \\${x} "'),
         ('tracking.run_name="\\${x}"', 'tracking.run_name="\\${x}"'),
@@ -138,7 +138,7 @@ def test_command(make_run: MakeRun, argv: list[str], line: str) -> None:
 def test_a_published_command_does_not_show_folders(
     word: str, published: str, make_run: MakeRun
 ) -> None:
-    run = read_run(make_run(argv=["python", "train.py", word], cwd="/home/kim/work"))
+    run = read_run(make_run(argv=["python", "train.py", word], cwd="/home/kim/project"))
     line = command(run, with_folders=False)
     assert line is not None
     assert shlex.split(line) == ["python", "train.py", published]

@@ -208,30 +208,21 @@ def test_the_model_of_a_checkpoint_is_uploaded_while_training_goes_on(pushed: Pu
         ("me/absent-branch", "it has no branch absent (training.hub_revision)"),
         ("me/gone", "there is no such place: look at training.hub_model_id"),
         ("no-token", "the Hub knows no valid token: set HF_TOKEN to one that may write there"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ("me/busy", "the Hub answered with 503: try again later"),
+                ("me/cut", "cannot be reached (Server disconnected"),
+                ("no-hub", "cannot be reached ([Errno 111] Connection refused): try again"),
+            )
+        ),
     ],
 )
 def test_a_refusal_is_one_sentence_and_says_how_to_go_on(
-    name: str, reason: str, pushed: Pushed
+    name: str, reason: str, request: pytest.FixtureRequest
 ) -> None:
-    check_refusal(name, reason, pushed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("me/busy", "the Hub answered with 503: try again later"),
-        ("me/cut", "cannot be reached (Server disconnected"),
-        ("no-hub", "cannot be reached ([Errno 111] Connection refused): try again"),
-    ],
-)
-def test_what_was_tried_again_in_vain_is_one_sentence_too(
-    name: str, reason: str, retried: Pushed
-) -> None:
-    check_refusal(name, reason, retried)
-
-
-def check_refusal(name: str, reason: str, pushed: Pushed) -> None:
+    is_retried = name in ("me/busy", "me/cut", "no-hub")
+    pushed: Pushed = request.getfixturevalue("retried" if is_retried else "pushed")
     told = pushed.told[name]
     assert reason in told
     assert f"the run in {pushed.folder} is whole, but was not uploaded to " in told

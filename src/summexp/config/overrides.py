@@ -40,15 +40,13 @@ _NOT_A_CHOICE = {
 """Group to the words for a repository or a folder, which is no choice."""
 _FILE_CHOICES = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 """The ending of a data file to what its choice ends with."""
+_OPENING = (OverrideLexer.BRACE_OPEN, OverrideLexer.BRACKET_OPEN, OverrideLexer.POPEN)
+_CLOSING = (OverrideLexer.BRACE_CLOSE, OverrideLexer.BRACKET_CLOSE, OverrideLexer.PCLOSE)
 _ASCII: dict[int, int | str] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ASCII |= dict.fromkeys((0x2010, 0x2011, 0x2013, 0x2014, 0x2212), "-") | {0x3000: " "}
 _ASCII |= dict.fromkeys((0x201C, 0x201D), '"') | dict.fromkeys((0x2018, 0x2019), "'")
 """Wide letters and signs, long dashes and curly quotes, as an input method or an editor makes them
 of those that a command line has."""
-
-
-_OPENING = (OverrideLexer.BRACE_OPEN, OverrideLexer.BRACKET_OPEN, OverrideLexer.POPEN)
-_CLOSING = (OverrideLexer.BRACE_CLOSE, OverrideLexer.BRACKET_CLOSE, OverrideLexer.PCLOSE)
 
 
 @dataclass(frozen=True)

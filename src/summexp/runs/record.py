@@ -71,6 +71,9 @@ OF_THE_MACHINE = (
 )
 """Keys of the training that a machine allows or not. The weights of one are read by any other."""
 
+TRAINED_COLUMNS = ("text_column", "summary_column", "id_column")
+"""Keys of `data` whose columns a file of another command's predictions may have by other names."""
+
 _KEPT = (
     "choices",
     "trained_with",
@@ -191,9 +194,7 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
         "world_size": content["world_size"],
         "cores": content["cores"],
         "options": _machine_options(config),
-        "columns": {
-            key: getattr(config.data, key) for key in ("text_column", "summary_column", "id_column")
-        },
+        "columns": {key: getattr(config.data, key) for key in TRAINED_COLUMNS},
     }
     if earlier is not None:
         content |= {name: earlier[name] for name in _KEPT if name in earlier}

@@ -25,7 +25,7 @@ from summexp.options import at_home
 from summexp.runs.checkpoint_checks import checkpoint_problem
 from summexp.runs.checkpoints import checkpoints, damage, holds_progress, is_sealed
 from summexp.runs.folder import CONFIG_FILE, check_is_free, predictions_file, read_record
-from summexp.runs.record import OF_THE_MACHINE, cores, matches
+from summexp.runs.record import OF_THE_MACHINE, TRAINED_COLUMNS, cores, matches
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -125,8 +125,7 @@ _OF_THE_PREDICTION = (
     "data.val_max_target_length",
     "data.language",
 )
-_COLUMNS = ("data.text_column", "data.summary_column", "data.id_column")
-"""Keys of the columns, which a file of another command's predictions may have under other names."""
+_COLUMNS = tuple(f"data.{key}" for key in TRAINED_COLUMNS)
 _FEW = 3
 """Keys of the model that differ are listed one by one up to so many; more are another model."""
 _HELD_OUT = ("data.train_file", "data.train_split")
