@@ -56,7 +56,7 @@ def test_check_says_what_would_run(capsys: pytest.CaptureFixture[str], tmp_path:
     code, out, err = run(capsys, "check", "model=t5_small", "data=xlsum", "output_dir=runs/a")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "nothing speaks against this run:",
+        "all checks passed:",
         "model    google-t5/t5-small",
         "data     csebuetnlp/xlsum english",
         "phases   train, eval",
@@ -83,7 +83,7 @@ def test_check_says_what_a_sweep_would_run(capsys: pytest.CaptureFixture[str]) -
     code, out, _ = run(capsys, "check", "-m", "seed=1,2")
     assert code == 0
     assert out.splitlines() == [
-        "nothing speaks against this sweep of 2 jobs:",
+        "all checks passed for this sweep of 2 jobs:",
         "   0 seed=1",
         "   1 seed=2",
         "folder   a fresh one under multirun/, a numbered one below it for each job",

@@ -26,7 +26,7 @@ from summexp.data.config import DataConfig
 from summexp.data.files import read_rows
 from summexp.data.phases import SplitSource
 from summexp.data.preflight import check_data, check_file
-from summexp.entry import in_words
+from summexp.entry import format_error
 from summexp.errors import ConfigError
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.preflight import check_model
@@ -75,7 +75,7 @@ def is_told(words: list[str]) -> bool:
     assert told.problems
     assert all(problem.what.strip() for problem in told.problems)
     # As standard error writes what is no Unicode.
-    in_words(told).encode(errors="backslashreplace")
+    format_error(told).encode(errors="backslashreplace")
     return True
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from summexp.command_line import parse
 from summexp.config.compose import shown_config
-from summexp.entry import in_words
+from summexp.entry import format_error
 from summexp.errors import ConfigError, Problem
 from summexp.preflight import CheckedJob, check, claim
 
@@ -35,7 +35,7 @@ def problems(line: str) -> list[Problem]:
     with pytest.raises(ConfigError) as raised:
         jobs(line)
     assert raised.value.exit_code == 2
-    message = in_words(raised.value)
+    message = format_error(raised.value)
     assert "Traceback" not in message
     assert "append" not in message
     return raised.value.problems

@@ -75,7 +75,7 @@ def _run(words: list[str]) -> int:
     if verb is None:
         known = f"The verbs are {', '.join(_VERBS)}; summexp --help says more."
         hint = " ".join(filter(None, (nearest(words[0], _VERBS), known)))
-        entry.tell(ConfigError(f"there is no verb {words[0]!r}\n    {hint}"))
+        entry.report_error(ConfigError(f"there is no verb {words[0]!r}\n    {hint}"))
         return EXIT_USAGE
     return verb.run(words[1:])
 
@@ -110,7 +110,7 @@ def _check(words: list[str]) -> int:
         command = parse(words)
         jobs = check(command)
     except ConfigError as error:
-        entry.tell(error)
+        entry.report_error(error)
         return error.exit_code
     if remark := cache_remark(jobs[0].config):
         print(remark, file=sys.stderr)
@@ -142,7 +142,7 @@ def _described(job: CheckedJob) -> str:
     if job.inherited is not None:
         rows["taken"] = str(job.inherited)
     lines = [f"{name:8} {value}" for name, value in rows.items()]
-    return "\n".join(["nothing speaks against this run:", *lines])
+    return "\n".join(["all checks passed:", *lines])
 
 
 def _phases(config: Config) -> dict[str, bool]:
@@ -192,7 +192,7 @@ def _sized(path: str) -> str:
 def _described_sweep(jobs: list[CheckedJob]) -> str:
     """Say what each job of a sweep would be."""
     count = len(jobs)
-    lines = [f"nothing speaks against this sweep of {count} job{'' if count == 1 else 's'}:"]
+    lines = [f"all checks passed for this sweep of {count} job{'' if count == 1 else 's'}:"]
     lines += [
         f"{number:4} {' '.join(job.overrides) or '(the default)'}"
         for number, job in enumerate(jobs[:_SHOWN_JOBS])

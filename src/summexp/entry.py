@@ -1,7 +1,7 @@
-"""The way of a command line: check everything cheaply, then let Hydra start the job or the sweep.
+"""The path of a command line: check everything cheaply, then let Hydra start the job or the sweep.
 
-Nothing here, nor in what is imported at the top, imports torch or transformers: a mistake is told
-in well under a second.
+Nothing here, nor in what is imported at the top, imports torch or transformers: a mistake is
+reported in well under a second.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from summexp.launch.signals import Stopped, end_on_signals
 from summexp.launch.world import outside_world, world_size
 from summexp.preflight import CheckedJob, check, check_on_arrival, claim, is_elsewhere
 from summexp.runs.environment import prepare
-from summexp.runs.parts import dismiss, follow, follows, silence, start_ranks
+from summexp.runs.roles import abort, is_worker, run_worker, silence, start_ranks
 from summexp.storage import ADVICE, storage_failure
 from summexp.streams import guard_standard_streams, print_error, show
 from summexp.sweeps import FailedJob, SweepFailedError
@@ -51,7 +51,7 @@ _failed: list[FailedJob] = []
 
 
 class _JobFailedError(SummexpError):
-    """A job of a sweep failed, and has said why; takes its exit code past Hydra."""
+    """A job of a sweep failed and has logged why; takes its exit code past Hydra."""
 
     def __init__(self, exit_code: int, reason: str) -> None:
         """Take the code and the reason."""
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(words)
     except Stopped as stopped:
-        if not stopped.reported and speaks_of_mistakes():
+        if not stopped.reported and prints_errors():
             print_error(f"stopped by {signal.Signals(stopped.signum).name}")
         raise
     sys.exit(code)
@@ -88,36 +88,36 @@ def _run(words: list[str]) -> int:
         jobs = check(command)
         if command.shows_job:
             shown = shown_config(jobs[0].tree, command.package, resolve=command.resolve)
-            if not speaks_of_mistakes():
+            if not prints_errors():
                 return 0
             if jobs[0].inherited is not None:
                 print(jobs[0].inherited, file=sys.stderr)
             return show(shown)
-        if command.starts_a_run and follows(jobs[0].config.hardware):
-            return _follow(jobs[0].config)
+        if command.starts_a_run and is_worker(jobs[0].config.hardware):
+            return _run_worker(jobs[0].config)
     except ConfigError as error:
-        if speaks_of_mistakes():
-            tell(error)
+        if prints_errors():
+            report_error(error)
         return error.exit_code
     try:
         # Referred to until the end: the lock falls with the last reference to it.
         held = claim(jobs) if command.starts_a_run else None
     except ConfigError as error:
-        tell(error)
+        report_error(error)
         # The other ranks found nothing wrong, and wait for this one.
-        dismiss(jobs[0].config.hardware, error.exit_code)
+        abort(jobs[0].config.hardware, error.exit_code)
         return error.exit_code
     try:
         code = _hand_to_hydra(command, jobs)
     finally:
         del held
     if code and command.starts_a_run and outside_world() is not None:
-        # What went wrong before the ranks have met, such as that the folder cannot be made.
-        dismiss(jobs[0].config.hardware, code)
+        # A failure before the ranks have joined, such as a folder that cannot be made.
+        abort(jobs[0].config.hardware, code)
     return code
 
 
-def speaks_of_mistakes() -> bool:
+def prints_errors() -> bool:
     """Tell whether this process is not one of several on its node that find, or show, the same."""
     try:
         world = outside_world()
@@ -126,24 +126,24 @@ def speaks_of_mistakes() -> bool:
     return world is None or world.local_rank == 0
 
 
-def _follow(config: Config) -> int:
-    """Do the part of a rank that another one leads, or of a node that is not the first."""
+def _run_worker(config: Config) -> int:
+    """Run as a rank other than 0, or as a node that is not the first."""
     prepare(config)
     if outside_world() is None:
-        return _ended(lambda: start_ranks(config), config.hardware)
-    return _ended(lambda: follow(config.hardware), config.hardware)
+        return _exit_code(lambda: start_ranks(config), config.hardware)
+    return _exit_code(lambda: run_worker(config.hardware), config.hardware)
 
 
-def _ended(part: Callable[[], None], hardware: HardwareConfig) -> int:
+def _exit_code(role: Callable[[], None], hardware: HardwareConfig) -> int:
     try:
-        part()
+        role()
     except SummexpError as error:
         print_error(str(error))
         return error.exit_code
     except Exception as error:
         if not has_lost_peer(error, world_size(hardware)):
             raise
-        print_error("another rank was lost; its own error is the one to look at")
+        print_error("another rank was lost; its own error is the cause")
         return EXIT_FAILED
     return 0
 
@@ -181,7 +181,7 @@ def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
         wrapped: BaseException | None = error
         while wrapped is not None:
             if isinstance(wrapped, ConfigError):
-                tell(wrapped)
+                report_error(wrapped)
                 return wrapped.exit_code
             wrapped = wrapped.__cause__ or wrapped.__context__
         failure = storage_failure(error)
@@ -213,12 +213,12 @@ def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
         config.output_dir = HydraConfig.get().runtime.output_dir
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             check_on_arrival(config, HydraConfig.get())
-        if follows(config.hardware):
-            # A launcher has started the job on each node, and the first one speaks for it.
+        if is_worker(config.hardware):
+            # A launcher has started the job on each node, and the first one logs for it.
             silence()
         return run_job(config)
     except SummexpError as error:
-        code, reason = error.exit_code, in_words(error)
+        code, reason = error.exit_code, format_error(error)
         log.error("%s", reason)
         if isinstance(error, RankFailedError):
             log.error("the traceback means a bug in summexp or a library\n%s", error.traceback)
@@ -243,13 +243,13 @@ def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
     return None
 
 
-def tell(error: SummexpError) -> None:
+def report_error(error: SummexpError) -> None:
     """Print what went wrong to standard error, without a traceback and without any secret."""
-    print_error(without_secrets(in_words(error)))
+    print_error(without_secrets(format_error(error)))
     print_error("Nothing was started.")
 
 
-def in_words(error: SummexpError) -> str:
+def format_error(error: SummexpError) -> str:
     """Return the message of an error, each problem of a wrong config on lines of its own."""
     if not isinstance(error, ConfigError):
         return str(error)

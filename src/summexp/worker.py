@@ -12,16 +12,16 @@ from typing import Any, NoReturn
 
 from summexp.errors import SummexpError
 from summexp.launch.config import HardwareConfig
-from summexp.launch.failures import tell_failure
+from summexp.launch.failures import report_failure
 from summexp.launch.local import PARENT
 from summexp.launch.signals import end_on_signals, end_with
-from summexp.runs.parts import follow, lead
 from summexp.runs.resume import RunPlan
+from summexp.runs.roles import run_rank_zero, run_worker
 from summexp.streams import guard_standard_streams
 
 
 def main() -> NoReturn:
-    """Do this rank's part of the run, tell the parent why it failed if it did, and exit."""
+    """Run as a rank, report a failure to the parent, and exit."""
     end_with(int(os.environ[PARENT]))
     # Of the signals, what the parent sends.
     end_on_signals(also_ignored=[signal.SIGTERM])
@@ -30,11 +30,11 @@ def main() -> NoReturn:
     faulthandler.enable()
     code = 0
     try:
-        _do(json.loads(sys.argv[1]))
+        _run(json.loads(sys.argv[1]))
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException as error:
-        tell_failure(error)
+        report_failure(error)
         code = error.exit_code if isinstance(error, SummexpError) else 1
     sys.stdout.flush()
     sys.stderr.flush()
@@ -42,14 +42,13 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _do(assignment: dict[str, Any]) -> None:
-    hardware = HardwareConfig(**assignment["hardware"])
+def _run(spec: dict[str, Any]) -> None:
+    hardware = HardwareConfig(**spec["hardware"])
     if os.environ["RANK"] == "0":
-        lead(
-            hardware, Path(assignment["folder"]), RunPlan(**assignment["plan"]), assignment["hydra"]
-        )
+        plan = RunPlan(**spec["plan"])
+        run_rank_zero(hardware, Path(spec["folder"]), plan, spec["hydra"])
     else:
-        follow(hardware)
+        run_worker(hardware)
 
 
 if __name__ == "__main__":

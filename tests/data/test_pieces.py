@@ -160,14 +160,14 @@ def test_too_little_room_is_told_in_words() -> None:
 
 def test_summaries_that_fit_are_joined_to_one() -> None:
     tokenizer = fast()
-    joined = cutting(64).joined(["The river rose.", "", "버스 요금"])
-    assert joined == [tokenizer(f"{PREFIX}The river rose. 버스 요금")["input_ids"]]
+    merge = cutting(64).merge(["The river rose.", "", "버스 요금"])
+    assert merge == [tokenizer(f"{PREFIX}The river rose. 버스 요금")["input_ids"]]
 
 
 def test_summaries_as_long_as_their_pieces_are_cut_to_equal_shares() -> None:
     tokenizer = fast()
     summaries = [f"{word} " + "river dog bridge " * 20 for word in ("first", "second", "third")]
-    (ids,) = cutting(64).joined(summaries)
+    (ids,) = cutting(64).merge(summaries)
     assert len(ids) <= 64
     said = tokenizer.decode(ids, skip_special_tokens=True)
     assert all(word in said for word in ("first", "second", "third"))
@@ -178,7 +178,7 @@ def test_summaries_as_long_as_their_pieces_are_cut_to_equal_shares() -> None:
 def test_each_round_has_fewer_pieces(length: int, count: int) -> None:
     cut = cutting(length)
     for text in ("", "a", "river dog bridge " * 9, TEXTS["one word"]):
-        pieces = cut.joined([text] * count)
+        pieces = cut.merge([text] * count)
         assert 1 <= len(pieces) < count
         assert all(len(ids) <= length for ids in pieces)
 

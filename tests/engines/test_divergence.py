@@ -14,7 +14,7 @@ from tests.modeling.toys import config, make
 from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.protocol import TrainingJob
-from summexp.engines.watch import TrainingWatch
+from summexp.engines.training_guard import TrainingGuard
 from summexp.errors import RunError
 from summexp.launch.signals import stop_requests
 from summexp.modeling.adapters import add_adapter, lora_config
@@ -115,11 +115,11 @@ def test_a_loss_that_recovers_is_no_failure(engine: str, tmp_path: Path) -> None
 def test_the_end_is_judged_by_loss_and_gradient() -> None:
     def ended(loss: float, norm: float, *, fp16: bool = False) -> str:
         with stop_requests() as request:
-            watch = TrainingWatch(request, training(fp16=fp16))
-            watch.losses.see(torch.tensor(loss))
+            watch = TrainingGuard(request, training(fp16=fp16))
+            watch.losses.update(torch.tensor(loss))
             watch.grad_norm = torch.tensor(norm)
             try:
-                watch.obey(7)
+                watch.exit(7)
             except RunError as error:
                 return str(error).partition(" that is")[0].rpartition("with a ")[2]
         return ""

@@ -119,7 +119,7 @@ def test_pieces_are_summarised_as_documents_are(toy: Toy) -> None:
 
     pieces = cut.pieces(LONG)
     while len(pieces) > 1:
-        pieces = cut.joined([say(ids) for ids in pieces])
+        pieces = cut.merge([say(ids) for ids in pieces])
     assert evaluated(toy, rows(toy, chunk=True)).predictions[1] == say(pieces[0])
 
 

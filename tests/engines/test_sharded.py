@@ -21,7 +21,7 @@ from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
 from summexp.launch.config import HardwareConfig
-from summexp.launch.ranks import is_main, joined
+from summexp.launch.ranks import is_main, process_group
 from summexp.modeling.config import PeftConfig
 from summexp.runs.checkpoints import checkpoints, damage
 from summexp.runs.folder import MANIFEST
@@ -102,7 +102,7 @@ def rank(world: dict[str, str], words: tuple[Any, ...], named: dict[str, Any]) -
 
         # Compiled, it would be faster than gloo.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    with joined(HardwareConfig(backend="cpu")):
+    with process_group(HardwareConfig(backend="cpu")):
         fit(*words, **named)
 
 

@@ -56,15 +56,15 @@ def at(moment: str, number: int, when: int) -> None:
     import summexp.engines.checkpoint
     import summexp.engines.evaluation
     import summexp.engines.trainer
-    import summexp.engines.watch
+    import summexp.engines.training_guard
     import summexp.runs.checkpoints
     import summexp.runs.phases
     import summexp.runs.preparation
 
     places: dict[str, list[tuple[Any, str]]] = {
         "reading": [(summexp.runs.preparation, "load_corpus")],
-        "beginning": [(summexp.engines.watch.TrainingWatch, "on_train_begin")],
-        "training": [(summexp.engines.watch.FiniteLossGuard, "see")],
+        "beginning": [(summexp.engines.training_guard.TrainingGuard, "on_train_begin")],
+        "training": [(summexp.engines.training_guard.FiniteLossGuard, "see")],
         "batches": [(summexp.engines.evaluation, "_batch_result")],
         "scoring": [(summexp.engines.evaluation, "_put_together")],
         "saving": [(summexp.engines.checkpoint, "seal")],
@@ -155,7 +155,7 @@ def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
 
 def stop_group(when: int) -> None:
     """Send this process and the workers of its data loader SIGTERM, as `scancel` does."""
-    from summexp.engines.watch import FiniteLossGuard
+    from summexp.engines.training_guard import FiniteLossGuard
 
     os.setpgrp()
     whole_group = 0

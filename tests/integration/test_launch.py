@@ -45,18 +45,18 @@ FAULTY = """
 import os, sys, threading, time
 
 def wait():
-    while "summexp.engines.watch" not in sys.modules:
+    while "summexp.engines.training_guard" not in sys.modules:
         time.sleep(0.01)
-    watch = sys.modules["summexp.engines.watch"]
-    while not hasattr(watch, "TrainingWatch"):
+    watch = sys.modules["summexp.engines.training_guard"]
+    while not hasattr(watch, "TrainingGuard"):
         time.sleep(0.01)
-    original = watch.TrainingWatch.ends_after
+    original = watch.TrainingGuard.ends_after
     def ends_after(self, step):
         ends = original(self, step)
         if step == 3:
             fail()
         return ends
-    watch.TrainingWatch.ends_after = ends_after
+    watch.TrainingGuard.ends_after = ends_after
 
 def fail():
     kind = os.environ["FAULT"]
@@ -325,9 +325,9 @@ def test_two_nodes_that_were_started_by_hand_are_one_run(runs: Any, tmp_path: Pa
         port = str(server.getsockname()[1])
     words = (*SMALL, "hardware.nodes=2", "hardware.processes=1", "output_dir=run")
     words = (*words, "training.max_steps=2", "training.eval_strategy=epoch")
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    first = runs(*words, **meeting, NODE_RANK="0")
-    second = runs(*words, **meeting, NODE_RANK="1")
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    first = runs(*words, **rendezvous, NODE_RANK="0")
+    second = runs(*words, **rendezvous, NODE_RANK="1")
     assert (first.end(120), second.end(30)) == (0, 0)
     assert "1 process on each of 2 nodes; this is node 0" in first.output()
     assert second.output() == ""
@@ -335,13 +335,13 @@ def test_two_nodes_that_were_started_by_hand_are_one_run(runs: Any, tmp_path: Pa
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     assert log.count("run folder:") == 1
     # There is nothing left to do: the first node tells the other.
-    first = runs(*words, **meeting, NODE_RANK="0")
-    second = runs(*words, **meeting, NODE_RANK="1")
+    first = runs(*words, **rendezvous, NODE_RANK="0")
+    second = runs(*words, **rendezvous, NODE_RANK="1")
     assert (first.end(60), second.end(30)) == (0, 0)
     assert "is finished: there is nothing left to do" in first.output()
     # Or that the folder holds another run.
-    first = runs(*words, "seed=7", **meeting, NODE_RANK="0")
-    second = runs(*words, "seed=7", **meeting, NODE_RANK="1")
+    first = runs(*words, "seed=7", **rendezvous, NODE_RANK="0")
+    second = runs(*words, "seed=7", **rendezvous, NODE_RANK="1")
     assert (first.end(60), second.end(30)) == (2, 2)
     assert "seed: was 42" in first.output()
 
@@ -352,9 +352,9 @@ def test_a_node_that_fails_ends_the_others(runs: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     words = (*SMALL, "hardware.nodes=2", "hardware.processes=1", "output_dir=run")
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    first = runs(*words, **meeting, NODE_RANK="0")
-    second = runs(*words, **meeting, NODE_RANK="1", FAULT="memory", PYTHONPATH=str(tmp_path))
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    first = runs(*words, **rendezvous, NODE_RANK="0")
+    second = runs(*words, **rendezvous, NODE_RANK="1", FAULT="memory", PYTHONPATH=str(tmp_path))
     assert second.end(120) == 1
     assert first.end(10) == 1
     assert "rank 1 was killed by SIGKILL" in second.output()

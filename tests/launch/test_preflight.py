@@ -434,7 +434,7 @@ def test_one_process_is_what_drives_an_apple_gpu_or_a_tpu(
 def test_nodes_without_a_rendezvous() -> None:
     (problem,) = here(backend="cpu", nodes=2)
     assert problem.key == "hardware.nodes"
-    assert problem.what == "asks for 2 machines, and nothing tells how they are to meet"
+    assert problem.what == "asks for 2 machines, but no rendezvous is given"
     for way in (
         "srun --nodes=2 --ntasks-per-node=1 python train.py",
         "hydra/launcher=slurm",
@@ -479,7 +479,7 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         port = other.getsockname()[1]
         rendezvous(monkeypatch, MASTER_PORT=port)
         (problem,) = here(backend="cpu", nodes=2)
-        assert f"port {port}, where the processes are to meet, cannot be used" in problem.what
+        assert f"port {port}, of the rendezvous, cannot be used" in problem.what
         assert "Address already in use" in problem.what
         assert "Set MASTER_PORT to a free one" in (problem.hint or "")
         # It is taken on the first machine; another one listens nowhere.
@@ -495,7 +495,7 @@ def test_a_port_that_is_taken_where_srun_starts_the_ranks(monkeypatch: pytest.Mo
         monkeypatch.setenv("MASTER_PORT", str(port))
         started_by_srun(monkeypatch, 0)
         (problem,) = here(backend="cpu")
-        assert f"port {port}, where the processes are to meet, cannot be used" in problem.what
+        assert f"port {port}, of the rendezvous, cannot be used" in problem.what
         started_by_srun(monkeypatch, 1)
         assert here(backend="cpu") == []
 

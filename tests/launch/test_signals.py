@@ -18,7 +18,7 @@ from summexp.launch.signals import end_on_signals, stop_requests
 end_on_signals()
 with stop_requests(lambda: "saving checkpoint-7") as request:
     print("ready", flush=True)
-    while not request.came:
+    while not request.received:
         time.sleep(0.01)
     # What is saved takes as long as the test wants.
     sys.stdin.readline()
@@ -130,7 +130,7 @@ def test_a_rank_leaves_a_second_one_to_its_launcher() -> None:
     assert process.returncode == 128 + signal.SIGTERM
 
 
-def test_one_rank_speaks() -> None:
+def test_one_rank_announces() -> None:
     process = start(SAVES, RANK="1", LOCAL_RANK="1", WORLD_SIZE="2")
     process.send_signal(signal.SIGTERM)
     assert process.communicate("\n") == ("saved\n", "")
@@ -153,7 +153,7 @@ with stop_requests() as request:
     child.start()
     assert mine.recv() == "at work"
     print("ready", flush=True)
-    while not request.came:
+    while not request.received:
         time.sleep(0.01)
     mine.send(None)
     print(mine.recv(), flush=True)

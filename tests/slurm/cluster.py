@@ -18,7 +18,7 @@ from pathlib import Path
 
 _HOST = socket.gethostname().partition(".")[0]
 NODES = (_HOST, f"{_HOST}-other")
-"""The first by the alphabet is where the ranks meet, and so has to be a name that resolves."""
+"""The first by the alphabet is where the rendezvous is, and so has to be a name that resolves."""
 CORES = 4
 """Of each node, whatever the machine has."""
 

@@ -89,7 +89,7 @@ class Cutting:
         found = [ids for start, end, ids in self.spans(text) if text[start:end].strip()]
         return found or [self._encoded("")[0]]
 
-    def joined(self, summaries: Sequence[str]) -> list[list[int]]:
+    def merge(self, summaries: Sequence[str]) -> list[list[int]]:
         """Return the pieces of the summaries one after the other, fewer than they are.
 
         Where their text is as long as what they are of, each is cut to an equal share of one piece:

@@ -20,14 +20,14 @@ from summexp.engines.accelerator import build_accelerator
 from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import Batch, TrainingBatches
 from summexp.engines.best import best_score, gains_nothing, is_better
-from summexp.engines.callbacks import Onlookers
+from summexp.engines.callbacks import CallbackHandler
 from summexp.engines.checkpoint import Checkpoints, load_weights
 from summexp.engines.evaluation import Evaluated
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.optimizers import build_optimizer, decayed_weights
 from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.engines.sharded import WholeModel
-from summexp.engines.watch import StoppedError, TrainingWatch
+from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.launch.ranks import this_world
 from summexp.launch.signals import StopRequest, stop_requests
 
@@ -43,7 +43,7 @@ class AccelerateEngine:
                 loop.train()
             except StoppedError:
                 loop.save()
-            loop.watch.obey(loop.state.global_step)
+            loop.guard.exit(loop.state.global_step)
         return loop.finish()
 
 
@@ -75,8 +75,8 @@ class TrainingLoop:
         prepared = self.model, self.optimizer, self.schedule
         self.checkpoints = Checkpoints(job, args, self.accelerator, self.whole, *prepared)
         self.state = self.checkpoints.begin(self.batches, resume_from)
-        self.watch = TrainingWatch(request, job.config.training)
-        self.onlookers = Onlookers(job, args, self.state, self.watch)
+        self.guard = TrainingGuard(request, job.config.training)
+        self.callbacks = CallbackHandler(job, args, self.state, self.guard)
         self.evaluated: list[Evaluated] = []
         self.evaluated_at = -1
         self.first_step = self.logged_at = self.state.global_step
@@ -101,7 +101,7 @@ class TrainingLoop:
         """Take every step that is left."""
         self.started = time.time()
         self.model.train()
-        self.onlookers.tell("on_train_begin")
+        self.callbacks.call_event("on_train_begin")
         if self.args.eval_on_start and not self.first_step:
             self.evaluate()
         for steps in self.batches.passes(self.state.global_step):
@@ -110,16 +110,16 @@ class TrainingLoop:
             for epoch, micro_batches in steps:
                 self.step(micro_batches)
                 self.state.epoch = epoch
-                self.onlookers.tell("on_step_end")
+                self.callbacks.call_event("on_step_end")
                 self.pause("steps")
                 if self.is_over:
                     break
-            if not self.watch.stops:
+            if not self.guard.stops:
                 self.pause("epoch")
 
     def step(self, micro_batches: list[Batch]) -> None:
         """Move the weights once, by the gradient of a global batch."""
-        self.onlookers.tell("on_step_begin")
+        self.callbacks.call_event("on_step_begin")
         mine = torch.stack([count_targets(batch["labels"]) for batch in micro_batches]).sum()
         targets = self.accelerator.gather(mine.to(self.accelerator.device)).sum()
         for number, batch in enumerate(micro_batches, start=1):
@@ -134,9 +134,9 @@ class TrainingLoop:
                 self.accelerator.backward(loss, **options)
             self.see(loss.detach())
             if not is_last:
-                self.onlookers.tell("on_substep_end")
+                self.callbacks.call_event("on_substep_end")
         most = self.args.max_grad_norm or math.inf
-        self.watch.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), most)
+        self.guard.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), most)
         self.optimizer.step()
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
         # In fp16 a step whose gradients overflow is left out.
@@ -161,7 +161,7 @@ class TrainingLoop:
 
     def see(self, loss: torch.Tensor) -> None:
         """Keep account of a micro-batch's loss without waiting for the device."""
-        self.watch.losses.see(loss)
+        self.guard.losses.update(loss)
         # XLA would compile a program for each number of steps since.
         if self.args.logging_nan_inf_filter and loss.device.type != "xla":
             mean = self.loss_sum / (1 + self.state.global_step - self.logged_at)
@@ -173,11 +173,11 @@ class TrainingLoop:
         step = self.state.global_step
         if self.is_due("logging", unit) or (step == 1 and self.args.logging_first_step):
             self.log_losses()
-        is_best = not self.watch.stops and self.is_due("eval", unit) and self.evaluate()
+        is_best = not self.guard.stops and self.is_due("eval", unit) and self.evaluate()
         saves = is_best if self.args.save_strategy == "best" else self.is_due("save", unit)
-        if saves or self.watch.stops:
+        if saves or self.guard.stops:
             self.save()
-        self.is_over = self.is_over or self.watch.stops or step >= self.state.max_steps
+        self.is_over = self.is_over or self.guard.stops or step >= self.state.max_steps
 
     def is_due(self, kind: str, unit: str) -> bool:
         """Tell whether it is time for `logging`, `eval` or `save`."""
@@ -199,17 +199,17 @@ class TrainingLoop:
         self.loss_sum.zero_()
         self.logged_loss += loss
         self.logged_at += steps
-        norm, rate = float(self.watch.grad_norm), self.learning_rate
-        self.onlookers.log({"loss": loss / steps, "grad_norm": norm, "learning_rate": rate})
+        norm, rate = float(self.guard.grad_norm), self.learning_rate
+        self.callbacks.log({"loss": loss / steps, "grad_norm": norm, "learning_rate": rate})
 
     def evaluate(self) -> bool:
         """Evaluate every validation set; tell whether the model is the best so far."""
         model = self.whole.copy(self.model, self.accelerator.device)
-        self.evaluated = self.watch.evaluate(self.job, model)
+        self.evaluated = self.guard.evaluate(self.job, model)
         self.evaluated_at = self.state.global_step
         metrics = {name: value for one in self.evaluated for name, value in one.metrics.items()}
-        self.onlookers.log(metrics)
-        self.onlookers.tell("on_evaluate", metrics=metrics)
+        self.callbacks.log(metrics)
+        self.callbacks.call_event("on_evaluate", metrics=metrics)
         score = best_score(self.args, metrics)
         # An evaluation before the first step is nothing to go by.
         if score is None or not self.evaluated_at:
@@ -226,7 +226,7 @@ class TrainingLoop:
     def save(self) -> None:
         """Write a checkpoint of this moment, unless there is one."""
         self.count_flos()
-        self.watch.save(lambda: self.checkpoints.save(self.state))
+        self.guard.save(lambda: self.checkpoints.save(self.state))
 
     def count_flos(self) -> None:
         """Add to `total_flos` what the steps since the last time took, on all ranks."""
@@ -241,8 +241,8 @@ class TrainingLoop:
         loss = self.logged_loss + self.accelerator.gather(self.loss_sum).mean().item()
         metrics = speed_metrics("train", self.started, steps * self.batches.rows_a_step, steps)
         metrics |= {"total_flos": float(state.total_flos), "train_loss": loss / max(steps, 1)}
-        self.onlookers.log(metrics)
-        self.onlookers.tell("on_train_end")
+        self.callbacks.log(metrics)
+        self.callbacks.call_event("on_train_end")
         model, of_step = self.checkpoints.save_final(state)
         evaluated = self.evaluated if self.evaluated_at == of_step else None
         metrics["epoch"] = epochs = state.epoch or 0.0

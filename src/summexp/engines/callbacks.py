@@ -1,4 +1,4 @@
-"""What looks on while a model is trained, and does not steer it: progress, trackers, profiler."""
+"""The callbacks of a training that do not steer it: progress, trackers, profiler."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from summexp.engines.protocol import TrainingJob
 from summexp.launch.ranks import is_main
 
 
-def onlookers(job: TrainingJob) -> list[TrainerCallback]:
-    """Return what shows and measures the training of `job`; a Trainer has trackers already."""
+def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
+    """Return the callbacks that report on the training of `job`, but for the trackers."""
     callbacks: list[TrainerCallback] = [job.progress]
     if job.model.device.type == "xla":
         from summexp.engines.xla import Programs
@@ -32,31 +32,31 @@ def onlookers(job: TrainingJob) -> list[TrainerCallback]:
     return callbacks
 
 
-class Onlookers:
-    """Everyone who looks on at a loop that is not the Trainer's, the trackers among them."""
+class CallbackHandler:
+    """Calls the callbacks of a loop that is not the Trainer's, the trackers among them."""
 
     def __init__(
         self,
         job: TrainingJob,
         args: Seq2SeqTrainingArguments,
         state: TrainerState,
-        watch: TrainerCallback,
+        guard: TrainerCallback,
     ) -> None:
-        """Tell them, and `watch`, of the training of `job`, as `state` has it at each moment."""
+        """Take the job, its arguments, the state that callbacks see, and the training guard."""
         trackers = [kind() for kind in get_reporting_integration_callbacks(args.report_to)]
-        self._callbacks = [*onlookers(job), *trackers, watch]
+        self._callbacks = [*training_callbacks(job), *trackers, guard]
         self._model, self._args, self._state = job.model, args, state
 
-    def tell(self, event: str, **values: Any) -> None:
-        """Tell of an event, by the Trainer's name of it, such as `on_step_end`."""
+    def call_event(self, event: str, **values: Any) -> None:
+        """Call the method of every callback for an event, such as `on_step_end`."""
         control = TrainerControl()
         for callback in self._callbacks:
-            tell = getattr(callback, event)
-            tell(self._args, self._state, control, model=self._model, **values)
+            method = getattr(callback, event)
+            method(self._args, self._state, control, model=self._model, **values)
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Keep values in the training's history, and show them."""
+        """Append values to the log history, and log them."""
         shown = {**values, "epoch": self._state.epoch or 0.0}
         self._state.log_history.append({**shown, "step": self._state.global_step})
-        self.tell("on_log", logs=shown)
+        self.call_event("on_log", logs=shown)
         keep_valid_json(self._state)

@@ -39,7 +39,7 @@ from summexp.engines.divergence import check_weights
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.errors import ConfigError, Problem
-from summexp.launch.ranks import any_rank, is_main, this_world, wait_for_all
+from summexp.launch.ranks import any_reduce, barrier, is_main, this_world
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.modeling.weights import listed, mismatch, non_finite_weights, weight_files
 from summexp.permissions import follow_umask
@@ -70,10 +70,10 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
         with storage_errors(folder.parent, folder.name):
             if args.should_save:
                 make_checkpoint(folder)
-            wait_for_all()
+            barrier()
             yield folder
             # It is whole when every rank has written its part.
-            wait_for_all()
+            barrier()
             if args.should_save:
                 seal(folder)
     except BaseException:
@@ -198,7 +198,7 @@ def check_loaded(model: torch.nn.Module, checkpoint: Path) -> None:
         ConfigError: they are not, on every rank if on one.
     """
     names = non_finite_weights(model)
-    if any_rank(bool(names))[0]:
+    if any_reduce(bool(names))[0]:
         raise ConfigError(
             Problem(
                 key=_RESUME,
@@ -355,7 +355,7 @@ class Checkpoints:
         save_trained(model, self._tokenizer, written, lambda one: self._check_weights(one, step))
         if args.should_save:
             state.save_to_json(str(folder / STATE_FILE))
-        wait_for_all()
+        barrier()
         return model, step
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerState
 
 from summexp.errors import RunError
-from summexp.launch.ranks import any_rank
+from summexp.launch.ranks import any_reduce
 from summexp.modeling.weights import listed, non_finite_weights
 from summexp.runs.checkpoints import checkpoints, is_sealed
 
@@ -28,7 +28,7 @@ def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool
         RunError: a weight holds NaN or infinity, on every rank if on one.
     """
     names = [name.removeprefix("module.") for name in non_finite_weights(model)]
-    if not any_rank(bool(names))[0]:
+    if not any_reduce(bool(names))[0]:
         return
     which = f" ({listed(names)})" if names else ""
     last = next((one.name for one in checkpoints(folder) if is_sealed(one)), None)

@@ -27,7 +27,7 @@ from summexp.engines.divergence import advice
 from summexp.engines.long_documents import Summary, summarize_long
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.errors import RunError
-from summexp.launch.ranks import from_main, gathered, is_main, this_world
+from summexp.launch.ranks import all_gather_object, broadcast_object, is_main, this_world
 from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.weights import listed, non_finite_weights
 
@@ -174,7 +174,7 @@ def evaluate(
     seconds = time.perf_counter() - started
     if found is not None:
         found.metrics.update(_speed(rows.name, seconds, len(rows.tokens), taken))
-    metrics = from_main({} if found is None else found.metrics)
+    metrics = broadcast_object({} if found is None else found.metrics)
     return Evaluated(metrics, [], {}) if found is None else found
 
 
@@ -277,7 +277,7 @@ def _computed(
     finally:
         model.train(was_training)
     every: dict[int, _BatchResult] = {}
-    for part in gathered(mine):
+    for part in all_gather_object(mine):
         every |= part
     return [every[number] for number in range(len(batches))]
 

@@ -29,7 +29,7 @@ def summarize_long(
     """Summarise the pieces of each document, what their summaries say together, and so on.
 
     It ends, since each round has fewer pieces of a document than the one before (see
-    `Cutting.joined`).
+    `Cutting.merge`).
 
     Args:
         long: the documents.
@@ -50,7 +50,7 @@ def summarize_long(
             if count == 1:
                 done[row] = parts[0]
             else:
-                again[row] = long.cutting.joined([part.text for part in parts])
+                again[row] = long.cutting.merge([part.text for part in parts])
         counts = {row: len(cut) for row, cut in again.items()}
         pieces = Dataset.from_dict({"input_ids": list(chain.from_iterable(again.values()))})
         on_more(len(pieces))

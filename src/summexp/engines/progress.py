@@ -139,7 +139,7 @@ _SHOWN = ("loss", "rouge1", "rouge2", "rougeL")
 
 
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]
-    """Reports the optimizer steps, on the rank that speaks, and a line for each evaluation."""
+    """Reports the optimizer steps, on rank 0, and a line for each evaluation."""
 
     def __init__(
         self, prefixes: Sequence[str] = ("eval",), publish: Publish = lambda _: None

@@ -20,7 +20,7 @@ from summexp.data.sampling import GlobalBatches
 from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
-from summexp.engines.callbacks import onlookers
+from summexp.engines.callbacks import training_callbacks
 from summexp.engines.checkpoint import (
     check_loaded,
     check_same_model,
@@ -33,12 +33,12 @@ from summexp.engines.checkpoint import (
 )
 from summexp.engines.divergence import check_weights, keep_valid_json
 from summexp.engines.evaluation import Evaluated
+from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.protocol import Fitted, TrainingJob
 from summexp.engines.sharded import WholeModel, prepare_for_fsdp, use_deepspeed, use_fsdp
-from summexp.engines.unused import give_every_weight_a_gradient
-from summexp.engines.watch import StoppedError, TrainingWatch
-from summexp.launch.ranks import this_world, wait_for_all
+from summexp.engines.training_guard import StoppedError, TrainingGuard
+from summexp.launch.ranks import barrier, this_world
 from summexp.launch.signals import StopRequest, stop_requests
 from summexp.permissions import follow_umask
 from summexp.runs.checkpoints import keep_only, step_of
@@ -63,7 +63,7 @@ class TrainerEngine:
                 result = trainer.train(str(resume_from) if resume_from else None)
             except StoppedError:
                 trainer.save_checkpoint()
-            trainer.watch.obey(trainer.state.global_step)
+            trainer.guard.exit(trainer.state.global_step)
         trainer.save_state()
         model = trainer.whole_model()
         trainer.save_final(model)
@@ -88,7 +88,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Prepare the training of `job`, which ends early on `request`."""
         self._job = job
         self._resume_from = resume_from
-        self.watch = TrainingWatch(request, job.config.training)
+        self.guard = TrainingGuard(request, job.config.training)
         self.stopped_early = False
         self._own_loss = job.config.engine.loss == "token_mean"
         self._batches: GlobalBatches | None = None
@@ -108,7 +108,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
-        for callback in [*onlookers(job), self.watch]:
+        for callback in [*training_callbacks(job), self.guard]:
             self.add_callback(callback)
         if self._own_loss:
             # The Trainer then counts the target tokens of the global batch, and scales nothing.
@@ -168,7 +168,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on a micro-batch, and keep an eye on its loss."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
-        self.watch.losses.see(loss)
+        self.guard.losses.update(loss)
         return loss
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -202,7 +202,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with the evaluation that all engines share."""
-        self._evaluated = self.watch.evaluate(self._job, self.whole_model())
+        self._evaluated = self.guard.evaluate(self._job, self.whole_model())
         self._evaluated_at = self.state.global_step
         if self._job.config.engine.sampler == "upstream":
             # Upstream reads each set with a DataLoader, which takes a random number to begin with:
@@ -228,13 +228,13 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         keep_valid_json(self.state)
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
-        self.watch.grad_norm = super()._get_grad_norm(*args, **kwargs)
-        return self.watch.grad_norm
+        self.guard.grad_norm = super()._get_grad_norm(*args, **kwargs)
+        return self.guard.grad_norm
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         is_best: bool = super()._determine_best_metric(metrics, trial)
         # By this alone upstream decides whether to save, with training.save_strategy=best.
-        return is_best or self.watch.stops
+        return is_best or self.guard.stops
 
     def whole_model(self) -> PreTrainedModel:
         """Return the model as one process has it; every rank has to call this."""
@@ -298,14 +298,14 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Save `model` and the tokenizer into the run folder."""
         folder = Path(self.args.output_dir) if self.args.should_save else None
         save_trained(model, self.processing_class, folder, self._check_weights)
-        wait_for_all()
+        barrier()
 
     def _check_weights(self, model: torch.nn.Module) -> None:
         folder, fp16 = Path(self.args.output_dir), self._job.config.training.fp16
         check_weights(model, self.state.global_step, folder, fp16=fp16)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        self.watch.save(lambda: self._write_checkpoint(model, trial))
+        self.guard.save(lambda: self._write_checkpoint(model, trial))
 
     def _write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self._check_weights(self.model)
@@ -315,7 +315,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             super()._save_checkpoint(model, trial)
             self.args.save_total_limit = limit
         # Who asked for the end does not wait for an upload.
-        if self.args.should_save and not self.watch.stops:
+        if self.args.should_save and not self.guard.stops:
             self._job.on_save(checkpoint)
 
     def _init_training_state(self, max_steps: int, *args: Any) -> Any:

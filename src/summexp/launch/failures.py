@@ -1,4 +1,4 @@
-"""How a rank tells the process that started it why it failed."""
+"""How a rank reports its failure to the process that started it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Failure:
     """When, in seconds of the epoch."""
     code: int
     """Its exit code; negative for the signal that killed it."""
-    told: dict[str, Any] | None
+    report: dict[str, Any] | None
     """What it wrote before it ended, if it could."""
     output: str
     """The last lines that it printed, where they were not shown."""
@@ -40,79 +40,79 @@ class Failure:
     @property
     def weight(self) -> tuple[int, float]:
         """Sorts failures: the cause of all before those who only lost a peer."""
-        if self.told is None:
+        if self.report is None:
             return 1, self.moment
-        return (2 if self.told["lost_peer"] else 0), self.moment
+        return (2 if self.report["lost_peer"] else 0), self.moment
 
     def error(self) -> SummexpError:
         """Return the error to raise in the process that started the ranks."""
-        if self.told is None:
+        if self.report is None:
             return RunError("\n".join([f"rank {self.rank} {self._end()}", *self._printed()]))
-        if self.told["problems"] is not None:
-            return ConfigError([Problem(**problem) for problem in self.told["problems"]])
-        if self.told["in_words"]:
-            return RunError(self.told["message"])
-        return RankFailedError(self.rank, self.told["message"], self.told["traceback"])
+        if self.report["problems"] is not None:
+            return ConfigError([Problem(**problem) for problem in self.report["problems"]])
+        if self.report["is_expected"]:
+            return RunError(self.report["message"])
+        return RankFailedError(self.rank, self.report["message"], self.report["traceback"])
 
     def _end(self) -> str:
         if self.code >= 0:
-            return f"ended with exit code {self.code}, without a word of why"
+            return f"ended with exit code {self.code} and reported no error"
         try:
             name = signal.Signals(-self.code).name
         except ValueError:
             name = f"signal {-self.code}"
-        memory = "; where memory runs out, the system does so" if name == "SIGKILL" else ""
+        memory = "; the system does so when memory runs out" if name == "SIGKILL" else ""
         return f"was killed by {name}{memory}"
 
     def _printed(self) -> list[str]:
-        return ["it printed last:", self.output] if self.output else []
+        return ["last lines of its output:", self.output] if self.output else []
 
 
 class RankFailedError(RunError):
-    """A rank failed with an error that is not in words, which means a bug."""
+    """A rank failed with an unexpected error, which means a bug."""
 
-    def __init__(self, rank: int, message: str, told: str) -> None:
-        """Take the rank, what it said, and its traceback."""
+    def __init__(self, rank: int, message: str, traceback: str) -> None:
+        """Take the rank, its message, and its traceback."""
         super().__init__(f"rank {rank} failed: {message}")
-        self.traceback = told
+        self.traceback = traceback
 
 
 def failure_environment(path: Path) -> dict[str, str]:
-    """Return what a rank needs in its environment to tell why it fails."""
+    """Return the environment variable with which a rank reports its failure."""
     return {_VARIABLE: str(path)}
 
 
-def tell_failure(error: BaseException) -> None:
-    """Write down, for the process that started this rank, why it ends."""
+def report_failure(error: BaseException) -> None:
+    """Report, to the process that started this rank, why it ends."""
     path = os.environ.get(_VARIABLE)
     if path is None:
         return
     world = outside_world()
     problems = error.problems if isinstance(error, ConfigError) else None
     message = str(error) if isinstance(error, SummexpError) else f"{type(error).__name__}: {error}"
-    told = {
+    report = {
         "moment": time.time(),
         "message": message,
-        "in_words": isinstance(error, SummexpError),
+        "is_expected": isinstance(error, SummexpError),
         "problems": None if problems is None else [asdict(problem) for problem in problems],
         "traceback": "".join(traceback.format_exception(error)),
         "lost_peer": has_lost_peer(error, world.size if world else 1),
     }
     try:
-        Path(path).write_text(json.dumps(told), encoding="utf-8")
+        Path(path).write_text(json.dumps(report), encoding="utf-8")
     except OSError:
-        # The disk of temporary files is full too; then it is told where rank 0 prints.
+        # The disk of temporary files is full too.
         print(f"rank {os.environ.get('RANK')}: {message}", file=sys.stderr)
 
 
 def has_lost_peer(error: BaseException, world_size: int) -> bool:
-    """Tell whether `error` is that another rank has gone, whose own error is the one to look at.
+    """Return whether `error` is the loss of another rank, whose own error is the cause.
 
     Args:
         error: what ended a rank, or what started ranks.
         world_size: how many ranks the run has; of one no other can be lost.
     """
-    # Whoever lost a rank had torch to speak with it.
+    # Whoever lost a rank had used torch.distributed.
     distributed = sys.modules.get("torch.distributed")
     if world_size == 1 or distributed is None:
         return False
@@ -124,7 +124,7 @@ def has_lost_peer(error: BaseException, world_size: int) -> bool:
 def read_failure(path: Path) -> dict[str, Any] | None:
     """Return what a rank wrote, or None."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return None
-    return told if isinstance(told, dict) else None
+    return report if isinstance(report, dict) else None

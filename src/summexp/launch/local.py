@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from summexp.errors import RunError
 from summexp.launch.failures import Failure, failure_environment, read_failure
-from summexp.launch.meeting import LOOK_SECONDS, Meeting
+from summexp.launch.rendezvous import POLL_SECONDS, Rendezvous
 from summexp.launch.signals import Stopped, stop_requests
 from summexp.launch.threads import OMP_NUM_THREADS, threads_of_rank
 from summexp.launch.world import Nodes, nodes
@@ -34,32 +34,33 @@ log = logging.getLogger(__name__)
 PARENT = "SUMMEXP_PARENT"
 """Environment variable with the process number that a rank ends with."""
 
-_LOOK_EVERY = 0.05
-_OTHERS_MAY_FOLLOW = 1.0
-"""Seconds in which the ranks that lost a peer end, so that the first cause can be told."""
+_POLL_SECONDS = 0.05
+"""Seconds between two looks at the ranks of this node."""
+_PEER_EXIT_SECONDS = 1.0
+"""Seconds in which the ranks that lost a peer end, so that the first cause is reported."""
 _LAST_LINES = 20
 _STOPPED = 128 + signal.SIGTERM
 """Exit code of a rank that has saved a checkpoint because a signal asked for it."""
 
 
-def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
+def launch_ranks(hardware: HardwareConfig, run_spec: str) -> None:
     """Start this node's ranks and wait for their end.
 
     Args:
         hardware: how many processes and nodes.
-        assignment: what `python -m summexp.worker` is to do.
+        run_spec: what `python -m summexp.worker` is to run.
 
     Raises:
         SummexpError: a rank failed; the others were ended.
         Stopped: a signal came, and the ranks have ended.
     """
     here = nodes(hardware)
-    assert here is not None, "preflight refuses several nodes that have no way to meet"
+    assert here is not None, "preflight rejects several nodes without a rendezvous"
     processes = hardware.processes or 1
-    meeting = Meeting(here)
-    meeting.gather()
+    rendezvous = Rendezvous(here)
+    rendezvous.wait_for_nodes()
     with tempfile.TemporaryDirectory(prefix="summexp-ranks-") as folder:
-        group = _Ranks(here, processes, assignment, meeting, Path(folder))
+        group = _Ranks(here, processes, run_spec, rendezvous, Path(folder))
         try:
             group.start()
             group.watch(hardware.grace_seconds)
@@ -67,34 +68,34 @@ def launch_ranks(hardware: HardwareConfig, assignment: str) -> None:
             group.kill()
 
 
-def dismiss_nodes(hardware: HardwareConfig, code: int) -> None:
-    """On the first of several nodes: let the others, which wait for it, end with an exit code."""
+def abort_nodes(hardware: HardwareConfig, code: int) -> None:
+    """On the first of several nodes: end the others, which wait for it, with an exit code."""
     here = nodes(hardware)
     if here is not None and here.count > 1 and here.rank == 0:
-        Meeting(here).dismiss(code)
+        Rendezvous(here).abort(code)
 
 
 class _Ranks:
     """The ranks of one node."""
 
     def __init__(
-        self, here: Nodes, count: int, assignment: str, meeting: Meeting, folder: Path
+        self, here: Nodes, count: int, run_spec: str, rendezvous: Rendezvous, folder: Path
     ) -> None:
         self._here = here
         self._count = count
-        self._assignment = assignment
-        self._meeting = meeting
+        self._run_spec = run_spec
+        self._rendezvous = rendezvous
         self._folder = folder
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Start them; only rank 0 shows what it prints."""
-        log.info("starting %s", _in_words(self._here, self._count))
+        log.info("starting %s", _describe(self._here, self._count))
         for local in range(self._count):
             rank = self._here.rank * self._count + local
             environment = os.environ | self._environment(rank, local)
             # -P: a folder of the user's called `datasets` is not the library.
-            command = [sys.executable, "-P", "-m", "summexp.worker", self._assignment]
+            command = [sys.executable, "-P", "-m", "summexp.worker", self._run_spec]
             output: Any = None
             if rank:
                 output = self._output(rank).open("wb")
@@ -106,40 +107,40 @@ class _Ranks:
         """Wait until all are done, or one has failed, or a signal asks for the end."""
         with stop_requests() as request:
             until = math.inf
-            looked_at_others = time.monotonic()
-            while self._lives() and time.monotonic() < until:
-                if request.came and until == math.inf:
+            polled_others = time.monotonic()
+            while self._is_alive() and time.monotonic() < until:
+                if request.received and until == math.inf:
                     until = time.monotonic() + grace_seconds
                     self.signal(signal.SIGTERM)
-                if not request.came:
+                if not request.received:
                     self._raise_failure()
-                if time.monotonic() - looked_at_others > LOOK_SECONDS:
-                    looked_at_others = time.monotonic()
-                    self._raise_failure_elsewhere()
-                time.sleep(_LOOK_EVERY)
-            if request.came and (self._lives() or self._failed()):
-                self._tell_of_the_checkpoint(grace_seconds)
-                request.obey()
+                if time.monotonic() - polled_others > POLL_SECONDS:
+                    polled_others = time.monotonic()
+                    self._raise_remote_failure()
+                time.sleep(_POLL_SECONDS)
+            if request.received and (self._is_alive() or self._failed()):
+                self._report_unsaved_checkpoint(grace_seconds)
+                request.exit()
         self._raise_failure()
-        self._meeting.part()
+        self._rendezvous.leave()
 
-    def _tell_of_the_checkpoint(self, grace_seconds: float) -> None:
-        """Say what kept the ranks from saving one, if anything did."""
-        if self._lives():
+    def _report_unsaved_checkpoint(self, grace_seconds: float) -> None:
+        """Log what kept the ranks from saving a checkpoint, if anything did."""
+        if self._is_alive():
             log.warning(
-                "the ranks were not done with a checkpoint after %g s (hardware.grace_seconds)",
+                "the ranks saved no checkpoint within %g s (hardware.grace_seconds)",
                 grace_seconds,
             )
         self.kill()
-        told = [one for one in map(self._failure, self._failed()) if one.told is not None]
-        # A rank that has ended is lost to the others.
-        told = [one for one in told if one.told and not one.told["lost_peer"]]
-        if told:
-            first = min(told, key=lambda one: one.weight)
+        failures = map(self._failure, self._failed())
+        # A rank that has ended is a lost peer to the others.
+        causes = [one for one in failures if one.report and not one.report["lost_peer"]]
+        if causes:
+            first = min(causes, key=lambda one: one.weight)
             log.error("no checkpoint was saved: %s", first.error())
 
     def signal(self, signum: int) -> None:
-        """Send a signal to those that live."""
+        """Send a signal to the ranks that are alive."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.send_signal(signum)
@@ -152,7 +153,7 @@ class _Ranks:
                 process.wait(max(0.0, until - time.monotonic()))
 
     def kill(self) -> None:
-        """End those that live, now."""
+        """Kill the ranks that are alive."""
         self.signal(signal.SIGKILL)
         self.wait(10)
 
@@ -161,21 +162,21 @@ class _Ranks:
             return
         if {self._code(rank) for rank in self._failed()} == {_STOPPED}:
             # One was sent a signal, and all have agreed to save and end.
-            self.wait(_OTHERS_MAY_FOLLOW)
+            self.wait(_PEER_EXIT_SECONDS)
             raise Stopped(signal.SIGTERM)
-        if any(read_failure(self._told(rank)) for rank in self._failed()):
-            self.wait(_OTHERS_MAY_FOLLOW)
+        if any(read_failure(self._failure_file(rank)) for rank in self._failed()):
+            self.wait(_PEER_EXIT_SECONDS)
         first = min((self._failure(rank) for rank in self._failed()), key=lambda one: one.weight)
         error = first.error()
-        self._meeting.tell_failure(str(error).splitlines()[0])
+        self._rendezvous.report_failure(str(error).splitlines()[0])
         raise error
 
-    def _raise_failure_elsewhere(self) -> None:
-        reason = self._meeting.failure_elsewhere()
-        if reason is not None and self._lives():
+    def _raise_remote_failure(self) -> None:
+        reason = self._rendezvous.remote_failure()
+        if reason is not None and self._is_alive():
             raise RunError(f"the run failed {reason}")
 
-    def _lives(self) -> bool:
+    def _is_alive(self) -> bool:
         return any(process.poll() is None for process in self._processes.values())
 
     def _failed(self) -> list[int]:
@@ -188,14 +189,14 @@ class _Ranks:
         return code
 
     def _failure(self, rank: int) -> Failure:
-        told = read_failure(self._told(rank))
+        report = read_failure(self._failure_file(rank))
         code = self._code(rank)
-        moment = time.time() if told is None else told["moment"]
+        moment = time.time() if report is None else report["moment"]
         output = ""
         if self._output(rank).is_file():
             lines = self._output(rank).read_text(encoding="utf-8", errors="replace").splitlines()
             output = "\n".join(lines[-_LAST_LINES:])
-        return Failure(rank=rank, moment=moment, code=code, told=told, output=output)
+        return Failure(rank=rank, moment=moment, code=code, report=report, output=output)
 
     def _environment(self, rank: int, local: int) -> dict[str, str]:
         address = self._here.address
@@ -206,16 +207,16 @@ class _Ranks:
             "LOCAL_WORLD_SIZE": str(self._count),
             "GROUP_RANK": str(self._here.rank),
             "MASTER_ADDR": address,
-            "MASTER_PORT": str(self._meeting.port),
-            # The ranks meet in the parent's store, and make none of their own.
+            "MASTER_PORT": str(self._rendezvous.port),
+            # The ranks use the parent's store, and make none of their own.
             "TORCHELASTIC_USE_AGENT_STORE": "True",
             "TORCHELASTIC_RESTART_COUNT": "0",
             OMP_NUM_THREADS: str(threads_of_rank(self._count)),
             PARENT: str(os.getpid()),
-            **failure_environment(self._told(rank)),
+            **failure_environment(self._failure_file(rank)),
         }
 
-    def _told(self, rank: int) -> Path:
+    def _failure_file(self, rank: int) -> Path:
         return self._folder / f"rank-{rank}.json"
 
     def _output(self, rank: int) -> Path:
@@ -238,7 +239,7 @@ def _start(command: list[str], environment: dict[str, str], output: Any) -> subp
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
 
-def _in_words(here: Nodes, processes: int) -> str:
+def _describe(here: Nodes, processes: int) -> str:
     if here.count == 1:
         return f"{processes} processes"
     each = "1 process" if processes == 1 else f"{processes} processes"

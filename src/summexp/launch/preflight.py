@@ -22,7 +22,7 @@ from summexp.launch.world import (
     World,
     nodes,
     outside_world,
-    slurm_meeting_port,
+    slurm_rendezvous_port,
     world_size,
 )
 
@@ -230,7 +230,7 @@ def _rank_problems(hardware: HardwareConfig, world: World) -> Iterator[Problem]:
         )
     if world.rank == 0 and "RANK" not in os.environ:
         # Started by srun: this rank opens the port itself.
-        yield from _port_problems(Nodes(count=count, port=slurm_meeting_port()))
+        yield from _port_problems(Nodes(count=count, port=slurm_rendezvous_port()))
     if world.size > 1 and hardware.backend in ("mps", "xla"):
         yield Problem(
             key="hardware.backend",
@@ -241,7 +241,7 @@ def _rank_problems(hardware: HardwareConfig, world: World) -> Iterator[Problem]:
 
 
 def _node_problems(hardware: HardwareConfig) -> Iterator[Problem]:
-    """Yield what keeps the nodes of a run that starts its own ranks from meeting."""
+    """Yield what keeps the nodes of a run that starts its own ranks from a rendezvous."""
     wrong = [*_rendezvous_problems(hardware)]
     if wrong:
         yield from wrong
@@ -254,7 +254,7 @@ def _node_problems(hardware: HardwareConfig) -> Iterator[Problem]:
     if here is None:
         yield Problem(
             key="hardware.nodes",
-            what=f"asks for {hardware.nodes} machines, and nothing tells how they are to meet",
+            what=f"asks for {hardware.nodes} machines, but no rendezvous is given",
             hint="Set hardware.nodes=1 to use this one alone. For several, start it on each of "
             f"them, with srun --nodes={hardware.nodes} "
             "--ntasks-per-node=1 python train.py … or with MASTER_ADDR, MASTER_PORT and NODE_RANK "
@@ -295,8 +295,7 @@ def _port_problems(here: Nodes) -> Iterator[Problem]:
             listener.bind(("", here.port))
         except OSError as error:
             yield Problem(
-                what=f"port {here.port}, where the processes are to meet, cannot be used: "
-                f"{error.strerror}",
+                what=f"port {here.port}, of the rendezvous, cannot be used: {error.strerror}",
                 where="MASTER_PORT" if "MASTER_PORT" in os.environ else None,
                 hint="Set MASTER_PORT to a free one, the same on every machine."
                 if "MASTER_PORT" in os.environ

@@ -1,4 +1,4 @@
-"""What the ranks of a run do together: meet, share objects, wait for each other.
+"""Collectives over the ranks of a run: broadcast, gather, reduce, barrier.
 
 With one process every function here is the identity.
 """
@@ -30,27 +30,27 @@ def this_world() -> World:
 
 
 def is_main() -> bool:
-    """Tell whether this process is the one that writes and speaks."""
+    """Return whether this process is rank 0, which writes files and logs."""
     return this_world().rank == 0
 
 
 @contextmanager
-def joined(hardware: HardwareConfig) -> Iterator[None]:
-    """Meet the other ranks, if this process is a rank; part from them at the end."""
+def process_group(hardware: HardwareConfig) -> Iterator[None]:
+    """Hold the default process group, if this process is a rank of several."""
     export_slurm_world()
     if outside_world() is None or dist.is_initialized():
         yield
         return
     _set_threads()
     # Accelerate (1.15) takes a group that is there; its own would have no gloo beside nccl, which
-    # objects and the moments of waiting need.
+    # objects and barriers need.
     device = select_device(hardware.backend)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=dt.timedelta(minutes=hardware.timeout_minutes))
     yield
-    # Not after an error: the ranks that are left might wait for ever.
+    # Not after an error: the other ranks might wait for ever.
     dist.destroy_process_group()
 
 
@@ -65,58 +65,66 @@ def _set_threads() -> None:
     torch.set_num_threads(threads)
 
 
-def have_met() -> bool:
-    """Tell whether this process has met the other ranks already."""
+def is_initialized() -> bool:
+    """Return whether the default process group is initialized."""
     return dist.is_available() and dist.is_initialized()
 
 
-def gathered(mine: T) -> list[T]:
-    """Return each rank's object, in the order of ranks, on every rank."""
-    if not _together():
+def all_gather_object(mine: T) -> list[T]:
+    """Return the objects of all ranks, in rank order, on every rank."""
+    if not _is_distributed():
         return [mine]
     parts: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(parts, mine)
     return parts
 
 
-def from_main(mine: T) -> T:
-    """Return the object of rank 0, on every rank."""
-    if not _together():
+def broadcast_object(mine: T) -> T:
+    """Return the object of rank 0 on every rank."""
+    if not _is_distributed():
         return mine
     shared = [mine]
     dist.broadcast_object_list(shared, src=0, device=torch.device("cpu"))
     return shared[0]
 
 
-def any_rank(*flags: bool, group: dist.ProcessGroup | None = None) -> list[bool]:
-    """Return for each flag whether any rank has set it; with a `group` of all, in its patience."""
-    if not _together():
+def any_reduce(*flags: bool, group: dist.ProcessGroup | None = None) -> list[bool]:
+    """Return for each flag whether it is set on any rank.
+
+    Args:
+        flags: one for each result, as many on every rank.
+        group: of all ranks; the default group, with its timeout, where None.
+    """
+    if not _is_distributed():
         return list(flags)
     shared = torch.tensor(flags, dtype=torch.int32)
     dist.all_reduce(shared, dist.ReduceOp.MAX, group)
     return [bool(flag) for flag in shared]
 
 
-def wait_for_all() -> None:
-    """Wait until every rank is here."""
-    any_rank(False)
+def barrier() -> None:
+    """Wait until every rank has reached this."""
+    any_reduce(False)
 
 
 @contextmanager
 def local_main_first() -> Iterator[bool]:
-    """Let the first rank of each node do the block, then the others, who find what it has made.
+    """Run the block on the first rank of each node, then on the others.
 
-    The block is told whether this is the first.
+    Yields:
+        Whether this is the first rank of its node.
     """
     first = this_world().local_rank == 0
-    # To read and tokenize a large corpus takes longer than a lost rank is waited for.
-    patient = dist.new_group(timeout=dt.timedelta(days=7), backend="gloo") if _together() else None
+    # Reading and tokenizing a large corpus takes longer than the timeout of the default group.
+    group = (
+        dist.new_group(timeout=dt.timedelta(days=7), backend="gloo") if _is_distributed() else None
+    )
     if not first:
-        any_rank(False, group=patient)
+        any_reduce(False, group=group)
     yield first
     if first:
-        any_rank(False, group=patient)
+        any_reduce(False, group=group)
 
 
-def _together() -> bool:
-    return have_met() and dist.get_world_size() > 1
+def _is_distributed() -> bool:
+    return is_initialized() and dist.get_world_size() > 1

@@ -18,7 +18,7 @@ from summexp.launch.world import outside_world
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 """What asks a run to stop: Ctrl-C, a cluster or `kill`, and a closed terminal."""
 _REQUEUE = "SIGUSR2"
-"""What Slurm's submitit sends before it requeues a job; heeded where submitit does."""
+"""What Slurm's submitit sends before it requeues a job; handled where submitit does."""
 
 _DUPLICATE_SECONDS = 0.05
 """`timeout` signals its child and then its process group, so that one request comes twice."""
@@ -34,7 +34,7 @@ class Stopped(SystemExit):
         super().__init__(128 + signum)
         self.signum = signum
         self.reported = False
-        """Whether the user was told."""
+        """Whether it was reported to the user."""
 
 
 class _State:
@@ -65,7 +65,7 @@ def end_on_signals(*, also_ignored: Sequence[int] = ()) -> None:
     One that is ignored stays so: SIGHUP under `nohup`, SIGINT in a background job of a script.
 
     Args:
-        also_ignored: signals to heed even so.
+        also_ignored: signals to handle even so.
     """
     for name in _STOPPING:
         signum = getattr(signal, name, None)
@@ -76,7 +76,9 @@ def end_on_signals(*, also_ignored: Sequence[int] = ()) -> None:
     if not _State.resets_children and hasattr(os, "register_at_fork"):
         _State.resets_children = True
         os.register_at_fork(
-            before=_hold_back, after_in_parent=_let_pass, after_in_child=_leave_signals_to_parent
+            before=_block_signals,
+            after_in_parent=_unblock_signals,
+            after_in_child=_leave_signals_to_parent,
         )
 
 
@@ -91,7 +93,7 @@ def _end(signum: int, _frame: FrameType | None) -> None:
 def _is_second_request(signum: int) -> bool:
     """Tell whether a signal that follows another is the user's wish not to wait.
 
-    A closed terminal is told of by the shell and by the kernel. A rank is signalled by Slurm and by
+    The shell and the kernel each signal a closed terminal. A rank is signalled by Slurm and by
     its launcher, which sees to it that the end comes.
     """
     is_hangup = signum == getattr(signal, "SIGHUP", None)
@@ -113,13 +115,13 @@ class _Fork(threading.local):
 _fork = _Fork()
 
 
-def _hold_back() -> None:
+def _block_signals() -> None:
     """Before a fork: what is sent to the child at once must not come to the parent's handlers."""
     signals = {getattr(signal, name) for name in _STOPPING if hasattr(signal, name)}
     _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
 
-def _let_pass() -> None:
+def _unblock_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _fork.mask)
 
 
@@ -130,7 +132,7 @@ def _leave_signals_to_parent() -> None:
         if signum is not None and callable(signal.getsignal(signum)):
             is_ended_by = signum == signal.SIGTERM
             signal.signal(signum, signal.SIG_DFL if is_ended_by else signal.SIG_IGN)
-    _let_pass()
+    _unblock_signals()
 
 
 def leave_sigterm_to_parent(_worker: int = 0) -> None:
@@ -158,18 +160,18 @@ class StopRequest:
         """Begin without a request."""
         self.signum: int | None = None
         self.announcement: Callable[[], str | None] = lambda: None
-        """Says what is done before the end."""
+        """Returns what is done before the end."""
         self._announced = False
-        self._obeys = False
+        self._exits = False
         self._earlier: dict[int, Any] = {}
 
     @property
-    def came(self) -> bool:
-        """Whether it has."""
+    def received(self) -> bool:
+        """Whether a signal has come."""
         return self.signum is not None
 
     def announce(self) -> None:
-        """Say once, on the rank that speaks, what is done before the end."""
+        """Print once, on rank 0, what is done before the end."""
         world = outside_world()
         text = None if self._announced or (world and world.rank) else self.announcement()
         if text is None:
@@ -181,8 +183,8 @@ class StopRequest:
         with suppress(OSError):
             os.write(2, f"{start}{text}, Ctrl-C again to stop at once\n".encode())
 
-    def obey(self) -> NoReturn:
-        """Do what the signal does where nothing is to be saved: as a rule, end.
+    def exit(self) -> NoReturn:
+        """Do what the signal does where nothing is to be saved: as a rule, exit.
 
         Raises:
             Stopped: as a rule.
@@ -190,13 +192,13 @@ class StopRequest:
         # Of several ranks, only some may have been sent a signal.
         signum = signal.SIGTERM if self.signum is None else self.signum
         earlier = self._earlier.get(signum)
-        self._obeys = True
+        self._exits = True
         if callable(earlier) and earlier is not signal.default_int_handler:
             earlier(signum, None)
         raise Stopped(signum)
 
-    def listen(self) -> None:
-        """Take over the signals that ask for a stop, those aside that are ignored."""
+    def install(self) -> None:
+        """Handle the signals that ask for a stop, except those that are ignored."""
         for name in (*_STOPPING, _REQUEUE):
             signum = getattr(signal, name, None)
             if signum is None:
@@ -206,21 +208,21 @@ class StopRequest:
                 self._earlier[signum] = earlier
                 signal.signal(signum, self._note)
 
-    def ignore(self) -> None:
-        """Give the signals back."""
+    def restore(self) -> None:
+        """Restore the handlers from before `install`."""
         for signum, earlier in self._earlier.items():
             signal.signal(signum, earlier)
 
     def _note(self, signum: int, _frame: FrameType | None) -> None:
         if _State.absorbs:
             return
-        if not self.came:
+        if not self.received:
             self.signum = signum
             _absorb_duplicates()
             self.announce()
-        elif _is_second_request(signum) and not self._obeys:
+        elif _is_second_request(signum) and not self._exits:
             self.signum = signum
-            self.obey()
+            self.exit()
 
 
 @contextmanager
@@ -231,7 +233,7 @@ def stop_requests(announcement: Callable[[], str | None] = lambda: None) -> Iter
     another such block the request is that one's, which outlasts this.
 
     Args:
-        announcement: called when a signal comes; says what is done before the end, if anything.
+        announcement: called when a signal comes; returns what is done before the end, if anything.
     """
     if threading.current_thread() is not threading.main_thread():
         # Python hands signals to the main thread alone.
@@ -242,16 +244,16 @@ def stop_requests(announcement: Callable[[], str | None] = lambda: None) -> Iter
     before, request.announcement = request.announcement, announcement
     if outer is None:
         _State.request = request
-        request.listen()
+        request.install()
     try:
         yield request
     finally:
         request.announcement = before
         if outer is None:
             _State.request = None
-            request.ignore()
-    if outer is None and request.came:
-        request.obey()
+            request.restore()
+    if outer is None and request.received:
+        request.exit()
 
 
 def end_with(parent: int) -> None:

@@ -49,7 +49,7 @@ class Nodes:
     address: str = "127.0.0.1"
     """Name or address of node 0."""
     port: int = 0
-    """Port on node 0 where the ranks meet; 0 takes a free one."""
+    """Port of the rendezvous on node 0; 0 takes a free one."""
 
 
 def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
@@ -129,8 +129,8 @@ def world_size(hardware: HardwareConfig) -> int:
     return hardware.nodes * (hardware.processes or 1) if outside is None else outside.size
 
 
-def slurm_meeting_port(environment: Mapping[str, str] = os.environ) -> int:
-    """Return the port on the first node where the ranks of a Slurm step meet."""
+def slurm_rendezvous_port(environment: Mapping[str, str] = os.environ) -> int:
+    """Return the rendezvous port of a Slurm step, on its first node."""
     given = environment.get("MASTER_PORT")
     return _slurm_port(environment) if given is None else int(given)
 
@@ -146,7 +146,7 @@ def export_slurm_world() -> None:
         "LOCAL_RANK": str(world.local_rank),
         "LOCAL_WORLD_SIZE": str(world.local_size),
         "MASTER_ADDR": os.environ.get("MASTER_ADDR") or _slurm_first_node(os.environ),
-        "MASTER_PORT": str(slurm_meeting_port()),
+        "MASTER_PORT": str(slurm_rendezvous_port()),
     }
     if "SLURM_CPUS_PER_TASK" in os.environ:
         os.environ.setdefault(OMP_NUM_THREADS, os.environ["SLURM_CPUS_PER_TASK"])

@@ -58,7 +58,7 @@ def run_verb(words: list[str]) -> int:
             # What a shell would put in front of the command.
             refuse_unknown(found.environment.values())
     except ConfigError as error:
-        entry.tell(error)
+        entry.report_error(error)
         return error.exit_code
     for remark in found.remarks:
         print_error(without_secrets(" ".join(remark.split())))

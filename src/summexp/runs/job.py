@@ -24,10 +24,16 @@ from summexp.runs.environment import prepare
 from summexp.runs.folder import clear, read_record
 from summexp.runs.interruption import describe_interruption
 from summexp.runs.lock import lock
-from summexp.runs.parts import HandOut, dismiss, follows, handed_out, start_ranks
 from summexp.runs.record import RunRecord, begin
 from summexp.runs.results import read_metric
 from summexp.runs.resume import RunPlan, plan_run, verify_checkpoint
+from summexp.runs.roles import (
+    RunSpecBroadcast,
+    abort,
+    broadcasting_run_spec,
+    is_worker,
+    start_ranks,
+)
 from summexp.runs.storage import discard_incomplete_checkpoints, storage_errors
 
 if TYPE_CHECKING:
@@ -50,34 +56,34 @@ def run_job(config: Config) -> float | None:
             the folder holds another run.
         RunError: the run cannot go on, for a reason in words.
     """
-    if follows(config.hardware):
+    if is_worker(config.hardware):
         # A node of a Slurm job, of which the first has the folder.
         start_ranks(config)
     elif outside_world() is None:
         _run_here(config, None)
     else:
         # Imports torch.
-        from summexp.launch.ranks import joined
+        from summexp.launch.ranks import process_group
 
-        with joined(config.hardware), handed_out() as hand_out:
-            _run_here(config, hand_out)
+        with process_group(config.hardware), broadcasting_run_spec() as broadcast:
+            _run_here(config, broadcast)
     assert config.output_dir is not None
     return read_metric(Path(config.output_dir), config.objective)
 
 
-def _run_here(config: Config, hand_out: HandOut | None) -> None:
+def _run_here(config: Config, broadcast: RunSpecBroadcast | None) -> None:
     assert config.output_dir is not None
     folder = Path(config.output_dir)
     with lock(folder):
-        plan = _planned(config, folder, hand_out)
+        plan = _planned(config, folder, broadcast)
         if config.overwrite_output_dir:
             clear(folder)
         if plan.is_done:
             log.info("the run in %s is finished: there is nothing left to do", folder)
-            if hand_out is None:
-                dismiss(config.hardware, 0)
+            if broadcast is None:
+                abort(config.hardware, 0)
             return
-        log.info("%s %s", "going on in" if plan.goes_on else "run folder:", display_path(folder))
+        log.info("%s %s", "resuming in" if plan.goes_on else "run folder:", display_path(folder))
         with storage_errors(folder):
             record = begin(config, folder, goes_on=plan.goes_on)
         with _recorded(record, world_size(config.hardware)):
@@ -85,22 +91,22 @@ def _run_here(config: Config, hand_out: HandOut | None) -> None:
             if starts_ranks(config.hardware):
                 start_ranks(config, plan)
                 return
-            if hand_out is not None:
-                hand_out(config, plan)
+            if broadcast is not None:
+                broadcast(config, plan)
             from summexp.runs.phases import run_phases
 
             run_phases(config, folder, record, plan)
 
 
-def _planned(config: Config, folder: Path, hand_out: HandOut | None) -> RunPlan:
+def _planned(config: Config, folder: Path, broadcast: RunSpecBroadcast | None) -> RunPlan:
     try:
         plan = plan_run(config, folder)
         if plan.train:
             verify_checkpoint(config)
         return plan
     except ConfigError as error:
-        if hand_out is None:
-            dismiss(config.hardware, error.exit_code)
+        if broadcast is None:
+            abort(config.hardware, error.exit_code)
         raise
 
 
@@ -135,8 +141,8 @@ def _write_down(record: RunRecord, error: BaseException, ranks: int) -> None:
             record.update()
     if isinstance(error, Stopped) and not error.reported:
         error.reported = True
-        told = describe_interruption(record, error.signum)
-        log.info("%s", told, extra={"verbatim": True})
+        text = describe_interruption(record, error.signum)
+        log.info("%s", text, extra={"verbatim": True})
 
 
 def _how_it_ended(error: BaseException, ranks: int) -> tuple[str, str]:
@@ -146,5 +152,8 @@ def _how_it_ended(error: BaseException, ranks: int) -> tuple[str, str]:
     if isinstance(error, SummexpError):
         return "failed", str(error)
     if has_lost_peer(error, ranks):
-        return "failed", "another rank was lost; what started the ranks has printed its error"
+        return (
+            "failed",
+            "another rank was lost; its own error is the cause",
+        )
     return "failed", f"{type(error).__name__}: {error}"

@@ -24,9 +24,9 @@ from summexp.engines.evaluation import (
 )
 from summexp.engines.progress import Progress, Publish, TrainingProgress
 from summexp.engines.protocol import Fitted, TrainingJob
-from summexp.engines.watch import end_on_request
+from summexp.engines.training_guard import exit_on_request
 from summexp.errors import nearest
-from summexp.launch.ranks import from_main, is_main
+from summexp.launch.ranks import broadcast_object, is_main
 from summexp.launch.signals import stop_requests
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
@@ -101,8 +101,8 @@ def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
 def _ends_after_a_batch() -> Iterator[Callable[[], None]]:
     """Let a signal end the run when what this yields is called, or at the end of the block."""
     with stop_requests(lambda: "stopping after this batch") as request:
-        yield lambda: end_on_request(request)
-        end_on_request(request)
+        yield lambda: exit_on_request(request)
+        exit_on_request(request)
 
 
 def _quiet_upstream() -> None:
@@ -127,7 +127,7 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
     record.content.pop("examples", None)
     record.content.pop("predictions", None)
     # One rank looks, since others might see a folder that is being written.
-    resume_from = from_main(_checkpoint(config, folder) if is_main() else None)
+    resume_from = broadcast_object(_checkpoint(config, folder) if is_main() else None)
     if resume_from is not None:
         log.info("training goes on from %s", resume_from)
         if is_main():
@@ -164,7 +164,7 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
         if fitted.stopped_early:
             trained["stopped_early"] = training_length(config)
         record.update(phases={"train": trained})
-        end_on_request(request)
+        exit_on_request(request)
     return fitted
 
 

@@ -22,7 +22,7 @@ from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
 from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, devices_behind, select_device
-from summexp.launch.ranks import gathered, is_main, local_main_first
+from summexp.launch.ranks import all_gather_object, is_main, local_main_first
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
 from summexp.modeling.architecture import is_decoder_only, prefix_left_out
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
@@ -283,7 +283,7 @@ def _describe(
     signatures = _signatures(sets, record.content.get("signatures", {}))
     record.update(
         device=device,
-        devices=gathered(device),
+        devices=all_gather_object(device),
         cores=devices_behind(model.device),
         # Which weights were trained is not seen any more in a model that was.
         model=facts if trains else record.content.get("model", facts),

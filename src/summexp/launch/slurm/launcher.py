@@ -36,7 +36,7 @@ from summexp.sweeps import FailedJob, SweepFailedError
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """Between two looks at the files of the jobs."""
 ASK_SECONDS = (1.0, 15.0)
 """Between two questions to Slurm: at first, and later, since it has others to answer too."""
@@ -110,7 +110,7 @@ class _Sweep:
         """Wait until each has an outcome, and say what happens to them meanwhile."""
         began = asked = time.monotonic()
         while self.open:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             for job in self.open:
                 self._look(job)
             now = time.monotonic()
@@ -188,7 +188,7 @@ class _Sweep:
             for job_id, state in states(left).items():
                 if state.has_ended or state == GONE:
                     _mark(left.pop(job_id), "interrupted", "cancelled with the sweep")
-            time.sleep(LOOK_SECONDS / 2)
+            time.sleep(POLL_SECONDS / 2)
         if left:
             log.error("still there after %.0f s: %s", CANCEL_SECONDS, " ".join(left))
 

@@ -1,4 +1,4 @@
-"""What may end a training early: a signal, or a loss that is not a number any more."""
+"""Ends a training early: for a signal, or for a loss that is no longer a number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transformers import (
 
 from summexp.engines.divergence import advice
 from summexp.errors import RunError
-from summexp.launch.ranks import any_rank
+from summexp.launch.ranks import any_reduce
 from summexp.launch.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -33,15 +33,15 @@ class StoppedError(Exception):
     """A signal came outside of a step: before the first one, or during an evaluation."""
 
 
-def end_on_request(request: StopRequest) -> None:
-    """End the run if a signal came to any rank; every rank has to call it as often.
+def exit_on_request(request: StopRequest) -> None:
+    """Exit the run if a signal came to any rank; every rank has to call it as often.
 
     Raises:
         Stopped: on every rank, as a rule.
     """
-    if any_rank(request.came)[0]:
+    if any_reduce(request.received)[0]:
         request.announce()
-        request.obey()
+        request.exit()
 
 
 class FiniteLossGuard:
@@ -49,27 +49,27 @@ class FiniteLossGuard:
 
     def __init__(self) -> None:
         self._in_a_row: torch.Tensor | None = None
-        self._seen = 0
+        self._count = 0
 
-    def see(self, loss: torch.Tensor) -> None:
-        """Take note of the loss of a micro-batch."""
+    def update(self, loss: torch.Tensor) -> None:
+        """Count the loss of a micro-batch."""
         before = torch.zeros((), device=loss.device) if self._in_a_row is None else self._in_a_row
         self._in_a_row = torch.where(torch.isfinite(loss.detach()), 0.0, before + 1)
-        self._seen += 1
+        self._count += 1
 
     def gives_up(self) -> bool:
-        """Tell whether the loss stays not finite; looks once in a while, as looking is a wait."""
-        if self._in_a_row is None or self._seen < _PATIENCE:
+        """Return whether the loss stays not finite; checks rarely, as that is a wait."""
+        if self._in_a_row is None or self._count < _PATIENCE:
             return False
-        self._seen = 0
+        self._count = 0
         return self._in_a_row.item() >= _PATIENCE
 
     def last_is_finite(self) -> bool:
-        """Tell whether the last loss was finite; waits for the device."""
+        """Return whether the last loss was finite; waits for the device."""
         return self._in_a_row is None or not self._in_a_row.item()
 
 
-class TrainingWatch(TrainerCallback):  # type: ignore[misc]
+class TrainingGuard(TrainerCallback):  # type: ignore[misc]
     """After each step, on every rank alike: stop for a signal, or give up a loss."""
 
     def __init__(self, request: StopRequest, training: TrainingConfig) -> None:
@@ -86,7 +86,7 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         self._step = self._saved = 0
 
     def _announcement(self) -> str:
-        """Say what a signal that comes now leads to."""
+        """Return what a signal that comes now leads to."""
         if not self._begun:
             return "stopping before the first step: nothing to save"
         in_step = not (self.stops or self._evaluates or self._saves)
@@ -95,13 +95,13 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         return f"saving checkpoint-{self._step + 1 if in_step else self._step}"
 
     def ends_after(self, step: int) -> bool:
-        """Tell whether `step` was the last because a signal came; every rank is told the same.
+        """Return whether `step` was the last because a signal came, the same on every rank.
 
         Raises:
             RunError: the loss stays not finite.
         """
         self._step = step
-        asked, gives_up = any_rank(self._request.came, self.losses.gives_up())
+        asked, gives_up = any_reduce(self._request.received, self.losses.gives_up())
         if gives_up:
             raise RunError(
                 f"the loss is not a number at step {step}, for the last {_PATIENCE} batches at "
@@ -127,7 +127,7 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         """
         # fp16's loss scaler finds its factor by gradients that overflow, and leaves out the step.
         steep = not self._fp16 and not math.isfinite(self.grad_norm)
-        lost, steep = any_rank(not self.losses.last_is_finite(), steep)
+        lost, steep = any_reduce(not self.losses.last_is_finite(), steep)
         if lost or steep:
             what = "loss" if lost else "norm of the gradient"
             raise RunError(
@@ -135,26 +135,26 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
                 f"{advice(fp16=self._fp16)}"
             )
 
-    def obey(self, step: int) -> None:
-        """End the run if a signal stopped the training after `step`.
+    def exit(self, step: int) -> None:
+        """Exit the run if a signal stopped the training after `step`.
 
         Raises:
             Stopped: as a rule.
             RunError: see `check_end`.
         """
         if self.stops:
-            self._request.obey()
+            self._request.exit()
         self.check_end(step)
 
     def evaluate(self, job: TrainingJob, model: PreTrainedModel) -> list[Evaluated]:
-        """Evaluate every validation set, or leave that if a signal comes.
+        """Evaluate every validation set, or abort that if a signal comes.
 
         Raises:
             StoppedError: on every rank, after the same batch.
         """
         self._evaluates = True
         try:
-            return job.evaluate(model, self._leave_evaluation)
+            return job.evaluate(model, self._abort_evaluation)
         finally:
             self._evaluates = False
 
@@ -165,11 +165,11 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         self._saves = True
         write()
         self._saves, self._saved = False, self._step
-        if any_rank(self._request.came)[0]:
+        if any_reduce(self._request.received)[0]:
             self._stop()
 
-    def _leave_evaluation(self) -> None:
-        if any_rank(self._request.came)[0]:
+    def _abort_evaluation(self) -> None:
+        if any_reduce(self._request.received)[0]:
             self._stop()
             raise StoppedError
 
@@ -190,13 +190,13 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Leave the training if a signal came before the first step.
+        """Abort the training if a signal came before the first step.
 
         Raises:
             StoppedError: on every rank.
         """
         if not self._begun:
-            if any_rank(self._request.came)[0]:
+            if any_reduce(self._request.received)[0]:
                 self._stop()
                 raise StoppedError
             self._begun = True
@@ -222,7 +222,7 @@ class TrainingWatch(TrainerCallback):  # type: ignore[misc]
         **_kwargs: Any,
     ) -> None:
         """Stop if a signal came once the summaries were generated, while they were scored."""
-        if any_rank(self._request.came)[0] and self._begun:
+        if any_reduce(self._request.received)[0] and self._begun:
             self._stop()
             control.should_save = True
             control.should_training_stop = True

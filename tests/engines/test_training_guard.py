@@ -13,7 +13,7 @@ from tests.engines.toys import job, training
 from summexp.data.collate import Collator
 from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
-from summexp.engines.watch import FiniteLossGuard
+from summexp.engines.training_guard import FiniteLossGuard
 from summexp.errors import RunError
 from summexp.launch.signals import stop_requests
 from summexp.runs.checkpoints import checkpoints, damage
@@ -116,10 +116,10 @@ def test_what_slurm_sends_is_handed_on_after_the_checkpoint() -> None:
     try:
         with stop_requests() as request:
             os.kill(os.getpid(), signal.SIGUSR2)
-            assert request.came
+            assert request.received
             assert handed == []
             with pytest.raises(SystemExit):
-                request.obey()
+                request.exit()
             request.signum = None
         assert handed == [signal.SIGUSR2]
     finally:

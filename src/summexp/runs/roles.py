@@ -1,7 +1,7 @@
-"""The parts that the processes of a run take: one leads, the others follow, some only start ranks.
+"""The roles of the processes of a run: rank 0, workers, and those that only start ranks.
 
-The leading rank knows folder, config and plan, and hands them out; whoever follows takes them from
-it, so that a run has one of each however it was started.
+Rank 0 has the config, folder and plan, and broadcasts them as a `RunSpec`, so that a run has one of
+each however it was started.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """What every rank of a run is to do."""
+class RunSpec:
+    """What every rank of a run is to run."""
 
     config: Config
     """The whole config, its folder included."""
@@ -42,8 +42,8 @@ class Assignment:
     """Hydra's own config as YAML, where Hydra started the run."""
 
 
-def follows(hardware: HardwareConfig) -> bool:
-    """Tell whether this process takes folder and plan from another, here or on another node."""
+def is_worker(hardware: HardwareConfig) -> bool:
+    """Return whether this process takes its run spec from rank 0, here or on another node."""
     world = outside_world()
     if world is not None:
         return world.rank > 0
@@ -56,7 +56,7 @@ def start_ranks(config: Config, plan: RunPlan | None = None) -> None:
 
     Args:
         config: of the run.
-        plan: what is left to do; None on any node but the first, where the ranks are told.
+        plan: what is left to do; None on every node but the first, whose ranks receive it.
 
     Raises:
         SummexpError: a rank failed.
@@ -73,90 +73,90 @@ def start_ranks(config: Config, plan: RunPlan | None = None) -> None:
     launch_ranks(config.hardware, json.dumps(words))
 
 
-def lead(hardware: HardwareConfig, folder: Path, plan: RunPlan, hydra: str | None) -> None:
-    """Do the part of rank 0 among ranks that were started here."""
+def run_rank_zero(hardware: HardwareConfig, folder: Path, plan: RunPlan, hydra: str | None) -> None:
+    """Run as rank 0 of ranks that were started here."""
     config = load_config(folder / CONFIG_FILE)
     prepare(config)
-    from summexp.launch.ranks import joined
+    from summexp.launch.ranks import process_group
     from summexp.runs.phases import run_phases
     from summexp.runs.record import reopen
 
-    _enter_hydra(hydra, speaks=True)
-    with joined(hardware), handed_out() as hand_out:
-        hand_out(config, plan)
+    _set_hydra_config(hydra, logs=True)
+    with process_group(hardware), broadcasting_run_spec() as broadcast:
+        broadcast(config, plan)
         run_phases(config, folder, reopen(folder), plan)
 
 
-def follow(hardware: HardwareConfig) -> None:
-    """Do the part of any other rank: what rank 0 hands out, without a word.
+def run_worker(hardware: HardwareConfig) -> None:
+    """Run as any other rank: what rank 0 broadcasts, without logging.
 
     Raises:
         SystemExit: there is nothing to do, with the exit code of rank 0.
     """
-    from summexp.launch.ranks import from_main, joined
+    from summexp.launch.ranks import broadcast_object, process_group
 
-    with joined(hardware):
-        assignment = from_main(None)
-        if not isinstance(assignment, Assignment):
-            raise SystemExit(assignment)
-        prepare(assignment.config)
+    with process_group(hardware):
+        spec = broadcast_object(None)
+        if not isinstance(spec, RunSpec):
+            raise SystemExit(spec)
+        prepare(spec.config)
         from summexp.runs.phases import run_phases
         from summexp.runs.record import RunRecord
 
-        _enter_hydra(assignment.hydra, speaks=False)
-        assert assignment.config.output_dir is not None
-        folder = Path(assignment.config.output_dir)
-        run_phases(assignment.config, folder, RunRecord(folder, {}, writes=False), assignment.plan)
+        _set_hydra_config(spec.hydra, logs=False)
+        assert spec.config.output_dir is not None
+        folder = Path(spec.config.output_dir)
+        run_phases(spec.config, folder, RunRecord(folder, {}, writes=False), spec.plan)
 
 
-class HandOut:
-    """Gives the other ranks their assignment, once."""
+class RunSpecBroadcast:
+    """Broadcasts the run spec to the other ranks, once."""
 
     def __init__(self) -> None:
         self.done = False
 
     def __call__(self, config: Config, plan: RunPlan) -> None:
-        """Let every rank begin."""
-        self._give(Assignment(config, plan, _hydra_config()))
+        """Start every rank."""
+        self._send(RunSpec(config, plan, _hydra_config()))
 
-    def dismiss(self, code: int) -> None:
-        """Let every rank end with an exit code, if none has begun."""
+    def abort(self, code: int) -> None:
+        """End every rank with an exit code, if none has started."""
         if not self.done:
-            self._give(code)
+            self._send(code)
 
-    def _give(self, what: Assignment | int) -> None:
-        from summexp.launch.ranks import from_main
+    def _send(self, what: RunSpec | int) -> None:
+        from summexp.launch.ranks import broadcast_object
 
         self.done = True
-        from_main(what)
+        broadcast_object(what)
 
 
 @contextmanager
-def handed_out() -> Iterator[HandOut]:
-    """Give a way to hand the work out; ranks that wait for it in vain are dismissed at the end."""
-    hand_out = HandOut()
+def broadcasting_run_spec() -> Iterator[RunSpecBroadcast]:
+    """Yield the broadcast; ranks that still wait for it at the end are aborted."""
+    broadcast = RunSpecBroadcast()
     try:
-        yield hand_out
+        yield broadcast
     except BaseException as error:
         code = getattr(error, "exit_code", 1)
-        hand_out.dismiss(code)
+        broadcast.abort(code)
         raise
-    hand_out.dismiss(0)
+    broadcast.abort(0)
 
 
-def dismiss(hardware: HardwareConfig, code: int) -> None:
-    """Let the other ranks, or the other nodes, which wait for this one, end with an exit code."""
+def abort(hardware: HardwareConfig, code: int) -> None:
+    """End the other ranks or nodes, which wait for this one, with an exit code."""
     if outside_world() is None:
         if hardware.nodes > 1:
-            from summexp.launch.local import dismiss_nodes
+            from summexp.launch.local import abort_nodes
 
-            dismiss_nodes(hardware, code)
+            abort_nodes(hardware, code)
         return
-    from summexp.launch.ranks import have_met, joined
+    from summexp.launch.ranks import is_initialized, process_group
 
-    if not have_met():
-        with joined(hardware), handed_out() as hand_out:
-            hand_out.dismiss(code)
+    if not is_initialized():
+        with process_group(hardware), broadcasting_run_spec() as broadcast:
+            broadcast.abort(code)
 
 
 def _hydra_config() -> str | None:
@@ -165,8 +165,8 @@ def _hydra_config() -> str | None:
     return OmegaConf.to_yaml(OmegaConf.create({"hydra": HydraConfig.get()}))
 
 
-def _enter_hydra(saved: str | None, *, speaks: bool) -> None:
-    """Give this process the `HydraConfig` of the run, and its log if it speaks."""
+def _set_hydra_config(saved: str | None, *, logs: bool) -> None:
+    """Set the `HydraConfig` of the run in this process, and its logging if `logs`."""
     if saved is not None:
         schema = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
         # Hydra itself adds a key that its schema does not know.
@@ -174,12 +174,12 @@ def _enter_hydra(saved: str | None, *, speaks: bool) -> None:
         tree = OmegaConf.merge(schema, OmegaConf.create(saved))
         assert isinstance(tree, DictConfig)
         HydraConfig.instance().set_config(tree)
-        if speaks:
+        if logs:
             configure_log(tree.hydra.job_logging, tree.hydra.verbose)
-    if not speaks:
+    if not logs:
         silence()
 
 
 def silence() -> None:
-    """Say nothing more in this process: another one speaks for the run."""
+    """Log nothing more in this process: another one logs for the run."""
     logging.getLogger().handlers = [logging.NullHandler()]
