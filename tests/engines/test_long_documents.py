@@ -9,9 +9,9 @@ from tests.engines.test_evaluation import evaluation_set, settings
 from tests.engines.toys import text
 from tests.modeling.toys import Toy, config, make, make_loud
 
+from summexp.data.chunking import Chunker, LongDocuments
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
-from summexp.data.pieces import Cutting, LongDocuments
 from summexp.data.tokenize import Tokenizing
 from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate
 from summexp.engines.long_documents import Summary, summarize_long
@@ -29,7 +29,7 @@ def toy() -> Toy:
     return toy
 
 
-def cutting(toy: Toy) -> Cutting:
+def chunker(toy: Toy) -> Chunker:
     tokenizing = Tokenizing(
         tokenizer=toy.tokenizer,
         tokenizer_digest="toy",
@@ -37,13 +37,13 @@ def cutting(toy: Toy) -> Cutting:
         max_source_length=LENGTH,
         max_target_length=8,
     )
-    return Cutting(tokenizing, SentenceSplitter("en"), overlap=None, label="en")
+    return Chunker(tokenizing, SentenceSplitter("en"), overlap=None, label="en")
 
 
 def long_documents(toy: Toy, documents: dict[int, str]) -> LongDocuments:
-    cut = cutting(toy)
-    pieces = Dataset.from_dict(cut({"document": list(documents.values())}))
-    return LongDocuments.of(list(documents), pieces, cut)
+    cut = chunker(toy)
+    chunks = Dataset.from_dict(cut({"document": list(documents.values())}))
+    return LongDocuments.of(list(documents), chunks, cut)
 
 
 def rows(toy: Toy, *, chunk: bool) -> EvaluationSet:
@@ -64,8 +64,8 @@ def test_what_the_end_says_reaches_the_summary(toy: Toy) -> None:
     """A model that says the first and the last words that it reads."""
     read: list[str] = []
 
-    def summarize(pieces: Dataset) -> dict[int, Summary]:
-        texts = toy.tokenizer.batch_decode(list(pieces["input_ids"]), skip_special_tokens=True)
+    def summarize(chunks: Dataset) -> dict[int, Summary]:
+        texts = toy.tokenizer.batch_decode(list(chunks["input_ids"]), skip_special_tokens=True)
         read.extend(texts)
         said = [" ".join([*one.split()[:2], *one.split()[-2:]]) for one in texts]
         return {number: Summary(one, len(one)) for number, one in enumerate(said)}
@@ -76,13 +76,13 @@ def test_what_the_end_says_reaches_the_summary(toy: Toy) -> None:
     assert found[4].text == "The dog is goat."
     assert found[9].text == "버스 요금 버스 요금"
     assert rounds[-1] == 0
-    assert len(long.pieces) > rounds[0] > rounds[-2] > 0
-    assert len(read) == len(long.pieces) + sum(rounds)
+    assert len(long.chunks) > rounds[0] > rounds[-2] > 0
+    assert len(read) == len(long.chunks) + sum(rounds)
 
 
 def test_it_ends_where_summaries_are_as_long_as_what_they_are_of(toy: Toy) -> None:
-    def repeat(pieces: Dataset) -> dict[int, Summary]:
-        return {number: Summary("river dog bridge " * 30, 1) for number in range(len(pieces))}
+    def repeat(chunks: Dataset) -> dict[int, Summary]:
+        return {number: Summary("river dog bridge " * 30, 1) for number in range(len(chunks))}
 
     rounds: list[int] = []
     long = long_documents(toy, {0: LONG, 1: "A dog. " * 12})
@@ -98,39 +98,39 @@ def test_short_documents_are_summarised_as_ever(
 ) -> None:
     options = {"sort_by_length": sort}
     cut = evaluated(toy, rows(toy, chunk=False), **options, generation=dict(generation))
-    pieces = evaluated(toy, rows(toy, chunk=True), **options, generation=dict(generation))
+    chunks = evaluated(toy, rows(toy, chunk=True), **options, generation=dict(generation))
     again = evaluated(toy, rows(toy, chunk=True), **options, generation=dict(generation))
-    assert again.predictions == pieces.predictions
+    assert again.predictions == chunks.predictions
     for row in range(5):
-        assert (pieces.predictions[row] == cut.predictions[row]) is (row not in (1, 3))
-    assert pieces.metrics["eval_loss"] == cut.metrics["eval_loss"]
-    assert len(pieces.row_scores["rouge1"]) == 4
+        assert (chunks.predictions[row] == cut.predictions[row]) is (row not in (1, 3))
+    assert chunks.metrics["eval_loss"] == cut.metrics["eval_loss"]
+    assert len(chunks.row_scores["rouge1"]) == 4
 
 
 @pytest.mark.slow
-def test_pieces_are_summarised_as_documents_are(toy: Toy) -> None:
+def test_chunks_are_summarised_as_documents_are(toy: Toy) -> None:
     """By hand, one after the other."""
-    cut = cutting(toy)
+    cut = chunker(toy)
 
     def say(ids: list[int]) -> str:
         one = evaluation_set(toy, [None], ["x"])
         tokens = Dataset.from_dict({"input_ids": [ids], "labels": [[]]})
         return evaluated(toy, replace(one, tokens=tokens)).predictions[0]
 
-    pieces = cut.pieces(LONG)
-    while len(pieces) > 1:
-        pieces = cut.merge([say(ids) for ids in pieces])
-    assert evaluated(toy, rows(toy, chunk=True)).predictions[1] == say(pieces[0])
+    chunks = cut.chunks(LONG)
+    while len(chunks) > 1:
+        chunks = cut.merge([say(ids) for ids in chunks])
+    assert evaluated(toy, rows(toy, chunk=True)).predictions[1] == say(chunks[0])
 
 
-def test_progress_tells_of_pieces_too(toy: Toy) -> None:
+def test_progress_counts_chunks_too(toy: Toy) -> None:
     done: list[int] = []
     more: list[int] = []
     chunked = rows(toy, chunk=True)
     assert chunked.long is not None
     collate = Collator(toy.tokenizer, toy.model, DataConfig())
     evaluate(*(toy.model, toy.tokenizer, collate, chunked, settings(toy)), done.append, more.append)
-    assert more[0] == len(chunked.long.pieces)
+    assert more[0] == len(chunked.long.chunks)
     assert sum(done) == 5 + sum(more)
 
 
@@ -154,4 +154,4 @@ def test_led_gives_each_piece_global_attention(monkeypatch: pytest.MonkeyPatch) 
     chunked = rows(led, chunk=True)
     assert chunked.long is not None
     evaluated(led, chunked)
-    assert sum(seen) > len(chunked.long.pieces)
+    assert sum(seen) > len(chunked.long.chunks)

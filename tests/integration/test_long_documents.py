@@ -67,7 +67,7 @@ def scores(folder: Path) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("engine", ["trainer", pytest.param("accelerate", marks=pytest.mark.slow)])
-def test_long_rows_are_summarised_in_pieces_and_short_ones_as_ever(
+def test_long_rows_are_summarised_in_chunks_and_short_ones_as_ever(
     place: Path, engine: str
 ) -> None:
     words = (f"engine={engine}", "data.test_file=test.jsonl")
@@ -75,12 +75,12 @@ def test_long_rows_are_summarised_in_pieces_and_short_ones_as_ever(
     cut, cut_scores = predictions(place / "run"), scores(place / "run")
     output = run(place, "run", *words)
     chunked = predictions(place / "run")
-    pieces = {number: row["pieces"] for number, row in enumerate(chunked) if "pieces" in row}
-    assert list(pieces) == [1, 4, 7]
-    assert pieces[1] > pieces[7] > pieces[4] > 1
+    chunks = {number: row["chunks"] for number, row in enumerate(chunked) if "chunks" in row}
+    assert list(chunks) == [1, 4, 7]
+    assert chunks[1] > chunks[7] > chunks[4] > 1
     assert (
-        "test: 3 of 8 documents are longer than 48 tokens: each is summarised in pieces "
-        f"({pieces[4]} to {pieces[1]})" in output
+        "test: 3 of 8 documents are longer than 48 tokens: each is summarised in chunks "
+        f"({chunks[4]} to {chunks[1]})" in output
     )
     for number in (0, 2, 3, 5, 6):
         assert chunked[number] == cut[number]
@@ -89,7 +89,7 @@ def test_long_rows_are_summarised_in_pieces_and_short_ones_as_ever(
     record = json.loads((place / "run" / "run.json").read_text())
     test = record["data"]["health"]["splits"]["test"]
     assert (test["chunked_documents"], test["truncated_documents"]) == (3, 0)
-    assert "3 (37.5 %) in pieces" in (place / "run" / "report.md").read_text()
+    assert "3 (37.5 %) in chunks" in (place / "run" / "report.md").read_text()
     assert "nothing left to do" in run(place, "run", *words)
 
 
@@ -105,7 +105,7 @@ def test_two_ranks_predict_what_one_does(place: Path) -> None:
     assert codes == [0, 0], (place / "two.log.0").read_text()
     assert predictions(place / "two") == predictions(place / "one")
     assert scores(place / "two") == scores(place / "one")
-    assert any("pieces" in row for row in predictions(place / "two"))
+    assert any("chunks" in row for row in predictions(place / "two"))
 
 
 def test_plain_text_without_references_and_streaming(place: Path) -> None:
@@ -120,7 +120,7 @@ def test_plain_text_without_references_and_streaming(place: Path) -> None:
         "data.chunk_overlap=0",
     )
     rows = predictions(place / "run")
-    assert [row.get("pieces", 0) > 1 for row in rows] == [False, True, False]
+    assert [row.get("chunks", 0) > 1 for row in rows] == [False, True, False]
     assert "test: 1 of 3 documents are longer than 48 tokens" in output
 
 

@@ -182,7 +182,7 @@ def test_every_validation_set_has_its_table(make_run: MakeRun, several: int) -> 
     assert titles == [f"Validation: set{number}" for number in range(several)]
 
 
-def test_documents_in_pieces_are_not_told_as_cut() -> None:
+def test_documents_in_chunks_are_not_told_as_cut() -> None:
     splits = {
         "train": SplitHealth(rows=8, truncated_documents=2, truncated_summaries=0),
         "test": SplitHealth(
@@ -193,6 +193,6 @@ def test_documents_in_pieces_are_not_told_as_cut() -> None:
     rows = {row.split: row.cells[-2:] for row in health_rows(CorpusHealth(splits=splits))}
     assert rows == {
         "train": ("2 (25.0 %)", "0"),
-        "test": ("3 (37.5 %) in pieces", "1 (12.5 %)"),
+        "test": ("3 (37.5 %) in chunks", "1 (12.5 %)"),
         "unknown": ("-", "-"),
     }

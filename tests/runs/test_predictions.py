@@ -39,7 +39,7 @@ def predictions(**changes: Any) -> Predictions:
         "scores": {"rouge1": [50.0, 66.6], "rougeL": [50.0, 60.0]},
         "scored": [0, 2],
         "skipped": {},
-        "pieces": {},
+        "chunks": {},
     }
     return Predictions(**values | changes)
 
@@ -50,7 +50,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_scores_stay_with_their_rows_where_a_reference_is_missing(tmp_path: Path) -> None:
     path = write_predictions(
-        tmp_path, "jsonl", predictions(pieces={2: 5}, skipped={1: "empty document"}), None
+        tmp_path, "jsonl", predictions(chunks={2: 5}, skipped={1: "empty document"}), None
     )
     assert path == tmp_path / "generated_predictions.jsonl"
     assert lines(path) == [
@@ -59,7 +59,7 @@ def test_scores_stay_with_their_rows_where_a_reference_is_missing(tmp_path: Path
         {
             "id": "c",
             "prediction": "three",
-            "pieces": 5,
+            "chunks": 5,
             "reference": "three\u2028four",
             "references": ["three\u2028four", "3"],
             "rouge1": 66.6,
@@ -97,7 +97,7 @@ def test_a_table_has_the_columns_of_the_input_first(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_has_types(tmp_path: Path) -> None:
-    chosen = predictions(skipped={1: "empty document"}, pieces={0: 3})
+    chosen = predictions(skipped={1: "empty document"}, chunks={0: 3})
     table = pq.read_table(write_predictions(tmp_path, "parquet", chosen, ROWS))
     types = {field.name: str(field.type) for field in table.schema}
     assert types.pop("tags").startswith("list<")
@@ -110,13 +110,13 @@ def test_a_parquet_file_has_types(tmp_path: Path) -> None:
         "prediction": "string",
         "rouge1": "double",
         "rougeL": "double",
-        "pieces": "int64",
+        "chunks": "int64",
         "skipped": "string",
     }
     rows = table.to_pylist()
     assert [row["prediction"] for row in rows] == TEXTS
     assert [row["rougeL"] for row in rows] == [50.0, None, 60.0]
-    assert [row["pieces"] for row in rows] == [3, None, None]
+    assert [row["chunks"] for row in rows] == [3, None, None]
     assert [row["n"] for row in rows] == ["1", "two", "2.5"]
 
 

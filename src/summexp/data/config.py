@@ -65,11 +65,11 @@ class DataConfig:
     before the summary too; what is longer is cut at the document's end."""
     long_documents: str = choice("truncate", "truncate", "chunk")
     """What prediction does with longer documents: `truncate` cuts them at the end; `chunk`
-    summarises overlapping pieces, and then the pieces' summaries. Training and evaluation always
+    summarises overlapping chunks, and then the chunks' summaries. Training and evaluation always
     cut."""
     chunk_overlap: int | None = None
-    """Tokens that neighbouring pieces share at most, in whole sentences where it can be; an eighth
-    of a piece where not set."""
+    """Tokens that neighbouring chunks share at most, in whole sentences where it can be; an eighth
+    of a chunk where not set."""
     max_target_length: int = 128
     """Longest summary in tokens in training."""
     val_max_target_length: int | None = None
@@ -107,7 +107,7 @@ class DataConfig:
                 Problem(
                     key="data.chunk_overlap",
                     what=f"must be from 0 to half of data.max_source_length, not {overlap}",
-                    hint="Leave it away for an eighth of a piece.",
+                    hint="Leave it away for an eighth of a chunk.",
                 )
             )
         if overlap is not None and self.long_documents != "chunk":

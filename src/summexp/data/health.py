@@ -36,7 +36,7 @@ class SplitHealth:
     truncated_documents: int | None = None
     """Of the used rows, those whose document exceeds `max_source_length`; None until known."""
     chunked_documents: int = 0
-    """Of the used rows, those whose document exceeds it and is summarised in pieces instead."""
+    """Of the used rows, those whose document exceeds it and is summarised in chunks instead."""
     truncated_summaries: int | None = None
     """Of the used rows, those whose summary is longer than its limit; None until known."""
     streamed: bool = False

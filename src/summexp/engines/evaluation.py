@@ -20,9 +20,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from summexp.data.chunking import LongDocuments
 from summexp.data.collate import Collator
 from summexp.data.columns import is_blank
-from summexp.data.pieces import LongDocuments
 from summexp.engines.divergence import advice
 from summexp.engines.long_documents import Summary, summarize_long
 from summexp.engines.loss import count_targets, token_loss_sum
@@ -53,7 +53,7 @@ class EvaluationSet:
     baseline: dict[str, float]
     """Scores of the documents' first sentences."""
     long: LongDocuments | None = None
-    """The rows to summarise in pieces, where there are any; the loss is that of what is cut."""
+    """The rows to summarise in chunks, where there are any; the loss is that of what is cut."""
 
     @cached_property
     def skipped(self) -> dict[int, str]:
@@ -133,8 +133,8 @@ def evaluate(
         collate: makes the batches.
         rows: what to evaluate.
         settings: how.
-        on_batch: called with the number of rows, or pieces of rows, of each batch that is done.
-        on_more: called with the number of pieces as soon as it is known that they come, too.
+        on_batch: called with the number of rows, or chunks of rows, of each batch that is done.
+        on_more: called with the number of chunks as soon as it is known that they come, too.
 
     Raises:
         RunError: a loss, or what the model generates from, is not a number; on every rank alike.
@@ -142,7 +142,7 @@ def evaluate(
     started = time.perf_counter()
     long = rows.long if settings.generate else None
     if long is not None:
-        on_more(len(long.pieces))
+        on_more(len(long.chunks))
     taken = 0
 
     def computed(

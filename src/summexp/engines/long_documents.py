@@ -1,4 +1,4 @@
-"""From the summaries of a long document's pieces to its summary, round by round."""
+"""From the summaries of a long document's chunks to its summary, round by round."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from datasets import Dataset
 
-from summexp.data.pieces import LongDocuments
+from summexp.data.chunking import LongDocuments
 
 
 @dataclass(frozen=True)
@@ -26,32 +26,32 @@ def summarize_long(
     summarize: Callable[[Dataset], Mapping[int, Summary]],
     on_more: Callable[[int], None],
 ) -> dict[int, Summary]:
-    """Summarise the pieces of each document, what their summaries say together, and so on.
+    """Summarise the chunks of each document, what their summaries say together, and so on.
 
-    It ends, since each round has fewer pieces of a document than the one before (see
-    `Cutting.merge`).
+    It ends, since each round has fewer chunks of a document than the one before (see
+    `Chunker.merge`).
 
     Args:
         long: the documents.
         summarize: returns the summary of each row of `input_ids`, by its number.
-        on_more: called with the number of pieces of each round after the first.
+        on_more: called with the number of chunks of each round after the first.
 
     Returns:
         Row number to summary.
     """
     done: dict[int, Summary] = {}
-    counts, pieces = long.counts, long.pieces
+    counts, chunks = long.counts, long.chunks
     while counts:
-        found = summarize(pieces)
-        summaries = (found[number] for number in range(len(pieces)))
+        found = summarize(chunks)
+        summaries = (found[number] for number in range(len(chunks)))
         again: dict[int, list[list[int]]] = {}
         for row, count in counts.items():
             parts = list(islice(summaries, count))
             if count == 1:
                 done[row] = parts[0]
             else:
-                again[row] = long.cutting.merge([part.text for part in parts])
+                again[row] = long.chunker.merge([part.text for part in parts])
         counts = {row: len(cut) for row, cut in again.items()}
-        pieces = Dataset.from_dict({"input_ids": list(chain.from_iterable(again.values()))})
-        on_more(len(pieces))
+        chunks = Dataset.from_dict({"input_ids": list(chain.from_iterable(again.values()))})
+        on_more(len(chunks))
     return done

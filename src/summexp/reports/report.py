@@ -111,7 +111,7 @@ def _cells(split: SplitHealth) -> Iterator[str]:
     for count in (split.dropped, split.empty_document, split.empty_summary, split.duplicate_rows):
         yield f"{count:,}"
     if split.chunked_documents:
-        yield f"{_share(split.chunked_documents, split.used)} in pieces"
+        yield f"{_share(split.chunked_documents, split.used)} in chunks"
     else:
         yield _cut(split.truncated_documents, split.used)
     yield _cut(split.truncated_summaries, split.used)

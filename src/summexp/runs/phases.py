@@ -231,7 +231,7 @@ def _evaluated(
         return evaluate(
             *(model, prepared.tokenizer, prepared.collate, rows, prepared.settings),
             on_batch,
-            # Each piece is as much work as a row.
+            # Each chunk is as much work as a row.
             progress.extend,
         )
 
@@ -296,7 +296,7 @@ def _predict(
         scores=found.row_scores,
         scored=rows.scored,
         skipped=rows.skipped,
-        pieces=rows.long.counts if rows.long else {},
+        chunks=rows.long.counts if rows.long else {},
     )
     write_predictions(folder, file_format, predictions, input_rows)
     phases = record.content["phases"]

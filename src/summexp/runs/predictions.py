@@ -53,7 +53,7 @@ class Predictions:
     """The numbers of these rows."""
     skipped: Mapping[int, str]
     """Number of a row to why nothing was generated for it."""
-    pieces: Mapping[int, int]
+    chunks: Mapping[int, int]
     """Number of a row to that of its document's chunks, where it was cut into some."""
 
     def row_scores(self) -> dict[int, dict[str, float]]:
@@ -72,10 +72,10 @@ def write_predictions(
 
     As JSON Lines, an object a row: `id`, `prediction`, and `reference` and scores where there is
     one. Where a row has several references, `references` holds them all, and `reference` the first.
-    Where its document was summarised in chunks, `pieces` has their number. Where nothing was
+    Where its document was summarised in chunks, `chunks` has their number. Where nothing was
     generated, `skipped` has the reason.
 
-    As CSV and Parquet, all columns of the input, then `prediction`, the scores, `pieces` where a
+    As CSV and Parquet, all columns of the input, then `prediction`, the scores, `chunks` where a
     document was cut into some, and `skipped`. CSV is UTF-8 with a byte order mark, without which
     Excel misreads it.
 
@@ -111,8 +111,8 @@ def _write_jsonl(file: TextIO, predictions: Predictions) -> None:
         line: dict[str, Any] = {"id": name, "prediction": text}
         if number in predictions.skipped:
             line["skipped"] = predictions.skipped[number]
-        if number in predictions.pieces:
-            line["pieces"] = predictions.pieces[number]
+        if number in predictions.chunks:
+            line["chunks"] = predictions.chunks[number]
         if references:
             line["reference"] = references[0]
             line |= {"references": list(references)} if len(references) > 1 else {}
@@ -137,8 +137,8 @@ def _added_columns(predictions: Predictions, taken: Sequence[str]) -> dict[str, 
     for name in predictions.scores:
         values = [scores.get(number, {}).get(name) for number in numbers]
         columns[name] = pa.array(values, pa.float64())
-    if predictions.pieces:
-        columns["pieces"] = pa.array(map(predictions.pieces.get, numbers), pa.int64())
+    if predictions.chunks:
+        columns["chunks"] = pa.array(map(predictions.chunks.get, numbers), pa.int64())
     columns["skipped"] = pa.array(map(predictions.skipped.get, numbers), pa.string())
     named = {}
     used = {name.casefold() for name in taken}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
+from summexp.data.chunking import Chunker, LongDocuments
 from summexp.data.columns import is_blank
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus
-from summexp.data.pieces import Cutting, LongDocuments
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
 from summexp.engines.evaluation import EvaluationSet, row_references
 from summexp.launch.devices import select_device
@@ -95,7 +95,7 @@ class Splits:
         config, health, long = self._config.data, self._corpus.health.splits["test"], self.test.long
         longer = health.chunked_documents or health.truncated_documents or 0
         if long is not None:
-            what = f"each is summarised in pieces ({long.remark()})"
+            what = f"each is summarised in chunks ({long.remark()})"
         elif longer > _WORTH_A_HINT * health.used:
             what = "their ends are cut off; data.long_documents=chunk summarises them whole"
         else:
@@ -136,7 +136,7 @@ class Splits:
         return self._set(f"validation_{name}", f"eval_{name}", rows)
 
     def _test(self, rows: Dataset) -> EvaluationSet:
-        """Return the rows to predict, the long ones in pieces too if that is asked."""
+        """Return the rows to predict, the long ones in chunks too if that is asked."""
         test = self._set("test", "predict", rows)
         cut = [number for number, is_cut in enumerate(test.tokens["document_cut"]) if is_cut]
         if self._config.data.long_documents != "chunk" or not cut:
@@ -150,15 +150,15 @@ class Splits:
         config = self._config.data
         language = choose_language(config.language, documents["document"])
         sentences = SentenceSplitter(language.code)
-        cutting = Cutting(
+        chunker = Chunker(
             self._tokenizing,
             sentences,
             overlap=config.chunk_overlap,
             label=f"{language.code}|{sentences.label}",
         )
         content = self._corpus.fingerprints["test"]
-        pieces = tokenize(documents, content, cutting, config, self._cache)
-        return LongDocuments.of(numbers, pieces, cutting)
+        chunks = tokenize(documents, content, chunker, config, self._cache)
+        return LongDocuments.of(numbers, chunks, chunker)
 
     def _set(self, split: str, name: str, rows: Dataset) -> EvaluationSet:
         limit = self._config.data.eval_target_length

@@ -1,4 +1,4 @@
-"""Cuts documents that are too long for the model into overlapping pieces, for prediction."""
+"""Cuts documents that are too long for the model into overlapping chunks, for prediction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from summexp.data.tokenize import Tokenizing
 from summexp.errors import ConfigError, Problem
 
 LEAST_ROOM = 16
-"""Tokens of a document that a piece has to hold at least; a single character may take several."""
+"""Tokens of a document that a chunk has to hold at least; a single character may take several."""
 
 _SPACE = regex.compile(r"\s*")
 _WORD = regex.compile(r"\S+\s*")
@@ -41,10 +41,10 @@ class _Mark(NamedTuple):
     """How good a place it is: the start of a token, a character, a word or a sentence."""
 
 
-class Cutting:
-    """Cuts texts into pieces of about the same length, at the ends of sentences where it can.
+class Chunker:
+    """Cuts texts into chunks of about the same length, at the ends of sentences where it can.
 
-    Neighbouring pieces share up to `overlap` tokens, and together they hold the whole text.
+    Neighbouring chunks share up to `overlap` tokens, and together they hold the whole text.
     """
 
     def __init__(
@@ -58,81 +58,81 @@ class Cutting:
         """Cut for a model.
 
         Args:
-            tokenizing: makes the tokens of a piece, prefix and special tokens included.
+            tokenizing: makes the tokens of a chunk, prefix and special tokens included.
             sentences: returns the sentences of a text in order, stripped.
-            overlap: tokens that neighbouring pieces share; None for an eighth of the room.
+            overlap: tokens that neighbouring chunks share; None for an eighth of the room.
             label: names `sentences` and its version, for the cache.
 
         Raises:
-            ConfigError: there is no room for such pieces.
+            ConfigError: there is no room for such chunks.
         """
         self._tokenizing = tokenizing
         self._sentences = sentences
         self._label = label
         ids, _ = self._encoded("")
         self.room = tokenizing.max_source_length - len(ids)
-        """Tokens of a document that a piece holds beside the prefix and the special tokens."""
+        """Tokens of a document that a chunk holds beside the prefix and the special tokens."""
         self.overlap = self.room // 8 if overlap is None else overlap
         _check(self.room, self.overlap, tokenizing.max_source_length)
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Return the `pieces` of each `document`, a list of token ids each."""
-        return {"pieces": [self.pieces(text) for text in batch["document"]]}
+        """Return the `chunks` of each `document`, a list of token ids each."""
+        return {"chunks": [self.chunks(text) for text in batch["document"]]}
 
     def digest(self, content: str) -> str:
         """Return the digest of these settings on rows with the digest `content`."""
-        settings = ["pieces", self._tokenizing.digest(content), self.overlap, self._label]
+        settings = ["chunks", self._tokenizing.digest(content), self.overlap, self._label]
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
 
-    def pieces(self, text: str) -> list[list[int]]:
-        """Return the token ids of each piece, white space alone left out."""
+    def chunks(self, text: str) -> list[list[int]]:
+        """Return the token ids of each chunk, white space alone left out."""
         found = [ids for start, end, ids in self.spans(text) if text[start:end].strip()]
         return found or [self._encoded("")[0]]
 
     def merge(self, summaries: Sequence[str]) -> list[list[int]]:
-        """Return the pieces of the summaries one after the other, fewer than they are.
+        """Return the chunks of the summaries one after the other, fewer than they are.
 
-        Where their text is as long as what they are of, each is cut to an equal share of one piece:
+        Where their text is as long as what they are of, each is cut to an equal share of one chunk:
         so the rounds end, and the document's end is still heard.
         """
-        pieces = self.pieces(" ".join(filter(None, summaries)))
-        if len(pieces) < len(summaries):
-            return pieces
+        chunks = self.chunks(" ".join(filter(None, summaries)))
+        if len(chunks) < len(summaries):
+            return chunks
         share = max(1, self.room // len(summaries))
         return [self._encoded(" ".join(self._shortened(one, share) for one in summaries))[0]]
 
     def spans(self, text: str) -> Iterator[tuple[int, int, list[int]]]:
-        """Yield where each piece starts and ends in `text`, in characters, and its token ids.
+        """Yield where each chunk starts and ends in `text`, in characters, and its token ids.
 
-        A piece starts at or before the end of the one before it, the last one ends with the text.
+        A chunk starts at or before the end of the one before it, the last one ends with the text.
         """
         marks = self._marks(text)
         first, last = 0, -1
         while last < len(marks) - 1:
             if last >= 0:
                 first = self._next_start(marks, first, last)
-            last, ids = self._piece(text, marks, first)
+            last, ids = self._chunk(text, marks, first)
             yield marks[first].position, marks[last].position, ids
 
-    def _piece(self, text: str, marks: Sequence[_Mark], first: int) -> tuple[int, list[int]]:
-        """Return the mark at which the piece from `first` on ends, and its token ids."""
+    def _chunk(self, text: str, marks: Sequence[_Mark], first: int) -> tuple[int, list[int]]:
+        """Return the mark at which the chunk from `first` on ends, and its token ids."""
         room = self.room
         while True:
             last = self._end(marks, first, room)
             ids, fits = self._encoded(text[marks[first].position : marks[last].position].strip())
             if fits or last == first + 1:
                 return last, ids
-            # By itself a piece may have other tokens at its ends than in the midst of the text.
+            # By itself a chunk may have other tokens at its ends than in the midst of the text.
             held = marks[last].tokens - marks[first].tokens
             room = min(room, held) - max(1, room // 32)
 
     def _end(self, marks: Sequence[_Mark], first: int, room: int) -> int:
-        """Return the best mark to end a piece, with up to `room` tokens from `first` on."""
+        """Return the best mark to end a chunk, with up to `room` tokens from `first` on."""
         here = marks[first].tokens
         left = marks[-1].tokens - here
         if left <= room:
             return len(marks) - 1
-        # As many pieces as the rest needs, of the same length each.
+        # As many chunks as the rest needs, of the same length each.
         overlap = min(self.overlap, room // 2)
         count = -(-(left - overlap) // max(1, room - overlap))
         aim = here + (left - overlap) / max(1, count) + overlap
@@ -149,7 +149,7 @@ class Cutting:
         return first + 1
 
     def _next_start(self, marks: Sequence[_Mark], first: int, last: int) -> int:
-        """Return where the piece begins that follows the one from `first` to `last`."""
+        """Return where the chunk begins that follows the one from `first` to `last`."""
         earliest = bisect_left(marks, marks[last].tokens - self.overlap, key=_tokens)
         shared = range(max(first + 1, earliest), last)
         for kind in (_AT_SENTENCE, _AT_WORD, _IN_WORD):
@@ -180,7 +180,7 @@ class Cutting:
         """Return where tokens start and how many are before, and how many there are.
 
         White space belongs to what is before it, and any amount of it counts as one token, since
-        it is left out at the ends of a piece. Several tokens may start at one character.
+        it is left out at the ends of a chunk. Several tokens may start at one character.
         """
         tokenizer = self._tokenizing.tokenizer
         options = {"add_special_tokens": False, "verbose": False}
@@ -223,32 +223,32 @@ class Cutting:
         return text[: marks[bisect_right(marks, tokens, key=_tokens) - 1].position].strip()
 
     def _encoded(self, text: str) -> tuple[list[int], bool]:
-        """Return the token ids of a piece, and whether nothing had to be cut off."""
+        """Return the token ids of a chunk, and whether nothing had to be cut off."""
         rows = self._tokenizing({"document": [text], "summary": [None]})
         return rows["input_ids"][0], not rows["document_cut"][0]
 
 
 @dataclass(frozen=True)
 class LongDocuments:
-    """The rows of a set that are summarised in pieces."""
+    """The rows of a set that are summarised in chunks."""
 
     counts: dict[int, int]
-    """Row number to the number of its pieces, in the order of the rows."""
-    pieces: Dataset
-    """`input_ids` of each piece, row by row."""
-    cutting: Cutting
-    """Cuts what the pieces' summaries say."""
+    """Row number to the number of its chunks, in the order of the rows."""
+    chunks: Dataset
+    """`input_ids` of each chunk, row by row."""
+    chunker: Chunker
+    """Cuts what the chunks' summaries say."""
 
     @classmethod
-    def of(cls, rows: Sequence[int], cut: Dataset, cutting: Cutting) -> LongDocuments:
-        """Take what `cutting` made of the documents with the numbers `rows`."""
-        column = cut.with_format("arrow")[:]["pieces"]
+    def of(cls, rows: Sequence[int], cut: Dataset, chunker: Chunker) -> LongDocuments:
+        """Take what `chunker` made of the documents with the numbers `rows`."""
+        column = cut.with_format("arrow")[:]["chunks"]
         counts = dict(zip(rows, pc.list_value_length(column).to_pylist(), strict=True))
-        pieces = Dataset(pa.table({"input_ids": pc.list_flatten(column)}))
-        return cls(counts, pieces, cutting)
+        chunks = Dataset(pa.table({"input_ids": pc.list_flatten(column)}))
+        return cls(counts, chunks, chunker)
 
     def remark(self) -> str:
-        """Say into how many pieces they are cut: `2`, or `2 to 9`."""
+        """Say into how many chunks they are cut: `2`, or `2 to 9`."""
         fewest, most = min(self.counts.values()), max(self.counts.values())
         return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 
@@ -256,13 +256,13 @@ class LongDocuments:
 def _check(room: int, overlap: int, length: int) -> None:
     if room < LEAST_ROOM:
         what = (
-            f"is {length}, of which prefix and special tokens leave {max(0, room)} to a piece of a "
+            f"is {length}, of which prefix and special tokens leave {max(0, room)} to a chunk of a "
             f"document; data.long_documents=chunk needs at least {LEAST_ROOM}"
         )
         hint = f"Set it to at least {length + LEAST_ROOM - room}, or shorten model.source_prefix."
         raise ConfigError(Problem(key="data.max_source_length", what=what, hint=hint))
     if 2 * overlap > room:
-        what = f"is {overlap}, more than half of the {room} tokens that a piece has room for"
+        what = f"is {overlap}, more than half of the {room} tokens that a chunk has room for"
         hint = f"Set it to at most {room // 2}, or leave it away."
         raise ConfigError(Problem(key="data.chunk_overlap", what=what, hint=hint))
 

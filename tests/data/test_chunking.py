@@ -10,8 +10,8 @@ from datasets import Dataset
 from tests.modeling.toys import config, make
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 
+from summexp.data.chunking import LEAST_ROOM, Chunker, LongDocuments
 from summexp.data.config import DataConfig
-from summexp.data.pieces import LEAST_ROOM, Cutting, LongDocuments
 from summexp.data.tokenize import Tokenizing, tokenize
 from summexp.errors import ConfigError
 from summexp.metrics.sentences import SentenceSplitter
@@ -52,15 +52,15 @@ def tokenizing(tokenizer: PreTrainedTokenizerBase, length: int, prefix: str = PR
     )
 
 
-def cutting(
+def chunker(
     length: int = 64,
     *,
     overlap: int | None = None,
     language: str = "en",
     tokenizer: PreTrainedTokenizerBase | None = None,
-) -> Cutting:
+) -> Chunker:
     made = tokenizing(tokenizer or fast(), length)
-    return Cutting(made, SentenceSplitter(language), overlap=overlap, label=language)
+    return Chunker(made, SentenceSplitter(language), overlap=overlap, label=language)
 
 
 def tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
@@ -74,7 +74,7 @@ def test_pieces_hold_the_whole_text_in_order(
     name: str, kind: str, length: int, overlap: int | None
 ) -> None:
     tokenizer, text = TOKENIZERS[kind](), TEXTS[name]
-    cut = cutting(length, overlap=overlap, language=name[:2], tokenizer=tokenizer)
+    cut = chunker(length, overlap=overlap, language=name[:2], tokenizer=tokenizer)
     spans = list(cut.spans(text))
     assert len(spans) > 1
     assert spans[0][0] == 0
@@ -88,16 +88,16 @@ def test_pieces_hold_the_whole_text_in_order(
             assert after == end
     for start, end, ids in spans:
         assert len(ids) <= length
-        # Nothing was cut off within a piece.
+        # Nothing was cut off within a chunk.
         assert ids == tokenizer(PREFIX + text[start:end].strip())["input_ids"]
 
 
 def test_cuts_are_at_the_ends_of_sentences_and_pieces_share_whole_ones() -> None:
     text = "".join(f"The river number {n} rose in May. " for n in range(30))
-    for start, end, _ in cutting(150, overlap=40).spans(text):
+    for start, end, _ in chunker(150, overlap=40).spans(text):
         assert text[start:].startswith("The river")
         assert text[:end].endswith("May. ")
-    spans = list(cutting(150, overlap=40).spans(text))
+    spans = list(chunker(150, overlap=40).spans(text))
     shared = [text[after[0] : before[1]] for before, after in itertools.pairwise(spans)]
     fit = 40 // tokens(fast(), "The river number 10 rose in May. ")
     assert fit > 1
@@ -106,7 +106,7 @@ def test_cuts_are_at_the_ends_of_sentences_and_pieces_share_whole_ones() -> None
 
 def test_a_long_sentence_is_cut_between_words() -> None:
     text = "the river rose and " * 60
-    for start, end, _ in cutting().spans(text):
+    for start, end, _ in chunker().spans(text):
         assert start == 0 or text[start - 1] == " "
         assert text[end - 1] == " "
 
@@ -114,7 +114,7 @@ def test_a_long_sentence_is_cut_between_words() -> None:
 def test_a_cut_leaves_a_letter_with_its_accent_and_its_vowel_sign() -> None:
     for name in ("accents", "th"):
         text = TEXTS[name]
-        for start, end, _ in cutting(40).spans(text):
+        for start, end, _ in chunker(40).spans(text):
             for place in (start, end):
                 assert text[place : place + 1] not in {"\u0301", "\u0303", "ิ", "้", "ู", "่"}
 
@@ -122,28 +122,28 @@ def test_a_cut_leaves_a_letter_with_its_accent_and_its_vowel_sign() -> None:
 @pytest.mark.parametrize("count", [21, 22, 30, 41])
 def test_pieces_are_of_like_length(count: int) -> None:
     text = "The dog came home today. " * count
-    lengths = [len(ids) for _, _, ids in cutting(100, overlap=0).spans(text)]
+    lengths = [len(ids) for _, _, ids in chunker(100, overlap=0).spans(text)]
     assert max(lengths) - min(lengths) <= 2 * tokens(fast(), "The dog came home today. ")
 
 
-def test_what_fits_is_one_piece() -> None:
-    cut = cutting(100)
+def test_what_fits_is_one_chunk() -> None:
+    cut = chunker(100)
     assert list(cut.spans("A dog.")) == [(0, 6, fast()(f"{PREFIX}A dog.")["input_ids"])]
-    assert cut.pieces("") == [fast()(PREFIX)["input_ids"]]
+    assert cut.chunks("") == [fast()(PREFIX)["input_ids"]]
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_white_space_alone_is_no_piece(kind: str) -> None:
+def test_white_space_alone_is_no_chunk(kind: str) -> None:
     tokenizer = TOKENIZERS[kind]()
-    cut = cutting(40, overlap=0, tokenizer=tokenizer)
+    cut = chunker(40, overlap=0, tokenizer=tokenizer)
     dog, cat = (tokenizer(f"{PREFIX}A {one}.")["input_ids"] for one in ("dog", "cat"))
-    assert cut.pieces(" " * 300 + "A dog." + "\n" * 300) == [dog]
-    assert cut.pieces("A dog." + "\n" * 300 + "A cat.") == [dog, cat]
+    assert cut.chunks(" " * 300 + "A dog." + "\n" * 300) == [dog]
+    assert cut.chunks("A dog." + "\n" * 300 + "A cat.") == [dog, cat]
 
 
 def test_the_room_is_what_prefix_and_special_tokens_leave() -> None:
     tokenizer = fast()
-    cut = cutting(64, tokenizer=tokenizer)
+    cut = chunker(64, tokenizer=tokenizer)
     assert cut.room == 64 - len(tokenizer(PREFIX)["input_ids"])
     assert cut.overlap == cut.room // 8
 
@@ -151,23 +151,23 @@ def test_the_room_is_what_prefix_and_special_tokens_leave() -> None:
 def test_too_little_room_is_told_in_words() -> None:
     taken = len(fast()(PREFIX)["input_ids"])
     with pytest.raises(ConfigError, match=r"data\.max_source_length: is 20, of which") as raised:
-        cutting(20)
+        chunker(20)
     assert f"at least {taken + LEAST_ROOM}" in str(raised.value)
-    cutting(taken + LEAST_ROOM)
+    chunker(taken + LEAST_ROOM)
     with pytest.raises(ConfigError, match=r"data\.chunk_overlap: is 32, more than half of the"):
-        cutting(64, overlap=32)
+        chunker(64, overlap=32)
 
 
 def test_summaries_that_fit_are_joined_to_one() -> None:
     tokenizer = fast()
-    merge = cutting(64).merge(["The river rose.", "", "버스 요금"])
-    assert merge == [tokenizer(f"{PREFIX}The river rose. 버스 요금")["input_ids"]]
+    merged = chunker(64).merge(["The river rose.", "", "버스 요금"])
+    assert merged == [tokenizer(f"{PREFIX}The river rose. 버스 요금")["input_ids"]]
 
 
 def test_summaries_as_long_as_their_pieces_are_cut_to_equal_shares() -> None:
     tokenizer = fast()
     summaries = [f"{word} " + "river dog bridge " * 20 for word in ("first", "second", "third")]
-    (ids,) = cutting(64).merge(summaries)
+    (ids,) = chunker(64).merge(summaries)
     assert len(ids) <= 64
     said = tokenizer.decode(ids, skip_special_tokens=True)
     assert all(word in said for word in ("first", "second", "third"))
@@ -176,18 +176,18 @@ def test_summaries_as_long_as_their_pieces_are_cut_to_equal_shares() -> None:
 @pytest.mark.parametrize("length", [40, 64])
 @pytest.mark.parametrize("count", [2, 5, 40])
 def test_each_round_has_fewer_pieces(length: int, count: int) -> None:
-    cut = cutting(length)
+    cut = chunker(length)
     for text in ("", "a", "river dog bridge " * 9, TEXTS["one word"]):
-        pieces = cut.merge([text] * count)
-        assert 1 <= len(pieces) < count
-        assert all(len(ids) <= length for ids in pieces)
+        chunks = cut.merge([text] * count)
+        assert 1 <= len(chunks) < count
+        assert all(len(ids) <= length for ids in chunks)
 
 
 def test_pieces_are_kept_by_content_and_settings(tmp_path: Path) -> None:
     rows = Dataset.from_dict({"document": [ENGLISH, TEXTS["ko"]], "summary": [None, "b"]})
     calls: list[int] = []
 
-    class Counted(Cutting):
+    class Counted(Chunker):
         def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
             calls.append(len(batch["document"]))
             return super().__call__(batch)
@@ -201,10 +201,10 @@ def test_pieces_are_kept_by_content_and_settings(tmp_path: Path) -> None:
     assert calls == [2]
     made(0)
     assert calls == [2, 2]
-    cut = cutting(64)
-    expected = [cut.pieces(ENGLISH), cut.pieces(TEXTS["ko"])]
+    cut = chunker(64)
+    expected = [cut.chunks(ENGLISH), cut.chunks(TEXTS["ko"])]
     assert first.counts == again.counts == {3: len(expected[0]), 7: len(expected[1])}
-    assert again.pieces["input_ids"] == [*expected[0], *expected[1]]
+    assert again.chunks["input_ids"] == [*expected[0], *expected[1]]
     assert first.remark() == f"{len(expected[0])} to {len(expected[1])}"
 
 
