@@ -82,7 +82,7 @@ def prepare(words: list[str], folder: Path) -> TrainingJob:
         "training.save_strategy=no",
     ]
     (job,) = check(parse([*words, *quiet]))
-    plan = RunPlan(goes_on=False, train=True, evaluate=False, predict=False)
+    plan = RunPlan(resumes=False, train=True, evaluate=False, predict=False)
     prepared = prepare_run(job.config, folder, RunRecord(folder, {}), plan)
     assert prepared.train is not None
     return TrainingJob(

@@ -18,4 +18,4 @@ def run(*words: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = replace(job.config, output_dir=str(folder))
     plan = plan_run(config, folder)
-    run_phases(config, folder, begin(config, folder, goes_on=plan.goes_on), plan)
+    run_phases(config, folder, begin(config, folder, resumes=plan.resumes), plan)

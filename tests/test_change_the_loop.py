@@ -24,7 +24,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
 from summexp.engines.accelerate import AccelerateEngine, TrainingLoop
-from summexp.engines.honoured import REFUSED
+from summexp.engines.supported_fields import REFUSED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

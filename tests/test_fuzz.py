@@ -24,8 +24,8 @@ from summexp.config.keys import declared_fields
 from summexp.config.schema import SECTIONS
 from summexp.data.config import DataConfig
 from summexp.data.files import read_rows
-from summexp.data.phases import SplitSource
 from summexp.data.preflight import check_data, check_file
+from summexp.data.split_sources import SplitSource
 from summexp.entry import format_error
 from summexp.errors import ConfigError
 from summexp.modeling.config import ModelConfig

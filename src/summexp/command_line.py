@@ -12,8 +12,8 @@ from hydra._internal.utils import get_args_parser
 
 from summexp.config.keys import declared, nearest_key, type_names
 from summexp.config.provenance import COMMAND_LINE
-from summexp.config.refused import is_secret_key, looks_secret
 from summexp.config.saved import root_name
+from summexp.config.secrets import is_secret_key, looks_secret
 from summexp.errors import ConfigError, Problem, nearest
 
 _PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%~-]|[^\x00-\x7f])+)", re.ASCII)

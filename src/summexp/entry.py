@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from summexp.command_line import CommandLine, parse
 from summexp.config.compose import conf_dir, register, shown_config
 from summexp.config.provenance import display_path
-from summexp.config.refused import without_secrets
+from summexp.config.secrets import without_secrets
 from summexp.config.typed import typed_config
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
 from summexp.launch.failures import RankFailedError, has_lost_peer

@@ -24,7 +24,7 @@ from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.launch.slurm.preflight import check_slurm
 from summexp.launch.world import outside_world
 from summexp.metrics.preflight import check_encoder
-from summexp.modeling.kinds import is_decoder_only_folder, kind_problems
+from summexp.modeling.model_kind_rules import is_decoder_only_folder, kind_problems
 from summexp.modeling.preflight import check_adapter, check_model
 from summexp.runs.folder import FRESH_FOLDERS, check_is_writable
 from summexp.runs.inherit import Inherited, inherited
@@ -227,7 +227,7 @@ def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, lis
         plan = plan_run(config, Path(config.output_dir))
     except ConfigError as error:
         return None, error.problems if alone else other
-    return plan if plan.goes_on else None, [] if alone else other
+    return plan if plan.resumes else None, [] if alone else other
 
 
 def _data_problems(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from summexp.config.aliases import ALIASES, NO_EFFECT
 from summexp.config.compose import conf_dir
 from summexp.config.help import WIDTH, help_text
 from summexp.config.keys import declared_fields
-from summexp.config.refused import DOUBLES, WITHOUT_EFFECT
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def test_every_key_is_there_with_its_doc_or_among_the_refused(text: str) -> None
     listed = {
         line.split()[0] for line in text.splitlines() if line.startswith("  ") and line[2:3] != " "
     }
-    refused = set(DOUBLES) | set(WITHOUT_EFFECT)
+    refused = set(ALIASES) | set(NO_EFFECT)
     assert set(declared_fields()) - refused <= listed
     assert not refused & listed
     assert "training.learning_rate (float) = 5e-05\n      Highest learning rate" in text

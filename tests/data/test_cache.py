@@ -19,7 +19,7 @@ from transformers import T5Config
 from summexp.data.cache import cache_key
 from summexp.data.columns import Example
 from summexp.data.config import DataConfig
-from summexp.data.store import stored_split
+from summexp.data.corpus_cache import stored_split
 from summexp.data.tokenize import Tokenizing, tokenize
 from summexp.modeling.tokenizers import corpus_tokenizer, tokenizer_digest
 

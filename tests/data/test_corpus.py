@@ -10,7 +10,7 @@ import pytest
 
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus, load_corpus
-from summexp.data.phases import PHASES
+from summexp.data.split_sources import PHASES
 from summexp.errors import ConfigError
 
 CORPORA = Path(__file__).parents[3] / "shared" / "data"

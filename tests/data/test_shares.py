@@ -14,9 +14,9 @@ import pytest
 
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus, load_corpus
-from summexp.data.phases import PHASES
 from summexp.data.preflight import check_data
 from summexp.data.shares import document_hash
+from summexp.data.split_sources import PHASES
 from summexp.errors import ConfigError, Problem
 
 ROWS = [

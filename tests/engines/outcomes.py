@@ -18,7 +18,7 @@ from tests.modeling.toys import Toy
 
 from summexp.engines.accelerate import AccelerateEngine
 from summexp.engines.config import EngineConfig
-from summexp.engines.evaluation import Evaluated
+from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.protocol import Engine
 from summexp.engines.trainer import TrainerEngine
 from summexp.runs.checkpoints import checkpoints
@@ -61,15 +61,15 @@ class Outcome:
     model: torch.nn.Module
 
 
-def scripted(scores: Sequence[float] = SCORES) -> Callable[..., list[Evaluated]]:
+def scripted(scores: Sequence[float] = SCORES) -> Callable[..., list[EvaluationResult]]:
     """An evaluation whose loss is given, beside a number that tells which weights it saw."""
     left = iter(scores)
 
-    def evaluate(model: torch.nn.Module, _: Any) -> list[Evaluated]:
+    def evaluate(model: torch.nn.Module, _: Any) -> list[EvaluationResult]:
         score = next(left)
         weights = sum(weight.double().abs().sum().item() for weight in model.parameters())
         metrics = {"eval_loss": score, "eval_rougeL": -score, "eval_weights": weights}
-        return [Evaluated(metrics, [], {})]
+        return [EvaluationResult(metrics, [], {})]
 
     return evaluate
 

@@ -1,4 +1,4 @@
-"""The loop in plain sight has the Trainer's numbers, goes on where it was, and ends in time."""
+"""The loop in plain sight has the Trainer's numbers, resumes where it was, and ends in time."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_it_leaves_the_files_of_the_trainer(model_type: str, tmp_path: Path) -> 
             assert texts[0] == texts[1], f"{place}/{file}"
 
 
-GOING_ON: dict[str, Any] = {
+RESUMING: dict[str, Any] = {
     "num_train_epochs": 3,
     "per_device_train_batch_size": 2,
     "gradient_accumulation_steps": 2,
@@ -116,13 +116,13 @@ def toy() -> Toy:
 @pytest.fixture(scope="module")
 def unbroken(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Outcome]]:
     folder = tmp_path_factory.mktemp("unbroken")
-    return {name: (folder / name, fit(name, folder / name, toy, GOING_ON)) for name in ENGINES}
+    return {name: (folder / name, fit(name, folder / name, toy, RESUMING)) for name in ENGINES}
 
 
 @pytest.mark.parametrize("step", [4, 3], ids=["in an epoch", "at its end"])
 @pytest.mark.parametrize("then", ENGINES)
 @pytest.mark.parametrize("first", ENGINES)
-def test_it_goes_on_bit_for_bit_whichever_engine_it_was(
+def test_it_resumes_bit_for_bit_whichever_engine_it_was(
     first: str,
     then: str,
     step: int,
@@ -141,7 +141,7 @@ def test_it_goes_on_bit_for_bit_whichever_engine_it_was(
         then,
         tmp_path / "rest",
         other,
-        GOING_ON,
+        RESUMING,
         resume_from=folder / f"checkpoint-{step}",
         scores=scores,
     )
@@ -161,7 +161,7 @@ def test_what_is_trained_is_not_trained_again(
 ) -> None:
     folder, whole = unbroken["accelerate"]
     rest = fit(
-        "accelerate", tmp_path / "rest", toy, GOING_ON, resume_from=folder / "checkpoint-9",
+        "accelerate", tmp_path / "rest", toy, RESUMING, resume_from=folder / "checkpoint-9",
         scores=(),
     )  # fmt: skip
     assert same_weights(rest.model, whole.model)
@@ -179,11 +179,11 @@ def test_what_is_trained_is_not_trained_again(
         {"learning_rate": 1.0},
     ],
 )
-def test_it_goes_on_otherwise_as_the_trainer_does(
+def test_it_resumes_otherwise_as_the_trainer_does(
     change: dict[str, Any], toy: Toy, unbroken: dict[str, tuple[Path, Outcome]], tmp_path: Path
 ) -> None:
     checkpoint = unbroken["trainer"][0] / "checkpoint-4"
-    options = {**GOING_ON, **change}
+    options = {**RESUMING, **change}
     outcomes = [
         fit(name, tmp_path / name, toy, options, resume_from=checkpoint, scores=SCORES[2:])
         for name in ENGINES
@@ -232,7 +232,7 @@ def stream(toy: Toy) -> IterableDataset:
 
 
 STREAMED: dict[str, Any] = {
-    **GOING_ON,
+    **RESUMING,
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 1,
     "max_steps": 8,
@@ -260,7 +260,7 @@ def test_a_stream_has_the_numbers_of_the_trainer(
 
 
 @pytest.mark.parametrize("step", [2, 3, 5, 6, 7])
-def test_a_stream_goes_on_bit_for_bit_in_any_pass(
+def test_a_stream_resumes_bit_for_bit_in_any_pass(
     step: int, toy: Toy, streamed: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
     folder, whole = streamed
@@ -338,11 +338,11 @@ def test_it_ends_early_with_the_best_model(strategy: str, toy: Toy, tmp_path: Pa
 
 @pytest.mark.parametrize("then", ENGINES)
 @pytest.mark.parametrize("on_start", [False, True])
-def test_what_goes_on_counts_on(on_start: bool, then: str, toy: Toy, tmp_path: Path) -> None:
+def test_what_resumes_counts_on(on_start: bool, then: str, toy: Toy, tmp_path: Path) -> None:
     """Upstream's own callback would begin to count anew."""
     first = {**EACH_STEP, "max_steps": 3}
     fit("accelerate", tmp_path, toy, first, scores=(4, 2, 3), early_stopping_patience=3)
-    # What goes on has no start to be evaluated at, though the Trainer (5.23) takes it for one.
+    # What resumes has no start to be evaluated at, though the Trainer (5.23) takes it for one.
     scores = [2.5, 2.2, 1]
     options = {**EACH_STEP, "eval_on_start": on_start}
     rest = fit(
@@ -358,7 +358,7 @@ def test_what_goes_on_counts_on(on_start: bool, then: str, toy: Toy, tmp_path: P
     assert rest.told["stopped_early"]
 
 
-def test_more_patience_goes_on(toy: Toy, tmp_path: Path) -> None:
+def test_more_patience_resumes(toy: Toy, tmp_path: Path) -> None:
     first = fit("accelerate", tmp_path, toy, EACH_STEP, scores=(4, 5), early_stopping_patience=1)
     assert first.told["stopped_early"]
     rest = fit(

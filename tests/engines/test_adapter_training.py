@@ -18,7 +18,7 @@ from transformers import AutoModelForSeq2SeqLM
 from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
-from summexp.engines.protocol import Fitted
+from summexp.engines.protocol import FitResult
 from summexp.modeling.config import PeftConfig
 
 ENGINES = ["trainer", "accelerate"]
@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @dataclass(frozen=True)
 class Trained:
     toy: Toy
-    fitted: Fitted
+    fitted: FitResult
     said: list[list[str]]
 
 
@@ -122,7 +122,7 @@ def test_the_base_stays_as_it_was(engine: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_it_goes_on_bit_by_bit(engine: str, variant: str, tmp_path: Path) -> None:
+def test_it_resumes_bit_by_bit(engine: str, variant: str, tmp_path: Path) -> None:
     peft = VARIANTS[variant]
     whole = train(tmp_path / "whole", engine, peft=peft)
     rest = train(tmp_path / "rest", engine, tmp_path / "whole" / "checkpoint-3", peft=peft)

@@ -99,7 +99,7 @@ def test_the_last_global_batch_may_be_left_out(toy: Toy, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("done", [0, 1, 2])
-def test_a_pass_that_goes_on_draws_no_random_number(done: int, toy: Toy, tmp_path: Path) -> None:
+def test_a_pass_that_resumes_draws_no_random_number(done: int, toy: Toy, tmp_path: Path) -> None:
     """The loader draws its seed as a pass begins, and did so before the checkpoint."""
     one = job(tmp_path, toy=toy, count=ROWS, training=training(**SPLIT))
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ from summexp.engines import checkpoint
 from summexp.engines.arguments import job_arguments
 from summexp.engines.checkpoint import load_weights, new_checkpoint, save_model
 from summexp.modeling.config import PeftConfig
-from summexp.runs.checkpoints import checkpoints, damage, step_of
+from summexp.runs.checkpoints import checkpoints, step_of, verify
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def test_a_checkpoint_is_whole_once_it_is_written(toy: Toy, tmp_path: Path) -> N
         assert folder == stale
         assert not any(folder.iterdir())
         save_model(toy.model, toy.tokenizer, folder)
-        assert damage(folder) is not None
-    assert damage(folder) is None
+        assert verify(folder) is not None
+    assert verify(folder) is None
 
 
 def test_what_fails_while_it_is_written_is_not_taken_for_whole(toy: Toy, tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_what_fails_while_it_is_written_is_not_taken_for_whole(toy: Toy, tmp_pat
         save_model(toy.model, toy.tokenizer, first)
     with pytest.raises(OSError, match="full"):
         break_off(toy, args)
-    assert damage(first) is None
-    assert damage(tmp_path / "checkpoint-2") is not None
+    assert verify(first) is None
+    assert verify(tmp_path / "checkpoint-2") is not None
 
 
 def break_off(toy: Toy, args: Seq2SeqTrainingArguments) -> None:
@@ -110,9 +110,9 @@ def test_the_random_numbers_of_either_engine_are_restored(
     engine: str, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_the_end = []
-    sealed = checkpoint.seal
+    sealed = checkpoint.write_manifest
 
-    def seal(folder: Path) -> None:
+    def write_manifest(folder: Path) -> None:
         # What is drawn next is put back.
         numbers = checkpoint._random_numbers()
         at_the_end.append(drawn())
@@ -121,7 +121,7 @@ def test_the_random_numbers_of_either_engine_are_restored(
         torch.set_rng_state(numbers["cpu"])
         sealed(folder)
 
-    monkeypatch.setattr(checkpoint, "seal", seal)
+    monkeypatch.setattr(checkpoint, "write_manifest", write_manifest)
     fit(engine, tmp_path / "run", toy, {"max_steps": 1, "save_strategy": "steps"})
     drawn()
     checkpoint._restore_random_numbers(tmp_path / "run" / "checkpoint-1" / "rng_state.pth")
@@ -133,7 +133,7 @@ def history_of(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_goes_on_does_so_at_the_intervals_of_now(
+def test_what_resumes_does_so_at_the_intervals_of_now(
     engine: str, toy: Toy, tmp_path: Path
 ) -> None:
     first = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}

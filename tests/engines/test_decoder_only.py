@@ -23,10 +23,10 @@ from torch.nn import functional
 
 from summexp.data.collate import IGNORED, Collator
 from summexp.data.config import DataConfig
-from summexp.engines.evaluation import Evaluated, batch_rows, evaluate
+from summexp.engines.evaluation import EvaluationResult, batch_rows, evaluate
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.errors import ConfigError
-from summexp.modeling.kinds import kind_problems
+from summexp.modeling.model_kind_rules import kind_problems
 
 OTHERS = ["qwen3", "opt", "bloom", "gemma3_text", "gpt_neox", "gpt_neo", "gptj"]
 
@@ -150,7 +150,7 @@ def test_a_rows_neighbours_change_neither_its_loss_nor_its_summary(model_type: s
     assert of_all.metrics["eval_gen_len"] == one_by_one.metrics["eval_gen_len"]
 
 
-def evaluated(toy: Toy, **options: Any) -> Evaluated:
+def evaluated(toy: Toy, **options: Any) -> EvaluationResult:
     return evaluate(
         toy.model, toy.tokenizer, collator(toy), evaluation_set(toy), settings(toy, **options)
     )
@@ -224,7 +224,7 @@ def test_the_sampler_goes_by_prompt_and_summary(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_it_goes_on_bit_for_bit(engine: str, tmp_path: Path) -> None:
+def test_it_resumes_bit_for_bit(engine: str, tmp_path: Path) -> None:
     options = {"save_strategy": "steps", "save_steps": 1}
     toy = make(config("gpt2"))
     whole = fit(engine, tmp_path / "whole", toy, options)

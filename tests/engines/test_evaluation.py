@@ -20,7 +20,7 @@ from summexp.data.config import DataConfig
 from summexp.engines.evaluation import (
     EMPTY_DOCUMENT,
     NO_TOKENS,
-    Evaluated,
+    EvaluationResult,
     EvaluationSet,
     EvaluationSettings,
     batch_rows,
@@ -94,7 +94,7 @@ def toy() -> Toy:
     return toy
 
 
-def evaluated(toy: Toy, rows: EvaluationSet | None = None, **options: Any) -> Evaluated:
+def evaluated(toy: Toy, rows: EvaluationSet | None = None, **options: Any) -> EvaluationResult:
     collate = Collator(toy.tokenizer, toy.model, DataConfig())
     return evaluate(
         toy.model, toy.tokenizer, collate, rows or evaluation_set(toy), settings(toy, **options)

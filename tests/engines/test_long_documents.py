@@ -13,7 +13,7 @@ from summexp.data.chunking import Chunker, LongDocuments
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
 from summexp.data.tokenize import Tokenizing
-from summexp.engines.evaluation import Evaluated, EvaluationSet, evaluate
+from summexp.engines.evaluation import EvaluationResult, EvaluationSet, evaluate
 from summexp.engines.long_documents import Summary, summarize_long
 from summexp.metrics.sentences import SentenceSplitter
 
@@ -55,7 +55,7 @@ def rows(toy: Toy, *, chunk: bool) -> EvaluationSet:
     return replace(found, tokens=tokens, long=long)
 
 
-def evaluated(toy: Toy, rows: EvaluationSet, **options: Any) -> Evaluated:
+def evaluated(toy: Toy, rows: EvaluationSet, **options: Any) -> EvaluationResult:
     collate = Collator(toy.tokenizer, toy.model, DataConfig())
     return evaluate(toy.model, toy.tokenizer, collate, rows, settings(toy, **options))
 

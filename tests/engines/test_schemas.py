@@ -17,10 +17,10 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from summexp.config.refused import DOUBLES
+from summexp.config.aliases import ALIASES
 from summexp.engines.generation_schema import GenerationOptions
+from summexp.engines.hf_arguments import changed_fields, generation_config, training_arguments
 from summexp.engines.training_schema import TrainingConfig
-from summexp.engines.upstream import changed_fields, generation_config, training_arguments
 from summexp.errors import ConfigError
 from summexp.options import declared_choices, field_docs
 
@@ -217,7 +217,7 @@ def test_an_open_field_takes_a_mapping_text_and_null(name: str) -> None:
         (name, value)
         for name, allowed in declared_choices(TrainingConfig)
         for value in allowed
-        if f"training.{name}" not in DOUBLES
+        if f"training.{name}" not in ALIASES
     ],
 )
 def test_upstream_takes_every_allowed_training_value(name: str, value: str) -> None:

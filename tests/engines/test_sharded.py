@@ -23,7 +23,7 @@ from summexp.engines.evaluation import evaluate
 from summexp.launch.config import HardwareConfig
 from summexp.launch.ranks import is_main, process_group
 from summexp.modeling.config import PeftConfig
-from summexp.runs.checkpoints import checkpoints, damage
+from summexp.runs.checkpoints import checkpoints, verify
 from summexp.runs.folder import MANIFEST
 
 _context = multiprocessing.get_context("forkserver")
@@ -147,7 +147,7 @@ def said_in(folder: Path) -> list[list[str]]:
 
 def assert_whole(checkpoint: Path, *parts: str) -> None:
     """Every rank has written its part, and the manifest knows of it."""
-    assert damage(checkpoint) is None
+    assert verify(checkpoint) is None
     files = json.loads((checkpoint / MANIFEST).read_text())
     for name in ("rng_state_0.pth", "rng_state_1.pth", "model.safetensors", *parts):
         assert name in files
@@ -161,7 +161,7 @@ SELDOM = [
     *((engine, name) for engine in ("trainer", "accelerate") for name in ("gpt2", "llama")),
 ]
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
-GOING_ON = pytest.mark.parametrize(
+RESUMING = pytest.mark.parametrize(
     ("first", "second"),
     [("trainer",) * 2, ("accelerate",) * 2, ("trainer", "accelerate"), ("accelerate", "trainer")],
 )
@@ -196,9 +196,9 @@ def test_train_loss_is_that_of_one_process(engine: str, tmp_path: Path) -> None:
     assert len(logged(tmp_path / "alone", "loss")) == 1
 
 
-@GOING_ON
+@RESUMING
 @pytest.mark.slow
-def test_fsdp_goes_on_with_another_number_of_ranks(first: str, second: str, tmp_path: Path) -> None:
+def test_fsdp_resumes_with_another_number_of_ranks(first: str, second: str, tmp_path: Path) -> None:
     fit(tmp_path / "alone", "t5", 12, None, {})
     fit_on(2, tmp_path / "first", "t5", 6, None, FSDP, engine=first)
     begun = str(tmp_path / "first" / "checkpoint-3")

@@ -17,11 +17,11 @@ from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
 from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
-from summexp.engines.evaluation import Evaluated
+from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
 from summexp.launch.signals import StopRequest
-from summexp.runs.checkpoints import checkpoints, damage
+from summexp.runs.checkpoints import checkpoints, verify
 
 WHOLE = {"per_device_train_batch_size": 16}
 SPLIT = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
@@ -182,12 +182,12 @@ def evaluation(calls: list[int]) -> Any:
     """Two sets whose score is best at the second evaluation."""
     scores = [10.0, 30.0, 20.0]
 
-    def evaluate(*_: Any) -> list[Evaluated]:
+    def evaluate(*_: Any) -> list[EvaluationResult]:
         calls.append(len(calls))
         score = scores[len(calls) - 1]
         return [
-            Evaluated({"eval_a_rougeL": score, "eval_a_loss": 1.0}, [], {}),
-            Evaluated({"eval_b_rougeL": -score}, [], {}),
+            EvaluationResult({"eval_a_rougeL": score, "eval_a_loss": 1.0}, [], {}),
+            EvaluationResult({"eval_b_rougeL": -score}, [], {}),
         ]
 
     return evaluate
@@ -213,7 +213,7 @@ def test_evaluations_checkpoints_and_the_best_model(
     assert fitted.steps == 9
     assert fitted.epochs == 3
     assert [int(path.name.split("-")[1]) for path in checkpoints(tmp_path)] == kept
-    assert all(damage(path) is None for path in checkpoints(tmp_path))
+    assert all(verify(path) is None for path in checkpoints(tmp_path))
     # The last evaluation is of the model at hand only if no better one was loaded.
     assert (fitted.evaluated is None) is best
     state = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))
@@ -237,7 +237,7 @@ def test_half_written_checkpoints_are_replaced(tmp_path: Path) -> None:
     options = training(max_steps=3, save_strategy="steps", save_steps=3, **WHOLE)
     TrainerEngine().fit(job(tmp_path, training=options), None)
     assert not (stale / "adapter_model.bin").exists()
-    assert damage(stale) is None
+    assert verify(stale) is None
 
 
 def test_bfloat16_on_a_cpu(tmp_path: Path) -> None:
@@ -316,13 +316,13 @@ def test_an_evaluation_moves_the_random_numbers_as_upstreams_does_alone(
         )
         return [step["loss"] for step in steps]
 
-    def as_upstream(*_: Any) -> list[Evaluated]:
+    def as_upstream(*_: Any) -> list[EvaluationResult]:
         if is_moved:
             next(iter(DataLoader([0])))
         return []
 
     without = losses("no", evaluation([]))
-    one_set = losses("epoch", lambda *_: [Evaluated({"eval_loss": 1.0}, [], {})])
+    one_set = losses("epoch", lambda *_: [EvaluationResult({"eval_loss": 1.0}, [], {})])
     assert one_set[:3] == without[:3]
     assert (one_set[3:] != without[3:]) is is_moved
     assert one_set == losses("epoch", as_upstream)

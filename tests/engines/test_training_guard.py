@@ -16,7 +16,7 @@ from summexp.engines.config import EngineConfig
 from summexp.engines.training_guard import FiniteLossGuard
 from summexp.errors import RunError
 from summexp.launch.signals import stop_requests
-from summexp.runs.checkpoints import checkpoints, damage
+from summexp.runs.checkpoints import checkpoints, verify
 
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 
@@ -83,7 +83,7 @@ def test_sigterm_saves_and_ends(
     assert caught.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
     (checkpoint,) = checkpoints(tmp_path)
-    assert damage(checkpoint) is None
+    assert verify(checkpoint) is None
     assert 6 <= int(checkpoint.name.partition("-")[2]) <= 7
 
 

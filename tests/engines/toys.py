@@ -15,7 +15,7 @@ from tests.modeling.toys import Toy, config, make
 
 from summexp.config.schema import SECTIONS, Config
 from summexp.data.collate import Collator
-from summexp.engines.evaluation import Evaluated
+from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.protocol import TrainingJob
 
 WORDS = "river dog bridge rain 버스 東京 snow road goat mill 요금 night".split()  # noqa: SIM905
@@ -77,7 +77,7 @@ def job(
     *,
     toy: Toy | None = None,
     count: int = 42,
-    evaluate: Callable[..., list[Evaluated]] = lambda *_: [],
+    evaluate: Callable[..., list[EvaluationResult]] = lambda *_: [],
     model_type: str = "t5",
     **sections: Any,
 ) -> TrainingJob:

@@ -149,7 +149,7 @@ def test_bf16_evaluates_the_same_rows(place: Path, on_gpu: Path) -> None:
     assert predictions(again) == predictions(rounded)
 
 
-def test_fp16_goes_on_from_a_checkpoint_with_its_loss_scaler(place: Path) -> None:
+def test_fp16_resumes_from_a_checkpoint_with_its_loss_scaler(place: Path) -> None:
     words = (
         "hardware=gpu",
         "training.fp16=true",

@@ -82,7 +82,7 @@ def test_the_run_folder_predicts_every_row(learnt: Path, place: Path) -> None:
         "data.test_file=test.txt",
     )
     output = run(*words, "generation.num_beams=2", folder=learnt)
-    assert "training goes on" not in output
+    assert "resuming from" not in output
     found = predictions(learnt)
     documents = (place / "test.txt").read_text("utf-8").splitlines()
     assert [row["id"] for row in found] == [str(number) for number in range(len(documents))]

@@ -15,7 +15,7 @@ import pytest
 from tests import forked
 from tests.terminal import Terminal, python
 
-from summexp.runs.checkpoints import MANIFEST, checkpoints, damage
+from summexp.runs.checkpoints import MANIFEST, checkpoints, verify
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 TINY = (
@@ -67,7 +67,7 @@ def at(moment: str, number: int, when: int) -> None:
         "training": [(summexp.engines.training_guard.FiniteLossGuard, "see")],
         "batches": [(summexp.engines.evaluation, "_batch_result")],
         "scoring": [(summexp.engines.evaluation, "_put_together")],
-        "saving": [(summexp.engines.checkpoint, "seal")],
+        "saving": [(summexp.engines.checkpoint, "write_manifest")],
         "model": [
             (summexp.engines.trainer, "save_trained"),
             (summexp.engines.checkpoint, "save_trained"),
@@ -148,7 +148,7 @@ def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
     assert record(folder)["status"] == "finished"
     assert len((folder / "generated_predictions.jsonl").read_text().splitlines()) == 4
     assert [f"checkpoint-{step}" in output for step in steps] == [True] * len(steps)
-    assert ("training goes on from" in output) is bool(steps)
+    assert ("resuming from" in output) is bool(steps)
     if "the trained model" in last:
         assert "the model is the one that was trained in" in output
 
@@ -172,7 +172,7 @@ def test_sigterm_for_every_process_of_a_run(engine: str, tmp_path: Path) -> None
     output = log.read_text(encoding="utf-8")
     assert process.exitcode == 128 + signal.SIGTERM, output
     assert output.splitlines()[-1].startswith("stopped by SIGTERM; run/checkpoint-2 is saved; ")
-    assert damage(tmp_path / "run" / "checkpoint-2") is None
+    assert verify(tmp_path / "run" / "checkpoint-2") is None
 
 
 def test_a_signal_during_the_report_of_a_finished_run(tmp_path: Path) -> None:
@@ -205,12 +205,12 @@ def test_a_checkpoint_that_a_second_signal_cut_short(engine: str, tmp_path: Path
     assert process.exitcode == 128 + signal.SIGINT, output
     assert "saving checkpoint-3, Ctrl-C again" in output
     (whole,) = checkpoints(tmp_path / "run")
-    assert damage(whole) is None
+    assert verify(whole) is None
     told = "stopped by SIGINT; run/checkpoint-2 is saved; the same command resumes from it: "
     assert output.splitlines()[-1].startswith(told)
     code, output = forked.run(*words, log=tmp_path / "again", cwd=tmp_path)
     assert code == 0, output
-    assert "training goes on from" in output
+    assert "resuming from" in output
     assert "checkpoint-2\n" in output
 
 
@@ -240,7 +240,7 @@ def test_ctrl_c_on_a_terminal(
     (line,) = [one for one in terminal.output.splitlines() if "Ctrl-C again" in one]
     (checkpoint,) = checkpoints(tmp_path / "run")
     assert line == f"saving {checkpoint.name}, Ctrl-C again to stop at once"
-    assert damage(checkpoint) is None
+    assert verify(checkpoint) is None
     told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it: "
     assert terminal.last_line.startswith(told)
     assert record(tmp_path / "run")["reason"] == "SIGINT"
@@ -255,7 +255,7 @@ def test_a_terminal_that_is_closed(hardware: str, tmp_path: Path) -> None:
     terminal.hang_up()
     assert terminal.end() == 128 + signal.SIGHUP
     (checkpoint,) = checkpoints(tmp_path / "run")
-    assert damage(checkpoint) is None
+    assert verify(checkpoint) is None
     assert record(tmp_path / "run")["reason"] == "SIGHUP"
 
 
@@ -276,7 +276,7 @@ def test_ctrl_c_stops_a_sweep_after_the_running_job_has_saved(tmp_path: Path) ->
     words = [*words[2:], "training.num_train_epochs=1", f"training.max_steps={step + 1}"]
     code, output = forked.run(*words, log=tmp_path / "again", cwd=tmp_path)
     assert code == 0, output
-    assert f"training goes on from {checkpoint}" in output
+    assert f"resuming from {checkpoint}" in output
     assert record(sweep / "1")["status"] == "finished"
 
 
@@ -304,9 +304,9 @@ def wait():
     while "summexp.engines.checkpoint" not in sys.modules:
         time.sleep(0.01)
     module = sys.modules["summexp.engines.checkpoint"]
-    while not hasattr(module, "seal"):
+    while not hasattr(module, "write_manifest"):
         time.sleep(0.01)
-    module.seal = lambda _: time.sleep(600)
+    module.write_manifest = lambda _: time.sleep(600)
 
 threading.Thread(target=wait, daemon=True).start()
 """
@@ -332,7 +332,7 @@ def test_ctrl_c_under_another_launcher(launcher: tuple[str, ...], tmp_path: Path
     terminal.press()
     assert terminal.end() != 0
     (checkpoint,) = checkpoints(tmp_path / "run")
-    assert damage(checkpoint) is None
+    assert verify(checkpoint) is None
     told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it"
     assert told in terminal.output
     assert terminal.output.count("Ctrl-C again") == 1

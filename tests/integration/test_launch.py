@@ -207,7 +207,7 @@ def test_a_rank_that_fails_ends_the_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "accelerate"])
-def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(
+def test_sigterm_saves_a_checkpoint_from_which_the_run_resumes(
     engine: str, runs: Any, tmp_path: Path
 ) -> None:
     words = (*SMALL, f"engine={engine}", "output_dir=run")
@@ -225,9 +225,7 @@ def test_sigterm_saves_a_checkpoint_from_which_the_run_goes_on(
     assert (checkpoint / "manifest.json").is_file()
     again = runs(*words, f"training.max_steps={step + 2}")
     assert again.end(120) == 0
-    assert re.search(
-        rf"training goes on from .*run/checkpoint-{step}$", again.output(), re.MULTILINE
-    )
+    assert re.search(rf"resuming from .*run/checkpoint-{step}$", again.output(), re.MULTILINE)
     history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
     steps = [entry["step"] for entry in history if "loss" in entry]
     assert steps == list(range(1, step + 3))

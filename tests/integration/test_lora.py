@@ -50,7 +50,7 @@ def test_killed_after_a_checkpoint_it_ends_as_if_it_never_was(
     process.join()
     code, output = forked.run(*run, log=tmp_path / "again.log", cwd=tmp_path)
     assert code == 0, output
-    assert re.search(r"training goes on from .*checkpoint-(\d+)", output), output
+    assert re.search(r"resuming from .*checkpoint-(\d+)", output), output
     assert weights_equal(folder, whole)
     adapter = "adapter/adapter_model.safetensors"
     assert (folder / adapter).read_bytes() == (whole / adapter).read_bytes()
@@ -79,7 +79,7 @@ def test_a_finished_run_is_used_like_any_other(whole: Path, tmp_path: Path) -> N
     predict = words(whole.name, folder, "training.do_predict=true")
     code, output = forked.run(*predict, log=tmp_path / "predict.log", cwd=tmp_path)
     assert code == 0, output
-    assert "training goes on" not in output
+    assert "resuming from" not in output
     assert "LoRA" not in output
     assert (folder / "generated_predictions.jsonl").is_file()
     assert json.loads((folder / "run.json").read_text())["model"] == record["model"]

@@ -179,13 +179,13 @@ def test_a_rank_without_rows_does_not_spoil_upstreams_loss(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_ranks(place: Path) -> None:
+def test_a_run_resumes_with_another_number_of_ranks(place: Path) -> None:
     words = (*COMMON, "output_dir=resumed", "training.save_strategy=steps", "training.save_steps=2")
     first = (*words, *batch(8), "training.max_steps=4", "training.lr_scheduler_type=constant")
     second = (*words, *batch(4), "training.max_steps=6", "training.lr_scheduler_type=constant")
     assert forked.run_ranks(2, *first, log=place / "r1", cwd=place) == [0, 0]
     assert forked.run_ranks(4, *second, log=place / "r2", cwd=place) == [0] * 4
-    assert "training goes on from" in (place / "r2.0").read_text()
+    assert "resuming from" in (place / "r2.0").read_text()
     whole = (*second, *batch(16), "output_dir=unbroken")
     assert forked.run(*whole, log=place / "r3", cwd=place)[0] == 0
     one, other = (load_file(place / n / "model.safetensors") for n in ("resumed", "unbroken"))

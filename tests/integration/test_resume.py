@@ -85,7 +85,7 @@ def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Pa
         pytest.param(30, "accelerate", "trainer", marks=pytest.mark.slow),
     ],
 )
-def test_killed_after_a_checkpoint_goes_on_from_one(
+def test_killed_after_a_checkpoint_resumes_from_one(
     step: int, first: str, second: str, place: Path, unbroken: tuple[Path, float]
 ) -> None:
     # Training anew from the same seed would end with the same weights, and prove nothing.
@@ -100,9 +100,9 @@ def test_killed_after_a_checkpoint_goes_on_from_one(
         *words, f"engine={second}", log=place / f"{folder.name}-again.log", cwd=place
     )
     assert code == 0, output
-    gone_on = re.search(r"training goes on from .*checkpoint-(\d+)", output)
-    assert gone_on, output
-    assert int(gone_on[1]) >= step
+    resumed = re.search(r"resuming from .*checkpoint-(\d+)", output)
+    assert resumed, output
+    assert int(resumed[1]) >= step
     assert weights_equal(folder, whole), output
 
 
@@ -114,10 +114,17 @@ def unbroken_ranks(place: Path) -> Path:
     return place / "ranks"
 
 
+@pytest.mark.parametrize(
+    ("engine", "how"),
+    [
+        ("accelerate", signal.SIGTERM),
+        pytest.param("accelerate", signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("trainer", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("trainer", signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["accelerate", "trainer"])
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_ranks_that_are_ended_go_on(
+def test_ranks_that_are_ended_resume(
     engine: str, how: signal.Signals, place: Path, unbroken_ranks: Path
 ) -> None:
     """Each with its own dropout, in the middle of an epoch; then as the Trainer's ranks end."""
@@ -125,7 +132,7 @@ def test_ranks_that_are_ended_go_on(
     words = (*SMALL, f"engine={engine}", f"output_dir={folder}", "training.save_total_limit=null")
     ranks = forked.start_ranks(2, *words, log=place / f"{folder.name}.log", cwd=place)
     wait_for(folder / "checkpoint-5" / "manifest.json", ranks[0])
-    # What one rank is asked, all are; and none goes on where one has died.
+    # What one rank is asked, all are; and none resumes where one has died.
     assert ranks[1].pid is not None
     os.kill(ranks[1].pid, how)
     for rank in ranks:
@@ -136,9 +143,9 @@ def test_ranks_that_are_ended_go_on(
     log = place / f"{folder.name}-again.log"
     assert forked.run_ranks(2, *words, log=log, cwd=place) == [0, 0]
     output = log.with_name(f"{log.name}.0").read_text()
-    gone_on = re.search(r"training goes on from .*checkpoint-(\d+)", output)
-    assert gone_on, output
-    assert int(gone_on[1]) >= 5
+    resumed = re.search(r"resuming from .*checkpoint-(\d+)", output)
+    assert resumed, output
+    assert int(resumed[1]) >= 5
     assert weights_equal(folder, unbroken_ranks), output
 
 

@@ -84,9 +84,9 @@ def test_another_training_in_the_same_folder_is_refused(finished: Path) -> None:
     assert written(finished) == before
 
 
-def test_more_steps_go_on(finished: Path) -> None:
+def test_more_steps_resume(finished: Path) -> None:
     output = run(finished.parent, "output_dir=run", "training.max_steps=4")
-    assert "training goes on from" in output
+    assert "resuming from" in output
     assert "checkpoint-2" in output
     state = json.loads((finished / "trainer_state.json").read_text())
     assert state["global_step"] == 4
@@ -211,7 +211,7 @@ def own_data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_training_does_not_go_on_with_other_rows(own_data: Path) -> None:
+def test_training_does_not_resume_with_other_rows(own_data: Path) -> None:
     run(own_data, *OWN, "output_dir=run")
     csv(own_data / "train.csv", 8, "snow")
     output = run(own_data, *OWN, "output_dir=run", "training.max_steps=4", expect=2)

@@ -6,7 +6,7 @@ import pytest
 
 from summexp.config.compose import choice_tree, conf_dir
 from summexp.config.typed import typed_config
-from summexp.engines.upstream import changed_fields
+from summexp.engines.hf_arguments import changed_fields
 from summexp.errors import ConfigError, Problem
 from summexp.launch.config import HardwareConfig
 

@@ -5,7 +5,7 @@ import pytest
 
 from summexp.errors import ConfigError
 from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
-from summexp.metrics.words import WordCounter
+from summexp.metrics.word_tokenizer import WordTokenizer
 from summexp.modeling.config import ModelConfig
 from summexp.options import declared_choices
 
@@ -28,7 +28,7 @@ def test_median_needs_resamples() -> None:
 def test_every_tokenizer_that_is_allowed_exists() -> None:
     allowed = dict(declared_choices(MetricConfig))["tokenizer"]
     for name in allowed:
-        assert WordCounter("en", tokenizer=name)("cat 2") == ["cat", "2"], name
+        assert WordTokenizer("en", tokenizer=name)("cat 2") == ["cat", "2"], name
 
 
 def test_config_and_language_are_cheap() -> None:

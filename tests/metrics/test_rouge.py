@@ -7,7 +7,7 @@ from rouge_score import rouge_scorer
 
 from summexp.metrics.rouge import TYPES, Text, _positions, lcs_indices, lcs_length, score_pair
 from summexp.metrics.sentences import SentenceSplitter
-from summexp.metrics.words import WordCounter
+from summexp.metrics.word_tokenizer import WordTokenizer
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "rouge_speed.py"
 
@@ -54,7 +54,7 @@ def test_rows_longer_than_a_machine_word() -> None:
 
 def test_real_english(scitldr: list[tuple[str, str]], mts_dialog: list[tuple[str, str]]) -> None:
     """Summaries against the first sentences of their documents, many-sentence ones included."""
-    words, sentences = WordCounter("en"), SentenceSplitter("en")
+    words, sentences = WordTokenizer("en"), SentenceSplitter("en")
     theirs = rouge_scorer.RougeScorer(list(TYPES), use_stemmer=True)
     several = 0
     for document, summary in scitldr[:150] + mts_dialog[:150]:

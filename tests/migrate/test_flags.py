@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from tests.migrate.composed import composed, value_at
 
+from summexp.config.aliases import ALIASES
 from summexp.config.compose import conf_dir
 from summexp.config.keys import allowed_values, declared, declared_fields
-from summexp.config.refused import DOUBLES
 from summexp.engines.training_schema import TrainingConfig
 from summexp.migrate.arguments import given_flags
 from summexp.migrate.command import migrate
@@ -347,7 +347,7 @@ def test_every_key_exists_and_every_nothing_has_a_reason() -> None:
                 assert (group / f"{value}.yaml").is_file(), word
             elif key != "generation.*":
                 assert declared(key) is not None, word
-                assert key not in DOUBLES, word
+                assert key not in ALIASES, word
 
 
 def plain_flags(script: Script) -> list[Flag]:

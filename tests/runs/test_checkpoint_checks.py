@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from summexp.modeling.config import ModelConfig
 from summexp.runs.checkpoint_checks import checkpoint_problem
-from summexp.runs.checkpoints import MANIFEST, seal
+from summexp.runs.checkpoints import MANIFEST, write_manifest
 from summexp.runs.folder import incomplete_marker
 
 T5 = ModelConfig(init="random", architecture={"model_type": "t5", "d_model": 8})
@@ -29,7 +29,7 @@ def whole(tmp_path: Path) -> Path:
             archive.writestr("data.pkl", "x" * 100)
     write(checkpoint / "config.json", {"model_type": "t5", "d_model": 8})
     write(checkpoint / "trainer_state.json", {"global_step": 5, "log_history": []})
-    seal(checkpoint)
+    write_manifest(checkpoint)
     return checkpoint
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from summexp.runs.checkpoints import (
     checkpoints,
-    damage,
     keep_only,
-    last_whole_checkpoint,
+    last_complete_checkpoint,
     make_checkpoint,
     rotate,
-    seal,
     step_of,
+    verify,
+    write_manifest,
 )
 from summexp.runs.folder import MANIFEST
 
@@ -25,7 +25,7 @@ def make(folder: Path, step: int, *, sealed: bool = True) -> Path:
     (checkpoint / "model.safetensors").write_bytes(bytes(range(256)) * 10)
     (checkpoint / "trainer_state.json").write_text("{}")
     if sealed:
-        seal(checkpoint)
+        write_manifest(checkpoint)
     return checkpoint
 
 
@@ -66,18 +66,18 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     harm: object, words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good, bad = make(tmp_path, 5), make(tmp_path, 10)
-    assert last_whole_checkpoint(tmp_path) == bad
+    assert last_complete_checkpoint(tmp_path) == bad
     harm(bad)  # type: ignore[operator]
     with caplog.at_level(logging.WARNING):
-        assert last_whole_checkpoint(tmp_path) == good
+        assert last_complete_checkpoint(tmp_path) == good
     assert "checkpoint-10 is passed over" in caplog.text
     assert words in caplog.text
-    assert damage(good) is None
+    assert verify(good) is None
 
 
 def test_none_is_left(tmp_path: Path) -> None:
     make(tmp_path, 5, sealed=False)
-    assert last_whole_checkpoint(tmp_path) is None
+    assert last_complete_checkpoint(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_a_manifest_is_not_taken_on_trust(manifest: object, words: str, tmp_path
     checkpoint = make(tmp_path, 5)
     (tmp_path / "outside.txt").write_text("x")
     (checkpoint / MANIFEST).write_text(json.dumps(manifest))
-    assert words in (damage(checkpoint) or "")
-    assert last_whole_checkpoint(tmp_path) is None
+    assert words in (verify(checkpoint) or "")
+    assert last_complete_checkpoint(tmp_path) is None
 
 
 def test_a_step_is_written_in_latin_digits(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_half_written_checkpoint_makes_room_and_a_foreign_one_is_kept(
     make_checkpoint(tmp_path / "checkpoint-5")
     (tmp_path / "checkpoint-5" / "half").write_text("written")
     make_checkpoint(tmp_path / "checkpoint-5")
-    seal(tmp_path / "checkpoint-5")
+    write_manifest(tmp_path / "checkpoint-5")
     make_checkpoint(tmp_path / "checkpoint-5")
     assert not caplog.records
     make(tmp_path, 6, sealed=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datasets import Dataset
 
-from summexp.engines.evaluation import Evaluated, EvaluationSet
+from summexp.engines.evaluation import EvaluationResult, EvaluationSet
 from summexp.runs.examples import choose_examples
 
 
@@ -19,7 +19,7 @@ def chosen(
             "summary": [summary for _, summary in rows],
         }
     )
-    found = Evaluated({}, [f"p{number}" for number in range(len(rows))], scores)
+    found = EvaluationResult({}, [f"p{number}" for number in range(len(rows))], scores)
     examples = choose_examples(EvaluationSet("eval", table, table, None, {}), found)
     for example in examples:
         assert example["prediction"] == f"p{example['id'][1:]}"
@@ -67,7 +67,7 @@ def test_without_rouge_bertscore_ranks_and_without_scores_the_first_rows_are_tak
 
 def test_a_document_is_recorded_in_part_with_its_line_ends() -> None:
     table = Dataset.from_dict({"id": ["a"], "document": ["A:\n" * 900], "summary": ["short"]})
-    found = Evaluated({}, ["p"], {"rougeL": [5.0]})
+    found = EvaluationResult({}, ["p"], {"rougeL": [5.0]})
     (example,) = choose_examples(EvaluationSet("predict", table, table, None, {}), found)
     assert example["document"] == "A:\n" * 200
     assert example["scores"] == {"rougeL": 5.0}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from summexp.errors import ConfigError
-from summexp.runs.checkpoints import seal
+from summexp.runs.checkpoints import write_manifest
 from summexp.runs.folder import (
     check_is_free,
     check_is_writable,
@@ -186,7 +186,7 @@ def test_clear_leaves_a_checkpoint_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-5-mine").mkdir()
     # Of another program that writes a file of that name.
     (tmp_path / "checkpoint-6" / "manifest.json").write_text('{"name": "an app"}')
-    seal(tmp_path / "checkpoint-7")
+    write_manifest(tmp_path / "checkpoint-7")
     incomplete_marker(tmp_path / "checkpoint-8").touch()
     # That a record lists it makes it no checkpoint of ours.
     write_json(tmp_path / "run.json", {"files": ["checkpoint-7", "checkpoint-9"]})

@@ -12,15 +12,15 @@ from tests.modeling.toys import make
 
 from summexp.command_line import parse
 from summexp.preflight import check
-from summexp.runs.preparation import Prepared, prepare_run
+from summexp.runs.preparation import RunContext, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan
 
 FEW = ("data.max_train_samples=2", "data.max_eval_samples=2")
-PLAN = RunPlan(goes_on=False, train=True, evaluate=True, predict=False)
+PLAN = RunPlan(resumes=False, train=True, evaluate=True, predict=False)
 
 
-def prepared(folder: Path, *words: str, **training: Any) -> Prepared:
+def prepared(folder: Path, *words: str, **training: Any) -> RunContext:
     config = check(parse(["hardware=cpu", *words]))[0].config
     config = replace(config, training=replace(config.training, **training))
     return prepare_run(config, folder, RunRecord(folder, {}), PLAN)
@@ -151,7 +151,7 @@ def test_each_set_keeps_the_signature_of_its_scores(tmp_path: Path) -> None:
     choices = ["hardware=cpu", "debug=tiny", "data=custom_json", "data.language=null", *words]
     config = check(parse(choices))[0].config
     record = RunRecord(tmp_path, {})
-    predicts = RunPlan(goes_on=True, train=False, evaluate=False, predict=True)
+    predicts = RunPlan(resumes=True, train=False, evaluate=False, predict=True)
     for plan in (PLAN, predicts):
         prepare_run(config, tmp_path, record, plan)
     found = record.content["signatures"]

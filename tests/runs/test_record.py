@@ -50,7 +50,7 @@ def test_no_secret_of_the_environment_reaches_the_record(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
     monkeypatch.setattr("sys.argv", ["train.py", "tracking.run_name=0123456789abcdef"])
-    begin(check(parse([]))[0].config, tmp_path, goes_on=False)
+    begin(check(parse([]))[0].config, tmp_path, resumes=False)
     assert "0123456789abcdef" not in (tmp_path / "run.json").read_text()
 
 
@@ -67,7 +67,7 @@ def test_a_later_part_keeps_what_an_earlier_one_counted(tmp_path: Path) -> None:
     with first.phase("train"):
         pass
     first.end("finished")
-    later = begin(check(parse([]))[0].config, tmp_path, goes_on=True)
+    later = begin(check(parse([]))[0].config, tmp_path, resumes=True)
     later.add_data(
         fingerprints={"test": "c"},
         columns={},

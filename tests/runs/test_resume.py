@@ -12,7 +12,7 @@ from summexp.config.schema import Config
 from summexp.errors import ConfigError
 from summexp.launch.config import HardwareConfig
 from summexp.preflight import check
-from summexp.runs.checkpoints import seal
+from summexp.runs.checkpoints import write_manifest
 from summexp.runs.folder import write_json
 from summexp.runs.resume import (
     RunPlan,
@@ -208,7 +208,7 @@ def test_what_ended_before_its_end_for_another_reason_trains(stopped_early: Path
     "word",
     ["engine=accelerate", "engine.early_stopping_patience=2", "engine.early_stopping_threshold=1"],
 )
-def test_a_run_may_go_on_with_another_engine(word: str, finished: Path) -> None:
+def test_a_run_may_resume_with_another_engine(word: str, finished: Path) -> None:
     assert plan_run(composed(*MORE, word), finished).train
 
 
@@ -250,7 +250,7 @@ def test_flat() -> None:
 
 
 @pytest.mark.parametrize("engine", ["trainer", "accelerate"])
-def test_a_checkpoint_of_weights_alone_is_nothing_to_go_on_from(
+def test_a_checkpoint_of_weights_alone_is_nothing_to_resume_from(
     engine: str, finished: Path
 ) -> None:
     checkpoint = finished / "checkpoint-30"
@@ -259,7 +259,7 @@ def test_a_checkpoint_of_weights_alone_is_nothing_to_go_on_from(
     more = (f"engine={engine}", "training.num_train_epochs=4", "training.max_steps=-1")
     # Killed while it wrote: the rest would have come.
     assert plan_run(composed(*more), finished).train
-    seal(checkpoint)
+    write_manifest(checkpoint)
     with pytest.raises(ConfigError) as caught:
         plan_run(composed(*more), finished)
     assert [problem.key for problem in caught.value.problems] == ["training.save_only_model"]

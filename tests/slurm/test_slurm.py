@@ -191,7 +191,7 @@ def test_jobs_that_die_are_told_and_the_others_go_on(
     assert results(sweep.folder / "2")["eval_loss"] > 0
 
 
-def test_a_job_out_of_time_goes_on_and_ctrl_c_takes_it_back(
+def test_a_job_out_of_time_resumes_and_ctrl_c_takes_it_back(
     cluster: Cluster, sweep_of: Callable[..., Sweep]
 ) -> None:
     unsaved = ("training.save_strategy=no", "training.eval_strategy=no")

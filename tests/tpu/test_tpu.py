@@ -199,17 +199,17 @@ def test_the_loop_in_plain_sight_has_the_trainers_numbers(place: Path, on_cores:
     assert int(total[2]) <= EVAL_STEPS + 1
 
 
-def test_a_run_goes_on_from_its_checkpoint(place: Path, on_cpu: Path) -> None:
+def test_a_run_resumes_from_its_checkpoint(place: Path, on_cpu: Path) -> None:
     # within an epoch
     words = (*COMMON, *ON_CORES, "training.eval_strategy=no", "output_dir=broken")
     train(*words, "training.max_steps=5", cwd=place)
     output = train(*words, "training.max_steps=9", cwd=place)
-    assert "training goes on from" in output
+    assert "resuming from" in output
     expected = {step: loss for step, loss in history(on_cpu, "loss").items() if step <= 9}
     assert history(place / "broken", "loss") == pytest.approx(expected, abs=1e-4)
 
 
-def test_another_environment_goes_on_with_the_checkpoint(
+def test_another_environment_resumes_from_the_checkpoint(
     place: Path, on_cores: str, on_cpu: Path
 ) -> None:
     python = os.environ.get("SUMMEXP_PYTHON")
@@ -231,7 +231,7 @@ def test_another_environment_goes_on_with_the_checkpoint(
     train(*words, "output_dir=cpu2", f"training.max_steps={STEPS + 2}", cwd=place)
     words = (*COMMON, *ON_CPU, f"training.max_steps={STEPS + 2}", "output_dir=cores")
     output = train(*words, cwd=place, python=python)
-    assert "training goes on from" in output
+    assert "resuming from" in output
     expected = history(place / "cpu2", "loss")
     assert history(place / "cores", "loss") == pytest.approx(expected, abs=1e-4)
 

@@ -22,7 +22,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.files import folder_problems, wrong_entries
-from summexp.config.objections import OBJECTIONS, in_words
+from summexp.config.hydra_errors import HYDRA_ERRORS, in_words
 from summexp.config.provenance import ChoiceFile, files_of, source_of
 from summexp.config.saved import root_name, saved_root, store_root
 from summexp.config.schema import SECTIONS, schema_node
@@ -74,14 +74,14 @@ class ChoiceTree:
             if not self.has_own_files:
                 try:
                     return self._load(overrides), []
-                except OBJECTIONS:
+                except HYDRA_ERRORS:
                     pass  # looked at again, file by file
         with self._read_once():
             problems: list[Problem] = []
             try:
                 problems = wrong_entries(files_of(self.loader, self.config_name, overrides))
                 return self._load(overrides), problems
-            except OBJECTIONS as error:
+            except HYDRA_ERRORS as error:
                 raise ConfigError([*problems, in_words(error, self.loader, overrides)]) from error
 
     def default_choices(self) -> dict[str, str]:
@@ -98,7 +98,7 @@ class ChoiceTree:
         with self._read_once():
             try:
                 files = files_of(self.loader, self.config_name, list(overrides))
-            except OBJECTIONS:
+            except HYDRA_ERRORS:
                 files = []  # told when it is composed
         return files if self.run_config is None else [self.run_config, *files]
 

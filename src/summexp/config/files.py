@@ -11,10 +11,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from summexp.config.aliases import ALIASES
 from summexp.config.keys import declared, nearest_key
 from summexp.config.provenance import ChoiceFile, display_path
-from summexp.config.refused import DOUBLES, is_secret_key, looks_secret
 from summexp.config.schema import SECTIONS
+from summexp.config.secrets import is_secret_key, looks_secret
 from summexp.config.values import value_problem
 from summexp.errors import Problem, nearest
 
@@ -80,7 +81,7 @@ def _hydra_problem(key: str, child: Any) -> Problem | None:
         return None
     if holds_secret(key, plain(child)):
         return IN_A_FILE
-    return Problem(what=_DOUBLE, hint=DOUBLES[key]) if key in DOUBLES else None
+    return Problem(what=_DOUBLE, hint=ALIASES[key]) if key in ALIASES else None
 
 
 def _entry_problem(key: str, value: Any) -> Problem | None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from hydra.core.object_type import ObjectType
 
+from summexp.config.aliases import ALIASES, NO_EFFECT
 from summexp.config.compose import ChoiceTree, choice_tree
 from summexp.config.keys import allowed_values, declared_fields, is_mapping
-from summexp.config.refused import DOUBLES, WITHOUT_EFFECT
 from summexp.config.schema import SECTIONS, Config
 from summexp.config.values import shown
 from summexp.options import field_docs
@@ -107,7 +107,7 @@ def _keys() -> Iterator[str]:
         section_docs = field_docs(SECTIONS[section])
         for name, doc in section_docs.items():
             key = f"{section}.{name}"
-            if key in DOUBLES or key in WITHOUT_EFFECT:
+            if key in ALIASES or key in NO_EFFECT:
                 continue
             yield from _entry(f"{key}{_type(key)} = {_default(declared_fields()[key])}", doc, 4)
 

@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, fields
 from functools import cache
 from typing import Any
 
-from summexp.config.refused import DOUBLES
+from summexp.config.aliases import ALIASES
 from summexp.config.schema import SECTIONS, Config
 from summexp.errors import nearest
 from summexp.options import declared_choices
@@ -124,7 +124,7 @@ def nearest_key(name: str) -> str | None:
 
     Of an argument of transformers 4 it says what came after it.
     """
-    keys = [key for key in declared_fields() if key not in DOUBLES]
+    keys = [key for key in declared_fields() if key not in ALIASES]
     last = name.rsplit(".", 1)[-1]
     same = [key for key in keys if key.rsplit(".", 1)[-1] == last]
     if f"{name}s" in keys:

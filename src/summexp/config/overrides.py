@@ -21,12 +21,12 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 
+from summexp.config.aliases import ALIASES
 from summexp.config.escaping import override as written
 from summexp.config.files import NO_CODE, names_code
 from summexp.config.hydra_node import unknown_hydra_key
 from summexp.config.keys import declared, default_advice, is_mapping, nearest_key, type_names
 from summexp.config.provenance import COMMAND_LINE
-from summexp.config.refused import DOUBLES
 from summexp.config.schema import SECTIONS
 from summexp.config.values import shown, value_problem
 from summexp.errors import ConfigError, Problem, nearest
@@ -248,9 +248,9 @@ class _Checker:
         if override.package is not None:
             what = "a choice goes where its file says, not to another package"
             return Problem(key=key, what=what, hint=f"Leave away @{override.package}.")
-        if key in DOUBLES:
+        if key in ALIASES:
             what = "is another name for a thing that has its own key"
-            return Problem(key=key, what=what, hint=DOUBLES[key])
+            return Problem(key=key, what=what, hint=ALIASES[key])
         if names_code(key, override.value()):
             return replace(NO_CODE, key=key)
         if key in self.groups and "." not in key:

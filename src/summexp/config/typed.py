@@ -10,11 +10,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from summexp.config.aliases import ALIASES
+from summexp.config.cross_section_rules import rule_problems
 from summexp.config.files import IN_A_FILE, NO_CODE, holds_secret
 from summexp.config.hydra_node import hydra_problems
 from summexp.config.keys import allowed_values, declared_fields, nearest_key
-from summexp.config.refused import DOUBLES
-from summexp.config.rules import rule_problems
 from summexp.config.saved import read_saved
 from summexp.config.schema import SECTIONS, Config, schema_node
 from summexp.config.values import number_problem, value_problem
@@ -144,7 +144,7 @@ def _leaves(
 
 def _doubles(tree: DictConfig) -> Iterator[Problem]:
     """Yield the doubles that a file sets to something else than upstream's default."""
-    for key, hint in DOUBLES.items():
+    for key, hint in ALIASES.items():
         section, _, name = key.partition(".")
         if section not in SECTIONS:
             continue

@@ -16,6 +16,13 @@ import pyarrow as pa
 from summexp.data.cache import cache_key, with_cache
 from summexp.data.columns import Columns, Example, choose_columns, examples, is_blank, to_text
 from summexp.data.config import DataConfig
+from summexp.data.corpus_cache import (
+    SCHEMA,
+    SCHEMA_OF_SEVERAL,
+    Split,
+    split_in_memory,
+    stored_split,
+)
 from summexp.data.files import (
     TEXT_COLUMN,
     blamed_on,
@@ -29,7 +36,10 @@ from summexp.data.files import (
 )
 from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
 from summexp.data.input_rows import InputRows, column_texts
-from summexp.data.phases import (
+from summexp.data.preflight import check_file, missing_phases, no_data
+from summexp.data.shares import empty_ranges, share_problem
+from summexp.data.sources import named_splits, streamed_split
+from summexp.data.split_sources import (
     BUNDLED,
     ONLY_VALIDATION,
     PHASES,
@@ -37,16 +47,6 @@ from summexp.data.phases import (
     SplitSource,
     named_folder,
     split_sources,
-)
-from summexp.data.preflight import check_file, missing_phases, no_data
-from summexp.data.shares import empty_ranges, share_problem
-from summexp.data.sources import named_splits, streamed_split
-from summexp.data.store import (
-    SCHEMA,
-    SCHEMA_OF_SEVERAL,
-    Split,
-    split_in_memory,
-    stored_split,
 )
 from summexp.errors import ConfigError, Problem, RunError
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from summexp.data.columns import Columns, Example, choose_columns, examples
 from summexp.data.config import DataConfig
 from summexp.data.files import Head, blamed_on, head_of, read_rows
-from summexp.data.phases import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.data.shares import empty_ranges, share_problem, suggestions
+from summexp.data.split_sources import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.errors import ConfigError, Problem, nearest, nearest_path
 from summexp.options import at_home, repository_of
 

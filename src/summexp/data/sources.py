@@ -30,8 +30,8 @@ from huggingface_hub.hf_api import RepoFolder
 
 from summexp.data.cache import with_cache
 from summexp.data.config import DataConfig
-from summexp.data.phases import SplitSource
 from summexp.data.preflight import is_saved, no_data, stream_problem
+from summexp.data.split_sources import SplitSource
 from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
 from summexp.options import at_home
 

@@ -22,10 +22,10 @@ from summexp.engines.batches import Batch, TrainingBatches
 from summexp.engines.best import best_score, gains_nothing, is_better
 from summexp.engines.callbacks import CallbackHandler
 from summexp.engines.checkpoint import Checkpoints, load_weights
-from summexp.engines.evaluation import Evaluated
+from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.optimizers import build_optimizer, decayed_weights
-from summexp.engines.protocol import Fitted, TrainingJob
+from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.launch.ranks import this_world
@@ -35,7 +35,7 @@ from summexp.launch.signals import StopRequest, stop_requests
 class AccelerateEngine:
     """A loop on Accelerate alone."""
 
-    def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
+    def fit(self, job: TrainingJob, resume_from: Path | None) -> FitResult:
         """Train `job.model` in place; see `Engine.fit`."""
         with stop_requests() as request:
             loop = TrainingLoop(job, request, resume_from)
@@ -77,7 +77,7 @@ class TrainingLoop:
         self.state = self.checkpoints.begin(self.batches, resume_from)
         self.guard = TrainingGuard(request, job.config.training)
         self.callbacks = CallbackHandler(job, args, self.state, self.guard)
-        self.evaluated: list[Evaluated] = []
+        self.evaluated: list[EvaluationResult] = []
         self.evaluated_at = -1
         self.first_step = self.logged_at = self.state.global_step
         self.loss_sum = torch.zeros((), device=self.accelerator.device)
@@ -234,7 +234,7 @@ class TrainingLoop:
         self.state.total_flos += self.flos_a_token * self.accelerator.gather(tokens).sum().item()
         self.batches.tokens = 0
 
-    def finish(self) -> Fitted:
+    def finish(self) -> FitResult:
         """Save the last weights, or the best ones, and tell what training left."""
         self.count_flos()
         state, steps = self.state, self.state.global_step - self.first_step
@@ -246,4 +246,4 @@ class TrainingLoop:
         model, of_step = self.checkpoints.save_final(state)
         evaluated = self.evaluated if self.evaluated_at == of_step else None
         metrics["epoch"] = epochs = state.epoch or 0.0
-        return Fitted(metrics, state.global_step, epochs, evaluated, model, self.stopped_early)
+        return FitResult(metrics, state.global_step, epochs, evaluated, model, self.stopped_early)

@@ -16,9 +16,9 @@ from accelerate.utils import (
 )
 from transformers import PreTrainedModel, Seq2SeqTrainingArguments, enable_full_determinism
 
-from summexp.engines.honoured import deepspeed_problems
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 from summexp.engines.sharded import prepare_for_fsdp, use_deepspeed, use_fsdp
+from summexp.engines.supported_fields import deepspeed_problems
 from summexp.errors import ConfigError
 
 _DDP = ("find_unused_parameters", "bucket_cap_mb", "broadcast_buffers", "static_graph")

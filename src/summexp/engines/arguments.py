@@ -7,8 +7,8 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, Seq2SeqTrainingArguments
 
+from summexp.engines.hf_arguments import training_arguments
 from summexp.engines.protocol import TrainingJob
-from summexp.engines.upstream import training_arguments
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import devices_behind, select_device
 

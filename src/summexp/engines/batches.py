@@ -60,7 +60,7 @@ class TrainingBatches:
         """
         first, left_out = divmod(done, self.steps_a_pass) if self._sampler else (0, done)
         for number in itertools.count(first):
-            # A pass that goes on drew its seed before the checkpoint that it goes on from.
+            # A pass that resumes drew its seed before the checkpoint that it resumes from.
             with torch.random.fork_rng(devices=[], enabled=left_out > 0):
                 taken = left_out if self._sampler else 0
                 steps = self._steps(number, taken)

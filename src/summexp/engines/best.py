@@ -49,7 +49,7 @@ def gains_nothing(
 ) -> bool:
     """Tell whether the last evaluations, `engine.early_stopping_patience` of them, gained nothing.
 
-    Counted from what was logged, so that a run that goes on counts on (upstream's callback, 5.23,
+    Counted from what was logged, so that a run that resumes counts on (upstream's callback, 5.23,
     begins anew).
 
     Args:
@@ -63,7 +63,7 @@ def gains_nothing(
     best: float | None = None
     without_gain = 0
     # What was evaluated before the first step is nothing to be better than, and the Trainer (5.23)
-    # evaluates a step again where it goes on with `eval_on_start`.
+    # evaluates a step again where it resumes with `eval_on_start`.
     scores = {entry["step"]: entry[name] for entry in history if name in entry and entry["step"]}
     for score in scores.values():
         better = is_better(args, score, best)

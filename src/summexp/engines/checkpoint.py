@@ -43,7 +43,7 @@ from summexp.launch.ranks import any_reduce, barrier, is_main, this_world
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.modeling.weights import listed, mismatch, non_finite_weights, weight_files
 from summexp.permissions import follow_umask
-from summexp.runs.checkpoints import keep_only, make_checkpoint, rotate, seal, step_of
+from summexp.runs.checkpoints import keep_only, make_checkpoint, rotate, step_of, write_manifest
 from summexp.runs.folder import is_checkpoint
 from summexp.runs.storage import StorageError, discard_incomplete_checkpoints, storage_errors
 
@@ -56,7 +56,7 @@ STATE_FILE = "trainer_state.json"
 
 @contextmanager
 def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Iterator[Path]:
-    """Let every rank write its part of a checkpoint, then seal it and delete older ones.
+    """Let every rank write its part of a checkpoint, then write_manifest it and delete older ones.
 
     Args:
         args: name the run folder, and say how many checkpoints are kept.
@@ -75,7 +75,7 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
             # It is whole when every rank has written its part.
             barrier()
             if args.should_save:
-                seal(folder)
+                write_manifest(folder)
     except BaseException:
         if args.should_save:
             # On a full disk, the record of the failure needs its room.
@@ -266,7 +266,7 @@ class Checkpoints:
             self._parts["optimizer.pt"] = optimizer
 
     def begin(self, batches: TrainingBatches, resume_from: Path | None) -> TrainerState:
-        """Return the state of a training that begins, or goes on from a checkpoint.
+        """Return the state of a training that begins, or resumes from a checkpoint.
 
         Args:
             batches: of the whole training.

@@ -12,7 +12,7 @@ from transformers import TrainerState
 from summexp.errors import RunError
 from summexp.launch.ranks import any_reduce
 from summexp.modeling.weights import listed, non_finite_weights
-from summexp.runs.checkpoints import checkpoints, is_sealed
+from summexp.runs.checkpoints import checkpoints, has_manifest
 
 
 def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool) -> None:
@@ -31,7 +31,7 @@ def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool
     if not any_reduce(bool(names))[0]:
         return
     which = f" ({listed(names)})" if names else ""
-    last = next((one.name for one in checkpoints(folder) if is_sealed(one)), None)
+    last = next((one.name for one in checkpoints(folder) if has_manifest(one)), None)
     kept = f"; the last checkpoint with finite weights is {last}" if last else ""
     raise RunError(
         f"the weights are not finite after step {step}{which}, and are not saved{kept}. "

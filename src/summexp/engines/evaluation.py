@@ -105,7 +105,7 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationResult:
     """What an evaluation found."""
 
     metrics: dict[str, float]
@@ -124,7 +124,7 @@ def evaluate(
     settings: EvaluationSettings,
     on_batch: Callable[[int], None] = lambda _: None,
     on_more: Callable[[int], None] = lambda _: None,
-) -> Evaluated:
+) -> EvaluationResult:
     """Compute the loss of `rows`, generate their summaries and score them.
 
     Args:
@@ -175,7 +175,7 @@ def evaluate(
     if found is not None:
         found.metrics.update(_speed(rows.name, seconds, len(rows.tokens), taken))
     metrics = broadcast_object({} if found is None else found.metrics)
-    return Evaluated(metrics, [], {}) if found is None else found
+    return EvaluationResult(metrics, [], {}) if found is None else found
 
 
 def _speed(name: str, seconds: float, rows: int, batches: int) -> dict[str, float]:
@@ -383,7 +383,7 @@ def _put_together(
     summaries: Mapping[int, Summary],
     tokenizer: PreTrainedTokenizerBase,
     settings: EvaluationSettings,
-) -> Evaluated:
+) -> EvaluationResult:
     """Return the metrics, and the summaries in the rows' order."""
     metrics = dict(loss)
     predictions: list[str] = []
@@ -399,7 +399,7 @@ def _put_together(
     if summaries:
         metrics["gen_len"] = _mean_length(rows, summaries)
     named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
-    return Evaluated(named, predictions, row_scores)
+    return EvaluationResult(named, predictions, row_scores)
 
 
 def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) -> dict[str, float]:

@@ -11,7 +11,7 @@ from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from summexp.data.collate import Collator
-from summexp.engines.evaluation import Evaluated
+from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.progress import TrainingProgress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class TrainingJob:
     """Tokenized training rows: `input_ids`, `labels`."""
     collate: Collator
     """Makes batches of rows."""
-    evaluate: Callable[[PreTrainedModel, Callable[[], None]], list[Evaluated]]
+    evaluate: Callable[[PreTrainedModel, Callable[[], None]], list[EvaluationResult]]
     """Evaluates every validation set; calls its second argument after each batch, on every rank as
     often."""
     on_save: Callable[[Path], None] = lambda _checkpoint: None
@@ -44,7 +44,7 @@ class TrainingJob:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """What training left."""
 
     metrics: dict[str, float]
@@ -53,7 +53,7 @@ class Fitted:
     """Optimizer steps since the beginning of the run, resumed parts included."""
     epochs: float
     """Passes over the rows, likewise."""
-    evaluated: list[Evaluated] | None
+    evaluated: list[EvaluationResult] | None
     """The evaluation of the model as it is now, if there was one."""
     model: PreTrainedModel
     """The trained model, whole on each rank: `TrainingJob.model` itself, unless that is split."""
@@ -64,7 +64,7 @@ class Fitted:
 class Engine(Protocol):
     """A training loop."""
 
-    def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
+    def fit(self, job: TrainingJob, resume_from: Path | None) -> FitResult:
         """Train `job.model` in place, from a checkpoint where one is given, and save it.
 
         Args:

@@ -32,10 +32,10 @@ from summexp.engines.checkpoint import (
     save_trained,
 )
 from summexp.engines.divergence import check_weights, keep_valid_json
-from summexp.engines.evaluation import Evaluated
+from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 from summexp.engines.loss import count_targets, token_loss_sum
-from summexp.engines.protocol import Fitted, TrainingJob
+from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.sharded import WholeModel, prepare_for_fsdp, use_deepspeed, use_fsdp
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.launch.ranks import barrier, this_world
@@ -47,7 +47,7 @@ from summexp.runs.checkpoints import keep_only, step_of
 class TrainerEngine:
     """The loop of the Hugging Face Trainer."""
 
-    def fit(self, job: TrainingJob, resume_from: Path | None) -> Fitted:
+    def fit(self, job: TrainingJob, resume_from: Path | None) -> FitResult:
         """Train `job.model` in place; see `Engine.fit`."""
         with stop_requests() as request:
             trainer = SummarizationTrainer(job, request, resume_from)
@@ -57,7 +57,7 @@ class TrainerEngine:
             if resume_from is not None:
                 check_same_model(job.model, resume_from)
                 read_state(resume_from)
-                # The Trainer (5.23) takes where it goes on for its start.
+                # The Trainer (5.23) takes where it resumes for its start.
                 trainer.args.eval_on_start = False
             try:
                 result = trainer.train(str(resume_from) if resume_from else None)
@@ -72,8 +72,8 @@ class TrainerEngine:
         }
         state = trainer.state
         epochs = float(state.epoch or 0.0)
-        evaluated = trainer.last_evaluation()
-        return Fitted(metrics, state.global_step, epochs, evaluated, model, trainer.stopped_early)
+        last = trainer.last_evaluation()
+        return FitResult(metrics, state.global_step, epochs, last, model, trainer.stopped_early)
 
 
 class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
@@ -92,7 +92,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         self.stopped_early = False
         self._own_loss = job.config.engine.loss == "token_mean"
         self._batches: GlobalBatches | None = None
-        self._evaluated: list[Evaluated] = []
+        self._evaluated: list[EvaluationResult] = []
         self._evaluated_at = -1
         args = job_arguments(job)
         self._whole = WholeModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
@@ -240,7 +240,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Return the model as one process has it; every rank has to call this."""
         return self._whole.copy(self.model, self.args.device)
 
-    def last_evaluation(self) -> list[Evaluated] | None:
+    def last_evaluation(self) -> list[EvaluationResult] | None:
         """Return the last evaluation, if it was of the model that training ended with."""
         best = self.state.best_model_checkpoint
         ended_with = self.state.global_step
@@ -322,6 +322,6 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         begun = super()._init_training_state(max_steps, *args)
         if self._resume_from is not None:
             drop_foreign_best(self._job, self.state, self._resume_from)
-        # Upstream goes on at the intervals of the checkpoint, whatever is asked for now.
+        # Upstream resumes at the intervals of the checkpoint, whatever is asked for now.
         self.state.compute_steps(self.args, max_steps)
         return begun

@@ -21,7 +21,7 @@ from summexp.launch.ranks import any_reduce
 from summexp.launch.signals import StopRequest
 
 if TYPE_CHECKING:
-    from summexp.engines.evaluation import Evaluated
+    from summexp.engines.evaluation import EvaluationResult
     from summexp.engines.protocol import TrainingJob
     from summexp.engines.training_schema import TrainingConfig
 
@@ -146,7 +146,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             self._request.exit()
         self.check_end(step)
 
-    def evaluate(self, job: TrainingJob, model: PreTrainedModel) -> list[Evaluated]:
+    def evaluate(self, job: TrainingJob, model: PreTrainedModel) -> list[EvaluationResult]:
         """Evaluate every validation set, or abort that if a signal comes.
 
         Raises:

@@ -250,7 +250,7 @@ class TrainingConfig:
     greater_is_better: bool | None = None
     """Whether a higher score is better; null: yes, unless its name ends in loss."""
     ignore_data_skip: bool = False
-    """Begin the epoch anew on resume instead of going on at the row that was reached."""
+    """Begin the epoch anew on resume instead of resuming at the row that was reached."""
     restore_callback_states_from_checkpoint: bool = False
     """Take the callbacks' states from the checkpoint on resume."""
     full_determinism: bool = False

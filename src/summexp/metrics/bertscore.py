@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from summexp.errors import ConfigError, Problem
 from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
-from summexp.modeling.hub import loading
+from summexp.modeling.loading_errors import loading
 from summexp.options import at_home
 
 if TYPE_CHECKING:

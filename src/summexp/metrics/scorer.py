@@ -21,7 +21,7 @@ from summexp.metrics.language import choose_language
 from summexp.metrics.rouge import Text, Words, score_pair
 from summexp.metrics.sentences import SentenceSplitter
 from summexp.metrics.text_statistics import compression, length_ratio, novelty, repetition
-from summexp.metrics.words import WordCounter
+from summexp.metrics.word_tokenizer import WordTokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,9 @@ class SummaryScorer:
         rows = [_of_row(row) for row in references]
         chosen = choose_language(language, [row[0] for row in rows])
         self.remark = chosen.remark
-        self.words = WordCounter(chosen.code, tokenizer=config.tokenizer, stemming=config.stemming)
+        self.words = WordTokenizer(
+            chosen.code, tokenizer=config.tokenizer, stemming=config.stemming
+        )
         self.sentences = SentenceSplitter(chosen.code, config.sentences)
         self.bertscore = (
             BertScore(config, chosen.code, device=device, toy=toy)
@@ -92,9 +94,9 @@ class SummaryScorer:
         )
         several = any(len(row) > 1 for row in rows)
         self.signature = self._describe(f"{chosen.code}({chosen.origin})", several=several)
-        self._count = lru_cache(maxsize=_REMEMBERED_TEXTS)(self._count_text)
+        self._count = lru_cache(maxsize=_REMEMBERED_TEXTS)(self._tokenize_text)
         # Inflected forms are new words where novelty and repetition are published.
-        self._plain_words = WordCounter(chosen.code, tokenizer=config.tokenizer, stemming=False)
+        self._plain_words = WordTokenizer(chosen.code, tokenizer=config.tokenizer, stemming=False)
         self._numbers: dict[str, int] = {}
         self._document = lru_cache(maxsize=_REMEMBERED_TEXTS)(
             lambda text: self._number(self._plain(text))
@@ -194,13 +196,13 @@ class SummaryScorer:
         scores = [score_pair(self._count(reference), text) for reference in references]
         return tuple(100.0 * max(column) for column in zip(*scores, strict=True))
 
-    def _count_text(self, text: str) -> Text:
+    def _tokenize_text(self, text: str) -> Text:
         return Text.of(map(self.words, self.sentences(text)))
 
     def _plain(self, text: str) -> Words:
         """Return the words of `text`, not stemmed, cut the same in a summary and its document."""
         if self.words.stemmer is None:
-            return self._count_text(text).words
+            return self._tokenize_text(text).words
         return [word for one in self.sentences(text) for word in self._plain_words(one)]
 
     def _number(self, words: Words) -> array[int]:

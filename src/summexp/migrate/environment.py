@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from summexp.config.refused import looks_secret
+from summexp.config.secrets import looks_secret
 from summexp.migrate.expansion import HIDDEN, names_secret
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")

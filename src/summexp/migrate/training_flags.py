@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
 
-from summexp.config.refused import DOUBLES, WITHOUT_EFFECT
+from summexp.config.aliases import ALIASES, NO_EFFECT
 from summexp.engines.training_schema import TrainingConfig
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.flags import Flag, Kind, Settings, fixed
@@ -118,7 +118,7 @@ _OTHERWISE: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
     ),
     "resume_from_checkpoint": (
         "training.resume_from_checkpoint",
-        "a folder; True is not needed, since a run in the same output_dir goes on by itself",
+        "a folder; True is not needed, since a run in the same output_dir resumes by itself",
         lambda value: {} if str(value).lower() == "true" else _path(value),
     ),
 }
@@ -153,9 +153,9 @@ def _flag(name: str, declared: str, default: Any) -> Flag:
     if name in _OTHERWISE:
         now, remark, turn = _OTHERWISE[name]
         return Flag(name, kind, now, remark, default, turn, is_secret=name == "hub_token")
-    if key in WITHOUT_EFFECT:
-        return Flag(name, kind, "", WITHOUT_EFFECT[key][0], default)
-    assert key not in DOUBLES, f"{key} is refused, so --{name} must say what it is instead"
+    if key in NO_EFFECT:
+        return Flag(name, kind, "", NO_EFFECT[key][0], default)
+    assert key not in ALIASES, f"{key} is refused, so --{name} must say what it is instead"
     return Flag(name, kind, key, "", default)
 
 

@@ -14,7 +14,7 @@ from summexp.command_line import parse
 from summexp.config.compose import choice_tree
 from summexp.config.escaping import override
 from summexp.config.keys import declared, declared_fields
-from summexp.config.refused import looks_secret
+from summexp.config.secrets import looks_secret
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.choices import (
     CUSTOM_DATASET,
@@ -153,7 +153,7 @@ class _Translation:
         if remark_concerns(flag, value) and flag.remark and not flag.now:
             self._remarks.append(f"--{name}: {flag.remark}")
         elif name == "resume_from_checkpoint" and not settings:
-            self._remarks.append(f"--{name} {value}: left out, a run in the same folder goes on")
+            self._remarks.append(f"--{name} {value}: left out, a run in the same folder resumes")
         elif flag.is_renamed and settings and name not in ("report_to", "model_type"):
             about = f"; {flag.remark}" if flag.remark and remark_concerns(flag, value) else ""
             self._if_written[next(iter(settings))] = f"--{name}: {_shown(settings)} now{about}"

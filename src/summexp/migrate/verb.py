@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from summexp import entry
-from summexp.config.refused import without_secrets
+from summexp.config.secrets import without_secrets
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
 from summexp.migrate.expansion import refuse_unknown

@@ -19,7 +19,7 @@ from transformers.models.auto.modeling_auto import (
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.config import ModelConfig
-from summexp.modeling.hub import loading
+from summexp.modeling.loading_errors import loading
 
 log = logging.getLogger(__name__)
 

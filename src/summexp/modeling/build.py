@@ -25,7 +25,7 @@ from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.adapters import add_adapter, has_adapter, lora_config
 from summexp.modeling.architecture import architecture, architecture_problem, is_decoder_only
 from summexp.modeling.config import ModelConfig, PeftConfig
-from summexp.modeling.hub import loading
+from summexp.modeling.loading_errors import loading
 from summexp.modeling.positions import check_positions, fit_positions
 from summexp.modeling.preflight import shards_outside
 from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer

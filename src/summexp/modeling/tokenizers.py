@@ -21,7 +21,7 @@ from transformers import (
 from summexp.data.cache import cache_key, with_cache
 from summexp.errors import ConfigError, Problem
 from summexp.modeling.config import ModelConfig
-from summexp.modeling.hub import loading
+from summexp.modeling.loading_errors import loading
 
 log = logging.getLogger(__name__)
 

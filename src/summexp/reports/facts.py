@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 
 from summexp.config.escaping import override, unescaped
 from summexp.data.health import SplitHealth
-from summexp.data.phases import BUNDLED
+from summexp.data.split_sources import BUNDLED
 from summexp.reports.results import RunResults
 
 

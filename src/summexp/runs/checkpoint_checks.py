@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from summexp.errors import Problem
 from summexp.modeling.config import ModelConfig
-from summexp.runs.checkpoints import checkpoints, holds_progress, is_sealed, size_problem
+from summexp.runs.checkpoints import checkpoints, has_manifest, holds_progress, size_problem
 from summexp.runs.folder import RUN_FILE, incomplete_marker
 
 _KEY = "training.resume_from_checkpoint"
@@ -44,8 +44,10 @@ def checkpoint_problem(checkpoint: Path, model: ModelConfig | None) -> Problem |
 
 
 def _hint(checkpoint: Path) -> str:
-    inside = [one for one in checkpoints(checkpoint) if is_sealed(one)]
-    beside = [one for one in checkpoints(checkpoint.parent) if is_sealed(one) and one != checkpoint]
+    inside = [one for one in checkpoints(checkpoint) if has_manifest(one)]
+    beside = [
+        one for one in checkpoints(checkpoint.parent) if has_manifest(one) and one != checkpoint
+    ]
     if inside or beside:
         return f"Name a whole one: {_KEY}={(inside or beside)[0]}"
     if (checkpoint / _WEIGHTS).is_file() and (checkpoint / "config.json").is_file():
@@ -57,7 +59,7 @@ def _hint(checkpoint: Path) -> str:
 
 
 def _unfinished(checkpoint: Path) -> str | None:
-    if is_sealed(checkpoint):
+    if has_manifest(checkpoint):
         return None
     is_ours = (checkpoint.parent / RUN_FILE).is_file() and checkpoint.name.startswith("checkpoint-")
     if is_ours or incomplete_marker(checkpoint).is_file():

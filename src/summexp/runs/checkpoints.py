@@ -44,7 +44,7 @@ def _free_name(checkpoint: Path) -> Path:
     return path
 
 
-def seal(checkpoint: Path) -> None:
+def write_manifest(checkpoint: Path) -> None:
     """Write the manifest of a checkpoint whose files are all written."""
     files = {
         path.relative_to(checkpoint).as_posix(): _fingerprint(path)
@@ -93,14 +93,14 @@ def _is_same(one: Path, other: Path) -> bool:
     return one.absolute() == other.absolute()
 
 
-def is_sealed(checkpoint: Path) -> bool:
+def has_manifest(checkpoint: Path) -> bool:
     """Tell whether a checkpoint was finished, but not whether its files are still whole."""
     return (checkpoint / MANIFEST).is_file()
 
 
-def damage(checkpoint: Path) -> str | None:
+def verify(checkpoint: Path) -> str | None:
     """Return in words what is wrong with a checkpoint, or None if it is whole."""
-    if not is_sealed(checkpoint):
+    if not has_manifest(checkpoint):
         return "it was not finished, or not written by summexp"
     files = _manifest(checkpoint)
     if isinstance(files, str):
@@ -119,7 +119,7 @@ def size_problem(checkpoint: Path) -> str | None:
 
     Quick, as no file is read. Of a checkpoint without a manifest nothing is known.
     """
-    if not is_sealed(checkpoint):
+    if not has_manifest(checkpoint):
         return None
     files = _manifest(checkpoint)
     if isinstance(files, str):
@@ -151,7 +151,7 @@ def _manifest(checkpoint: Path) -> dict[str, dict[str, Any]] | str:
 
 
 def _lies_inside(name: str) -> bool:
-    """Tell whether a name of a manifest is a path as `seal` writes them."""
+    """Tell whether a name of a manifest is a path as `write_manifest` writes them."""
     path = PurePosixPath(name)
     return name == path.as_posix() and not path.is_absolute() and not {"..", "."} & {*path.parts}
 
@@ -174,10 +174,10 @@ def holds_progress(checkpoint: Path) -> bool:
     return schedule or any(checkpoint.glob("global_step*"))
 
 
-def last_whole_checkpoint(folder: Path) -> Path | None:
+def last_complete_checkpoint(folder: Path) -> Path | None:
     """Return the last checkpoint to go on from, and warn of each that is passed over."""
     for checkpoint in checkpoints(folder):
-        reason = damage(checkpoint)
+        reason = verify(checkpoint)
         if reason is None:
             return checkpoint
         log.warning("%s is passed over: %s", checkpoint.name, reason)

@@ -12,8 +12,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from summexp.config.escaping import override
-from summexp.config.refused import looks_secret
 from summexp.config.saved import named_root, root_flag
+from summexp.config.secrets import looks_secret
 from summexp.launch.world import outside_world
 
 INSTALLED = "summexp train"
@@ -25,7 +25,7 @@ MODULE = "python -m summexp train"
 def run_command(folder: Path) -> list[str]:
     """Return the command of this process's run, which in the same working folder composes it again.
 
-    A job of a sweep has a command of its own, which goes on in the job's folder. What launched the
+    A job of a sweep has a command of its own, which resumes in the job's folder. What launched the
     ranks stands in front, where this process can see it.
 
     Args:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from summexp.data.phases import BUNDLED
+from summexp.data.split_sources import BUNDLED
 from summexp.errors import RunError
 from summexp.runs.folder import may_write
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from summexp.engines.evaluation import Evaluated, EvaluationSet
+from summexp.engines.evaluation import EvaluationResult, EvaluationSet
 from summexp.metrics.config import SCORES
 
 _EACH = 3
@@ -17,7 +17,7 @@ _RANKING = ("rougeL", *SCORES["rouge"], *SCORES["bertscore"])
 """Scores that tell better from worse, the first one that was computed decides."""
 
 
-def choose_examples(rows: EvaluationSet, found: Evaluated) -> list[dict[str, Any]]:
+def choose_examples(rows: EvaluationSet, found: EvaluationResult) -> list[dict[str, Any]]:
     """Return the rows with the highest and with the lowest scores, as `run.json` records them.
 
     All scored rows take part. ROUGE-L ranks them, or BERTScore's F1 where that is computed alone;
@@ -58,7 +58,9 @@ def _first(rows: EvaluationSet) -> Iterable[int]:
     return islice(predicted, _EACH)
 
 
-def _example(rows: EvaluationSet, found: Evaluated, number: int, kind: str) -> dict[str, Any]:
+def _example(
+    rows: EvaluationSet, found: EvaluationResult, number: int, kind: str
+) -> dict[str, Any]:
     row = rows.rows[number]
     return {
         "kind": kind,

@@ -17,12 +17,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from summexp.config.aliases import ALIASES
 from summexp.config.compose import ChoiceTree
 from summexp.config.escaping import escaped, unescaped
 from summexp.config.files import plain
 from summexp.config.keys import declared_fields
 from summexp.config.provenance import ChoiceFile, display_path
-from summexp.config.refused import DOUBLES
 from summexp.config.schema import SECTIONS
 from summexp.config.typed import read_tree
 from summexp.runs.folder import CONFIG_FILE, read_record
@@ -40,7 +40,7 @@ _NEVER = (
     "training.hub_*",
     "training.resume_from_checkpoint",
     *OF_THE_MACHINE,
-    *DOUBLES,
+    *ALIASES,
 )
 """Keys of these sections that are the command's or the machine's."""
 

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from summexp.config.escaping import override
 from summexp.config.provenance import display_path
 from summexp.launch.world import outside_world
-from summexp.runs.checkpoints import checkpoints, is_sealed
+from summexp.runs.checkpoints import checkpoints, has_manifest
 from summexp.runs.command import relative, run_command, typed_command
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def describe_interruption(record: RunRecord, signum: int) -> str:
     stopped = f"stopped by {signal.Signals(signum).name}"
     if record.content.get("status") == "finished":
         return f"{stopped}; the run in {display_path(folder)} is finished"
-    checkpoint = next((one for one in checkpoints(folder) if is_sealed(one)), None)
+    checkpoint = next((one for one in checkpoints(folder) if has_manifest(one)), None)
     if "train" in record.content["phases"]:
         kept, does = f"the trained model is in {display_path(folder)}", "does what is left"
     elif checkpoint is not None:

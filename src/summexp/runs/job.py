@@ -83,9 +83,9 @@ def _run_here(config: Config, broadcast: RunSpecBroadcast | None) -> None:
             if broadcast is None:
                 abort(config.hardware, 0)
             return
-        log.info("%s %s", "resuming in" if plan.goes_on else "run folder:", display_path(folder))
+        log.info("%s %s", "resuming in" if plan.resumes else "run folder:", display_path(folder))
         with storage_errors(folder):
-            record = begin(config, folder, goes_on=plan.goes_on)
+            record = begin(config, folder, resumes=plan.resumes)
         with _recorded(record, world_size(config.hardware)):
             prepare(config)
             if starts_ranks(config.hardware):

@@ -17,13 +17,13 @@ from transformers.utils import logging as upstream_logging
 from summexp.engines.build import build_engine
 from summexp.engines.divergence import not_finite
 from summexp.engines.evaluation import (
-    Evaluated,
+    EvaluationResult,
     EvaluationSet,
     evaluate,
     row_references,
 )
 from summexp.engines.progress import Progress, Publish, TrainingProgress
-from summexp.engines.protocol import Fitted, TrainingJob
+from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.training_guard import exit_on_request
 from summexp.errors import nearest
 from summexp.launch.ranks import broadcast_object, is_main
@@ -31,7 +31,7 @@ from summexp.launch.signals import stop_requests
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
-from summexp.runs.checkpoints import checkpoints, is_sealed, last_whole_checkpoint
+from summexp.runs.checkpoints import checkpoints, has_manifest, last_complete_checkpoint
 from summexp.runs.examples import choose_examples
 from summexp.runs.folder import predictions_file
 from summexp.runs.hub import push, push_checkpoint
@@ -41,7 +41,7 @@ from summexp.runs.predictions import (
     move_earlier_predictions,
     write_predictions,
 )
-from summexp.runs.preparation import Prepared, prepare_run
+from summexp.runs.preparation import RunContext, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.results import drop_results, read_json, save_metrics
 from summexp.runs.resume import (
@@ -120,7 +120,7 @@ def _is_no_call_for_a_mask(record: logging.LogRecord) -> bool:
     return "passing in an `attention_mask`" not in record.getMessage()
 
 
-def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) -> Fitted:
+def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext) -> FitResult:
     if is_main():
         drop_results(folder)
         _move_earlier_predictions(folder, record)
@@ -129,7 +129,7 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: Prepared) 
     # One rank looks, since others might see a folder that is being written.
     resume_from = broadcast_object(_checkpoint(config, folder) if is_main() else None)
     if resume_from is not None:
-        log.info("training goes on from %s", resume_from)
+        log.info("resuming from %s", resume_from)
         if is_main():
             _say_what_is_foreign(config, folder, resume_from)
     assert prepared.train is not None
@@ -181,7 +181,7 @@ def _checkpoint(config: Config, folder: Path) -> Path | None:
     given = config.training.resume_from_checkpoint
     if given is not None and Path(given).resolve().parent == folder.resolve():
         return Path(given)
-    own = last_whole_checkpoint(folder)
+    own = last_complete_checkpoint(folder)
     if own is None and given is None and checkpoints(folder):
         log.warning("no whole checkpoint is left: training begins with the first step")
     return own or (Path(given) if given else None)
@@ -191,7 +191,7 @@ def _say_what_is_foreign(config: Config, folder: Path, checkpoint: Path) -> None
     """Warn of what is not known, or not the same, of a checkpoint that another run wrote."""
     if checkpoint.resolve().parent == folder.resolve():
         return
-    if not is_sealed(checkpoint):
+    if not has_manifest(checkpoint):
         log.warning(
             "%s has no manifest: it was not written by summexp. That its files belong together is "
             "not known; the rows come in summexp's order",
@@ -206,14 +206,14 @@ def _say_what_is_foreign(config: Config, folder: Path, checkpoint: Path) -> None
 
 
 def _evaluated(
-    prepared: Prepared,
+    prepared: RunContext,
     rows: EvaluationSet,
     model: PreTrainedModel,
     each_batch: Callable[[], None],
     publish: Publish,
     *,
     in_training: bool = False,
-) -> Evaluated:
+) -> EvaluationResult:
     """Evaluate a set, report the progress, and call `each_batch` after each batch."""
     if not is_main():
         return evaluate(
@@ -240,8 +240,8 @@ def _evaluate(
     config: Config,
     folder: Path,
     record: RunRecord,
-    prepared: Prepared,
-    evaluated: list[Evaluated] | None,
+    prepared: RunContext,
+    evaluated: list[EvaluationResult] | None,
     each_batch: Callable[[], None],
 ) -> dict[str, float]:
     with record.phase("eval"):
@@ -267,7 +267,7 @@ def _predict(
     config: Config,
     folder: Path,
     record: RunRecord,
-    prepared: Prepared,
+    prepared: RunContext,
     each_batch: Callable[[], None],
 ) -> dict[str, float]:
     rows = prepared.test

@@ -16,10 +16,10 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from summexp.data.collate import Collator
 from summexp.data.corpus import Corpus, load_corpus
 from summexp.data.input_rows import InputRows
-from summexp.data.phases import Phase, data_of
-from summexp.data.stand_in import needs_stand_in, stand_in_rows
+from summexp.data.split_sources import Phase, data_of
+from summexp.data.synthetic import needs_stand_in, stand_in_rows
 from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
-from summexp.engines.upstream import generation_config
+from summexp.engines.hf_arguments import generation_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.devices import describe, devices_behind, select_device
 from summexp.launch.ranks import all_gather_object, is_main, local_main_first
@@ -27,7 +27,7 @@ from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adap
 from summexp.modeling.architecture import is_decoder_only, prefix_left_out
 from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import TARGET_PREFIX, ModelConfig
-from summexp.modeling.kinds import kind_problems
+from summexp.modeling.model_kind_rules import kind_problems
 from summexp.runs.environment import cache_dir
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan, model_digests
@@ -44,7 +44,7 @@ _TOKENIZER_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Prepared:
+class RunContext:
     """What the phases share."""
 
     model: PreTrainedModel
@@ -67,7 +67,7 @@ class Prepared:
     """Config key to the digest of the file or the folder that was read for it."""
 
 
-def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> Prepared:
+def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> RunContext:
     """Read the corpus, cut it into tokens, and make or load the model.
 
     Raises:
@@ -85,7 +85,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             config = replace(config, data=replace(config.data, overwrite_cache=False))
         with record.phase("data"):
             corpus = _load(config, plan, cache)
-            if plan.train and plan.goes_on:
+            if plan.train and plan.resumes:
                 _check_same_rows(corpus, record, folder)
         # What a stream holds is not known beforehand, so its tokenizer has no name in the cache.
         kept = None if isinstance(corpus.train, IterableDataset) else cache
@@ -136,7 +136,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         )
     _describe(record, corpus, model, sets, suffix, of_the_model if plan.train else None)
     half = config.training.fp16 or config.training.bf16
-    return Prepared(
+    return RunContext(
         model=model,
         tokenizer=tokenizer,
         collate=Collator(tokenizer, model, config.data, pad_to_multiple_of=8 if half else None),
@@ -161,7 +161,7 @@ def _to_device(model: PreTrainedModel, hardware: HardwareConfig) -> None:
 def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelConfig, bool]:
     """Return the model to take (the one trained here, if it is), and whether it is a toy."""
     trained = folder / "config.json"
-    if plan.train or not plan.goes_on or not trained.is_file():
+    if plan.train or not plan.resumes or not trained.is_file():
         return config.model, config.debug.tiny
     log.info("the model is the one that was trained in %s", folder)
     taken = replace(
@@ -219,7 +219,7 @@ def _phases(config: Config, plan: RunPlan) -> Iterator[Phase]:
 
 
 def _check_same_rows(corpus: Corpus, record: RunRecord, folder: Path) -> None:
-    """Check that training goes on with the rows that it began with."""
+    """Check that training resumes with the rows that it began with."""
     earlier = record.content.get("data", {}).get("fingerprints", {}).get("train")
     now = corpus.fingerprints.get("train")
     if earlier is not None and now is not None and earlier != now:

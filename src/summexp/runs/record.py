@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from summexp.config.refused import looks_secret
 from summexp.config.saved import saved_yaml
+from summexp.config.secrets import looks_secret
 from summexp.launch.world import world_size
 from summexp.runs.command import program, relative, run_command
 from summexp.runs.folder import (
@@ -88,7 +88,7 @@ _KEPT = (
     "predictions",
     "seconds",
 )
-"""What a run that goes on has from the command before."""
+"""What a run that resumes has from the command before."""
 
 
 def matches(key: str, patterns: tuple[str, ...]) -> bool:
@@ -166,7 +166,7 @@ class RunRecord:
         self.update(status=status, reason=reason, ended=_now())
 
 
-def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
+def begin(config: Config, folder: Path, *, resumes: bool) -> RunRecord:
     """Write `config.yaml` and the first `run.json` of a run, or of its next part."""
     words = run_command(folder)
     content: dict[str, Any] = {
@@ -184,7 +184,7 @@ def begin(config: Config, folder: Path, *, goes_on: bool) -> RunRecord:
         "devices": [],
         "world_size": world_size(config.hardware),
     }
-    earlier = read_record(folder) if goes_on else None
+    earlier = read_record(folder) if resumes else None
     content["cores"] = cores(config.hardware, earlier or {})
     training = config.training
     rows = training.per_device_train_batch_size * training.gradient_accumulation_steps

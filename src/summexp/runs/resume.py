@@ -17,13 +17,13 @@ from summexp.config.saved import read_saved
 from summexp.config.schema import schema_node
 from summexp.config.typed import load_config
 from summexp.data.files import digest, folder_digest
-from summexp.data.phases import named_folder
+from summexp.data.split_sources import named_folder
 from summexp.errors import ConfigError, Problem
 from summexp.launch.world import world_size
 from summexp.modeling.model_files import model_digest
 from summexp.options import at_home
 from summexp.runs.checkpoint_checks import checkpoint_problem
-from summexp.runs.checkpoints import checkpoints, damage, holds_progress, is_sealed
+from summexp.runs.checkpoints import checkpoints, has_manifest, holds_progress, verify
 from summexp.runs.folder import CONFIG_FILE, check_is_free, predictions_file, read_record
 from summexp.runs.record import OF_THE_MACHINE, TRAINED_COLUMNS, cores, matches
 
@@ -92,7 +92,7 @@ _NOT_OF_THE_TRAINING = (
     "training.per_device_train_batch_size",
     "training.gradient_accumulation_steps",
 )
-"""Keys that may differ when a run goes on. Every other key is taken to change the training."""
+"""Keys that may differ when a run resumes. Every other key is taken to change the training."""
 
 _OF_THE_MODEL = ("model.name_or_path", "model.config_name", "model.tokenizer_name")
 """Keys that may name a folder of a model or of a tokenizer."""
@@ -138,7 +138,7 @@ _OF_THE_UPLOAD = ("hub.*", "training.hub_*", "output_dir")
 class RunPlan:
     """What a run has still to do in its folder."""
 
-    goes_on: bool
+    resumes: bool
     """Whether the folder already holds this run."""
     train: bool
     """Whether to train, from the last whole checkpoint if there is one."""
@@ -229,7 +229,7 @@ def _check_progress(config: Config, folder: Path | None) -> None:
             raise ConfigError(problem)
         return
     # One that was not finished will be passed over.
-    sealed = [path for path in checkpoints(folder) if is_sealed(path)] if folder else []
+    sealed = [path for path in checkpoints(folder) if has_manifest(path)] if folder else []
     checkpoint = next(iter(sealed), None)
     if checkpoint is not None and not holds_progress(checkpoint):
         raise ConfigError(
@@ -260,7 +260,7 @@ def verify_checkpoint(config: Config) -> None:
         ConfigError: a file is not as it was written.
     """
     given = config.training.resume_from_checkpoint
-    if given and is_sealed(Path(given)) and (reason := damage(Path(given))):
+    if given and has_manifest(Path(given)) and (reason := verify(Path(given))):
         raise ConfigError(
             Problem(
                 key="training.resume_from_checkpoint",
@@ -509,7 +509,7 @@ def _other_setup(
     if config.training.deepspeed and ranks != world_size(config.hardware):
         yield Problem(
             key="hardware.processes",
-            what=f"are {world_size(config.hardware)} in all; DeepSpeed goes on only with as many "
+            what=f"are {world_size(config.hardware)} in all; DeepSpeed resumes only with as many "
             f"as before, {ranks}",
             hint="Start as many, or choose another output_dir.",
         )
@@ -521,7 +521,7 @@ def _replaced(config: Config, record: Mapping[str, Any], *, trains: bool) -> Ite
     Args:
         config: of the run.
         record: of its last part.
-        trains: whether it goes on training, which compares the rows themselves once they are read.
+        trains: whether it resumes training, which compares the rows themselves once they are read.
     """
     of_the_rows = {} if trains else record["phases"]["train"].get("files", {})
     read = {**record.get("model", {}).get("files", {}), **of_the_rows}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from summexp.config.provenance import display_path
 from summexp.errors import RunError, SummexpError
-from summexp.runs.checkpoints import checkpoints, is_sealed
+from summexp.runs.checkpoints import checkpoints, has_manifest
 from summexp.runs.folder import delete, is_own_checkpoint, read_record
 from summexp.storage import ADVICE, error_chain, storage_failure
 
@@ -82,7 +82,7 @@ def discard_incomplete_checkpoints(folder: Path) -> None:
     Nothing resumes from them, and the record of the failure may need their room.
     """
     for checkpoint in checkpoints(folder):
-        if is_own_checkpoint(checkpoint) and not is_sealed(checkpoint):
+        if is_own_checkpoint(checkpoint) and not has_manifest(checkpoint):
             with suppress(OSError):
                 delete(checkpoint)
 
@@ -104,4 +104,4 @@ def _kept(folder: Path) -> str | None:
     record = read_record(folder) or {}
     if "train" in record.get("phases", {}):
         return "the trained model"
-    return next((one.name for one in checkpoints(folder) if is_sealed(one)), None)
+    return next((one.name for one in checkpoints(folder) if has_manifest(one)), None)

@@ -42,7 +42,7 @@ class SlurmConfig:
     signal_delay_s: int
     """Seconds before that end, or before a preemption, at which a job saves a checkpoint."""
     max_requeues: int
-    """How often a job that its time limit stopped goes on in a new one; a preempted job always
+    """How often a job that its time limit stopped resumes in a new one; a preempted job always
     does."""
     array_parallelism: int = 256
     """How many jobs of the sweep run at a time."""

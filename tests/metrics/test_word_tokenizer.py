@@ -9,7 +9,7 @@ from nltk.stem.snowball import SnowballStemmer
 from rouge_score.tokenizers import DefaultTokenizer
 
 from summexp.errors import ConfigError
-from summexp.metrics.words import WordCounter
+from summexp.metrics.word_tokenizer import WordTokenizer
 
 
 @pytest.mark.parametrize(
@@ -43,19 +43,19 @@ from summexp.metrics.words import WordCounter
     ],
 )
 def test_words_of_a_language(language: str, text: str, words: list[str]) -> None:
-    assert WordCounter(language)(text) == words
+    assert WordTokenizer(language)(text) == words
 
 
 @pytest.mark.parametrize("language", ["en", "ko", "ja", "zh", "th", "km", "de", "und"])
 def test_no_words(language: str) -> None:
-    count = WordCounter(language)
+    count = WordTokenizer(language)
     assert count("") == []
     assert count(" \n — … 🙂 。") == []
 
 
 @pytest.mark.parametrize("stemming", [True, False])
 def test_english_is_rouge_score(stemming: bool, scitldr: list[tuple[str, str]]) -> None:
-    ours = WordCounter("en", stemming=stemming)
+    ours = WordTokenizer("en", stemming=stemming)
     theirs = DefaultTokenizer(use_stemmer=stemming)
     for document, summary in scitldr[:100]:
         assert ours(document) == theirs.tokenize(document)
@@ -63,7 +63,7 @@ def test_english_is_rouge_score(stemming: bool, scitldr: list[tuple[str, str]]) 
 
 
 def test_composed_and_decomposed_hangul_are_the_same() -> None:
-    count = WordCounter("ko")
+    count = WordTokenizer("ko")
     text = "학교에 갔다"
     assert count(unicodedata.normalize("NFD", text)) == count(text)
 
@@ -75,11 +75,11 @@ def test_arabic_stems_do_not_depend_on_the_words_before() -> None:
     rng = random.Random(0)
     for _ in range(20):
         rng.shuffle(words)
-        assert WordCounter("ar")(" ".join(words)) == [alone[word] for word in words]
+        assert WordTokenizer("ar")(" ".join(words)) == [alone[word] for word in words]
 
 
 def test_stemming_off() -> None:
-    count = WordCounter("de", stemming=False)
+    count = WordTokenizer("de", stemming=False)
     assert count.stemmer is None
     assert count("Häuser") == ["häuser"]
 
@@ -87,21 +87,21 @@ def test_stemming_off() -> None:
 @pytest.mark.parametrize(("language", "tokenizer"), [("ko", None), ("hi", None), ("en", "han")])
 def test_stemming_without_a_stemmer(language: str, tokenizer: str | None) -> None:
     with pytest.raises(ConfigError, match=r"metric\.stemming: there is no stemmer"):
-        WordCounter(language, tokenizer=tokenizer, stemming=True)
-    assert WordCounter(language, tokenizer=tokenizer).stemmer is None
+        WordTokenizer(language, tokenizer=tokenizer, stemming=True)
+    assert WordTokenizer(language, tokenizer=tokenizer).stemmer is None
 
 
 def test_rouge_score_tokenizer_means_porter_in_every_language() -> None:
-    count = WordCounter("ko", tokenizer="rouge_score")
+    count = WordTokenizer("ko", tokenizer="rouge_score")
     assert (count.label, count.stemmer) == ("rouge_score", "porter")
     assert count("고양이 running") == ["run"]
 
 
 def test_dictionaries_are_loaded_only_for_their_language() -> None:
     code = (
-        "import sys; from summexp.metrics.words import WordCounter;"
-        "WordCounter('ko'); WordCounter('ja'); WordCounter('th');"
-        "WordCounter('en')('cats'); WordCounter('zh')('我');"
+        "import sys; from summexp.metrics.word_tokenizer import WordTokenizer;"
+        "WordTokenizer('ko'); WordTokenizer('ja'); WordTokenizer('th');"
+        "WordTokenizer('en')('cats'); WordTokenizer('zh')('我');"
         "heavy = {'kiwipiepy', 'fugashi', 'ipadic', 'pythainlp', 'evaluate', 'torch'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from summexp.config.aliases import NO_EFFECT
 from summexp.config.keys import declared_fields
-from summexp.config.refused import WITHOUT_EFFECT
-from summexp.data.phases import BUNDLED
-from summexp.engines.honoured import refused
+from summexp.data.split_sources import BUNDLED
+from summexp.engines.supported_fields import refused
 from summexp.errors import Problem, nearest
 from summexp.metrics.config import LOWER_IS_BETTER, NEITHER_IS_BETTER, SCORES
 from summexp.metrics.language import language_problem
@@ -89,7 +89,7 @@ def _data_source(config: Config) -> Iterator[Problem]:
 
 
 def _without_effect(config: Config) -> Iterator[Problem]:
-    for key, (what, harmless) in WITHOUT_EFFECT.items():
+    for key, (what, harmless) in NO_EFFECT.items():
         section, _, name = key.partition(".")
         value = getattr(getattr(config, section), name)
         if value not in (_default(declared_fields()[key]), *harmless):

@@ -6,12 +6,12 @@ import pytest
 from tests.engines.toys import run_config
 from transformers import GenerationConfig
 
-from summexp.config.rules import rule_problems
+from summexp.config.cross_section_rules import rule_problems
 from summexp.data.config import DataConfig
 from summexp.engines.config import EngineConfig
 from summexp.engines.generation_schema import GenerationOptions
+from summexp.engines.hf_arguments import generation_config
 from summexp.engines.training_schema import TrainingConfig
-from summexp.engines.upstream import generation_config
 from summexp.errors import ConfigError
 from summexp.modeling.config import ModelConfig
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from summexp.data.columns import Example
-from summexp.data.store import SCHEMA_OF_SEVERAL, split_in_memory, stored_split
+from summexp.data.corpus_cache import SCHEMA_OF_SEVERAL, split_in_memory, stored_split
 from summexp.errors import ConfigError
 
 EXAMPLES = [

@@ -1,12 +1,10 @@
-"""What Hydra or upstream would take, but is refused: doubles, options without effect, secrets."""
+"""Keys that are rejected: aliases of our own, and options of upstream without effect."""
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any
 
-DOUBLES = {
+ALIASES = {
     "training.output_dir": "Set output_dir instead.",
     "training.seed": "Set seed instead.",
     "training.report_to": "Choose tracking=tensorboard or tracking=wandb instead.",
@@ -33,7 +31,7 @@ _OWN_EVALUATION = "has no effect, since all engines share an evaluation of our o
 _ONE_SUMMARY = "has no effect, since a run keeps one summary of each document and nothing else"
 _GONE = "would stop the first evaluation, since its code left transformers"
 
-WITHOUT_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
+NO_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "training.eval_accumulation_steps": (_OWN_EVALUATION, ()),
     "training.batch_eval_metrics": (_OWN_EVALUATION, ()),
     "training.include_for_metrics": (_OWN_EVALUATION, ()),
@@ -62,47 +60,3 @@ WITHOUT_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 To ignore them would let someone believe in a setting that was never in force.
 """
-
-SECRET_KEYS = frozenset(
-    {"hub_token", "token", "hf_token", "wandb_api_key", "api_key", "password", "use_auth_token"}
-    | {"push_to_hub_token", "hugging_face_hub_token", "huggingface_hub_token"}
-)
-"""Last parts of the keys that would hold a secret."""
-
-SECRET_VARIABLES = (
-    "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN",
-    "HUGGINGFACE_HUB_TOKEN",
-    "WANDB_API_KEY",
-)
-"""Environment variables whose values must not reach a config, a log or a report."""
-
-_SHORTEST_SECRET = 6
-_TOKEN = re.compile(
-    r"\bhf_[A-Za-z0-9]{16,}\b|\bapi_org_[A-Za-z0-9]{16,}\b|\bwandb_v\d_[A-Za-z0-9_]{16,}"
-)
-_FROM_ENVIRONMENT = re.compile(rf"oc\.env\s*:\s*['\"]?({'|'.join(SECRET_VARIABLES)})\b")
-
-
-def looks_secret(text: str) -> bool:
-    """Tell whether `text` holds a token, the value of a secret variable, or reads one of these."""
-    return bool(_TOKEN.search(text) or _FROM_ENVIRONMENT.search(text)) or any(
-        value in text for value in _secret_values()
-    )
-
-
-def without_secrets(text: str) -> str:
-    """Return `text` with every token and every value of a secret variable blotted out."""
-    for value in _secret_values():
-        text = text.replace(value, "(a secret)")
-    return _TOKEN.sub("(a secret)", text)
-
-
-def is_secret_key(key: str) -> bool:
-    """Tell whether the value of a key of this name would be a secret."""
-    return key.rsplit(".", 1)[-1].lower().replace("-", "_") in SECRET_KEYS
-
-
-def _secret_values() -> list[str]:
-    values = (os.environ.get(name, "") for name in SECRET_VARIABLES)
-    return [value for value in values if len(value) >= _SHORTEST_SECRET]

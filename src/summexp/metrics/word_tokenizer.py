@@ -51,7 +51,7 @@ _SNOWBALL = {
 _DICTIONARY = {"kiwi": "kiwipiepy", "mecab": "ipadic", "newmm": "pythainlp"}
 
 
-class WordCounter:
+class WordTokenizer:
     """Splits text of one language into the words that are compared; call it with a text."""
 
     def __init__(

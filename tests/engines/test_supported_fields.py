@@ -19,12 +19,12 @@ from tests.engines.toys import job, run_config, training
 from tests.modeling.toys import Toy, config, make
 from torch._dynamo.utils import counters
 
-from summexp.config.refused import DOUBLES, WITHOUT_EFFECT
-from summexp.config.rules import rule_problems
+from summexp.config.aliases import ALIASES, NO_EFFECT
+from summexp.config.cross_section_rules import rule_problems
 from summexp.engines.accelerator import build_accelerator
 from summexp.engines.arguments import job_arguments
 from summexp.engines.config import EngineConfig
-from summexp.engines.honoured import HONOURED, REFUSED, refused
+from summexp.engines.supported_fields import REFUSED, SUPPORTED_FIELDS, refused
 from summexp.engines.training_schema import TrainingConfig
 from summexp.options import declared_choices
 
@@ -313,9 +313,9 @@ ELSEWHERE = {
         "logging_nan_inf_filter",
     ),
     "in the tests of evaluation, which is every engine's": ("bf16_full_eval", "fp16_full_eval"),
-    "in those of several processes": (*HONOURED["the processes"], "save_on_each_node"),
+    "in those of several processes": (*SUPPORTED_FIELDS["the processes"], "save_on_each_node"),
     "in test_accelerate": ("resume_from_checkpoint",),
-    "in those of runs": HONOURED["what surrounds the training, whatever the engine"],
+    "in those of runs": SUPPORTED_FIELDS["what surrounds the training, whatever the engine"],
 }
 """Fields that no case above has, by where they are tested."""
 
@@ -325,13 +325,13 @@ def test_every_field_that_is_honoured_is_tested() -> None:
     tested = set(chain.from_iterable(cases))
     elsewhere = set(chain.from_iterable(ELSEWHERE.values()))
     assert not tested & elsewhere
-    assert tested | elsewhere == set(chain.from_iterable(HONOURED.values()))
+    assert tested | elsewhere == set(chain.from_iterable(SUPPORTED_FIELDS.values()))
 
 
 def test_every_field_is_honoured_or_refused() -> None:
-    keys = [*DOUBLES, *WITHOUT_EFFECT]
+    keys = [*ALIASES, *NO_EFFECT]
     known = [key.removeprefix("training.") for key in keys if key.startswith("training.")]
-    counted = Counter([*chain.from_iterable(HONOURED.values()), *REFUSED, *known])
+    counted = Counter([*chain.from_iterable(SUPPORTED_FIELDS.values()), *REFUSED, *known])
     assert counted == Counter(spec.name for spec in fields(TrainingConfig))
 
 

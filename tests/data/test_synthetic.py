@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from summexp.data.config import DataConfig
-from summexp.data.stand_in import needs_stand_in, stand_in_rows
+from summexp.data.synthetic import needs_stand_in, stand_in_rows
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from summexp.errors import Problem
 if TYPE_CHECKING:
     from summexp.config.schema import Config
 
-HONOURED = {
+SUPPORTED_FIELDS = {
     "the steps": (
         "num_train_epochs",
         "max_steps",
@@ -131,7 +131,7 @@ REFUSED = {
     "enable_jit_checkpoint": _STOPS,
     "hub_token": "comes from the environment (HF_TOKEN)",
     "hub_always_push": "is about uploads while training goes on; this engine uploads at the end",
-    "ignore_data_skip": "would see rows twice; a run goes on where it was",
+    "ignore_data_skip": "would see rows twice; a run resumes where it was",
     "restore_callback_states_from_checkpoint": "is of callbacks that this engine does not have",
     "accelerator_config": "is written in the loop itself",
     "parallelism_config": _TRAINERS_OWN,

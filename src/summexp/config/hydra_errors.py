@@ -15,7 +15,7 @@ from yaml import MarkedYAMLError, YAMLError
 from summexp.config.provenance import COMMAND_LINE, SHIPPED, display_path
 from summexp.errors import Problem, nearest
 
-OBJECTIONS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
 """What they raise on a file or word that they do not take (a defaults list: plain errors)."""
 
 _IN_FILE = re.compile(r"\b[Ii]n '([\w/.-]+)'")
