@@ -5,7 +5,7 @@
 Both train the same weights on the same rows of the bundled corpus in one process, in turns (one
 first, then the other first), so that a busy machine slows both alike. A step is measured from its
 first batch to the next step's, by the wall clock and in CPU seconds; the first steps are left out,
-and nothing is evaluated or saved in between. The toy is a model so small that what a loop adds to
+and nothing is evaluated or saved in between. The tiny is a model so small that what a loop adds to
 each step shows.
 """
 
@@ -23,10 +23,10 @@ from typing import Any, TypeAlias
 
 import torch
 
+from summexp.check import check
 from summexp.command_line import parse
-from summexp.engines.build import build_engine
 from summexp.engines.protocol import TrainingJob
-from summexp.preflight import check
+from summexp.engines.registry import build_engine
 from summexp.runs.preparation import prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan
@@ -45,7 +45,7 @@ COLUMNS = (
     "ratio, least CPU",
     "ms more a step",
 )
-TOY = "toy T5"
+TINY = "tiny T5"
 BART = ["model=bart_base", "model.init=random", "model.name_or_path=null"]
 SIZES = ("d_model=160", "encoder_ffn_dim=512", "decoder_ffn_dim=512", "vocab_size=2048")
 LAYERS = ("encoder_layers=2", "decoder_layers=2")
@@ -53,11 +53,16 @@ HEADS = ("encoder_attention_heads=8", "decoder_attention_heads=8")
 MODELS = {
     "T5": ["model=t5_tiny"],
     "BART": [*BART, *(f"model.architecture.{one}" for one in (*SIZES, *LAYERS, *HEADS))],
-    TOY: ["model=t5_tiny", "debug=tiny", "data.max_train_samples=4000", "data.max_source_length=8"],
+    TINY: [
+        "model=t5_tiny",
+        "debug=tiny",
+        "data.max_train_samples=4000",
+        "data.max_source_length=8",
+    ],
 }
 """What is trained: its name, and the words that choose it."""
 ROWS = 16
-"""Rows of a step; the toy has one in each micro-batch."""
+"""Rows of a step; the tiny has one in each micro-batch."""
 
 
 class Clock:
@@ -159,8 +164,8 @@ def main() -> None:
     ratios = []
     for name in args.models:
         for accumulation in (1, 4):
-            steps = args.steps * (10 if name == TOY else 1)
-            rows = 1 if name == TOY else ROWS // accumulation
+            steps = args.steps * (10 if name == TINY else 1)
+            rows = 1 if name == TINY else ROWS // accumulation
             words = [
                 *MODELS[name],
                 f"training.max_steps={steps}",

@@ -2,7 +2,7 @@
 
     python benchmarks/launch.py
 
-The run is `hardware=ddp2_cpu debug=tiny`: two ranks that train, evaluate and save a toy, started
+The run is `hardware=ddp2_cpu debug=tiny`: two ranks that train, evaluate and save a tiny, started
 once by train.py itself and once by `torchrun --standalone`, in turn, so that a busy machine slows
 both alike. Counted are user and system time of the whole tree of processes, of which each has been
 waited for by the one that started it. What the two have in common is measured beside it: one
@@ -34,7 +34,7 @@ COMMANDS = {
     "python train.py hardware=cpu": [TRAIN, "hardware=cpu", "debug=tiny"],
     "a rank's imports": [
         "-c",
-        "import summexp.worker, summexp.runs.phases, summexp.engines.trainer",
+        "import summexp.worker, summexp.runs.phase_runner, summexp.engines.trainer",
     ],
     "import torch": ["-c", "import torch"],
 }

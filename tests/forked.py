@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.terminal import heed_signals
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["summexp.runs.phases", "summexp.engines.trainer"])
+_context.set_forkserver_preload(["summexp.runs.phase_runner", "summexp.engines.trainer"])
 
 
 def start(

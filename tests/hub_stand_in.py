@@ -270,8 +270,8 @@ def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:
         def _error(
             self, status: int, code: str, message: str, headers: dict[str, str] | None = None
         ) -> None:
-            told = {"X-Error-Code": code, "X-Error-Message": message}
-            self._send(status, json.dumps({"error": message}).encode(), told | (headers or {}))
+            reported = {"X-Error-Code": code, "X-Error-Message": message}
+            self._send(status, json.dumps({"error": message}).encode(), reported | (headers or {}))
 
         def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from summexp.check import check
 from summexp.command_line import parse
-from summexp.preflight import check
-from summexp.runs.phases import run_phases
+from summexp.runs.phase_runner import run_phases
 from summexp.runs.record import begin
 from summexp.runs.resume import plan_run
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from tests.mistakes import GOOD_FILES, MISTAKES, make_folder
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.errors import ConfigError, Problem
-from summexp.preflight import check
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 

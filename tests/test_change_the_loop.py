@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.engines.toys import job, logged, rows, text, training
-from tests.modeling.toys import Toy, config, make
+from tests.engines.jobs import job, logged, rows, text, training
+from tests.modeling.tiny_models import Tiny, config, make
 from torch.nn import functional
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
 from summexp.engines.accelerate import AccelerateEngine, TrainingLoop
-from summexp.engines.supported_fields import REFUSED
+from summexp.engines.supported_fields import REJECTED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -76,19 +76,19 @@ def fit(folder: Path, loop: Any, **options: Any) -> list[dict[str, float]]:
     return [entry for entry in logged(folder) if "loss" in entry]
 
 
-def first_rows(toy: Toy) -> list[int]:
+def first_rows(tiny: Tiny) -> list[int]:
     """The numbers of the rows of the first step."""
-    return epoch_order(row_lengths(rows(toy, 42)), 16, seed=42, epoch=0)[:16].tolist()
+    return epoch_order(row_lengths(rows(tiny, 42)), 16, seed=42, epoch=0)[:16].tolist()
 
 
-def answers(toy: Toy, numbers: Iterable[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def answers(tiny: Tiny, numbers: Iterable[int]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield logits and labels of rows, each of which is fed on its own."""
-    tokens = rows(toy, 42)
-    toy.model.eval()
+    tokens = rows(tiny, 42)
+    tiny.model.eval()
     for number in numbers:
         ids, labels = (torch.tensor([tokens[number][name]]) for name in ("input_ids", "labels"))
         with torch.no_grad():
-            yield toy.model(input_ids=ids, labels=labels).logits[0], labels[0]
+            yield tiny.model(input_ids=ids, labels=labels).logits[0], labels[0]
 
 
 def accuracy(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
@@ -114,8 +114,8 @@ def test_the_z_loss_is_added_whatever_the_split(model_type: str, tmp_path: Path)
         fit(tmp_path / str(number), loop, **run, training=training(max_steps=3, **options))
         for number, options in enumerate((WHOLE, SPLIT))
     )
-    toy = make(config(model_type))
-    term = z_term([logits for logits, _ in answers(toy, first_rows(toy))])
+    tiny = make(config(model_type))
+    term = z_term([logits for logits, _ in answers(tiny, first_rows(tiny))])
     assert term > 1e-3
     assert whole[0]["loss"] - plain["loss"] == pytest.approx(term, abs=1e-6)
     assert whole[0]["grad_norm"] != plain["grad_norm"]
@@ -131,14 +131,14 @@ def test_the_encoder_learns_at_a_tenth_of_the_rate(model_type: str, tmp_path: Pa
     )
     moved = []
     for number, loop in enumerate((AccelerateEngine(), engine(tmp_path, TWO_RATES))):
-        toy = make(config(model_type))
-        before = {name: one.detach().clone() for name, one in toy.model.named_parameters()}
-        (step,) = fit(tmp_path / str(number), loop, toy=toy, training=options)
+        tiny = make(config(model_type))
+        before = {name: one.detach().clone() for name, one in tiny.model.named_parameters()}
+        (step,) = fit(tmp_path / str(number), loop, tiny=tiny, training=options)
         assert step["learning_rate"] == 0.5
-        moved.append({name: one - before[name] for name, one in toy.model.named_parameters()})
-    encoder = {id(one) for one in toy.model.get_encoder().parameters()}
-    encoder -= {id(one) for one in toy.model.get_decoder().parameters()}
-    slower = {name for name, one in toy.model.named_parameters() if id(one) in encoder}
+        moved.append({name: one - before[name] for name, one in tiny.model.named_parameters()})
+    encoder = {id(one) for one in tiny.model.get_encoder().parameters()}
+    encoder -= {id(one) for one in tiny.model.get_decoder().parameters()}
+    slower = {name for name, one in tiny.model.named_parameters() if id(one) in encoder}
     assert 5 < len(slower) < len(moved[0]) - 5
     for name, whole in moved[0].items():
         expected = whole / 10 if name in slower else whole
@@ -165,18 +165,18 @@ def test_the_schedule_scales_both_rates(tmp_path: Path) -> None:
 def test_the_accuracy_is_that_of_the_training_batches(
     split: dict[str, int], tmp_path: Path
 ) -> None:
-    toy = make(config("t5"))
+    tiny = make(config("t5"))
     # Fresh weights are never right.
     first = training(max_steps=20, learning_rate=1e-2)
-    fit(tmp_path / "first", AccelerateEngine(), toy=toy, training=first)
+    fit(tmp_path / "first", AccelerateEngine(), tiny=tiny, training=first)
     loop, still = engine(tmp_path, ACCURACY), {"num_train_epochs": 1, "learning_rate": 0.0, **split}
-    each = fit(tmp_path / "each", loop, toy=toy, training=training(**still))
-    (mean,) = fit(tmp_path / "mean", loop, toy=toy, training=training(**still, logging_steps=3))
-    plain = fit(tmp_path / "plain", AccelerateEngine(), toy=toy, training=training(**still))
+    each = fit(tmp_path / "each", loop, tiny=tiny, training=training(**still))
+    (mean,) = fit(tmp_path / "mean", loop, tiny=tiny, training=training(**still, logging_steps=3))
+    plain = fit(tmp_path / "plain", AccelerateEngine(), tiny=tiny, training=training(**still))
     assert [entry["loss"] for entry in each] == [entry["loss"] for entry in plain]
     assert len(each) == 3
-    assert each[0]["token_accuracy"] == accuracy(answers(toy, first_rows(toy)))
-    assert mean["token_accuracy"] == accuracy(answers(toy, range(42)))
+    assert each[0]["token_accuracy"] == accuracy(answers(tiny, first_rows(tiny)))
+    assert mean["token_accuracy"] == accuracy(answers(tiny, range(42)))
     assert 0.1 < mean["token_accuracy"] < 0.9
     assert each[0]["token_accuracy"] != mean["token_accuracy"]
 
@@ -257,8 +257,8 @@ def test_the_page_names_methods_of_the_loop() -> None:
     assert {name for name in named if name not in vars(TrainingLoop)} == set()
 
 
-def test_the_page_of_engines_has_what_is_refused() -> None:
+def test_the_page_of_engines_has_what_is_rejected() -> None:
     page = (DOCS / "explanation" / "engines.md").read_text(encoding="utf-8")
     cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     shown = {name: why for names, why in cells for name in re.findall(r"`(\w+)`", names)}
-    assert shown == REFUSED
+    assert shown == REJECTED

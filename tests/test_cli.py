@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from summexp import cli
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
-from summexp.preflight import check
 from summexp.runs.folder import write_json
 from summexp.runs.resume import evaluation_digest
 

@@ -23,10 +23,10 @@ from packaging.utils import canonicalize_name
 from tests import forked
 from tests.mistakes import make_model
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
 from summexp.errors import ConfigError
-from summexp.preflight import check
 from summexp.runs.resume import evaluation_digest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,7 +170,7 @@ def test_command_composes(
 @pytest.mark.parametrize("words", commands([README]))
 def test_readme_command_runs(words: list[str], tmp_path: Path) -> None:
     make_what_is_named(words, tmp_path)
-    # A toy learns nothing from 600 steps.
+    # A tiny model learns nothing from 600 steps.
     long = ("debug=", "training.max_steps=")
     words = [word for word in on_this_machine(words) if not word.startswith(long)]
     code, output = forked.run(*words, "debug=tiny", log=tmp_path / "log", cwd=tmp_path)

@@ -18,19 +18,19 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.compose import shown_config
 from summexp.config.keys import declared_fields
 from summexp.config.schema import SECTIONS
 from summexp.data.config import DataConfig
+from summexp.data.data_checks import check_data, check_file
 from summexp.data.files import read_rows
-from summexp.data.preflight import check_data, check_file
 from summexp.data.split_sources import SplitSource
 from summexp.entry import format_error
 from summexp.errors import ConfigError
 from summexp.modeling.config import ModelConfig
-from summexp.modeling.preflight import check_model
-from summexp.preflight import check
+from summexp.modeling.model_checks import check_model
 from summexp.runs.folder import check_is_free, check_is_writable
 from summexp.runs.lock import check_is_unlocked
 from summexp.runs.resume import check_checkpoint
@@ -69,13 +69,13 @@ def is_told(words: list[str]) -> bool:
         if command.shows_job:
             shown_config(jobs[0].tree, command.package, resolve=command.resolve)
     except ConfigError as error:
-        told = error
+        reported = error
     else:
         return False
-    assert told.problems
-    assert all(problem.what.strip() for problem in told.problems)
+    assert reported.problems
+    assert all(problem.what.strip() for problem in reported.problems)
     # As standard error writes what is no Unicode.
-    format_error(told).encode(errors="backslashreplace")
+    format_error(reported).encode(errors="backslashreplace")
     return True
 
 

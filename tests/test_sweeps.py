@@ -4,9 +4,9 @@ import shlex
 
 import pytest
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.errors import ConfigError
-from summexp.preflight import check
 from summexp.sweeps import FailedJob, SweepFailedError
 
 JOBS = [["debug=tiny", f"seed={seed}"] for seed in (1, 2, 3)]
@@ -52,7 +52,7 @@ def test_the_exit_code_is_that_of_a_failure_where_any_job_ran(
         (["data=news_briefs,xsum", "output_dir=o/${data.name}"], "output_dir=o"),
     ],
 )
-def test_an_output_dir_that_differs_between_jobs_is_refused(words: list[str], advice: str) -> None:
+def test_an_output_dir_that_differs_between_jobs_is_rejected(words: list[str], advice: str) -> None:
     quoted = [f'output_dir="{w[11:]}"' if w.startswith("output_dir") else w for w in words]
     with pytest.raises(ConfigError) as caught:
         check(parse(["-m", "debug=tiny", *quoted]))

@@ -43,7 +43,7 @@ class Line:
 
     @property
     def is_fine(self) -> bool:
-        """Tell whether it is as it should be."""
+        """Return whether it is as it should be."""
         return self.is_equal or bool(self.on_purpose)
 
     @property

@@ -14,8 +14,8 @@ from transformers.utils import logging as upstream_logging
 
 from summexp.data.collate import IGNORED
 from summexp.data.news_briefs import generate
-from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import ModelConfig
+from summexp.modeling.model_builder import CorpusTexts, build_model, build_tokenizer
 
 ROWS = {"train": 60, "validation": 22, "test": 22}
 """Rows of the bundled corpus in each file."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from summexp import entry
+from summexp.check import CheckedJob, check
 from summexp.command_line import parse
 from summexp.config.schema import Config
 from summexp.data.files import existing
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
 from summexp.launch.signals import end_on_signals
-from summexp.preflight import CheckedJob, check
 from summexp.reports.texts import shown_size
 from summexp.runs.command import INSTALLED, MODULE
-from summexp.runs.environment import cache_remark
+from summexp.runs.process_environment import cache_remark
 from summexp.runs.resume import plan_run
 from summexp.streams import guard_standard_streams, show
 
@@ -129,7 +129,7 @@ def _asks_for_help(words: list[str]) -> bool:
 
 
 def _described(job: CheckedJob) -> str:
-    """Say in a few lines what a job would do."""
+    """Return a few lines on what a job would do."""
     config = job.config
     phases = [name for name, is_left in _phases(config).items() if is_left]
     rows = {
@@ -162,7 +162,7 @@ def _model(config: Config) -> str:
     model = config.model
     family = model.architecture.get("model_type")
     if config.debug.tiny:
-        return f"a toy of {family or model.name_or_path}, random weights"
+        return f"a tiny {family or model.name_or_path}, random weights"
     if model.init == "random":
         return f"{family or model.config_name or model.name_or_path}, random weights"
     return str(model.name_or_path)
@@ -190,7 +190,7 @@ def _sized(path: str) -> str:
 
 
 def _described_sweep(jobs: list[CheckedJob]) -> str:
-    """Say what each job of a sweep would be."""
+    """Return a line for each job of a sweep."""
     count = len(jobs)
     lines = [f"all checks passed for this sweep of {count} job{'' if count == 1 else 's'}:"]
     lines += [

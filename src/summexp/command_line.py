@@ -74,12 +74,12 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     try:
         args, unknown = parser.parse_known_intermixed_args([w for w in words if w != "--version"])
     except ConfigError as error:
-        # A flag may lack its value because that was a secret, which is the mistake to tell.
+        # A flag may lack its value because that was a secret, which is the mistake to report.
         raise ConfigError(problems or error.problems) from None
     flags = [word for word in unknown if word.startswith("-")]
     values = _values_of(flags, words)
     problems += [_unknown_flag(flag, values.get(flag)) for flag in flags]
-    problems += _refused_flags(args)
+    problems += _rejected_flags(args)
     positional = [*args.overrides, *(word for word in unknown if not word.startswith("-"))]
     return CommandLine(
         overrides=[word for word in positional if word not in values.values()],
@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
 
 
 def _is_unicode(word: str) -> bool:
-    """Tell whether a word can be written to a file: Python keeps foreign bytes as surrogates."""
+    """Return whether a word can be written to a file: Python keeps foreign bytes as surrogates."""
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -214,7 +214,7 @@ def _unknown_flag(flag: str, following: str | None) -> Problem:
     return Problem(what=f"there is no flag --{name}", where=COMMAND_LINE, hint=hint)
 
 
-def _refused_flags(args: object) -> list[Problem]:
+def _rejected_flags(args: object) -> list[Problem]:
     """Return the problems of Hydra's flags that are refused or contradict each other."""
     given = vars(args)
     problems = []

@@ -22,6 +22,7 @@ from hydra.core.utils import filter_overrides
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from summexp.check import CheckedJob, check, check_on_arrival, claim, is_elsewhere
 from summexp.command_line import CommandLine, parse
 from summexp.config.compose import conf_dir, register, shown_config
 from summexp.config.provenance import display_path
@@ -31,8 +32,7 @@ from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
 from summexp.launch.failures import RankFailedError, has_lost_peer
 from summexp.launch.signals import Stopped, end_on_signals
 from summexp.launch.world import outside_world, world_size
-from summexp.preflight import CheckedJob, check, check_on_arrival, claim, is_elsewhere
-from summexp.runs.environment import prepare
+from summexp.runs.process_environment import prepare
 from summexp.runs.roles import abort, is_worker, run_worker, silence, start_ranks
 from summexp.storage import ADVICE, storage_failure
 from summexp.streams import guard_standard_streams, print_error, show
@@ -118,7 +118,7 @@ def _run(words: list[str]) -> int:
 
 
 def prints_errors() -> bool:
-    """Tell whether this process is not one of several on its node that find, or show, the same."""
+    """Return whether this process is the one on its node that prints what all of them find."""
     try:
         world = outside_world()
     except ConfigError:
@@ -203,7 +203,7 @@ def _unwritten(number: int | None, file: str | None) -> str:
 def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
     """Run one job, which Hydra has given its folder and its log."""
     # Imported only by a process that runs a job; a sweep's launcher may do so elsewhere.
-    from summexp.runs.job import run_job
+    from summexp.runs.job_runner import run_job
 
     try:
         if inherited is not None:

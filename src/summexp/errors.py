@@ -1,6 +1,6 @@
-"""The errors that a user is meant to read, and what they say.
+"""The errors that a user is meant to read, and their messages.
 
-A mistake of the user is a list of `Problem`s, so that all of them can be told in one message.
+A mistake of the user is a list of `Problem`s, so that one message reports all of them.
 Anything else that escapes is a bug of ours, and keeps its traceback.
 """
 
@@ -40,7 +40,7 @@ class Problem:
 
 
 class SummexpError(Exception):
-    """The base of every error that is told without a traceback."""
+    """The base of every error that is reported without a traceback."""
 
     exit_code = EXIT_FAILED
 
@@ -61,7 +61,7 @@ class ConfigError(SummexpError):
 
 
 class RunError(SummexpError):
-    """The run could not go on for a reason that can be told in words: exit code 1."""
+    """The run could not go on, for a reason that the message gives: exit code 1."""
 
 
 def shortened(text: str, length: int = 200) -> str:

@@ -1,4 +1,4 @@
-"""Who may read what a run writes: the umask says."""
+"""Who may read what a run writes: file modes by the umask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the system and the libraries say that a file could not be written for lack of room."""
+"""Recognizes errors of the system and the libraries that mean a full disk."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _CUT_SHORT = re.compile(
     r"PytorchStreamWriter|unexpected pos \d+ vs \d+|basic_ios::clear|\d+ requested and \d+ written"
     r"|Not enough disk space"
 )
-"""What torch, numpy and datasets say of a write for which they give no error number."""
+"""Messages of torch, numpy and datasets for a failed write without an error number."""
 
 
 def storage_failure(error: BaseException) -> tuple[int | None, str | None] | None:
     """Return what kept `error`'s library from writing, or None where it is about something else.
 
     Returns:
-        The system's error number and the file, each None where the library does not say.
+        The system's error number and the file, each None where the library gives none.
     """
     for one in error_chain(error):
         number, file = _errno(one), getattr(one, "filename", None)

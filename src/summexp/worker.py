@@ -26,7 +26,7 @@ def main() -> NoReturn:
     # Of the signals, what the parent sends.
     end_on_signals(also_ignored=[signal.SIGTERM])
     guard_standard_streams()
-    # A crash in compiled code then says where it was.
+    # A crash in compiled code then prints its traceback.
     faulthandler.enable()
     code = 0
     try:

@@ -63,7 +63,7 @@ def test_the_same_is_equal(comparison: Any) -> None:
         ({"predictions": "one"}, "predicted texts"),
     ],
 )
-def test_what_is_other_is_told(comparison: Any, change: dict[str, Any], what: str) -> None:
+def test_what_is_other_is_reported(comparison: Any, change: dict[str, Any], what: str) -> None:
     old = outcome(comparison)
     assert any(name.startswith(what) for name in unequal(comparison, old, replace(old, **change)))
 
@@ -94,7 +94,7 @@ def test_predictions_are_those_of_the_scored_rows(comparison: Any, tmp_path: Pat
     assert (len(read.steps), len(read.generated)) == (1, 1)
 
 
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_what_is_missing_is_logged(tmp_path: Path) -> None:
     script = tmp_path / "run_summarization.py"
     found = subprocess.run(
         [sys.executable, str(BENCHMARK), "--old-script", str(script)],

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.engines.toys import run_config
+from tests.engines.jobs import run_config
 from transformers import GenerationConfig
 
 from summexp.config.cross_section_rules import rule_problems
@@ -80,7 +80,7 @@ def test_a_score_that_nobody_computes(name: str) -> None:
     assert "training.predict_with_generate=true" in found["training.metric_for_best_model"]
 
 
-def test_what_the_other_engine_alone_has_is_told_all_at_once() -> None:
+def test_what_the_other_engine_alone_has_is_reported_all_at_once() -> None:
     chosen = {"name": "accelerate", "sampler": "upstream", "loss": "upstream"}
     found = problems(
         chosen,
@@ -96,7 +96,7 @@ def test_what_the_other_engine_alone_has_is_told_all_at_once() -> None:
         "training.optim",
         "training.hub_strategy",
     ]
-    assert all("engine=trainer" in told for told in found.values())
+    assert all("engine=trainer" in reported for reported in found.values())
 
 
 def test_no_steps_at_all_are_not_trained() -> None:
@@ -129,7 +129,7 @@ def test_a_run_writes_to_disk(folder: str) -> None:
         {"num_beams": 1, "length_penalty": 1.0, "early_stopping": False},
     ],
 )
-def test_options_of_the_other_kind_of_generation_are_refused_as_upstream_does(
+def test_options_of_the_other_kind_of_generation_are_rejected_as_upstream_does(
     options: dict[str, Any],
 ) -> None:
     model = ModelConfig(init="random", architecture={"model_type": "t5"})
@@ -138,7 +138,7 @@ def test_options_of_the_other_kind_of_generation_are_refused_as_upstream_does(
     found = {key for key in keys if key.startswith("generation.")}
     try:
         generation_config(GenerationConfig(), config.generation)
-        refused = set()
+        rejected = set()
     except ConfigError as error:
-        refused = {problem.key for problem in error.problems}
-    assert found == refused
+        rejected = {problem.key for problem in error.problems}
+    assert found == rejected

@@ -15,13 +15,13 @@ def text() -> str:
     return help_text()
 
 
-def test_every_key_is_there_with_its_doc_or_among_the_refused(text: str) -> None:
+def test_every_key_is_there_with_its_doc_or_among_the_rejected(text: str) -> None:
     listed = {
         line.split()[0] for line in text.splitlines() if line.startswith("  ") and line[2:3] != " "
     }
-    refused = set(ALIASES) | set(NO_EFFECT)
-    assert set(declared_fields()) - refused <= listed
-    assert not refused & listed
+    rejected = set(ALIASES) | set(NO_EFFECT)
+    assert set(declared_fields()) - rejected <= listed
+    assert not rejected & listed
     assert "training.learning_rate (float) = 5e-05\n      Highest learning rate" in text
     assert "training.save_strategy (no|steps|epoch|best) = steps" in text
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config import compose
 from summexp.config.schema import Config
 from summexp.errors import ConfigError
-from summexp.preflight import check
 
 Write = Callable[[str, str], None]
 Composed = Callable[..., Config]
@@ -104,13 +104,13 @@ def test_a_local_choice_is_stronger_than_an_experiment(write: Write) -> None:
     assert composed(*words, "model=t5_base").model.name_or_path == "google-t5/t5-base"
 
 
-def test_a_mistake_in_the_local_file_is_told(write: Write, conf: Path) -> None:
+def test_a_mistake_in_the_local_file_is_reported(write: Write, conf: Path) -> None:
     write("local/default", "modle: 3\noffline: maybe\n")
     with pytest.raises(ConfigError) as raised:
         composed()
-    told = [(problem.key, problem.where) for problem in raised.value.problems]
+    reported = [(problem.key, problem.where) for problem in raised.value.problems]
     where = str(conf.relative_to(conf.parent) / "local" / "default.yaml")
-    assert told == [("modle", where), ("offline", where)]
+    assert reported == [("modle", where), ("offline", where)]
 
 
 def test_a_folder_of_ones_own_adds_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.escaping import override
 from summexp.config.saved import read_saved, saved_yaml
 from summexp.config.schema import Config
 from summexp.config.typed import load_config
 from summexp.errors import ConfigError
-from summexp.preflight import check
 
 TEXTS = [
     "${lang}: ",
@@ -146,7 +146,7 @@ def test_a_saved_config_never_asks_to_delete(plain: Config, tmp_path: Path) -> N
         ({"model": 3}, "model", "is a group of keys"),
     ],
 )
-def test_what_no_run_would_have_saved_is_refused(
+def test_what_no_run_would_have_saved_is_rejected(
     content: dict[str, Any], key: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
@@ -170,10 +170,10 @@ def test_what_is_no_config_is_one_problem_with_its_file(text: str, tmp_path: Pat
     assert [one.where for one in raised.value.problems] == [str(path)]
 
 
-def test_mistakes_in_the_config_of_a_run_are_told_with_the_file(tmp_path: Path) -> None:
+def test_mistakes_in_the_config_of_a_run_are_reported_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("seed: ${oc.env:HF_TOKEN}\nmodl: {}\n")
     with pytest.raises(ConfigError) as raised:
         composed("--config-dir", str(tmp_path), "--config-name", "mine")
-    told = [(one.key, one.where) for one in raised.value.problems]
-    assert told == [("seed", str(path)), ("modl", str(path))]
+    reported = [(one.key, one.where) for one in raised.value.problems]
+    assert reported == [("seed", str(path)), ("modl", str(path))]

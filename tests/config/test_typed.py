@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.typed import load_config
 from summexp.errors import ConfigError
-from summexp.preflight import check
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_a_saved_config_loads_as_the_same_config(words: list[str], tmp_path: Pat
     assert load_config(path) == job.config
 
 
-def test_what_does_not_fit_is_told_with_the_file(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_reported_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("seed: 1\nmodl: {}\nmodel:\n  dtype: float8\n", encoding="utf-8")
     with pytest.raises(ConfigError) as raised:
         load_config(path)
-    told = [(problem.key, problem.where) for problem in raised.value.problems]
-    assert told == [("modl", str(path)), ("model.dtype", str(path))]
+    reported = [(problem.key, problem.where) for problem in raised.value.problems]
+    assert reported == [("modl", str(path)), ("model.dtype", str(path))]
     with pytest.raises(ConfigError, match="there is no such file"):
         load_config(tmp_path / "absent.yaml")

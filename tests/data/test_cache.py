@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from tests.modeling.toys import DOCUMENTS, SUMMARIES
+from tests.modeling.tiny_models import DOCUMENTS, SUMMARIES
 from transformers import T5Config
 
 from summexp.data.cache import cache_key
@@ -75,7 +75,7 @@ def fill(cache: Path) -> list[str]:
 
     split = stored_split(examples(), cache / "corpus" / "key", keep_all=False, limit=None)
     tokenizer = corpus_tokenizer(
-        texts, corpus="toys", shape=T5Config(vocab_size=300), cache_dir=cache
+        texts, corpus="tiny_models", shape=T5Config(vocab_size=300), cache_dir=cache
     )
     tokenizing = Noted(
         tokenizer=tokenizer,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from tests.modeling.toys import config, make
+from tests.modeling.tiny_models import config, make
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 
 from summexp.data.chunking import LEAST_ROOM, Chunker, LongDocuments
@@ -45,7 +45,7 @@ TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerBase]] = {
 def tokenizing(tokenizer: PreTrainedTokenizerBase, length: int, prefix: str = PREFIX) -> Tokenizing:
     return Tokenizing(
         tokenizer=tokenizer,
-        tokenizer_digest="toy",
+        tokenizer_digest="tiny",
         prefix=prefix,
         max_source_length=length,
         max_target_length=8,
@@ -148,7 +148,7 @@ def test_the_room_is_what_prefix_and_special_tokens_leave() -> None:
     assert cut.overlap == cut.room // 8
 
 
-def test_too_little_room_is_told_in_words() -> None:
+def test_too_little_room_is_reported() -> None:
     taken = len(fast()(PREFIX)["input_ids"])
     with pytest.raises(ConfigError, match=r"data\.max_source_length: is 20, of which") as raised:
         chunker(20)
@@ -209,7 +209,7 @@ def test_pieces_are_kept_by_content_and_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overlap", [-1, 33])
-def test_an_impossible_overlap_is_told_before_anything_is_loaded(overlap: int) -> None:
+def test_an_impossible_overlap_is_reported_before_anything_is_loaded(overlap: int) -> None:
     with pytest.raises(ConfigError, match=f"from 0 to half of .*, not {overlap}"):
         DataConfig(max_source_length=64, long_documents="chunk", chunk_overlap=overlap)
     DataConfig(max_source_length=64, long_documents="chunk", chunk_overlap=32)

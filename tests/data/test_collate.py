@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.modeling.toys import Toy, config, make
+from tests.modeling.tiny_models import Tiny, config, make
 from transformers import BartForConditionalGeneration
 
 from summexp.data.collate import Collator
@@ -14,8 +14,8 @@ ROWS = [
 ]
 
 
-def collated(toy: Toy, data: DataConfig | None = None, **options: int) -> dict[str, torch.Tensor]:
-    return Collator(toy.tokenizer, toy.model, data or DataConfig(), **options)(ROWS)
+def collated(tiny: Tiny, data: DataConfig | None = None, **options: int) -> dict[str, torch.Tensor]:
+    return Collator(tiny.tokenizer, tiny.model, data or DataConfig(), **options)(ROWS)
 
 
 def test_a_batch_of_t5() -> None:
@@ -29,16 +29,16 @@ def test_a_batch_of_t5() -> None:
 
 def test_a_model_that_does_not_shift_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     """As M2M100 and Blenderbot do not."""
-    toy = make(config("bart"))
-    theirs = collated(toy)["decoder_input_ids"]
+    tiny = make(config("bart"))
+    theirs = collated(tiny)["decoder_input_ids"]
     monkeypatch.delattr(BartForConditionalGeneration, "prepare_decoder_input_ids_from_labels")
-    assert collated(toy)["decoder_input_ids"].equal(theirs)
+    assert collated(tiny)["decoder_input_ids"].equal(theirs)
 
 
 def test_rows_are_left_as_they_were() -> None:
     before = [dict(row) for row in ROWS]
-    toy = make(config("t5"))
-    Collator(toy.tokenizer, toy.model, DataConfig(pad_to_max_length=True))(ROWS)
+    tiny = make(config("t5"))
+    Collator(tiny.tokenizer, tiny.model, DataConfig(pad_to_max_length=True))(ROWS)
     assert before == ROWS
 
 
@@ -74,6 +74,6 @@ def test_led_looks_at_its_first_token_from_everywhere() -> None:
 
 
 def test_rows_without_a_summary_have_no_labels() -> None:
-    toy = make(config("t5"))
-    batch = Collator(toy.tokenizer, toy.model, DataConfig())([ROWS[0], {**ROWS[1], "labels": []}])
+    tiny = make(config("t5"))
+    batch = Collator(tiny.tokenizer, tiny.model, DataConfig())([ROWS[0], {**ROWS[1], "labels": []}])
     assert set(batch) == {"input_ids", "attention_mask"}

@@ -32,7 +32,7 @@ def choose(*names: str, needs_summary: bool = True, **config: str) -> tuple[str,
 
 
 @pytest.mark.parametrize(("document", "summary"), KNOWN_PAIRS)
-def test_a_known_pair_is_taken_wherever_it_stands_and_said(
+def test_a_known_pair_is_taken_wherever_it_stands_and_logged(
     document: str, summary: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -40,7 +40,7 @@ def test_a_known_pair_is_taken_wherever_it_stands_and_said(
     assert f"documents are taken from column {document!r}" in caplog.text
 
 
-def test_what_is_named_wins_and_is_not_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_named_wins_and_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         chosen = choose(
             *("document", "summary", "dialogue", "section_text"),
@@ -94,7 +94,7 @@ def test_one_column_holds_no_summaries(config: dict[str, str]) -> None:
         choose("document", **config)
 
 
-def test_every_missing_column_is_told_with_the_nearest_name() -> None:
+def test_every_missing_column_is_reported_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError) as caught:
         choose("document", "summary", text_column="documnet", summary_column="x", id_column="no")
     assert [problem.key for problem in caught.value.problems] == [
@@ -121,7 +121,9 @@ def test_white_space_around_a_name_is_not_seen() -> None:
     assert choose("x", " y ", text_column="x", summary_column="y") == ("x", " y ")
 
 
-def test_references_that_are_named_and_missing_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_references_that_are_named_and_missing_are_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.INFO):
         assert choose("text", "summary", references_column="gold") == ("text", "summary")
     assert "rows.csv has no column 'gold': one reference a row counts." in caplog.text
@@ -236,7 +238,7 @@ def test_the_column_of_references_is_recognised_or_named() -> None:
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, b"a"])
-def test_nested_columns_are_refused(value: object) -> None:
+def test_nested_columns_are_rejected(value: object) -> None:
     columns = Columns(document="d", summary="s", id=None)
     rows = [{"d": "x", "s": "y"}, {"d": "x", "s": value}]
     with pytest.raises(ConfigError, match=r"f, row 2: column 's' holds a \w+, not text") as caught:

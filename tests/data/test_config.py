@@ -30,7 +30,9 @@ def test_the_names_of_validation_sets_are_text() -> None:
         ({"a": "a.csv", "a_lead3": "b.csv"}, "a_lead3", "the baseline of 'a'"),
     ],
 )
-def test_a_name_or_file_that_cannot_be_is_told(files: dict[Any, Any], key: str, words: str) -> None:
+def test_a_name_or_file_that_cannot_be_is_reported(
+    files: dict[Any, Any], key: str, words: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         DataConfig(validation_files=files)
     (problem,) = caught.value.problems

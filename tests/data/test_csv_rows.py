@@ -27,7 +27,7 @@ def test_a_cell_may_be_huge() -> None:
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_another_separator_is_recognised_and_said(
+def test_another_separator_is_recognised_and_logged(
     delimiter: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = f"document{delimiter}summary\na, b{delimiter}c\n"
@@ -52,12 +52,12 @@ def test_a_separator_in_a_header_that_is_split_already_means_nothing() -> None:
         ("", "has no header"),
     ],
 )
-def test_a_file_that_is_not_a_table_is_refused(text: str, message: str) -> None:
+def test_a_file_that_is_not_a_table_is_rejected(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(text)
 
 
-def test_the_header_tells_all_its_mistakes_at_once() -> None:
+def test_the_header_reports_all_its_mistakes_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         read(",a,a\n1,2,3\n")
     assert len(caught.value.problems) == 2

@@ -39,7 +39,7 @@ def read(path: Path, language: str | None = None) -> str:
         ("ru", "cp1251"),
     ],
 )
-def test_another_encoding_is_told_said_and_read(
+def test_another_encoding_is_detected_logged_and_read(
     tmp_path: Path, language: str, encoding: str, times: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "rows.csv"
@@ -52,7 +52,7 @@ def test_another_encoding_is_told_said_and_read(
 @pytest.mark.parametrize(
     ("language", "encoding", "text"),
     [
-        ("ja", "euc-jp", "今日はいい天気です。"),  # told wrongly without the hint
+        ("ja", "euc-jp", "今日はいい天気です。"),  # reported wrongly without the hint
         ("zh", "gb18030", "今天天气很好。"),
         ("zh", "big5", "今天天氣很好。"),
         ("pl", "cp1250", "Zażółć gęślą jaźń."),
@@ -93,7 +93,7 @@ def test_a_few_broken_bytes_do_not_turn_utf8_into_something_else(tmp_path: Path)
         read(path)
 
 
-def test_utf16_without_a_mark_is_refused(tmp_path: Path) -> None:
+def test_utf16_without_a_mark_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes("document,summary\na,b\n".encode("utf-16-le"))
     with pytest.raises(ConfigError, match="UTF-16 text without a byte order mark"):

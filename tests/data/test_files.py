@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from summexp.data.files import blamed_on, columns_of, digest, format_of, read_rows, sample_of
+from summexp.data.files import columns_of, digest, errors_at, format_of, read_rows, sample_of
 from summexp.errors import ConfigError, Problem
 
 CORPORA = Path(__file__).parents[3] / "shared" / "data"
@@ -46,7 +46,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, ending: str, compress:
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "json", "jsonl", "parquet"])
 @pytest.mark.parametrize("name", ["path_to_csv_or_jsonlines_file", "rows.data", "v1.2"])
-def test_a_file_without_a_known_ending_is_told_by_its_content(
+def test_a_file_without_a_known_ending_is_recognized_by_its_content(
     tmp_path: Path, ending: str, name: str
 ) -> None:
     path = tmp_path / name
@@ -74,7 +74,7 @@ def test_an_ending_that_promises_the_wrong_compression_does_no_harm(
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "txt", "parquet", "csv.gz"])
-def test_zero_bytes_are_told(tmp_path: Path, ending: str) -> None:
+def test_zero_bytes_are_reported(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"rows.{ending}"
     path.write_bytes(gzip.compress(b"", mtime=0) if ending.endswith("gz") else b"")
     with pytest.raises(ConfigError, match=r"rows\..* (is empty|is not a Parquet file)"):
@@ -93,7 +93,7 @@ def test_zero_bytes_are_told(tmp_path: Path, ending: str) -> None:
         ("README", b"Only words.", "the format of .* is not known"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_words(
+def test_what_cannot_be_read_is_reported(
     tmp_path: Path, name: str, data: bytes, message: str
 ) -> None:
     path = tmp_path / name
@@ -110,7 +110,7 @@ def test_a_missing_file_brings_the_nearest_name(tmp_path: Path) -> None:
         format_of(tmp_path / "absent" / "train.csv")
 
 
-def test_a_folder_that_may_not_be_read_is_told(
+def test_a_folder_that_may_not_be_read_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_folder_that_may_not_be_read_is_told(
 
 
 @pytest.mark.parametrize("name", ["https://example.com/a.csv", "hf://datasets/a/b/c.csv"])
-def test_a_web_address_is_refused(name: str) -> None:
+def test_a_web_address_is_rejected(name: str) -> None:
     with pytest.raises(ConfigError, match="is a web address; files are read from disk only"):
         format_of(name)
 
@@ -157,7 +157,7 @@ def test_a_digest_stands_for_the_bytes(tmp_path: Path) -> None:
 
 def test_blame_goes_only_to_problems_without_a_key() -> None:
     mine, other = Problem(what="mine"), Problem(what="other", key="data.name")
-    with pytest.raises(ConfigError) as caught, blamed_on("data.test_file"):
+    with pytest.raises(ConfigError) as caught, errors_at("data.test_file"):
         raise ConfigError([mine, other])
     assert [problem.key for problem in caught.value.problems] == ["data.test_file", "data.name"]
 

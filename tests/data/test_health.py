@@ -31,7 +31,7 @@ def test_repeats_are_counted_without_regard_to_outer_white_space() -> None:
     assert (split.duplicate_rows, split.duplicate_documents) == (2, 3)
 
 
-def test_document_and_summary_are_told_apart() -> None:
+def test_document_and_summary_are_distinguished() -> None:
     assert row_hashes("ab", "c")[1] != row_hashes("a", "bc")[1]
     assert row_hashes("a", None) == row_hashes("a", "")
 

@@ -34,7 +34,7 @@ def test_every_shape_gives_the_same_rows(text: str) -> None:
 
 
 @pytest.mark.parametrize("cells", [["정부", "b"], {"0": "정부", "1": "b"}], ids=["lists", "pandas"])
-def test_whole_columns_are_told_apart_from_a_row(cells: object) -> None:
+def test_whole_columns_are_distinguished_from_a_row(cells: object) -> None:
     with pytest.raises(ConfigError, match="whole columns, not rows"):
         read(json.dumps({"document": cells, "summary": cells}))
     assert read(json.dumps({"document": "a", "references": ["b"]})) == [

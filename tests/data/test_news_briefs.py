@@ -46,10 +46,10 @@ def test_the_hash_seed_changes_nothing() -> None:
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert told.stdout.strip() == SHA256["test"]
+    assert reported.stdout.strip() == SHA256["test"]
 
 
 def test_rows_have_ids_documents_and_summaries(rows: dict[str, list[dict[str, str]]]) -> None:
@@ -64,7 +64,7 @@ def test_no_document_comes_twice(rows: dict[str, list[dict[str, str]]]) -> None:
     assert len(set(documents)) == sum(SIZES.values())
 
 
-def test_an_unknown_split_is_refused() -> None:
+def test_an_unknown_split_is_rejected() -> None:
     with pytest.raises(KeyError, match="dev"):
         next(generate("dev"))
 

@@ -14,7 +14,7 @@ import pytest
 
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus, load_corpus
-from summexp.data.preflight import check_data
+from summexp.data.data_checks import check_data
 from summexp.data.shares import document_hash
 from summexp.data.split_sources import PHASES
 from summexp.errors import ConfigError, Problem
@@ -187,12 +187,12 @@ def test_a_file_goes_before_the_share_which_stays_out_of_the_training(
         assert train == alone
         assert (test if "test_file" in files else validation) == {"It rained."}
         name = next(iter(files)).partition("_")[0]
-        told = f"the rows of data.{name}_share={HELD_OUT[f'{name}_share']} are held out and not"
-        assert told in caplog.text
+        reported = f"the rows of data.{name}_share={HELD_OUT[f'{name}_share']} are held out and not"
+        assert reported in caplog.text
 
 
 @pytest.mark.parametrize(("share", "split"), [(0.001, "validation"), (0.999, "train")])
-def test_a_share_that_leaves_a_side_empty_is_refused(
+def test_a_share_that_leaves_a_side_empty_is_rejected(
     tmp_path: Path, share: float, split: str
 ) -> None:
     few = jsonl(tmp_path / "few.jsonl", ROWS[:10])
@@ -217,7 +217,7 @@ def test_documents_that_are_all_the_same_cannot_be_split(tmp_path: Path) -> None
     assert problem.hint == "Name a file for it: data.validation_file."
 
 
-def test_what_a_broken_file_has_is_told_once(tmp_path: Path) -> None:
+def test_what_a_broken_file_has_is_reported_once(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "rows.jsonl", [{"a": "b", "c": "d"}])
     (problem,) = check(train_file=path, validation_share=0.1)
     assert problem.key == "data.text_column"

@@ -157,7 +157,7 @@ def test_streaming(hub: HubStandIn, tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_wrong_is_told_in_words(hub: HubStandIn, tmp_path: Path) -> None:
+def test_what_is_wrong_is_reported(hub: HubStandIn, tmp_path: Path) -> None:
     requests = {
         "data.name: there is no folder and no Hub dataset owner/absent": request("owner/absent"),
         "data.name: owner/never was not downloaded before, and offline=true": request(
@@ -184,7 +184,7 @@ def test_what_is_wrong_is_told_in_words(hub: HubStandIn, tmp_path: Path) -> None
     answers = ask(hub, tmp_path, *requests.values())
     for beginning, answer in zip(requests, answers, strict=True):
         assert answer.startswith(f"ConfigError {beginning}"), answer
-    told = dict(zip(requests, answers, strict=True))
+    reported = dict(zip(requests, answers, strict=True))
     hints = [
         ("data.config_name: owner/configs has several configurations", "It has: one, two."),
         ("data.config_name: owner/configs has no configuration 'tow'", "Did you mean 'two'?"),
@@ -194,4 +194,4 @@ def test_what_is_wrong_is_told_in_words(hub: HubStandIn, tmp_path: Path) -> None
         ("data.name: owner/gated is gated", "HF_TOKEN"),
     ]
     for beginning, hint in hints:
-        assert hint in told[beginning]
+        assert hint in reported[beginning]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from tests.modeling.toys import DECODER_ONLY, DOCUMENTS, SUMMARIES, config, make
+from tests.modeling.tiny_models import DECODER_ONLY, DOCUMENTS, SUMMARIES, config, make
 from tokenizers import Regex, normalizers
 
 from summexp.data.config import DataConfig
@@ -74,7 +74,7 @@ def test_a_document_of_which_no_token_is_left_is_known(model_type: str, prefix: 
         prefix=prefix,
         max_source_length=60,
         max_target_length=20,
-        suffix=SUFFIX if model_type == "gpt2" else None,
+        target_prefix=TARGET_PREFIX if model_type == "gpt2" else None,
     )
     documents = ["☀🌧", "☀ a", "a", "", "\u3000\u200b", "🌧 \n ☀", DOCUMENTS[1], "."]
     rows = one({"document": documents, "summary": ["rain"] * len(documents)})
@@ -110,13 +110,18 @@ def test_a_prefix_leaves_room_for_a_document(model_type: str, prefix: str) -> No
     assert len(replace(one, max_source_length=taken + 1)(rows)["input_ids"][0]) == taken + 1
 
 
-SUFFIX = "\nTL;DR:\n"
+TARGET_PREFIX = "\nTL;DR:\n"
 
 
 def prompting(model_type: str, **options: Any) -> Tokenizing:
     """As for a decoder-only model; Llama's texts begin with a token, and GPT-2's do not."""
     tokenizer = make(config(model_type)).tokenizer
-    settings = {"prefix": "", "max_source_length": 60, "max_target_length": 20, "suffix": SUFFIX}
+    settings = {
+        "prefix": "",
+        "max_source_length": 60,
+        "max_target_length": 20,
+        "target_prefix": TARGET_PREFIX,
+    }
     return Tokenizing(
         tokenizer=tokenizer, tokenizer_digest=tokenizer_digest(tokenizer), **{**settings, **options}
     )
@@ -128,7 +133,7 @@ def test_a_prompt_keeps_its_beginning_and_its_end(model_type: str, limit: int) -
     one = prompting(model_type, prefix="Read: ", max_source_length=limit)
     tokenizer = one.tokenizer
     start = [tokenizer.bos_token_id] if model_type == "llama" else []
-    end = tokenizer(SUFFIX, add_special_tokens=False)["input_ids"]
+    end = tokenizer(TARGET_PREFIX, add_special_tokens=False)["input_ids"]
     tokens = tokenize(ROWS, "content", one, DataConfig(), None)
     for row, source in zip(tokens, ROWS, strict=True):
         whole = tokenizer("Read: " + source["document"], add_special_tokens=False)["input_ids"]
@@ -139,7 +144,7 @@ def test_a_prompt_keeps_its_beginning_and_its_end(model_type: str, limit: int) -
     assert any(tokens["document_cut"]) == (limit == 18)
     if limit == 60:
         shown = tokenizer.decode(tokens["input_ids"][1], skip_special_tokens=True)
-        assert shown == f"Read: {DOCUMENTS[1]}{SUFFIX}"
+        assert shown == f"Read: {DOCUMENTS[1]}{TARGET_PREFIX}"
 
 
 @pytest.mark.parametrize("model_type", DECODER_ONLY)
@@ -161,7 +166,7 @@ def test_a_summary_ends_unless_it_is_cut(model_type: str) -> None:
 
 
 def test_a_prompt_of_nothing_still_begins() -> None:
-    one = prompting("gpt2", suffix="")
+    one = prompting("gpt2", target_prefix="")
     tokens = tokenize(ROWS, "content", one, DataConfig(), None)
     assert tokens["input_ids"][3] == [one.tokenizer.eos_token_id]
 
@@ -175,7 +180,7 @@ def test_a_token_that_the_tokenizer_puts_behind_a_text_is_not_in_a_prompt() -> N
     assert ends.tokenizer.eos_token_id not in row
 
 
-def test_no_room_for_a_document_is_told() -> None:
+def test_no_room_for_a_document_is_reported() -> None:
     with pytest.raises(
         ConfigError, match=r"data\.max_source_length: is 3, and model\.target_prefix"
     ):

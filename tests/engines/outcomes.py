@@ -13,8 +13,8 @@ import pytest
 import torch
 from datasets import IterableDataset
 from safetensors.torch import load_file
-from tests.engines.toys import job, training, with_dropout
-from tests.modeling.toys import Toy
+from tests.engines.jobs import job, training, with_dropout
+from tests.modeling.tiny_models import Tiny
 
 from summexp.engines.accelerate import AccelerateEngine
 from summexp.engines.config import EngineConfig
@@ -24,7 +24,7 @@ from summexp.engines.trainer import TrainerEngine
 from summexp.runs.checkpoints import checkpoints
 
 # The Trainer collects garbage as it begins, and to look through all that was imported takes longer
-# than to train a toy.
+# than to train a tiny model.
 gc.freeze()
 
 ENGINES: dict[str, Callable[[], Engine]] = {
@@ -46,7 +46,7 @@ _RUNTIME = {"train_runtime", "train_samples_per_second", "train_steps_per_second
 class Outcome:
     """What a training left."""
 
-    told: dict[str, Any]
+    reported: dict[str, Any]
     """What the engine returned."""
     metrics: dict[str, float]
     """Likewise."""
@@ -77,7 +77,7 @@ def scripted(scores: Sequence[float] = SCORES) -> Callable[..., list[EvaluationR
 def fit(
     engine: str,
     folder: Path,
-    toy: Toy,
+    tiny: Tiny,
     options: dict[str, Any],
     *,
     resume_from: Path | None = None,
@@ -85,12 +85,12 @@ def fit(
     stream: IterableDataset | None = None,
     **engine_options: Any,
 ) -> Outcome:
-    """Train a copy of a toy, which leaves out a tenth of its activations."""
+    """Train a copy of a tiny model, which leaves out a tenth of its activations."""
     folder.mkdir(exist_ok=True)
     chosen = EngineConfig(name=engine, **engine_options)
     one = job(
         folder,
-        toy=with_dropout(toy),
+        tiny=with_dropout(tiny),
         count=ROWS,
         evaluate=scripted(scores),
         engine=chosen,
@@ -118,7 +118,7 @@ def fit(
         weights |= {f"{place}/{name}": weight for name, weight in saved.items()}
     evaluated = fitted.evaluated and [one.metrics for one in fitted.evaluated]
     return Outcome(
-        told={
+        reported={
             "steps": fitted.steps,
             "epochs": fitted.epochs,
             "evaluated": evaluated,
@@ -143,7 +143,7 @@ def _without_times(metrics: dict[str, float]) -> dict[str, float]:
 
 def assert_same(mine: Outcome, theirs: Outcome) -> None:
     """The same numbers to 1e-6, the same files, and the same weights."""
-    assert mine.told == theirs.told
+    assert mine.reported == theirs.reported
     assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-6)
     assert [entry.keys() for entry in mine.history] == [entry.keys() for entry in theirs.history]
     for one, other in zip(mine.history, theirs.history, strict=True):

@@ -13,10 +13,10 @@ import pytest
 import torch
 from datasets import IterableDataset
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.engines.jobs import job, logged, rows, same_weights, training, with_dropout
 from tests.engines.outcomes import ENGINES, ROWS, SCORES, Outcome, assert_same, fit, scripted
 from tests.engines.test_evaluation import evaluation_set, settings
-from tests.engines.toys import job, logged, rows, same_weights, training, with_dropout
-from tests.modeling.toys import DECODER_ONLY, Toy, config, make
+from tests.modeling.tiny_models import DECODER_ONLY, Tiny, config, make
 
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
@@ -27,14 +27,14 @@ from summexp.runs.config import TrackingConfig
 CONTENTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
-def loud(model_type: str) -> Toy:
-    """A toy that says something else of each document."""
-    toy = make(config(model_type))
+def loud(model_type: str) -> Tiny:
+    """A tiny model that says something else of each document."""
+    tiny = make(config(model_type))
     torch.manual_seed(0)
     with torch.no_grad():
-        for weight in toy.model.parameters():
+        for weight in tiny.model.parameters():
             weight.add_(torch.randn_like(weight))
-    return toy
+    return tiny
 
 
 @pytest.mark.parametrize("model_type", ["t5", "bart", *DECODER_ONLY])
@@ -43,14 +43,14 @@ def test_it_has_the_numbers_and_texts_of_the_trainer(
     model_type: str, split: tuple[int, int], tmp_path: Path
 ) -> None:
     """Two epochs of 42 rows: two whole steps, and one of 10 rows, in micro-batches of 4, 4, 2."""
-    toy = loud(model_type)
-    collate = Collator(toy.tokenizer, toy.model, DataConfig())
+    tiny = loud(model_type)
+    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
     said: dict[str, list[list[str]]] = {name: [] for name in ENGINES}
     models = []
     for name, engine in ENGINES.items():
 
         def evaluated(model: Any, _: Any, said: list[list[str]] = said[name]) -> Any:
-            found = evaluate(model, toy.tokenizer, collate, evaluation_set(toy), settings(toy))
+            found = evaluate(model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny))
             said.append(found.predictions)
             return [found]
 
@@ -67,7 +67,7 @@ def test_it_has_the_numbers_and_texts_of_the_trainer(
             eval_strategy="epoch",
             save_strategy="epoch",
         )
-        one = job(folder, toy=with_dropout(toy), evaluate=evaluated, training=options)
+        one = job(folder, tiny=with_dropout(tiny), evaluate=evaluated, training=options)
         models.append(engine().fit(one, None).model)
     theirs, mine = (logged(tmp_path / name) for name in ENGINES)
     assert [entry.keys() for entry in mine] == [entry.keys() for entry in theirs]
@@ -83,10 +83,10 @@ def test_it_has_the_numbers_and_texts_of_the_trainer(
 
 @pytest.mark.parametrize("model_type", ["t5", "bart", "gpt2"])
 def test_it_leaves_the_files_of_the_trainer(model_type: str, tmp_path: Path) -> None:
-    toy = make(config(model_type))
+    tiny = make(config(model_type))
     options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     for name in ENGINES:
-        fit(name, tmp_path / name, toy, options)
+        fit(name, tmp_path / name, tiny, options)
     for place in ("", "checkpoint-1", "checkpoint-2"):
         for file in CONTENTS:
             texts = [(tmp_path / name / place / file).read_text() for name in ENGINES]
@@ -109,14 +109,16 @@ RESUMING: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def toy() -> Toy:
+def tiny() -> Tiny:
     return make(config("t5"))
 
 
 @pytest.fixture(scope="module")
-def unbroken(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Outcome]]:
+def unbroken(
+    tiny: Tiny, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, Outcome]]:
     folder = tmp_path_factory.mktemp("unbroken")
-    return {name: (folder / name, fit(name, folder / name, toy, RESUMING)) for name in ENGINES}
+    return {name: (folder / name, fit(name, folder / name, tiny, RESUMING)) for name in ENGINES}
 
 
 @pytest.mark.parametrize("step", [4, 3], ids=["in an epoch", "at its end"])
@@ -126,14 +128,14 @@ def test_it_resumes_bit_for_bit_whichever_engine_it_was(
     first: str,
     then: str,
     step: int,
-    toy: Toy,
+    tiny: Tiny,
     unbroken: dict[str, tuple[Path, Outcome]],
     tmp_path: Path,
 ) -> None:
     folder, whole = unbroken[first]
     scores = SCORES[step // 2 :]
     # Other weights than those that the first part began with.
-    other = with_dropout(toy)
+    other = with_dropout(tiny)
     with torch.no_grad():
         for weight in other.model.parameters():
             weight.add_(1.0)
@@ -151,21 +153,21 @@ def test_it_resumes_bit_for_bit_whichever_engine_it_was(
     assert rest.history[-1]["total_flos"] == whole.history[-1]["total_flos"]
     losses = [entry["loss"] for entry in whole.history[step:] if "loss" in entry]
     assert rest.metrics["train_loss"] == pytest.approx(sum(losses[step - 9 :]) / (9 - step))
-    assert (rest.told["steps"], rest.told["epochs"]) == (9, 3)
+    assert (rest.reported["steps"], rest.reported["epochs"]) == (9, 3)
     for name in ("best_metric", "best_global_step", "total_flos"):
         assert rest.states[""][name] == whole.states[""][name], name
 
 
 def test_what_is_trained_is_not_trained_again(
-    toy: Toy, unbroken: dict[str, tuple[Path, Outcome]], tmp_path: Path
+    tiny: Tiny, unbroken: dict[str, tuple[Path, Outcome]], tmp_path: Path
 ) -> None:
     folder, whole = unbroken["accelerate"]
     rest = fit(
-        "accelerate", tmp_path / "rest", toy, RESUMING, resume_from=folder / "checkpoint-9",
+        "accelerate", tmp_path / "rest", tiny, RESUMING, resume_from=folder / "checkpoint-9",
         scores=(),
     )  # fmt: skip
     assert same_weights(rest.model, whole.model)
-    assert rest.told["steps"] == 9
+    assert rest.reported["steps"] == 9
     assert rest.history[:-1] == whole.history[:-1]
 
 
@@ -180,12 +182,15 @@ def test_what_is_trained_is_not_trained_again(
     ],
 )
 def test_it_resumes_otherwise_as_the_trainer_does(
-    change: dict[str, Any], toy: Toy, unbroken: dict[str, tuple[Path, Outcome]], tmp_path: Path
+    change: dict[str, Any],
+    tiny: Tiny,
+    unbroken: dict[str, tuple[Path, Outcome]],
+    tmp_path: Path,
 ) -> None:
     checkpoint = unbroken["trainer"][0] / "checkpoint-4"
     options = {**RESUMING, **change}
     outcomes = [
-        fit(name, tmp_path / name, toy, options, resume_from=checkpoint, scores=SCORES[2:])
+        fit(name, tmp_path / name, tiny, options, resume_from=checkpoint, scores=SCORES[2:])
         for name in ENGINES
     ]
     # The Trainer remembers the size that the run began with, and does nothing with it.
@@ -194,7 +199,7 @@ def test_it_resumes_otherwise_as_the_trainer_does(
     assert_same(*outcomes)
 
 
-def test_trackers_are_told_what_they_are_told_by_the_trainer(toy: Toy, tmp_path: Path) -> None:
+def test_trackers_get_what_they_get_from_the_trainer(tiny: Tiny, tmp_path: Path) -> None:
     curves = []
     for name, engine in ENGINES.items():
         folder = tmp_path / name
@@ -208,7 +213,7 @@ def test_trackers_are_told_what_they_are_told_by_the_trainer(toy: Toy, tmp_path:
         )
         one = job(
             folder,
-            toy=with_dropout(toy),
+            tiny=with_dropout(tiny),
             count=ROWS,
             evaluate=scripted(),
             training=options,
@@ -216,19 +221,21 @@ def test_trackers_are_told_what_they_are_told_by_the_trainer(toy: Toy, tmp_path:
         )
         engine().fit(one, None)
         (file,) = folder.rglob("events.out.*")
-        told = EventAccumulator(str(file)).Reload()
-        names = [tag for tag in told.Tags()["scalars"] if not tag.endswith(("runtime", "second"))]
+        reported = EventAccumulator(str(file)).Reload()
+        names = [
+            tag for tag in reported.Tags()["scalars"] if not tag.endswith(("runtime", "second"))
+        ]
         curves.append(
-            {tag: [(one.step, one.value) for one in told.Scalars(tag)] for tag in names}
-            | {tag: [] for tag in told.Tags()["tensors"]}
+            {tag: [(one.step, one.value) for one in reported.Scalars(tag)] for tag in names}
+            | {tag: [] for tag in reported.Tags()["tensors"]}
         )
     assert curves[0] == curves[1]
     assert [step for step, _ in curves[1]["train/loss"]] == [1, 2, 3, 4]
     assert curves[1]["eval/loss"] == [(2, 4.0), (4, 2.0)]
 
 
-def stream(toy: Toy) -> IterableDataset:
-    return rows(toy, ROWS).to_iterable_dataset(num_shards=2).shuffle(seed=1, buffer_size=4)
+def stream(tiny: Tiny) -> IterableDataset:
+    return rows(tiny, ROWS).to_iterable_dataset(num_shards=2).shuffle(seed=1, buffer_size=4)
 
 
 STREAMED: dict[str, Any] = {
@@ -243,15 +250,15 @@ STREAMED: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def streamed(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def streamed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     folder = tmp_path_factory.mktemp("streamed") / "run"
-    return folder, fit("accelerate", folder, toy, STREAMED, stream=stream(toy))
+    return folder, fit("accelerate", folder, tiny, STREAMED, stream=stream(tiny))
 
 
 def test_a_stream_has_the_numbers_of_the_trainer(
-    toy: Toy, streamed: tuple[Path, Outcome], tmp_path: Path
+    tiny: Tiny, streamed: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
-    theirs = fit("trainer", tmp_path / "run", toy, STREAMED, stream=stream(toy))
+    theirs = fit("trainer", tmp_path / "run", tiny, STREAMED, stream=stream(tiny))
     mine = streamed[1]
     # Nobody knows how many passes it takes.
     for state in (*mine.states.values(), *theirs.states.values()):
@@ -261,16 +268,16 @@ def test_a_stream_has_the_numbers_of_the_trainer(
 
 @pytest.mark.parametrize("step", [2, 3, 5, 6, 7])
 def test_a_stream_resumes_bit_for_bit_in_any_pass(
-    step: int, toy: Toy, streamed: tuple[Path, Outcome], tmp_path: Path
+    step: int, tiny: Tiny, streamed: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
     folder, whole = streamed
     rest = fit(
         "accelerate",
         tmp_path / "rest",
-        toy,
+        tiny,
         STREAMED,
         resume_from=folder / f"checkpoint-{step}",
-        stream=stream(toy),
+        stream=stream(tiny),
     )
     assert rest.history[:-1] == whole.history[:-1]
     assert same_weights(rest.model, whole.model)
@@ -299,23 +306,23 @@ def test_it_ends_early_where_nothing_is_gained(
     options: dict[str, Any],
     stopping: dict[str, Any],
     steps: int,
-    toy: Toy,
+    tiny: Tiny,
     tmp_path: Path,
 ) -> None:
     engine = {f"early_stopping_{name}": value for name, value in stopping.items()}
     outcomes = [
-        fit(name, tmp_path / name, toy, {**EACH_STEP, **options}, scores=scores, **engine)
+        fit(name, tmp_path / name, tiny, {**EACH_STEP, **options}, scores=scores, **engine)
         for name in ENGINES
     ]
     assert_same(*outcomes)
-    assert outcomes[1].told["steps"] == steps
-    assert outcomes[1].told["stopped_early"] is (steps < 9)
+    assert outcomes[1].reported["steps"] == steps
+    assert outcomes[1].reported["stopped_early"] is (steps < 9)
     # What it ends with is saved, as any other step is.
     assert f"checkpoint-{steps}" in outcomes[1].states
 
 
 @pytest.mark.parametrize("strategy", ["epoch", "steps"])
-def test_it_ends_early_with_the_best_model(strategy: str, toy: Toy, tmp_path: Path) -> None:
+def test_it_ends_early_with_the_best_model(strategy: str, tiny: Tiny, tmp_path: Path) -> None:
     options = {
         "num_train_epochs": 4,
         "eval_strategy": strategy,
@@ -325,11 +332,11 @@ def test_it_ends_early_with_the_best_model(strategy: str, toy: Toy, tmp_path: Pa
         "load_best_model_at_end": True,
     }
     outcomes = [
-        fit(name, tmp_path / name, toy, options, early_stopping_patience=2, scores=(4, 2, 3, 2))
+        fit(name, tmp_path / name, tiny, options, early_stopping_patience=2, scores=(4, 2, 3, 2))
         for name in ENGINES
     ]
     assert_same(*outcomes)
-    assert outcomes[1].told["steps"] == 12
+    assert outcomes[1].reported["steps"] == 12
     best = {name: w for name, w in outcomes[1].weights.items() if name.startswith("checkpoint-6/")}
     assert best
     for name, weight in best.items():
@@ -338,39 +345,39 @@ def test_it_ends_early_with_the_best_model(strategy: str, toy: Toy, tmp_path: Pa
 
 @pytest.mark.parametrize("then", ENGINES)
 @pytest.mark.parametrize("on_start", [False, True])
-def test_what_resumes_counts_on(on_start: bool, then: str, toy: Toy, tmp_path: Path) -> None:
+def test_what_resumes_counts_on(on_start: bool, then: str, tiny: Tiny, tmp_path: Path) -> None:
     """Upstream's own callback would begin to count anew."""
     first = {**EACH_STEP, "max_steps": 3}
-    fit("accelerate", tmp_path, toy, first, scores=(4, 2, 3), early_stopping_patience=3)
+    fit("accelerate", tmp_path, tiny, first, scores=(4, 2, 3), early_stopping_patience=3)
     # What resumes has no start to be evaluated at, though the Trainer (5.23) takes it for one.
     scores = [2.5, 2.2, 1]
     options = {**EACH_STEP, "eval_on_start": on_start}
     rest = fit(
         then,
         tmp_path,
-        toy,
+        tiny,
         options,
         resume_from=tmp_path / "checkpoint-3",
         scores=scores,
         early_stopping_patience=3,
     )
-    assert rest.told["steps"] == 5
-    assert rest.told["stopped_early"]
+    assert rest.reported["steps"] == 5
+    assert rest.reported["stopped_early"]
 
 
-def test_more_patience_resumes(toy: Toy, tmp_path: Path) -> None:
-    first = fit("accelerate", tmp_path, toy, EACH_STEP, scores=(4, 5), early_stopping_patience=1)
-    assert first.told["stopped_early"]
+def test_more_patience_resumes(tiny: Tiny, tmp_path: Path) -> None:
+    first = fit("accelerate", tmp_path, tiny, EACH_STEP, scores=(4, 5), early_stopping_patience=1)
+    assert first.reported["stopped_early"]
     rest = fit(
         "accelerate",
         tmp_path,
-        toy,
+        tiny,
         EACH_STEP,
         resume_from=tmp_path / "checkpoint-2",
         scores=(6, 7),
         early_stopping_patience=3,
     )
-    assert rest.told["steps"] == 4
+    assert rest.reported["steps"] == 4
 
 
 def test_the_loop_is_short_and_its_own() -> None:

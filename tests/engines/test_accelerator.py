@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.engines.jobs import job, logged, training
 from tests.engines.test_sharded import ZERO, needs_deepspeed
-from tests.engines.toys import job, logged, training
 
 from summexp.engines.accelerate import AccelerateEngine
 from summexp.engines.config import EngineConfig

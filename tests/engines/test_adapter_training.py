@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.engines.jobs import job, training
 from tests.engines.test_evaluation import evaluation_set, settings
-from tests.engines.toys import job, training
-from tests.modeling.toys import Toy, config, make, make_loud
+from tests.modeling.tiny_models import Tiny, config, make, make_loud
 from transformers import AutoModelForSeq2SeqLM
 
-from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
 from summexp.engines.protocol import FitResult
+from summexp.engines.registry import build_engine
 from summexp.modeling.config import PeftConfig
 
 ENGINES = ["trainer", "accelerate"]
@@ -31,7 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Trained:
-    toy: Toy
+    tiny: Tiny
     fitted: FitResult
     said: list[list[str]]
 
@@ -40,14 +40,14 @@ def train(
     folder: Path, engine: str, resume_from: Path | None = None, *, peft: Any = None, **fields: Any
 ) -> Trained:
     """Train a BART of noisy weights for six steps, with dropout, evaluating after three and six."""
-    toy = make(config("bart"), peft=PeftConfig(name="lora", **(peft or {})))
-    make_loud(toy.model)
-    collate = job(folder, toy=toy).collate
+    tiny = make(config("bart"), peft=PeftConfig(name="lora", **(peft or {})))
+    make_loud(tiny.model)
+    collate = job(folder, tiny=tiny).collate
     said = []
 
     def evaluated(model: Any, each: Any) -> Any:
         found = evaluate(
-            model, toy.tokenizer, collate, evaluation_set(toy), settings(toy), lambda _: each()
+            model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny), lambda _: each()
         )
         said.append(found.predictions)
         return [found]
@@ -63,10 +63,10 @@ def train(
         "save_steps": 3,
         **fields,
     }
-    one = job(folder, toy=toy, evaluate=evaluated, training=training(**chosen))
+    one = job(folder, tiny=tiny, evaluate=evaluated, training=training(**chosen))
     fitted = build_engine(EngineConfig(name=engine)).fit(one, resume_from)
     evaluated(fitted.model, lambda: None)
-    return Trained(toy, fitted, said)
+    return Trained(tiny, fitted, said)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -110,10 +110,10 @@ def test_the_adapter_alone_is_trained_and_the_model_that_is_saved_is_whole(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_base_stays_as_it_was(engine: str, tmp_path: Path) -> None:
-    toy = make(config("t5"), peft=PeftConfig(name="lora"))
-    before = {name: one.clone() for name, one in toy.model.state_dict().items()}
+    tiny = make(config("t5"), peft=PeftConfig(name="lora"))
+    before = {name: one.clone() for name, one in tiny.model.state_dict().items()}
     fields = {"max_steps": 3, "save_strategy": "steps", "save_steps": 3, "weight_decay": 0.1}
-    one = job(tmp_path, toy=toy, training=training(**fields))
+    one = job(tmp_path, tiny=tiny, training=training(**fields))
     build_engine(EngineConfig(name=engine)).fit(one, None)
     after = weights(tmp_path / "checkpoint-3")
     changed = {name for name in after if not after[name].equal(before[name])}

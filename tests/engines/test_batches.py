@@ -10,16 +10,16 @@ import pytest
 import torch
 from accelerate import Accelerator
 from datasets import Dataset
-from tests.engines.toys import job, rows, training
-from tests.modeling.toys import Toy, config, make
+from tests.engines.jobs import job, rows, training
+from tests.modeling.tiny_models import Tiny, config, make
 
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
 from summexp.engines import batches
-from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import TrainingBatches
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.trainer import SummarizationTrainer
+from summexp.engines.trainer_arguments import job_arguments
 from summexp.launch.signals import StopRequest
 
 ROWS = 11
@@ -28,7 +28,7 @@ SPLIT = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
 
 
 @pytest.fixture(scope="module")
-def toy() -> Toy:
+def tiny() -> Tiny:
     return make(config("t5"))
 
 
@@ -64,8 +64,8 @@ def in_order(tokens: Dataset, number: int, **options: Any) -> list[list[list[int
     return [tokens[order[start : start + 2]]["input_ids"] for start in range(0, len(order), 2)]
 
 
-def test_a_pass_is_the_samplers_order_in_steps(toy: Toy, tmp_path: Path) -> None:
-    one = job(tmp_path, toy=toy, count=ROWS, training=training(**SPLIT))
+def test_a_pass_is_the_samplers_order_in_steps(tiny: Tiny, tmp_path: Path) -> None:
+    one = job(tmp_path, tiny=tiny, count=ROWS, training=training(**SPLIT))
     mine = batches_of(one)
     assert mine.steps_a_pass == 2
     assert mine.rows_a_step == 5.5
@@ -74,8 +74,8 @@ def test_a_pass_is_the_samplers_order_in_steps(toy: Toy, tmp_path: Path) -> None
         assert steps == [(number + 0.5, micro[:3]), (number + 1, micro[3:])]
 
 
-def test_the_tokens_are_counted_with_their_padding(toy: Toy, tmp_path: Path) -> None:
-    one = job(tmp_path, toy=toy, count=ROWS, training=training(**SPLIT))
+def test_the_tokens_are_counted_with_their_padding(tiny: Tiny, tmp_path: Path) -> None:
+    one = job(tmp_path, tiny=tiny, count=ROWS, training=training(**SPLIT))
     mine = batches_of(one)
     taken(mine, 0, 1)
     micro = in_order(one.rows, 0)
@@ -83,39 +83,39 @@ def test_the_tokens_are_counted_with_their_padding(toy: Toy, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("done", range(6))
-def test_what_is_left_after_some_steps(done: int, toy: Toy, tmp_path: Path) -> None:
-    one = job(tmp_path, toy=toy, count=ROWS, training=training(**SPLIT))
+def test_what_is_left_after_some_steps(done: int, tiny: Tiny, tmp_path: Path) -> None:
+    one = job(tmp_path, tiny=tiny, count=ROWS, training=training(**SPLIT))
     whole = [step for steps in taken(batches_of(one), 0, 4) for step in steps]
     left = taken(batches_of(one), done, 4 - done // 2)
     assert [step for steps in left for step in steps] == whole[done:]
 
 
-def test_the_last_global_batch_may_be_left_out(toy: Toy, tmp_path: Path) -> None:
+def test_the_last_global_batch_may_be_left_out(tiny: Tiny, tmp_path: Path) -> None:
     options = training(dataloader_drop_last=True, **SPLIT)
-    one = job(tmp_path, toy=toy, count=ROWS, training=options)
+    one = job(tmp_path, tiny=tiny, count=ROWS, training=options)
     mine = batches_of(one)
     assert (mine.steps_a_pass, mine.rows_a_step) == (1, 6)
     assert taken(mine, 1, 1) == [[(2.0, in_order(one.rows, 1, rows=6))]]
 
 
 @pytest.mark.parametrize("done", [0, 1, 2])
-def test_a_pass_that_resumes_draws_no_random_number(done: int, toy: Toy, tmp_path: Path) -> None:
+def test_a_pass_that_resumes_draws_no_random_number(done: int, tiny: Tiny, tmp_path: Path) -> None:
     """The loader draws its seed as a pass begins, and did so before the checkpoint."""
-    one = job(tmp_path, toy=toy, count=ROWS, training=training(**SPLIT))
+    one = job(tmp_path, tiny=tiny, count=ROWS, training=training(**SPLIT))
     torch.manual_seed(0)
     before = torch.get_rng_state()
     next(next(batches_of(one).passes(done)))
     assert torch.get_rng_state().equal(before) is (done == 1)
 
 
-def streamed(toy: Toy, folder: Path, *, max_steps: int = 9, **options: Any) -> TrainingBatches:
-    stream = rows(toy, ROWS).to_iterable_dataset(num_shards=2).shuffle(seed=1, buffer_size=4)
+def streamed(tiny: Tiny, folder: Path, *, max_steps: int = 9, **options: Any) -> TrainingBatches:
+    stream = rows(tiny, ROWS).to_iterable_dataset(num_shards=2).shuffle(seed=1, buffer_size=4)
     chosen = training(max_steps=max_steps, **SPLIT, **options)
-    return batches_of(replace(job(folder, toy=toy, training=chosen), rows=stream))
+    return batches_of(replace(job(folder, tiny=tiny, training=chosen), rows=stream))
 
 
-def test_a_stream_begins_again_in_another_order(toy: Toy, tmp_path: Path) -> None:
-    mine = streamed(toy, tmp_path)
+def test_a_stream_begins_again_in_another_order(tiny: Tiny, tmp_path: Path) -> None:
+    mine = streamed(tiny, tmp_path)
     assert mine.steps_a_pass == 9
     assert mine.rows_a_step == 6
     passes = taken(mine, 0, 3)
@@ -124,23 +124,25 @@ def test_a_stream_begins_again_in_another_order(toy: Toy, tmp_path: Path) -> Non
         [number + 3 / 27, number + 6 / 27] for number in range(3)
     ]
     orders = [[row for _, micro in steps for batch in micro for row in batch] for steps in passes]
-    expected = sorted(rows(toy, ROWS)["input_ids"])
+    expected = sorted(rows(tiny, ROWS)["input_ids"])
     assert [sorted(order) for order in orders] == [expected] * 3
     assert orders[0] != orders[1] != orders[2]
 
 
 @pytest.mark.parametrize("done", range(6))
-def test_a_stream_is_passed_over_as_far_as_it_was_read(done: int, toy: Toy, tmp_path: Path) -> None:
-    whole = [step for steps in taken(streamed(toy, tmp_path), 0, 4) for step in steps]
-    left = [step for steps in taken(streamed(toy, tmp_path), done, 4) for step in steps]
+def test_a_stream_is_passed_over_as_far_as_it_was_read(
+    done: int, tiny: Tiny, tmp_path: Path
+) -> None:
+    whole = [step for steps in taken(streamed(tiny, tmp_path), 0, 4) for step in steps]
+    left = [step for steps in taken(streamed(tiny, tmp_path), done, 4) for step in steps]
     assert left == whole[done:]
 
 
 @pytest.mark.parametrize("done", [1, 3])
 def test_what_a_stream_was_read_for_draws_no_random_number(
-    done: int, toy: Toy, tmp_path: Path
+    done: int, tiny: Tiny, tmp_path: Path
 ) -> None:
-    mine = streamed(toy, tmp_path)
+    mine = streamed(tiny, tmp_path)
     torch.manual_seed(0)
     before = torch.get_rng_state()
     steps = next(steps for steps in mine.passes(done) if next(steps, None))
@@ -148,7 +150,7 @@ def test_what_a_stream_was_read_for_draws_no_random_number(
     assert steps is not None
 
 
-def test_both_engines_make_the_loader_as_training_says(toy: Toy, tmp_path: Path) -> None:
+def test_both_engines_make_the_loader_as_training_says(tiny: Tiny, tmp_path: Path) -> None:
     options = {
         "num_workers": 2,
         "persistent_workers": True,
@@ -157,11 +159,11 @@ def test_both_engines_make_the_loader_as_training_says(toy: Toy, tmp_path: Path)
     }
     given = {f"dataloader_{name}": value for name, value in options.items()}
     given["dataloader_multiprocessing_context"] = "forkserver"
-    one = job(tmp_path, toy=toy, count=ROWS, training=training(**given, **SPLIT))
+    one = job(tmp_path, tiny=tiny, count=ROWS, training=training(**given, **SPLIT))
     args = job_arguments(one)
     mine: Any = TrainingBatches(one, args, Accelerator(cpu=True))._loader
     theirs = SummarizationTrainer(one, StopRequest()).get_train_dataloader()
-    stream = replace(one, rows=rows(toy, ROWS).to_iterable_dataset(num_shards=2))
+    stream = replace(one, rows=rows(tiny, ROWS).to_iterable_dataset(num_shards=2))
     streams: Any = TrainingBatches(
         replace(stream, config=replace(one.config, training=training(max_steps=2, **given))),
         args,
@@ -173,9 +175,9 @@ def test_both_engines_make_the_loader_as_training_says(toy: Toy, tmp_path: Path)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_memory_is_pinned_for_a_gpu_alone(wanted: bool, toy: Toy, tmp_path: Path) -> None:
+def test_memory_is_pinned_for_a_gpu_alone(wanted: bool, tiny: Tiny, tmp_path: Path) -> None:
     given = training(dataloader_pin_memory=wanted, **SPLIT)
-    one = job(tmp_path, toy=toy, count=ROWS, training=given)
+    one = job(tmp_path, tiny=tiny, count=ROWS, training=given)
     args: Any = MagicMock(wraps=job_arguments(one), dataloader_pin_memory=wanted)
     for device, pinned in (("cpu", False), ("cuda", wanted)):
         args.device = torch.device(device)

@@ -24,7 +24,7 @@ def test_the_name_of_the_score(given: str | None, name: str | None) -> None:
     assert best_score_name(arguments(given)) == name
 
 
-def test_a_score_that_was_not_computed_is_told_in_words() -> None:
+def test_a_score_that_was_not_computed_is_reported() -> None:
     assert best_score(arguments("rougeL"), {"eval_rougeL": 3.0}) == 3.0
     assert best_score(arguments(None), {}) is None
     with pytest.raises(RunError, match=r"eval_rougeL was not computed.*there are eval_loss"):

@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.engines.jobs import job, same_weights, training
 from tests.engines.outcomes import ENGINES, fit
-from tests.engines.toys import job, same_weights, training
-from tests.modeling.toys import Toy, config, make
+from tests.modeling.tiny_models import Tiny, config, make
 from transformers import Seq2SeqTrainingArguments, TrainerState
 
 from summexp.engines import checkpoint
-from summexp.engines.arguments import job_arguments
 from summexp.engines.checkpoint import load_weights, new_checkpoint, save_model
+from summexp.engines.trainer_arguments import job_arguments
 from summexp.modeling.config import PeftConfig
 from summexp.runs.checkpoints import checkpoints, step_of, verify
 
 
 @pytest.fixture(scope="module")
-def toy() -> Toy:
+def tiny() -> Tiny:
     return make(config("t5"))
 
 
-def arguments(toy: Toy, folder: Path, **options: Any) -> Seq2SeqTrainingArguments:
-    return job_arguments(job(folder, toy=toy, training=training(**options)))
+def arguments(tiny: Tiny, folder: Path, **options: Any) -> Seq2SeqTrainingArguments:
+    return job_arguments(job(folder, tiny=tiny, training=training(**options)))
 
 
 def state_at(step: int, best: Path | None = None) -> TrainerState:
@@ -38,37 +38,37 @@ def steps_in(folder: Path) -> list[int]:
     return sorted(step_of(one) for one in checkpoints(folder))
 
 
-def test_a_checkpoint_is_whole_once_it_is_written(toy: Toy, tmp_path: Path) -> None:
-    args = arguments(toy, tmp_path)
+def test_a_checkpoint_is_whole_once_it_is_written(tiny: Tiny, tmp_path: Path) -> None:
+    args = arguments(tiny, tmp_path)
     stale = tmp_path / "checkpoint-3"
     stale.mkdir()
     (stale / "half").write_bytes(b"written")
     with new_checkpoint(args, state_at(3)) as folder:
         assert folder == stale
         assert not any(folder.iterdir())
-        save_model(toy.model, toy.tokenizer, folder)
+        save_model(tiny.model, tiny.tokenizer, folder)
         assert verify(folder) is not None
     assert verify(folder) is None
 
 
-def test_what_fails_while_it_is_written_is_not_taken_for_whole(toy: Toy, tmp_path: Path) -> None:
-    args = arguments(toy, tmp_path, save_total_limit=1)
+def test_what_fails_while_it_is_written_is_not_taken_for_whole(tiny: Tiny, tmp_path: Path) -> None:
+    args = arguments(tiny, tmp_path, save_total_limit=1)
     with new_checkpoint(args, state_at(1)) as first:
-        save_model(toy.model, toy.tokenizer, first)
+        save_model(tiny.model, tiny.tokenizer, first)
     with pytest.raises(OSError, match="full"):
-        break_off(toy, args)
+        break_off(tiny, args)
     assert verify(first) is None
     assert verify(tmp_path / "checkpoint-2") is not None
 
 
-def break_off(toy: Toy, args: Seq2SeqTrainingArguments) -> None:
+def break_off(tiny: Tiny, args: Seq2SeqTrainingArguments) -> None:
     with new_checkpoint(args, state_at(2)) as folder:
-        save_model(toy.model, toy.tokenizer, folder)
+        save_model(tiny.model, tiny.tokenizer, folder)
         raise OSError("the disk is full")
 
 
-def test_older_ones_go_when_the_new_one_is_whole(toy: Toy, tmp_path: Path) -> None:
-    args = arguments(toy, tmp_path, save_total_limit=2)
+def test_older_ones_go_when_the_new_one_is_whole(tiny: Tiny, tmp_path: Path) -> None:
+    args = arguments(tiny, tmp_path, save_total_limit=2)
     for step in (2, 9, 10):
         with new_checkpoint(args, state_at(step)):
             before = steps_in(tmp_path)
@@ -76,8 +76,8 @@ def test_older_ones_go_when_the_new_one_is_whole(toy: Toy, tmp_path: Path) -> No
     assert steps_in(tmp_path) == [9, 10]
 
 
-def test_the_best_one_stays(toy: Toy, tmp_path: Path) -> None:
-    args = arguments(toy, tmp_path, save_total_limit=1)
+def test_the_best_one_stays(tiny: Tiny, tmp_path: Path) -> None:
+    args = arguments(tiny, tmp_path, save_total_limit=1)
     best = tmp_path / "checkpoint-1"
     for step in (1, 2, 3):
         with new_checkpoint(args, state_at(step, best)):
@@ -107,7 +107,7 @@ def drawn() -> list[float]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_random_numbers_of_either_engine_are_restored(
-    engine: str, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_the_end = []
     sealed = checkpoint.write_manifest
@@ -122,7 +122,7 @@ def test_the_random_numbers_of_either_engine_are_restored(
         sealed(folder)
 
     monkeypatch.setattr(checkpoint, "write_manifest", write_manifest)
-    fit(engine, tmp_path / "run", toy, {"max_steps": 1, "save_strategy": "steps"})
+    fit(engine, tmp_path / "run", tiny, {"max_steps": 1, "save_strategy": "steps"})
     drawn()
     checkpoint._restore_random_numbers(tmp_path / "run" / "checkpoint-1" / "rng_state.pth")
     assert drawn() == at_the_end[0]
@@ -134,10 +134,10 @@ def history_of(folder: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_resumes_does_so_at_the_intervals_of_now(
-    engine: str, toy: Toy, tmp_path: Path
+    engine: str, tiny: Tiny, tmp_path: Path
 ) -> None:
     first = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
-    fit(engine, tmp_path, toy, first)
+    fit(engine, tmp_path, tiny, first)
     rest = {
         "max_steps": 6,
         "save_strategy": "steps",
@@ -146,7 +146,7 @@ def test_what_resumes_does_so_at_the_intervals_of_now(
         "eval_strategy": "steps",
         "eval_steps": 5,
     }
-    fit(engine, tmp_path, toy, rest, resume_from=tmp_path / "checkpoint-2")
+    fit(engine, tmp_path, tiny, rest, resume_from=tmp_path / "checkpoint-2")
     assert steps_in(tmp_path) == [2, 3, 6]
     history = history_of(tmp_path)
     assert [entry["step"] for entry in history if "loss" in entry] == [1, 2, 4, 6]
@@ -155,7 +155,7 @@ def test_what_resumes_does_so_at_the_intervals_of_now(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_best_checkpoint_that_is_gone_is_not_loaded(
-    engine: str, toy: Toy, tmp_path: Path
+    engine: str, tiny: Tiny, tmp_path: Path
 ) -> None:
     options = {
         "max_steps": 2,
@@ -165,26 +165,26 @@ def test_a_best_checkpoint_that_is_gone_is_not_loaded(
         "save_steps": 1,
         "load_best_model_at_end": True,
     }
-    fit(engine, tmp_path / "first", toy, options, scores=(1.0, 2.0))
+    fit(engine, tmp_path / "first", tiny, options, scores=(1.0, 2.0))
     state = json.loads((tmp_path / "first/checkpoint-2/trainer_state.json").read_text())
     assert Path(state["best_model_checkpoint"]).name == "checkpoint-1"
     (tmp_path / "first/checkpoint-1").rename(tmp_path / "elsewhere")
     last = fit(
         engine,
         tmp_path / "rest",
-        toy,
+        tiny,
         {**options, "max_steps": 3},
         resume_from=tmp_path / "first" / "checkpoint-2",
         scores=(3.0,),
     )
     assert last.states[""]["best_model_checkpoint"] is None
     assert last.states[""]["best_metric"] == 1.0
-    assert last.told["evaluated"] is not None
+    assert last.reported["evaluated"] is not None
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_best_checkpoint_elsewhere_is_not_loaded(
-    engine: str, toy: Toy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    engine: str, tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The path is read from a file of the checkpoint, which may come from somebody else."""
     options = {
@@ -200,7 +200,7 @@ def test_a_best_checkpoint_elsewhere_is_not_loaded(
     mine = tmp_path / "run" / "checkpoint-7-of-mine"
     mine.mkdir(parents=True)
     (mine / "notes.txt").write_text("put here by the user")
-    fit(engine, tmp_path / "run", toy, options, scores=(1.0, 2.0))
+    fit(engine, tmp_path / "run", tiny, options, scores=(1.0, 2.0))
     assert steps_in(tmp_path / "run") == [1]
     assert (mine / "notes.txt").exists()
     elsewhere = tmp_path / "elsewhere" / "checkpoint-1"
@@ -211,7 +211,7 @@ def test_a_best_checkpoint_elsewhere_is_not_loaded(
     assert Path(state["best_model_checkpoint"]).name == "checkpoint-1"
     state_file.write_text(json.dumps(state | {"best_model_checkpoint": str(elsewhere)}))
     checkpoint_1 = tmp_path / "run" / "checkpoint-1"
-    fit(engine, tmp_path / "run", toy, options, resume_from=checkpoint_1, scores=(3.0,))
+    fit(engine, tmp_path / "run", tiny, options, resume_from=checkpoint_1, scores=(3.0,))
     state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
     assert Path(state["best_model_checkpoint"] or checkpoint_1).parent == tmp_path / "run"
     assert "the best checkpoint is not used" in caplog.text
@@ -221,10 +221,10 @@ def test_a_best_checkpoint_elsewhere_is_not_loaded(
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_file_follows_the_umask(engine: str, tmp_path: Path) -> None:
     """safetensors alone would let only the user read what it writes."""
-    toy = make(config("t5"), peft=PeftConfig(name="lora"))
+    tiny = make(config("t5"), peft=PeftConfig(name="lora"))
     before = os.umask(0o027)
     try:
-        fit(engine, tmp_path / "run", toy, {"save_strategy": "epoch"})
+        fit(engine, tmp_path / "run", tiny, {"save_strategy": "epoch"})
     finally:
         os.umask(before)
     paths = sorted((tmp_path / "run").rglob("*"))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.engines.jobs import job, training
 from tests.engines.test_evaluation import evaluated
-from tests.engines.toys import job, training
-from tests.modeling.toys import config, make
+from tests.modeling.tiny_models import config, make
 
-from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.protocol import TrainingJob
+from summexp.engines.registry import build_engine
 from summexp.engines.training_guard import TrainingGuard
 from summexp.errors import RunError
 from summexp.launch.signals import stop_requests
@@ -137,8 +137,8 @@ def test_the_end_is_judged_by_loss_and_gradient() -> None:
 def test_an_evaluation_of_such_weights_has_no_scores(
     model_type: str, options: dict[str, Any]
 ) -> None:
-    toy = make(config(model_type))
+    tiny = make(config(model_type))
     with torch.no_grad():
-        toy.model.get_input_embeddings().weight.fill_(math.nan)
+        tiny.model.get_input_embeddings().weight.fill_(math.nan)
     with pytest.raises(RunError, match=r"eval_loss is not a number in 3 of 3 batches.*not finite"):
-        evaluated(toy, **options)
+        evaluated(tiny, **options)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.engines.toys import job, logged, training
+from tests.engines.jobs import job, logged, training
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
+from summexp.engines.registry import build_engine
 from summexp.errors import ConfigError
 
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
@@ -90,7 +90,7 @@ def not_finite(weights: dict[str, torch.Tensor]) -> None:
         (not_finite, "not numbers (NaN or infinite): encoder.final_layer_norm.weight"),
     ],
 )
-def test_other_weights_are_refused(
+def test_other_weights_are_rejected(
     change: Any, words: str, engine: str, plain: Path, tmp_path: Path
 ) -> None:
     checkpoint = copy(plain, tmp_path)
@@ -102,7 +102,7 @@ def test_other_weights_are_refused(
 
 
 @ENGINES
-def test_progress_that_does_not_fit_is_told(engine: str, plain: Path, tmp_path: Path) -> None:
+def test_progress_that_does_not_fit_is_reported(engine: str, plain: Path, tmp_path: Path) -> None:
     checkpoint = copy(plain, tmp_path)
     whole = torch.load(checkpoint / "optimizer.pt", weights_only=True)
     whole["param_groups"].pop()
@@ -113,7 +113,7 @@ def test_progress_that_does_not_fit_is_told(engine: str, plain: Path, tmp_path: 
 
 
 @ENGINES
-def test_a_state_of_another_version_is_told(engine: str, plain: Path, tmp_path: Path) -> None:
+def test_a_state_of_another_version_is_reported(engine: str, plain: Path, tmp_path: Path) -> None:
     checkpoint = copy(plain, tmp_path)
     state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     state["a_field_of_the_future"] = 1
@@ -123,7 +123,7 @@ def test_a_state_of_another_version_is_told(engine: str, plain: Path, tmp_path: 
 
 
 @ENGINES
-def test_another_model_is_refused(engine: str, plain: Path, tmp_path: Path) -> None:
+def test_another_model_is_rejected(engine: str, plain: Path, tmp_path: Path) -> None:
     loop = EngineConfig(name=engine)
     one = job(tmp_path, model_type="bart", engine=loop, training=training(**OPTIONS))
     with pytest.raises(ConfigError, match="does not hold the weights of this model; missing: "):

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
+from tests.engines.jobs import text
 from tests.engines.test_evaluation import evaluation_set, settings
-from tests.engines.toys import text
-from tests.modeling.toys import Toy, config, make, make_loud
+from tests.modeling.tiny_models import Tiny, config, make, make_loud
 
 from summexp.data.chunking import Chunker, LongDocuments
 from summexp.data.collate import Collator
@@ -23,16 +23,16 @@ DOCUMENTS = [text(0, 3), LONG, text(2, 5), "버스 요금 " * 60, text(4, 1)]
 
 
 @pytest.fixture(scope="module")
-def toy() -> Toy:
-    toy = make(config("t5"))
-    make_loud(toy.model)
-    return toy
+def tiny() -> Tiny:
+    tiny = make(config("t5"))
+    make_loud(tiny.model)
+    return tiny
 
 
-def chunker(toy: Toy) -> Chunker:
+def chunker(tiny: Tiny) -> Chunker:
     tokenizing = Tokenizing(
-        tokenizer=toy.tokenizer,
-        tokenizer_digest="toy",
+        tokenizer=tiny.tokenizer,
+        tokenizer_digest="tiny",
         prefix="",
         max_source_length=LENGTH,
         max_target_length=8,
@@ -40,38 +40,38 @@ def chunker(toy: Toy) -> Chunker:
     return Chunker(tokenizing, SentenceSplitter("en"), overlap=None, label="en")
 
 
-def long_documents(toy: Toy, documents: dict[int, str]) -> LongDocuments:
-    cut = chunker(toy)
+def long_documents(tiny: Tiny, documents: dict[int, str]) -> LongDocuments:
+    cut = chunker(tiny)
     chunks = Dataset.from_dict(cut({"document": list(documents.values())}))
     return LongDocuments.of(list(documents), chunks, cut)
 
 
-def rows(toy: Toy, *, chunk: bool) -> EvaluationSet:
+def rows(tiny: Tiny, *, chunk: bool) -> EvaluationSet:
     references = ["river", "goat", None, "요금", "dog"]
-    found = evaluation_set(toy, references, DOCUMENTS)
+    found = evaluation_set(tiny, references, DOCUMENTS)
     ids = [row[:LENGTH] for row in found.tokens["input_ids"]]
     tokens = found.tokens.remove_columns("input_ids").add_column("input_ids", ids)
-    long = long_documents(toy, {1: LONG, 3: DOCUMENTS[3]}) if chunk else None
+    long = long_documents(tiny, {1: LONG, 3: DOCUMENTS[3]}) if chunk else None
     return replace(found, tokens=tokens, long=long)
 
 
-def evaluated(toy: Toy, rows: EvaluationSet, **options: Any) -> EvaluationResult:
-    collate = Collator(toy.tokenizer, toy.model, DataConfig())
-    return evaluate(toy.model, toy.tokenizer, collate, rows, settings(toy, **options))
+def evaluated(tiny: Tiny, rows: EvaluationSet, **options: Any) -> EvaluationResult:
+    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    return evaluate(tiny.model, tiny.tokenizer, collate, rows, settings(tiny, **options))
 
 
-def test_what_the_end_says_reaches_the_summary(toy: Toy) -> None:
+def test_what_the_end_says_reaches_the_summary(tiny: Tiny) -> None:
     """A model that says the first and the last words that it reads."""
     read: list[str] = []
 
     def summarize(chunks: Dataset) -> dict[int, Summary]:
-        texts = toy.tokenizer.batch_decode(list(chunks["input_ids"]), skip_special_tokens=True)
+        texts = tiny.tokenizer.batch_decode(list(chunks["input_ids"]), skip_special_tokens=True)
         read.extend(texts)
         said = [" ".join([*one.split()[:2], *one.split()[-2:]]) for one in texts]
         return {number: Summary(one, len(one)) for number, one in enumerate(said)}
 
     rounds: list[int] = []
-    long = long_documents(toy, {4: LONG, 9: DOCUMENTS[3]})
+    long = long_documents(tiny, {4: LONG, 9: DOCUMENTS[3]})
     found = summarize_long(long, summarize, rounds.append)
     assert found[4].text == "The dog is goat."
     assert found[9].text == "버스 요금 버스 요금"
@@ -80,12 +80,12 @@ def test_what_the_end_says_reaches_the_summary(toy: Toy) -> None:
     assert len(read) == len(long.chunks) + sum(rounds)
 
 
-def test_it_ends_where_summaries_are_as_long_as_what_they_are_of(toy: Toy) -> None:
+def test_it_ends_where_summaries_are_as_long_as_what_they_are_of(tiny: Tiny) -> None:
     def repeat(chunks: Dataset) -> dict[int, Summary]:
         return {number: Summary("river dog bridge " * 30, 1) for number in range(len(chunks))}
 
     rounds: list[int] = []
-    long = long_documents(toy, {0: LONG, 1: "A dog. " * 12})
+    long = long_documents(tiny, {0: LONG, 1: "A dog. " * 12})
     assert set(summarize_long(long, repeat, rounds.append)) == {0, 1}
     # What does not shrink is cut at once.
     assert rounds == [2, 0]
@@ -94,12 +94,12 @@ def test_it_ends_where_summaries_are_as_long_as_what_they_are_of(toy: Toy) -> No
 @pytest.mark.parametrize("sort", [True, False])
 @pytest.mark.parametrize("generation", [{}, {"do_sample": True, "temperature": 2.0}])
 def test_short_documents_are_summarised_as_ever(
-    toy: Toy, sort: bool, generation: dict[str, Any]
+    tiny: Tiny, sort: bool, generation: dict[str, Any]
 ) -> None:
     options = {"sort_by_length": sort}
-    cut = evaluated(toy, rows(toy, chunk=False), **options, generation=dict(generation))
-    chunks = evaluated(toy, rows(toy, chunk=True), **options, generation=dict(generation))
-    again = evaluated(toy, rows(toy, chunk=True), **options, generation=dict(generation))
+    cut = evaluated(tiny, rows(tiny, chunk=False), **options, generation=dict(generation))
+    chunks = evaluated(tiny, rows(tiny, chunk=True), **options, generation=dict(generation))
+    again = evaluated(tiny, rows(tiny, chunk=True), **options, generation=dict(generation))
     assert again.predictions == chunks.predictions
     for row in range(5):
         assert (chunks.predictions[row] == cut.predictions[row]) is (row not in (1, 3))
@@ -108,34 +108,36 @@ def test_short_documents_are_summarised_as_ever(
 
 
 @pytest.mark.slow
-def test_chunks_are_summarised_as_documents_are(toy: Toy) -> None:
+def test_chunks_are_summarised_as_documents_are(tiny: Tiny) -> None:
     """By hand, one after the other."""
-    cut = chunker(toy)
+    cut = chunker(tiny)
 
     def say(ids: list[int]) -> str:
-        one = evaluation_set(toy, [None], ["x"])
+        one = evaluation_set(tiny, [None], ["x"])
         tokens = Dataset.from_dict({"input_ids": [ids], "labels": [[]]})
-        return evaluated(toy, replace(one, tokens=tokens)).predictions[0]
+        return evaluated(tiny, replace(one, tokens=tokens)).predictions[0]
 
     chunks = cut.chunks(LONG)
     while len(chunks) > 1:
         chunks = cut.merge([say(ids) for ids in chunks])
-    assert evaluated(toy, rows(toy, chunk=True)).predictions[1] == say(chunks[0])
+    assert evaluated(tiny, rows(tiny, chunk=True)).predictions[1] == say(chunks[0])
 
 
-def test_progress_counts_chunks_too(toy: Toy) -> None:
+def test_progress_counts_chunks_too(tiny: Tiny) -> None:
     done: list[int] = []
     more: list[int] = []
-    chunked = rows(toy, chunk=True)
+    chunked = rows(tiny, chunk=True)
     assert chunked.long is not None
-    collate = Collator(toy.tokenizer, toy.model, DataConfig())
-    evaluate(*(toy.model, toy.tokenizer, collate, chunked, settings(toy)), done.append, more.append)
+    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    evaluate(
+        *(tiny.model, tiny.tokenizer, collate, chunked, settings(tiny)), done.append, more.append
+    )
     assert more[0] == len(chunked.long.chunks)
     assert sum(done) == 5 + sum(more)
 
 
-def test_without_generation_no_piece_is_read(toy: Toy) -> None:
-    whole = evaluated(toy, rows(toy, chunk=True), generate=False)
+def test_without_generation_no_piece_is_read(tiny: Tiny) -> None:
+    whole = evaluated(tiny, rows(tiny, chunk=True), generate=False)
     assert whole.predictions == []
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.modeling.toys import config, make
+from tests.modeling.tiny_models import config, make
 
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.engines.toys import job, training
-from tests.modeling.toys import ARCHITECTURES, config, make
+from tests.engines.jobs import job, training
+from tests.modeling.tiny_models import ARCHITECTURES, config, make
 from transformers import Trainer
 
-from summexp.engines.arguments import job_arguments
 from summexp.engines.optimizers import build_optimizer, decayed_weights
+from summexp.engines.trainer_arguments import job_arguments
 
 
 class Names(torch.nn.Module):

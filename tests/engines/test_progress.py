@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from tests import in_process
-from tests.engines.toys import job, training
+from tests.engines.jobs import job, training
 from tests.terminal import Terminal, python
 
 from summexp.engines import progress
-from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.progress import Progress, TrainingProgress
+from summexp.engines.registry import build_engine
 
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 
@@ -148,7 +148,7 @@ def test_a_terminal_has_a_bar_and_the_log_the_lines(tmp_path: Path) -> None:
     ]
 
 
-def test_a_rank_that_does_not_speak_says_nothing() -> None:
+def test_a_rank_other_than_0_logs_nothing() -> None:
     quiet = TrainingProgress()
     quiet.close()
     assert quiet._progress is None

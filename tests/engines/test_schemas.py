@@ -155,7 +155,7 @@ def test_each_field_has_a_sentence_of_our_own(schema: type) -> None:
             assert text.lower().rstrip(".") not in theirs, f"{name} repeats upstream's words"
 
 
-@pytest.mark.parametrize("module", ["training_schema", "generation_schema", "upstream"])
+@pytest.mark.parametrize("module", ["training_schema", "generation_schema", "hf_arguments"])
 def test_importing_a_schema_loads_neither_torch_nor_transformers(module: str) -> None:
     code = (
         f"import sys, summexp.engines.{module}\n"
@@ -177,7 +177,7 @@ def test_round_trip_through_a_structured_config(schema: type) -> None:
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_an_unknown_key_is_refused(schema: type) -> None:
+def test_an_unknown_key_is_rejected(schema: type) -> None:
     with pytest.raises(OmegaConfBaseException):
         OmegaConf.merge(OmegaConf.structured(schema), {"learning_rat": 1})
 
@@ -195,7 +195,7 @@ def test_an_unknown_key_is_refused(schema: type) -> None:
         (GenerationOptions, "early_stopping=1.5"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_refused(schema: type, word: str) -> None:
+def test_a_value_of_the_wrong_type_is_rejected(schema: type, word: str) -> None:
     with pytest.raises(OmegaConfBaseException):
         OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.from_dotlist([word]))
 
@@ -386,7 +386,7 @@ def test_only_changed_fields_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> N
         ({"lr_scheduler_kwargs": "{bad"}, "training.lr_scheduler_kwargs", "double quotes"),
     ],
 )
-def test_what_upstream_refuses_is_told_with_its_key(
+def test_what_upstream_refuses_is_reported_with_its_key(
     options: dict[str, Any], key: str, word: str
 ) -> None:
     with pytest.raises(ConfigError) as refusal:
@@ -398,7 +398,7 @@ def test_what_upstream_refuses_is_told_with_its_key(
     assert "--" not in problem.what
 
 
-def test_deepspeed_reaches_upstream_or_is_told_to_be_missing() -> None:
+def test_deepspeed_reaches_upstream_or_is_reported_missing() -> None:
     config = TrainingConfig(deepspeed={"zero_optimization": {"stage": 2}})
     if importlib.util.find_spec("deepspeed"):
         assert arguments(config).deepspeed == config.deepspeed
@@ -410,7 +410,7 @@ def test_deepspeed_reaches_upstream_or_is_told_to_be_missing() -> None:
 # --- the rules that need no transformers are upstream's
 
 
-def refused_by_us(schema: type, options: dict[str, Any]) -> set[str]:
+def rejected_by_us(schema: type, options: dict[str, Any]) -> set[str]:
     try:
         schema(**options)
     except ConfigError as error:
@@ -422,7 +422,7 @@ def test_interval_rules_refuse_exactly_what_upstream_refuses() -> None:
     from transformers import Seq2SeqTrainingArguments
 
     steps = (0, 0.1, 0.3, 1.5, 2, 3, 500)
-    refused = 0
+    rejected = 0
     for evaluate, save, every, saved, logged, best in itertools.product(
         ("no", "steps", "epoch"), ("steps", "epoch", "best"), (None, *steps), steps[1:],
         (0, 0.1, 10), (True, False),
@@ -440,9 +440,9 @@ def test_interval_rules_refuse_exactly_what_upstream_refuses() -> None:
             theirs = None
         except ValueError as error:
             theirs = str(error)
-            refused += 1
-        assert bool(refused_by_us(TrainingConfig, options)) is bool(theirs), f"{options}: {theirs}"
-    assert 500 < refused < 2000
+            rejected += 1
+        assert bool(rejected_by_us(TrainingConfig, options)) is bool(theirs), f"{options}: {theirs}"
+    assert 500 < rejected < 2000
 
 
 @pytest.mark.parametrize(
@@ -460,14 +460,14 @@ def test_interval_rules_refuse_exactly_what_upstream_refuses() -> None:
 def test_a_training_rule_of_upstreams_is_ours_too(options: dict[str, Any], keys: set[str]) -> None:
     from transformers import Seq2SeqTrainingArguments
 
-    assert refused_by_us(TrainingConfig, options) == keys
+    assert rejected_by_us(TrainingConfig, options) == keys
     with pytest.raises(ValueError):  # noqa: PT011 - each rule has its own words
         Seq2SeqTrainingArguments(output_dir="run", **options)
 
 
-def test_all_training_problems_are_told_at_once() -> None:
+def test_all_training_problems_are_reported_at_once() -> None:
     options = {"fp16": True, "bf16": True, "warmup_steps": -1, "per_device_eval_batch_size": 0}
-    assert refused_by_us(TrainingConfig, options) == {
+    assert rejected_by_us(TrainingConfig, options) == {
         "fp16",
         "warmup_steps",
         "per_device_eval_batch_size",
@@ -487,7 +487,7 @@ def test_all_training_problems_are_told_at_once() -> None:
     ],
 )
 def test_generation_rules(options: dict[str, Any], keys: set[str]) -> None:
-    assert refused_by_us(GenerationOptions, options) == keys
+    assert rejected_by_us(GenerationOptions, options) == keys
 
 
 # --- every generation option reaches upstream

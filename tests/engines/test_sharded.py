@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.engines.jobs import job, training, with_dropout
 from tests.engines.test_evaluation import evaluation_set, settings
-from tests.engines.toys import job, training, with_dropout
-from tests.modeling.toys import ARCHITECTURES, config, make
+from tests.modeling.tiny_models import ARCHITECTURES, config, make
 
-from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import evaluate
+from summexp.engines.registry import build_engine
 from summexp.launch.config import HardwareConfig
 from summexp.launch.ranks import is_main, process_group
 from summexp.modeling.config import PeftConfig
@@ -29,7 +29,7 @@ from summexp.runs.folder import MANIFEST
 _context = multiprocessing.get_context("forkserver")
 # What `tests.forked` has it import, and what the ranks here need besides.
 _context.set_forkserver_preload(
-    ["summexp.runs.phases", "summexp.engines.trainer", "summexp.engines.accelerate", __name__]
+    ["summexp.runs.phase_runner", "summexp.engines.trainer", "summexp.engines.accelerate", __name__]
 )
 
 FSDP = {"fsdp": True}
@@ -55,21 +55,21 @@ def fit(
     count: int = 35,
     dropout: float = 0.0,
 ) -> None:
-    """Train a toy, evaluating it twice; write down what came of it."""
+    """Train a tiny model, evaluating it twice; write down what came of it."""
     options = dict(options)
-    toy = with_dropout(make(config(model_type), peft=options.pop("peft", None)), dropout)
+    tiny = with_dropout(make(config(model_type), peft=options.pop("peft", None)), dropout)
     torch.manual_seed(0)
     with torch.no_grad():
-        for weight in toy.model.parameters():
+        for weight in tiny.model.parameters():
             # Loud enough to say something else of each document.
             weight.add_(torch.randn_like(weight) * 0.2)
-    collate = job(folder, toy=toy).collate
+    collate = job(folder, tiny=tiny).collate
     said = []
 
     def evaluated(model: Any, each: Any) -> Any:
         # Eight rows make three batches, so that ranks have different numbers of them.
         found = evaluate(
-            model, toy.tokenizer, collate, evaluation_set(toy), settings(toy), lambda _: each()
+            model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny), lambda _: each()
         )
         said.append(found.predictions)
         return [found]
@@ -87,7 +87,7 @@ def fit(
     }
     loop = EngineConfig(name=engine)
     one = job(
-        folder, toy=toy, count=count, evaluate=evaluated, engine=loop, training=training(**chosen)
+        folder, tiny=tiny, count=count, evaluate=evaluated, engine=loop, training=training(**chosen)
     )
     fitted = build_engine(loop).fit(one, Path(resume_from) if resume_from else None)
     evaluated(fitted.model, lambda: None)

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 import torch
+from tests.engines.jobs import job, run_config, training
 from tests.engines.outcomes import ENGINES, Outcome, assert_same, fit
-from tests.engines.toys import job, run_config, training
-from tests.modeling.toys import Toy, config, make
+from tests.modeling.tiny_models import Tiny, config, make
 from torch._dynamo.utils import counters
 
 from summexp.config.aliases import ALIASES, NO_EFFECT
 from summexp.config.cross_section_rules import rule_problems
 from summexp.engines.accelerator import build_accelerator
-from summexp.engines.arguments import job_arguments
 from summexp.engines.config import EngineConfig
-from summexp.engines.supported_fields import REFUSED, SUPPORTED_FIELDS, refused
+from summexp.engines.supported_fields import REJECTED, SUPPORTED_FIELDS, rejected
+from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_schema import TrainingConfig
 from summexp.options import declared_choices
 
@@ -151,22 +151,22 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def toy() -> Toy:
+def tiny() -> Tiny:
     return make(config("t5"))
 
 
 @pytest.fixture(scope="module")
-def plain(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def plain(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """A training in which every field has its usual value."""
-    return fit("accelerate", tmp_path_factory.mktemp("plain") / "run", toy, {})
+    return fit("accelerate", tmp_path_factory.mktemp("plain") / "run", tiny, {})
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_field_means_what_it_means_to_the_trainer(
-    case: str, toy: Toy, plain: Outcome, tmp_path: Path
+    case: str, tiny: Tiny, plain: Outcome, tmp_path: Path
 ) -> None:
-    theirs = fit("trainer", tmp_path / "trainer", toy, CASES[case])
-    mine = fit("accelerate", tmp_path / "accelerate", toy, CASES[case])
+    theirs = fit("trainer", tmp_path / "trainer", tiny, CASES[case])
+    mine = fit("accelerate", tmp_path / "accelerate", tiny, CASES[case])
     assert_same(mine, theirs)
     # It means something: the value that was chosen changes what comes of the training.
     assert (mine.history, mine.files) != (plain.history, plain.files)
@@ -199,9 +199,9 @@ SILENT: dict[str, tuple[dict[str, Any], Callable[[Any], object]]] = {
 
 
 @pytest.mark.parametrize("case", SILENT)
-def test_a_field_without_a_sign_in_the_numbers(case: str, toy: Toy, tmp_path: Path) -> None:
+def test_a_field_without_a_sign_in_the_numbers(case: str, tiny: Tiny, tmp_path: Path) -> None:
     options, sign = SILENT[case]
-    outcomes = [fit(name, tmp_path / name, toy, options) for name in ENGINES]
+    outcomes = [fit(name, tmp_path / name, tiny, options) for name in ENGINES]
     assert_same(*outcomes)
     assert all(sign(one.model) for one in outcomes)
 
@@ -211,7 +211,7 @@ def test_without_it_there_is_no_such_sign(plain: Outcome) -> None:
     assert not plain.model.config.use_cache
 
 
-def test_which_layers_are_checkpointed(toy: Toy, tmp_path: Path) -> None:
+def test_which_layers_are_checkpointed(tiny: Tiny, tmp_path: Path) -> None:
     options = {
         "activation_checkpointing": True,
         "activation_checkpointing_kwargs": {"every_n_layers": 2, "use_reentrant": False},
@@ -219,7 +219,7 @@ def test_which_layers_are_checkpointed(toy: Toy, tmp_path: Path) -> None:
     }
     found = []
     for name in ENGINES:
-        model = fit(name, tmp_path / name, toy, options).model
+        model = fit(name, tmp_path / name, tiny, options).model
         found.append([getattr(one, "gradient_checkpointing", None) for one in model.modules()])
     assert found[0] == found[1]
     assert True in found[0]
@@ -235,23 +235,23 @@ def usual_determinism(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("usual_determinism")
-def test_full_determinism(toy: Toy, plain: Outcome, tmp_path: Path) -> None:
-    mine = fit("accelerate", tmp_path / "run", toy, {"full_determinism": True})
+def test_full_determinism(tiny: Tiny, plain: Outcome, tmp_path: Path) -> None:
+    mine = fit("accelerate", tmp_path / "run", tiny, {"full_determinism": True})
     assert torch.are_deterministic_algorithms_enabled()
     assert mine.history == plain.history
 
 
-def test_a_compiled_model_has_the_same_numbers(toy: Toy, plain: Outcome, tmp_path: Path) -> None:
+def test_a_compiled_model_has_the_same_numbers(tiny: Tiny, plain: Outcome, tmp_path: Path) -> None:
     options = {"torch_compile": True, "torch_compile_backend": "eager", "max_steps": 1}
     before = counters["frames"]["ok"]
-    mine = fit("accelerate", tmp_path / "run", toy, options)
+    mine = fit("accelerate", tmp_path / "run", tiny, options)
     assert counters["frames"]["ok"] > before
     assert mine.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], rel=1e-6)
     assert mine.weights.keys() == plain.weights.keys()
 
 
-def test_how_a_model_is_compiled(toy: Toy, tmp_path: Path) -> None:
-    one = job(tmp_path, toy=toy, training=training(torch_compile_mode="max-autotune"))
+def test_how_a_model_is_compiled(tiny: Tiny, tmp_path: Path) -> None:
+    one = job(tmp_path, tiny=tiny, training=training(torch_compile_mode="max-autotune"))
     plugin = build_accelerator(one.model, job_arguments(one)).state.dynamo_plugin
     assert (plugin.backend, plugin.mode) == ("INDUCTOR", "max-autotune")
 
@@ -268,30 +268,30 @@ class Broken:
             output.logits = torch.full_like(output.logits, torch.inf).requires_grad_()
 
 
-def fit_broken(engine: str, folder: Path, toy: Toy, *, hides: bool) -> Outcome:
+def fit_broken(engine: str, folder: Path, tiny: Tiny, *, hides: bool) -> Outcome:
     options = {
         "logging_steps": 3,
         "logging_nan_inf_filter": hides,
         "per_device_train_batch_size": 2,
         "gradient_accumulation_steps": 2,
     }
-    broken = copy.deepcopy(toy)
+    broken = copy.deepcopy(tiny)
     broken.model.register_forward_hook(Broken(3))
     return fit(engine, folder, broken, options)
 
 
-def test_a_loss_that_is_not_finite_is_left_out_of_the_log(toy: Toy, tmp_path: Path) -> None:
-    outcomes = [fit_broken(name, tmp_path / name, toy, hides=True) for name in ENGINES]
+def test_a_loss_that_is_not_finite_is_left_out_of_the_log(tiny: Tiny, tmp_path: Path) -> None:
+    outcomes = [fit_broken(name, tmp_path / name, tiny, hides=True) for name in ENGINES]
     assert_same(*outcomes)
     losses = [entry["loss"] for entry in outcomes[1].history if "loss" in entry]
     assert all(map(math.isfinite, losses))
 
 
 def test_a_loss_that_is_not_finite_is_logged_where_it_is_not_left_out(
-    toy: Toy, tmp_path: Path
+    tiny: Tiny, tmp_path: Path
 ) -> None:
     """Upstream (5.23) goes on counting from it, so that each later loss is not a number."""
-    mine = fit_broken("accelerate", tmp_path / "run", toy, hides=False)
+    mine = fit_broken("accelerate", tmp_path / "run", tiny, hides=False)
     losses = [entry["loss"] for entry in mine.history if "loss" in entry]
     assert [loss is None for loss in losses] == [True, False]
 
@@ -320,7 +320,7 @@ ELSEWHERE = {
 """Fields that no case above has, by where they are tested."""
 
 
-def test_every_field_that_is_honoured_is_tested() -> None:
+def test_every_field_that_is_supported_is_tested() -> None:
     cases = chain(CASES.values(), (options for options, _ in SILENT.values()))
     tested = set(chain.from_iterable(cases))
     elsewhere = set(chain.from_iterable(ELSEWHERE.values()))
@@ -328,10 +328,10 @@ def test_every_field_that_is_honoured_is_tested() -> None:
     assert tested | elsewhere == set(chain.from_iterable(SUPPORTED_FIELDS.values()))
 
 
-def test_every_field_is_honoured_or_refused() -> None:
+def test_every_field_is_supported_or_rejected() -> None:
     keys = [*ALIASES, *NO_EFFECT]
     known = [key.removeprefix("training.") for key in keys if key.startswith("training.")]
-    counted = Counter([*chain.from_iterable(SUPPORTED_FIELDS.values()), *REFUSED, *known])
+    counted = Counter([*chain.from_iterable(SUPPORTED_FIELDS.values()), *REJECTED, *known])
     assert counted == Counter(spec.name for spec in fields(TrainingConfig))
 
 
@@ -366,13 +366,13 @@ OTHER_VALUES: dict[str, Any] = {
 
 def refusals(engine: dict[str, Any], options: dict[str, Any]) -> list[str | None]:
     chosen = run_config(engine=EngineConfig(**engine), training=TrainingConfig(**options))
-    found = [problem.key for problem in refused(chosen)]
+    found = [problem.key for problem in rejected(chosen)]
     assert set(found) <= {problem.key for problem in rule_problems(chosen)}
     return found
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_field_that_is_not_honoured_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", REJECTED)
+def test_a_field_that_is_not_supported_is_rejected(name: str) -> None:
     options = {name: OTHER_VALUES[name]}
     assert refusals({"name": "accelerate"}, options) == [f"training.{name}"]
     assert refusals({"name": "trainer"}, options) == []
@@ -395,7 +395,7 @@ def test_a_field_that_is_not_honoured_is_refused(name: str) -> None:
         ({}, {"push_to_hub": True, "hub_strategy": "checkpoint"}, "training.hub_strategy"),
     ],
 )
-def test_what_else_the_loop_does_not_have_is_refused(
+def test_what_else_the_loop_does_not_have_is_rejected(
     engine: dict[str, Any], options: dict[str, Any], key: str
 ) -> None:
     assert refusals({"name": "accelerate", **engine}, options) == [key]
@@ -411,5 +411,5 @@ def test_what_else_the_loop_does_not_have_is_refused(
         {"hub_strategy": "checkpoint"},
     ],
 )
-def test_what_the_loop_has_is_not_refused(options: dict[str, Any]) -> None:
+def test_what_the_loop_has_is_not_rejected(options: dict[str, Any]) -> None:
     assert refusals({"name": "accelerate"}, options) == []

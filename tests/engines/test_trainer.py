@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.engines.toys import job, rows, training, with_dropout
-from tests.modeling.toys import DECODER_ONLY, config, make
+from tests.engines.jobs import job, rows, training, with_dropout
+from tests.modeling.tiny_models import DECODER_ONLY, config, make
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from summexp.data.config import DataConfig
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
-from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
 from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.loss import count_targets, token_loss_sum
+from summexp.engines.registry import build_engine
 from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
 from summexp.launch.signals import StopRequest
 from summexp.runs.checkpoints import checkpoints, verify
@@ -57,30 +57,32 @@ def test_a_split_batch_has_the_loss_and_gradient_of_the_whole(
 
 
 def test_the_first_loss_is_the_mean_over_the_steps_target_tokens(tmp_path: Path) -> None:
-    toy = make(config("bart"))
-    tokens = rows(toy, 42)
+    tiny = make(config("bart"))
+    tokens = rows(tiny, 42)
     order = epoch_order(row_lengths(tokens), 16, seed=42, epoch=0)[:16]
     total, count = 0.0, 0
     for number in order.tolist():
         ids = torch.tensor([tokens[number]["input_ids"]])
         labels = torch.tensor([tokens[number]["labels"]])
         with torch.no_grad():
-            logits = toy.model(input_ids=ids, labels=labels).logits
+            logits = tiny.model(input_ids=ids, labels=labels).logits
         total += functional.cross_entropy(logits[0], labels[0], reduction="sum").item()
         count += labels.numel()
-    (first,) = steps_of(tmp_path, toy=toy, training=training(max_steps=1, **SPLIT))
+    (first,) = steps_of(tmp_path, tiny=tiny, training=training(max_steps=1, **SPLIT))
     assert first["loss"] == pytest.approx(total / count, rel=1e-5)
 
 
 def test_upstreams_loss_is_upstreams(tmp_path: Path) -> None:
     """Accumulating four batches, the Trainer of 5.23 reports the sum of their means for T5."""
-    toy = make(config("t5"))
+    tiny = make(config("t5"))
     upstream = EngineConfig(loss="upstream")
-    (step,) = steps_of(tmp_path, toy=toy, engine=upstream, training=training(max_steps=1, **SPLIT))
+    (step,) = steps_of(
+        tmp_path, tiny=tiny, engine=upstream, training=training(max_steps=1, **SPLIT)
+    )
     fresh = make(config("t5"))
     tokens = rows(fresh, 42)
     order = epoch_order(row_lengths(tokens), 16, seed=42, epoch=0)[:16].tolist()
-    collate = job(tmp_path, toy=fresh).collate
+    collate = job(tmp_path, tiny=fresh).collate
     means = []
     for start in range(0, 16, 4):
         with torch.no_grad():
@@ -252,13 +254,13 @@ def test_bfloat16_on_a_cpu(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["encoder", "embeddings"])
 def test_what_is_frozen_stays_as_it_was(part: str, engine: str, tmp_path: Path) -> None:
     """Weight decay, which asks no gradient, does not move it either."""
-    toy = make(config("bart", freeze=[part]))
-    before = {name: weight.clone() for name, weight in toy.model.named_parameters()}
+    tiny = make(config("bart", freeze=[part]))
+    before = {name: weight.clone() for name, weight in tiny.model.named_parameters()}
     options = training(max_steps=3, weight_decay=0.1, **WHOLE)
-    one = job(tmp_path, toy=toy, engine=EngineConfig(name=engine), training=options)
+    one = job(tmp_path, tiny=tiny, engine=EngineConfig(name=engine), training=options)
     build_engine(one.config.engine).fit(one, None)
     after = load_file(tmp_path / "model.safetensors")
-    frozen = {name for name, weight in toy.model.named_parameters() if not weight.requires_grad}
+    frozen = {name for name, weight in tiny.model.named_parameters() if not weight.requires_grad}
     assert frozen
     changed = {name for name in before if not before[name].equal(after.get(name, before[name]))}
     assert not changed & frozen
@@ -267,13 +269,13 @@ def test_what_is_frozen_stays_as_it_was(part: str, engine: str, tmp_path: Path) 
 
 def test_what_came_before_does_not_move_the_random_numbers(tmp_path: Path) -> None:
     def losses(before: int) -> list[float]:
-        toy = make(config("t5"))
-        for module in toy.model.modules():
+        tiny = make(config("t5"))
+        for module in tiny.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.3
         torch.rand(before)
         folder = tmp_path / str(before)
-        return [step["loss"] for step in steps_of(folder, toy=toy, training=training(**WHOLE))]
+        return [step["loss"] for step in steps_of(folder, tiny=tiny, training=training(**WHOLE))]
 
     assert losses(1) == losses(1000)
 
@@ -309,7 +311,7 @@ def test_an_evaluation_moves_the_random_numbers_as_upstreams_does_alone(
         options = training(num_train_epochs=2, do_eval=True, eval_strategy=strategy, **WHOLE)
         steps = steps_of(
             tmp_path / f"{strategy}-{len(list(tmp_path.iterdir()))}",
-            toy=with_dropout(make(config("t5")), 0.3),
+            tiny=with_dropout(make(config("t5")), 0.3),
             engine=EngineConfig(sampler=sampler),
             training=options,
             evaluate=evaluate,

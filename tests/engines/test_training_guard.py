@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.engines.toys import job, training
+from tests.engines.jobs import job, training
 
 from summexp.data.collate import Collator
-from summexp.engines.build import build_engine
 from summexp.engines.config import EngineConfig
+from summexp.engines.registry import build_engine
 from summexp.engines.training_guard import FiniteLossGuard
 from summexp.errors import RunError
 from summexp.launch.signals import stop_requests
@@ -24,7 +24,7 @@ ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 def losses(*values: float) -> FiniteLossGuard:
     guard = FiniteLossGuard()
     for value in values:
-        guard.see(torch.tensor(value))
+        guard.update(torch.tensor(value))
     return guard
 
 
@@ -39,7 +39,7 @@ def test_only_a_loss_that_stays_infinite_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("fp16", "advice"), [(True, "hardware=gpu_bf16"), (False, "learning_rate")]
 )
-def test_training_stops_in_words(fp16: bool, advice: str, engine: str, tmp_path: Path) -> None:
+def test_training_stops_with_advice(fp16: bool, advice: str, engine: str, tmp_path: Path) -> None:
     """The weights overflow at the third step, as T5's activations do in fp16."""
     # Without a GPU the Trainer leaves fp16 aside; the guard and its words are the same.
     options = training(max_steps=100, per_device_train_batch_size=4, fp16=fp16)

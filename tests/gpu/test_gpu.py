@@ -187,7 +187,7 @@ def loud(place: Path, on_gpu: Path) -> Path:
 
 @needs_bf16
 @pytest.mark.parametrize("engine", ["trainer", "accelerate"])
-def test_what_overflows_in_fp16_is_refused_and_trains_in_bf16(
+def test_what_overflows_in_fp16_is_rejected_and_trains_in_bf16(
     place: Path, loud: Path, engine: str
 ) -> None:
     words = (
@@ -255,7 +255,7 @@ def test_accumulation_saves_memory_and_changes_no_number(place: Path) -> None:
     assert curve(folders[1]) == pytest.approx(curve(folders[0]), rel=0.002)
 
 
-def test_more_processes_than_gpus_are_refused(place: Path) -> None:
+def test_more_processes_than_gpus_are_rejected(place: Path) -> None:
     count = len(GPUS.usable)
     words = ("hardware=ddp8_fp16", f"hardware.processes={count + 1}", "output_dir=refused")
     done = start(words, place)

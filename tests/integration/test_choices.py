@@ -1,4 +1,4 @@
-"""Every model and every corpus runs the whole way as a toy, offline, and keeps its architecture."""
+"""Every model and every corpus runs the whole way when tiny, offline, and keeps its kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests import forked, in_process
 from tests.hub_stand_in import HubStandIn
-from tests.modeling.toys import config, make
+from tests.modeling.tiny_models import config, make
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -105,7 +105,7 @@ def predictions(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def toy(model: str, data: str, folder: Path) -> None:
+def tiny(model: str, data: str, folder: Path) -> None:
     words = ("debug=tiny", f"model={model}", f"data={data}", "training.do_predict=true")
     in_process.run(*words, folder=folder)
     assert len(predictions(folder)) == 8
@@ -131,7 +131,7 @@ def toy(model: str, data: str, folder: Path) -> None:
     ("model", "data"), [(model, SOURCES[i % len(SOURCES)]) for i, model in enumerate(ARCHITECTURES)]
 )
 def test_every_architecture_and_every_source(model: str, data: str, tmp_path: Path) -> None:
-    toy(model, data, tmp_path / "run")
+    tiny(model, data, tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -145,11 +145,11 @@ def test_every_architecture_and_every_source(model: str, data: str, tmp_path: Pa
     ],
 )
 def test_every_model_and_every_corpus(model: str, data: str, tmp_path: Path) -> None:
-    toy(model, data, tmp_path / "run")
+    tiny(model, data, tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_two_toy_runs_give_equal_numbers(tmp_path: Path) -> None:
+def test_two_tiny_runs_give_equal_numbers(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         run("debug=tiny", "model=bart_base", "training.do_predict=true", folder=folder)
@@ -341,8 +341,8 @@ def hub_run(hub: HubStandIn, name: str, folder: Path) -> subprocess.CompletedPro
 
 def test_a_model_is_loaded_from_the_hub(pretrained: Path, tmp_path: Path) -> None:
     with HubStandIn() as hub:
-        hub.add_folder("someone/bart-toy", pretrained)
-        done = hub_run(hub, "someone/bart-toy", tmp_path / "run")
+        hub.add_folder("someone/bart-tiny", pretrained)
+        done = hub_run(hub, "someone/bart-tiny", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert results(tmp_path / "run")["eval_loss"] > 0
     assert [line for line in hub.requests if line.endswith("model.safetensors")]
@@ -352,7 +352,7 @@ def test_a_model_is_loaded_from_the_hub(pretrained: Path, tmp_path: Path) -> Non
 def test_a_model_that_the_hub_has_not(tmp_path: Path) -> None:
     with HubStandIn() as hub:
         missing = hub_run(hub, "someone/nothing", tmp_path / "missing")
-    told = missing.stdout + missing.stderr
-    assert missing.returncode == 2, told
-    assert "model.name_or_path: 'someone/nothing' cannot be loaded" in told
-    assert "Traceback" not in told
+    reported = missing.stdout + missing.stderr
+    assert missing.returncode == 2, reported
+    assert "model.name_or_path: 'someone/nothing' cannot be loaded" in reported
+    assert "Traceback" not in reported

@@ -71,7 +71,7 @@ def test_it_learns_to_copy(learnt: Path) -> None:
     assert 3 <= results(learnt)["eval_gen_len"] < 6
     record = json.loads((learnt / "run.json").read_text("utf-8"))
     assert record["model"]["architecture"] == "LlamaForCausalLM"
-    assert record["model"]["prompt_end"] == "\nTL;DR:\n"
+    assert record["model"]["target_prefix"] == "\nTL;DR:\n"
 
 
 def test_the_run_folder_predicts_every_row(learnt: Path, place: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_stream(engine: str, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "reported"),
     [
         ("model.lang=ko_KR", "model.lang: is for multilingual encoder-decoders"),
         ("engine.loss=upstream", "engine.loss: upstream is that of the old scripts"),
@@ -134,12 +134,14 @@ def test_a_stream(engine: str, place: Path) -> None:
         ("data.max_source_length=3", "model.target_prefix alone takes"),
     ],
 )
-def test_mistakes_are_told(word: str, told: str, learnt: Path, place: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported(
+    word: str, reported: str, learnt: Path, place: Path, tmp_path: Path
+) -> None:
     static = ("data.pad_to_max_length=true", "metric.sentences=sentencex")
     words = (*LLAMA, *static, f"model.name_or_path={learnt}", "model.init=pretrained", word)
     code, output = forked.run(*words, f"output_dir={tmp_path}/run", log=tmp_path / "log", cwd=place)
     assert code == 2, output
-    assert told in output
+    assert reported in output
     assert "Traceback" not in output
     if word.endswith("2000"):
         assert "2000 + 128 = 2128 with the longest summary" in output

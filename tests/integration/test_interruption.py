@@ -58,13 +58,13 @@ def at(moment: str, number: int, when: int) -> None:
     import summexp.engines.trainer
     import summexp.engines.training_guard
     import summexp.runs.checkpoints
-    import summexp.runs.phases
+    import summexp.runs.phase_runner
     import summexp.runs.preparation
 
     places: dict[str, list[tuple[Any, str]]] = {
         "reading": [(summexp.runs.preparation, "load_corpus")],
         "beginning": [(summexp.engines.training_guard.TrainingGuard, "on_train_begin")],
-        "training": [(summexp.engines.training_guard.FiniteLossGuard, "see")],
+        "training": [(summexp.engines.training_guard.FiniteLossGuard, "update")],
         "batches": [(summexp.engines.evaluation, "_batch_result")],
         "scoring": [(summexp.engines.evaluation, "_put_together")],
         "saving": [(summexp.engines.checkpoint, "write_manifest")],
@@ -72,7 +72,7 @@ def at(moment: str, number: int, when: int) -> None:
             (summexp.engines.trainer, "save_trained"),
             (summexp.engines.checkpoint, "save_trained"),
         ],
-        "report": [(summexp.runs.phases, "write_report")],
+        "report": [(summexp.runs.phase_runner, "write_report")],
     }
     for place, name in places[moment]:
         setattr(place, name, send(number, when, getattr(place, name)))
@@ -123,7 +123,7 @@ QUICK = {
     ],
 )
 def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
-    moment, when, announcement, told = CASES[case]
+    moment, when, announcement, reported = CASES[case]
     number = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP][len(case) % 3]
     words = (*TINY, f"engine={engine}", "overwrite_output_dir=true")
     log = tmp_path / "log"
@@ -139,7 +139,7 @@ def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
         assert f"{announcement}, Ctrl-C again to stop at once\n" in output
     last = output.splitlines()[-1]
     place = folder.relative_to(tmp_path)
-    assert last.startswith(f"stopped by {number.name}; {told.format(place)}python train.py ")
+    assert last.startswith(f"stopped by {number.name}; {reported.format(place)}python train.py ")
     assert last in (folder / "train.log").read_text(encoding="utf-8")
     # What the last line says, word for word, ends the run; it would not begin anew.
     steps = [int(one.name.partition("-")[2]) for one in checkpoints(folder)]
@@ -159,7 +159,7 @@ def stop_group(when: int) -> None:
 
     os.setpgrp()
     whole_group = 0
-    FiniteLossGuard.see = send(signal.SIGTERM, when, FiniteLossGuard.see, to=whole_group)  # type: ignore[method-assign]
+    FiniteLossGuard.update = send(signal.SIGTERM, when, FiniteLossGuard.update, to=whole_group)  # type: ignore[method-assign]
 
 
 @pytest.mark.slow
@@ -206,8 +206,8 @@ def test_a_checkpoint_that_a_second_signal_cut_short(engine: str, tmp_path: Path
     assert "saving checkpoint-3, Ctrl-C again" in output
     (whole,) = checkpoints(tmp_path / "run")
     assert verify(whole) is None
-    told = "stopped by SIGINT; run/checkpoint-2 is saved; the same command resumes from it: "
-    assert output.splitlines()[-1].startswith(told)
+    reported = "stopped by SIGINT; run/checkpoint-2 is saved; the same command resumes from it: "
+    assert output.splitlines()[-1].startswith(reported)
     code, output = forked.run(*words, log=tmp_path / "again", cwd=tmp_path)
     assert code == 0, output
     assert "resuming from" in output
@@ -241,8 +241,10 @@ def test_ctrl_c_on_a_terminal(
     (checkpoint,) = checkpoints(tmp_path / "run")
     assert line == f"saving {checkpoint.name}, Ctrl-C again to stop at once"
     assert verify(checkpoint) is None
-    told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it: "
-    assert terminal.last_line.startswith(told)
+    reported = (
+        f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it: "
+    )
+    assert terminal.last_line.startswith(reported)
     assert record(tmp_path / "run")["reason"] == "SIGINT"
 
 
@@ -333,7 +335,9 @@ def test_ctrl_c_under_another_launcher(launcher: tuple[str, ...], tmp_path: Path
     assert terminal.end() != 0
     (checkpoint,) = checkpoints(tmp_path / "run")
     assert verify(checkpoint) is None
-    told = f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it"
-    assert told in terminal.output
+    reported = (
+        f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it"
+    )
+    assert reported in terminal.output
     assert terminal.output.count("Ctrl-C again") == 1
     assert record(tmp_path / "run")["reason"] == "SIGINT"

@@ -18,9 +18,9 @@ import psutil
 import pytest
 from tests.terminal import heed_signals
 
+from summexp.check import check
 from summexp.command_line import parse
-from summexp.preflight import check
-from summexp.runs.job import run_job
+from summexp.runs.job_runner import run_job
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 MARK = "SUMMEXP_TEST_MARK"
@@ -180,8 +180,8 @@ def record(folder: Path) -> dict[str, Any]:
             for case in (
                 ("trainer", "exit", *["rank 1 ended with exit code 7"] * 2),
                 ("trainer", "segv", *["rank 1 was killed by SIGSEGV"] * 2),
-                ("trainer", "memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
-                ("accelerate", "memory", "where memory runs out", "rank 1 was killed by SIGKILL"),
+                ("trainer", "memory", "when memory runs out", "rank 1 was killed by SIGKILL"),
+                ("accelerate", "memory", "when memory runs out", "rank 1 was killed by SIGKILL"),
             )
         ),
     ],
@@ -243,12 +243,12 @@ def test_a_signal_to_one_rank_stops_all_of_them(runs: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_ranks_that_take_too_long_to_save_are_told_of(runs: Any) -> None:
+def test_ranks_that_take_too_long_to_save_are_reported(runs: Any) -> None:
     run = runs(*SMALL, "output_dir=run", "hardware.grace_seconds=0")
     run.wait_for_steps()
     run.process.terminate()
     assert run.end(20) == 128 + signal.SIGTERM
-    assert "not done with a checkpoint after 0 s (hardware.grace_seconds)" in run.output()
+    assert "saved no checkpoint within 0 s (hardware.grace_seconds)" in run.output()
 
 
 @pytest.mark.slow

@@ -133,7 +133,7 @@ def test_many_cut_documents_are_worth_a_hint(place: Path) -> None:
     assert "data.long_documents=chunk" not in output
 
 
-def test_what_leaves_no_room_is_told_before_a_model_is_made(place: Path) -> None:
+def test_what_leaves_no_room_is_reported_before_a_model_is_made(place: Path) -> None:
     words = ("data.test_file=test.jsonl", "data.max_source_length=20")
     output = run(place, "run", *words, "model.source_prefix='tell me: '", expect=2)
     assert "data.max_source_length: is 20, of which prefix and special tokens leave" in output

@@ -11,7 +11,7 @@ import pytest
 from tests.hub_stand_in import HubStandIn
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
-WORDS = ("hardware=cpu", "model=custom", "model.name_or_path=someone/toy")
+WORDS = ("hardware=cpu", "model=custom", "model.name_or_path=someone/tiny")
 
 
 @pytest.mark.slow
@@ -38,6 +38,6 @@ def test_no_job_of_a_sweep_asks_the_hub(name: str, value: str, tmp_path: Path) -
     assert done.returncode != 0
     for job in "01":
         log = (tmp_path / "sweep" / job / "train.log").read_text(encoding="utf-8")
-        assert "someone/toy" in log
+        assert "someone/tiny" in log
         assert "The run is offline" in log
     assert hub.requests == []

@@ -199,7 +199,7 @@ def test_ranks_are_dismissed_where_there_is_nothing_to_do(place: Path, alone: Pa
     assert "is finished: there is nothing left to do" in (place / "nothing.0").read_text()
 
 
-def test_a_mistake_is_told_once_and_ends_all(place: Path) -> None:
+def test_a_mistake_is_reported_once_and_ends_all(place: Path) -> None:
     words = (*COMMON, "training.learning_rat=1")
     assert forked.run_ranks(2, *words, log=place / "mistake", cwd=place) == [2, 2]
     assert "learning_rate" in (place / "mistake.0").read_text()

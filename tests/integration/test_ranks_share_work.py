@@ -32,10 +32,10 @@ def take_notes() -> None:
     """Let this rank write down what it reads and tokenizes; the first one takes its time."""
     from summexp.data import corpus
     from summexp.data.tokenize import Tokenizing
-    from summexp.modeling import build
+    from summexp.modeling import model_builder
 
     rank = os.environ["RANK"]
-    read, tokenized, trained = corpus.read_rows, Tokenizing.__call__, build.corpus_tokenizer
+    read, tokenized, trained = corpus.read_rows, Tokenizing.__call__, model_builder.corpus_tokenizer
 
     def note(what: str) -> None:
         with Path("notes").open("a", encoding="utf-8") as file:
@@ -60,7 +60,7 @@ def take_notes() -> None:
 
     corpus.read_rows = read_rows
     Tokenizing.__call__ = call  # type: ignore[method-assign]
-    build.corpus_tokenizer = corpus_tokenizer
+    model_builder.corpus_tokenizer = corpus_tokenizer
 
 
 def write_rows(folder: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_model_folder_that_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tiny", [True, False])
-def test_a_file_that_is_replaced_while_it_is_read_is_told(
+def test_a_file_that_is_replaced_while_it_is_read_is_reported(
     tiny: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows would be kept under the digest of others."""

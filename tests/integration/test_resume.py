@@ -114,15 +114,9 @@ def unbroken_ranks(place: Path) -> Path:
     return place / "ranks"
 
 
-@pytest.mark.parametrize(
-    ("engine", "how"),
-    [
-        ("accelerate", signal.SIGTERM),
-        pytest.param("accelerate", signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param("trainer", signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param("trainer", signal.SIGKILL, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["accelerate", "trainer"])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.slow
 def test_ranks_that_are_ended_resume(
     engine: str, how: signal.Signals, place: Path, unbroken_ranks: Path

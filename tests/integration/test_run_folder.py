@@ -68,7 +68,7 @@ def test_prediction_of_a_finished_run_only_predicts(finished: Path) -> None:
     assert written(finished)["model.safetensors"] == before["model.safetensors"]
 
 
-def test_another_training_in_the_same_folder_is_refused(finished: Path) -> None:
+def test_another_training_in_the_same_folder_is_rejected(finished: Path) -> None:
     before = written(finished)
     output = run(
         finished.parent,
@@ -107,7 +107,7 @@ def test_overwriting_starts_anew_and_keeps_foreign_files(finished: Path) -> None
     assert record(finished)["status"] == "finished"
 
 
-def test_a_folder_with_foreign_files_of_our_names_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_files_of_our_names_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "README.md").write_text("mine")
     for words in ([], ["overwrite_output_dir=true"]):
@@ -136,7 +136,9 @@ def wait_for_training(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_second_live_run_is_refused_and_the_first_goes_on(tmp_path: Path, long_run: Any) -> None:
+def test_a_second_live_run_is_rejected_and_the_first_continues(
+    tmp_path: Path, long_run: Any
+) -> None:
     before = {name: t for name, t in written(tmp_path / "run").items() if name == "config.yaml"}
     output = run(tmp_path, "output_dir=run", expect=2)
     assert f"another run is at work in run: process {long_run.pid} of " in output
@@ -316,7 +318,7 @@ def test_overwriting_twice_keeps_a_file_that_was_put_there_later(finished: Path)
 
 
 @pytest.mark.parametrize("folder", ["train.csv/run", "/proc/run"])
-def test_a_folder_that_cannot_be_made_is_told(own_data: Path, folder: str) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(own_data: Path, folder: str) -> None:
     output = run(own_data, f"output_dir={folder}", expect=2)
     assert "output_dir" in output
 

@@ -91,13 +91,13 @@ def test_a_full_disk_ends_a_run_that_resumes(
 ) -> None:
     code, output = run(*TINY, *EACH_STEP, *words, cwd=small_disk, log=tmp_path)
     assert code == 1
-    told = (
+    reported = (
         "checkpoint-3 could not be written to run: No space left on device; checkpoint-2 is kept: "
         "free some space, and the same command with output_dir=run resumes from there"
     )
-    assert output.count(told) == 1
+    assert output.count(reported) == 1
     folder = small_disk / "run"
-    assert (record(folder)["status"], record(folder)["reason"]) == ("failed", told)
+    assert (record(folder)["status"], record(folder)["reason"]) == ("failed", reported)
     kept = sorted(path.name for path in folder.glob("checkpoint-*"))
     assert kept == ["checkpoint-1", "checkpoint-2"]
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".run.json")]
@@ -136,13 +136,13 @@ def test_a_limit_on_files_is_named(tmp_path: Path) -> None:
     words = (*TINY, *EACH_STEP, "tracking=tensorboard")
     code, output = run(*words, cwd=tmp_path, log=tmp_path, before=limit_files)
     assert code == 1
-    told = (
+    reported = (
         "checkpoint-1 could not be written to run: File too large; no checkpoint was saved yet: "
         "raise the limit on the size of a file (ulimit -f), and the same command with "
         "output_dir=run starts from the beginning"
     )
-    assert output.count(told) == 1
-    assert record(tmp_path / "run")["reason"] == told
+    assert output.count(reported) == 1
+    assert record(tmp_path / "run")["reason"] == reported
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 

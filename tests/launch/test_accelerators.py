@@ -112,7 +112,7 @@ def raising(error: Exception) -> Callable[[], None]:
         (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, None),
         (
             pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-            "NVIDIA's driver says: RM has detected an NVML/RM version mismatch.",
+            "NVIDIA's driver reports: RM has detected an NVML/RM version mismatch.",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_it_says_what_torch_says(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_asking_does_not_import_torch() -> None:
     code = (
-        "import sys; from summexp.launch import accelerators, preflight; "
+        "import sys; from summexp.launch import accelerators, launch_checks; "
         "accelerators.nvidia_gpus(); accelerators.has_tpu(); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

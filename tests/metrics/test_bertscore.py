@@ -110,7 +110,7 @@ def test_training_does_not_see_that_an_encoder_was_loaded(bert: Path) -> None:
     expected = torch.rand(3)
     torch.manual_seed(1)
     BertScore(config(bert), "en").load()
-    BertScore(config(bert), "en", toy=True)
+    BertScore(config(bert), "en", tiny=True)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -156,13 +156,13 @@ def test_the_encoder_goes_by_the_language(monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-def test_toys_need_no_file() -> None:
-    toy = BertScore(MetricConfig(names=["bertscore"]), "ko", toy=True)
-    same, other, empty = toy.score(["고양이", "고양이", ""], ["고양이", "a dog", "x"])
+def test_tiny_encoders_need_no_file() -> None:
+    tiny = BertScore(MetricConfig(names=["bertscore"]), "ko", tiny=True)
+    same, other, empty = tiny.score(["고양이", "고양이", ""], ["고양이", "a dog", "x"])
     assert same.f1 == pytest.approx(1, abs=1e-5)
     assert 0 < other.f1 < 0.999
     assert empty == (0, 0, 0)
-    assert toy.label == "toy"
+    assert tiny.label == "tiny"
 
 
 def test_mistakes(bert: Path, tmp_path: Path) -> None:

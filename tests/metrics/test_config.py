@@ -10,7 +10,7 @@ from summexp.modeling.config import ModelConfig
 from summexp.options import declared_choices
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_mistake_is_reported_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         MetricConfig(bootstrap_samples=-1, confidence=1.0, decimals=-2)
     assert [p.key for p in error.value.problems] == [
@@ -49,8 +49,8 @@ def test_names_of_metrics() -> None:
         MetricConfig(names=[])
 
 
-def test_the_layer_of_an_unknown_encoder_must_be_said() -> None:
-    with pytest.raises(ConfigError, match=r"metric\.bertscore_layer: must be said for my/encoder"):
+def test_the_layer_of_an_unknown_encoder_must_be_given() -> None:
+    with pytest.raises(ConfigError, match=r"metric\.bertscore_layer: is required for my/encoder"):
         MetricConfig(names=["bertscore"], bertscore_model="my/encoder")
     MetricConfig(names=["bertscore"], bertscore_model="my/encoder", bertscore_layer=3)
     with pytest.raises(ConfigError, match=r"metric\.bertscore_model: has no effect without BERTS"):

@@ -72,7 +72,7 @@ def test_given_code_wins_and_region_is_ignored() -> None:
         ("ko", "", None),
     ],
 )
-def test_a_given_code_that_its_script_speaks_against_is_told(
+def test_a_given_code_that_its_script_contradicts_is_reported(
     code: str, text: str, better: str | None
 ) -> None:
     language = choose_language(code, [text])

@@ -236,9 +236,9 @@ def test_statistics_have_intervals_and_want_documents() -> None:
 
 def test_bertscore_stands_beside_rouge_and_takes_the_best_reference() -> None:
     settings = MetricConfig(names=["rouge", "bertscore"], bootstrap_samples=0)
-    made = SummaryScorer(settings, language="en", references=["a"], toy=True)
+    made = SummaryScorer(settings, language="en", references=["a"], tiny=True)
     alone = [made.score(["a cat"], [one]).rows["bertscore_f1"][0] for one in ("the dog", "a mat")]
     both = made.score(["a cat", "x"], [["the dog", "a mat"], ["x"]])
     assert both.rows["bertscore_f1"] == pytest.approx([max(alone), 100], abs=1e-4)
     assert list(both.summary)[4:] == ["bertscore_f1", "bertscore_precision", "bertscore_recall"]
-    assert "|bert:toy|" in made.signature
+    assert "|bert:tiny|" in made.signature

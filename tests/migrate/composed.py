@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.schema import Config
-from summexp.preflight import check
 
 
 def words_of(line: str) -> list[str]:

@@ -367,7 +367,7 @@ def test_a_json_file_of_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "reported"),
     [
         ("python run_glue.py --do_train", "no command of the old"),
         ("python run_sumarization.py", "Did you mean 'run_summarization.py'"),
@@ -411,11 +411,13 @@ def test_a_json_file_of_arguments() -> None:
     ],
     ids=lambda one: one.replace(SCRIPT, "S"),
 )
-def test_what_is_wrong_is_told(command: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_is_reported(
+    command: str, reported: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ABSENT", raising=False)
     with pytest.raises(ConfigError) as raised:
         migrate(command)
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
 
 
 def test_a_checkpoint_is_not_deleted_with_its_folder() -> None:
@@ -476,7 +478,7 @@ def test_what_a_file_says_otherwise_is_set(flags: str, says: dict[str, Any]) -> 
     assert said(migrate(f"{base} {flags}").line, says) == says
 
 
-def test_a_file_that_repeats_the_language_is_said_to_do_so() -> None:
+def test_a_file_that_repeats_the_language_is_recognized() -> None:
     base = "python run_summarization.py --model_name_or_path facebook/mbart-large-50 --do_train "
     found = migrate(f"{base} --dataset_name xsum --lang ko_KR")
     assert {"model.lang=ko_KR", "model.forced_bos_token=null"} <= set(found.words)
@@ -506,11 +508,11 @@ def test_beams_are_those_of_num_beams(
     found = migrate(f"{PARITY_OLD} {flags}", parity=parity)
     line = f"{found.line} {NO_PUNKT}" if parity else found.line
     assert composed(line).generation.num_beams == (same if parity else plain)
-    told = [one for one in found.remarks if one.startswith("--generation_num_beams")]
-    assert len(told) == bool(remark)
-    assert all(remark in one for one in told)
-    if told:
-        assert ("in force now" in told[0]) == (not parity and plain == 4)
+    reported = [one for one in found.remarks if one.startswith("--generation_num_beams")]
+    assert len(reported) == bool(remark)
+    assert all(remark in one for one in reported)
+    if reported:
+        assert ("in force now" in reported[0]) == (not parity and plain == 4)
 
 
 SECRETS = ("hf_abcdefghijklmnopqrst", "plainsecret")

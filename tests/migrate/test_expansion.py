@@ -105,7 +105,7 @@ def test_what_is_not_known_stays_so_in_another_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("run $ABSENT", "ABSENT is not set.*line 3\\]\n.*ABSENT=…"),
         ("run ${ABSENT}", "ABSENT=…"),
@@ -115,8 +115,8 @@ def test_what_is_not_known_stays_so_in_another_variable() -> None:
         ("for ((m=0; m < 3; m++)); do run $m; done", "from turn to turn"),
     ],
 )
-def test_what_is_needed_and_not_known_is_told(text: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_what_is_needed_and_not_known_is_reported(text: str, reported: str) -> None:
+    with pytest.raises(ConfigError, match=reported):
         refuse_unknown(words(text), 3)
 
 

@@ -17,8 +17,8 @@ from summexp.config.aliases import ALIASES
 from summexp.config.compose import conf_dir
 from summexp.config.keys import allowed_values, declared, declared_fields
 from summexp.engines.training_schema import TrainingConfig
-from summexp.migrate.arguments import given_flags
 from summexp.migrate.command import migrate
+from summexp.migrate.flag_parser import given_flags
 from summexp.migrate.flags import Flag, Kind, Script
 from summexp.migrate.page import TABLES
 from summexp.migrate.removed_flags import REMOVED_FLAGS
@@ -459,7 +459,7 @@ def test_every_flag_is_tried() -> None:
 
 
 @pytest.mark.parametrize("script", list(Script))
-def test_flags_without_a_key_are_told_of_and_change_nothing(script: Script) -> None:
+def test_flags_without_a_key_are_reported_and_change_nothing(script: Script) -> None:
     bare = migrate(BASE[script])
     for flag in FLAGS[script].values():
         if flag.now or (script is Script.TENSORFLOW and flag not in TENSORFLOW_FLAGS):
@@ -468,8 +468,8 @@ def test_flags_without_a_key_are_told_of_and_change_nothing(script: Script) -> N
         value = {Kind.BOOL: is_on, Kind.SWITCH: "", **SAMPLES}.get(flag.kind, "x")
         found = migrate(f"{BASE[script]} --{flag.name} {value}")
         assert found.line == bare.line, flag.name
-        told = [remark for remark in found.remarks if remark.startswith(f"--{flag.name}: ")]
-        assert told == [f"--{flag.name}: {flag.remark}"]
+        reported = [remark for remark in found.remarks if remark.startswith(f"--{flag.name}: ")]
+        assert reported == [f"--{flag.name}: {flag.remark}"]
 
 
 def test_files_of_data() -> None:

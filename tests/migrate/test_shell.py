@@ -106,7 +106,7 @@ def test_assignments_in_front_are_parted_from_a_command() -> None:
     ("text", "line"),
     [("run 'open", 1), ('\nrun "open', 2), ("run $(open\nrun", 1), ("A=(1 2", 1), ("run ${A", 1)],
 )
-def test_what_is_not_closed_is_told(text: str, line: int) -> None:
+def test_what_is_not_closed_is_reported(text: str, line: int) -> None:
     with pytest.raises(ConfigError, match=rf"is not closed \[line {line}\]"):
         statements(text, {})
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from tests.modeling.toys import (
+from tests.modeling.tiny_models import (
     ARCHITECTURES,
     DOCUMENTS,
     SUMMARIES,
-    Toy,
+    Tiny,
     config,
     load,
     make,
@@ -55,9 +55,9 @@ def lora(**options: Any) -> PeftConfig:
     return PeftConfig(name="lora", **{"dropout": 0.0, **options})
 
 
-def logits(model: PreTrainedModel, toy: Toy) -> torch.Tensor:
-    batch = toy.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
-    labels = toy.tokenizer(SUMMARIES, padding=True, return_tensors="pt")["input_ids"]
+def logits(model: PreTrainedModel, tiny: Tiny) -> torch.Tensor:
+    batch = tiny.tokenizer(DOCUMENTS, padding=True, return_tensors="pt")
+    labels = tiny.tokenizer(SUMMARIES, padding=True, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         return model.eval()(**batch, labels=labels).logits
 
@@ -73,10 +73,10 @@ def train_by_chance(model: PreTrainedModel, *, by: float = 0.3) -> None:
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_queries_and_values_of_every_attention_are_adapted(model_type: str) -> None:
-    toy = make(config(model_type), peft=lora())
-    assert adapted_modules(toy.model) == QUERIES_AND_VALUES[model_type]
+    tiny = make(config(model_type), peft=lora())
+    assert adapted_modules(tiny.model) == QUERIES_AND_VALUES[model_type]
     changed = {
-        name.split(".lora_A.")[0] for name, _ in toy.model.named_parameters() if ".lora_A." in name
+        name.split(".lora_A.")[0] for name, _ in tiny.model.named_parameters() if ".lora_A." in name
     }
     plain = make(config(model_type)).model
     names = QUERIES_AND_VALUES[model_type]
@@ -87,14 +87,14 @@ def test_queries_and_values_of_every_attention_are_adapted(model_type: str) -> N
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_at_first_the_model_is_its_base(model_type: str) -> None:
-    toy, base = make(config(model_type), peft=lora()), make(config(model_type))
-    assert logits(toy.model, toy).equal(logits(base.model, base))
-    assert toy.model.num_parameters() - adapter_weights(toy.model) == base.model.num_parameters()
+    tiny, base = make(config(model_type), peft=lora()), make(config(model_type))
+    assert logits(tiny.model, tiny).equal(logits(base.model, base))
+    assert tiny.model.num_parameters() - adapter_weights(tiny.model) == base.model.num_parameters()
 
 
 def test_dora_is_its_base_but_for_rounding() -> None:
-    toy, base = make(config("bart"), peft=lora(use_dora=True)), make(config("bart"))
-    torch.testing.assert_close(logits(toy.model, toy), logits(base.model, base))
+    tiny, base = make(config("bart"), peft=lora(use_dora=True)), make(config("bart"))
+    torch.testing.assert_close(logits(tiny.model, tiny), logits(base.model, base))
 
 
 def test_only_the_adapter_is_trained() -> None:
@@ -122,21 +122,21 @@ def test_the_adapters_first_weights_depend_on_the_seed_alone(tmp_path: Path) -> 
 def test_merged_it_says_the_same_and_is_a_model_like_any_other(
     model_type: str, tmp_path: Path
 ) -> None:
-    toy = make(config(model_type), peft=lora())
-    make_loud(toy.model)
-    before = summarize(toy.model, toy.tokenizer, DOCUMENTS)
-    train_by_chance(toy.model)
-    expected, said = logits(toy.model, toy), summarize(toy.model, toy.tokenizer, DOCUMENTS)
+    tiny = make(config(model_type), peft=lora())
+    make_loud(tiny.model)
+    before = summarize(tiny.model, tiny.tokenizer, DOCUMENTS)
+    train_by_chance(tiny.model)
+    expected, said = logits(tiny.model, tiny), summarize(tiny.model, tiny.tokenizer, DOCUMENTS)
     assert said != before
-    assert has_adapter(toy.model)
-    merge_adapter(toy.model)
-    assert not has_adapter(toy.model)
-    assert toy.model.state_dict().keys() == make(config(model_type)).model.state_dict().keys()
-    toy.model.save_pretrained(tmp_path)
+    assert has_adapter(tiny.model)
+    merge_adapter(tiny.model)
+    assert not has_adapter(tiny.model)
+    assert tiny.model.state_dict().keys() == make(config(model_type)).model.state_dict().keys()
+    tiny.model.save_pretrained(tmp_path)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
-    assert type(loaded) is type(toy.model)
-    torch.testing.assert_close(logits(loaded, toy), expected, atol=1e-3, rtol=1e-3)
-    assert summarize(loaded, toy.tokenizer, DOCUMENTS) == said
+    assert type(loaded) is type(tiny.model)
+    torch.testing.assert_close(logits(loaded, tiny), expected, atol=1e-3, rtol=1e-3)
+    assert summarize(loaded, tiny.tokenizer, DOCUMENTS) == said
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -144,24 +144,24 @@ def test_merged_it_says_the_same_and_is_a_model_like_any_other(
 def test_the_adapter_alone_gives_the_merged_model_with_its_base(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
-    toy = make(config("bart"), peft=lora(**options))
-    train_by_chance(toy.model, by=0.1)
-    expected = logits(toy.model, toy)
-    save_adapter(toy.model, tmp_path / "adapter")
-    merge_adapter(toy.model)
-    torch.testing.assert_close(logits(toy.model, toy), expected, atol=1e-4, rtol=1e-4)
+    tiny = make(config("bart"), peft=lora(**options))
+    train_by_chance(tiny.model, by=0.1)
+    expected = logits(tiny.model, tiny)
+    save_adapter(tiny.model, tmp_path / "adapter")
+    merge_adapter(tiny.model)
+    torch.testing.assert_close(logits(tiny.model, tiny), expected, atol=1e-4, rtol=1e-4)
     base = make(config("bart"))
     assert not logits(base.model, base).allclose(expected, atol=1e-3)
     base.model.name_or_path = "base"
     with_adapter = PeftModel.from_pretrained(base.model, tmp_path / "adapter")
-    torch.testing.assert_close(logits(with_adapter, toy), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits(with_adapter, tiny), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_saved_adapter_holds_nothing_of_the_base(tmp_path: Path) -> None:
-    toy = make(config("t5"), peft=lora())
-    save_adapter(toy.model, tmp_path / "adapter")
+    tiny = make(config("t5"), peft=lora())
+    save_adapter(tiny.model, tmp_path / "adapter")
     tensors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
-    assert sum(map(torch.numel, tensors.values())) == adapter_weights(toy.model)
+    assert sum(map(torch.numel, tensors.values())) == adapter_weights(tiny.model)
     saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (saved["r"], saved["lora_alpha"], saved["target_modules"]) == (8, 16.0, ["q", "v"])
     assert (saved["task_type"], saved["inference_mode"]) == ("SEQ_2_SEQ_LM", True)
@@ -192,24 +192,24 @@ def test_modules_to_save_are_no_modules_of_the_adapter() -> None:
 
 
 def test_modules_to_save_are_trained_whole_and_kept() -> None:
-    toy = make(config("bart"), peft=lora(modules_to_save=["embed_positions"]))
+    tiny = make(config("bart"), peft=lora(modules_to_save=["embed_positions"]))
     base = make(config("bart")).model.state_dict()
-    train_by_chance(toy.model)
-    merge_adapter(toy.model)
-    merged = toy.model.state_dict()
+    train_by_chance(tiny.model)
+    merge_adapter(tiny.model)
+    merged = tiny.model.state_dict()
     changed = {name for name in base if not merged[name].equal(base[name])}
     ends = tuple(f".{name}.weight" for name in ("embed_positions", "q_proj", "v_proj"))
     assert changed == {name for name in base if name.endswith(ends)}
 
 
 def test_an_adapter_of_a_16_bit_model_is_trained_in_32_bits() -> None:
-    toy = make(config("t5", dtype="bfloat16"), peft=lora())
-    kinds = {(weight.requires_grad, weight.dtype) for weight in toy.model.parameters()}
+    tiny = make(config("t5", dtype="bfloat16"), peft=lora())
+    kinds = {(weight.requires_grad, weight.dtype) for weight in tiny.model.parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
-    train_by_chance(toy.model)
-    logits(toy.model, toy)
-    merge_adapter(toy.model)
-    assert {weight.dtype for weight in toy.model.parameters()} == {torch.bfloat16}
+    train_by_chance(tiny.model)
+    logits(tiny.model, tiny)
+    merge_adapter(tiny.model)
+    assert {weight.dtype for weight in tiny.model.parameters()} == {torch.bfloat16}
 
 
 def test_a_frozen_part_has_no_trained_adapter() -> None:
@@ -233,7 +233,7 @@ def test_a_frozen_part_has_no_trained_adapter() -> None:
         ("t5", {"modules_to_save": ["SelfAttention"]}, "that the adapter changes already"),
     ],
 )
-def test_modules_that_cannot_be_trained_are_refused(
+def test_modules_that_cannot_be_trained_are_rejected(
     model_type: str, options: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -242,13 +242,13 @@ def test_modules_that_cannot_be_trained_are_refused(
     assert [problem.key for problem in caught.value.problems] == [f"peft.{next(iter(options))}"]
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         make(config("t5"), peft=lora(target_modules=["a1", "b2"], modules_to_save=["c3"]))
     assert len(caught.value.problems) == 3
 
 
-def test_freezing_what_the_adapter_leaves_alone_is_refused() -> None:
+def test_freezing_what_the_adapter_leaves_alone_is_rejected() -> None:
     with pytest.raises(ConfigError, match=r"'shared\.weight' stays as it is anyway"):
         make(config("t5", freeze=["shared.weight"]), peft=lora())
 
@@ -259,13 +259,13 @@ def test_an_unknown_architecture_names_its_layers(monkeypatch: pytest.MonkeyPatc
         make(config("pegasus"), peft=lora())
 
 
-def test_new_tokens_are_said_to_stay_untrained(
+def test_new_tokens_are_reported_to_stay_untrained(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    toy = make(config("t5"))
-    toy.tokenizer.add_tokens([f"<new {number}>" for number in range(600)])
-    toy.model.save_pretrained(tmp_path)
-    toy.tokenizer.save_pretrained(tmp_path)
+    tiny = make(config("t5"))
+    tiny.tokenizer.add_tokens([f"<new {number}>" for number in range(600)])
+    tiny.model.save_pretrained(tmp_path)
+    tiny.tokenizer.save_pretrained(tmp_path)
     loaded = load(ModelConfig(name_or_path=str(tmp_path)), peft=lora())
     assert "peft=lora does not train the embeddings of the new tokens" in caplog.messages
     assert not loaded.model.get_input_embeddings().weight.requires_grad
@@ -282,23 +282,23 @@ def test_the_adapter_of_a_decoder_only_model(
     model_type: str, targets: list[str], options: dict[str, Any], tmp_path: Path
 ) -> None:
     def said(model: PreTrainedModel) -> torch.Tensor:
-        ids = torch.tensor([toy.tokenizer(DOCUMENTS[0])["input_ids"]])
+        ids = torch.tensor([tiny.tokenizer(DOCUMENTS[0])["input_ids"]])
         with torch.no_grad():
             return model.eval()(input_ids=ids).logits
 
-    toy, base = make(config(model_type), peft=lora(**options)), make(config(model_type))
+    tiny, base = make(config(model_type), peft=lora(**options)), make(config(model_type))
     if not options:
-        assert adapted_modules(toy.model) == targets
-    assert said(toy.model).equal(said(base.model))
-    train_by_chance(toy.model, by=0.1)
-    expected = said(toy.model)
-    save_adapter(toy.model, tmp_path / "adapter")
+        assert adapted_modules(tiny.model) == targets
+    assert said(tiny.model).equal(said(base.model))
+    train_by_chance(tiny.model, by=0.1)
+    expected = said(tiny.model)
+    save_adapter(tiny.model, tmp_path / "adapter")
     saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert saved["task_type"] == "CAUSAL_LM"
     assert saved["fan_in_fan_out"] is (model_type == "gpt2")
-    merge_adapter(toy.model)
-    assert toy.model.state_dict().keys() == base.model.state_dict().keys()
-    torch.testing.assert_close(said(toy.model), expected, atol=1e-4, rtol=1e-4)
+    merge_adapter(tiny.model)
+    assert tiny.model.state_dict().keys() == base.model.state_dict().keys()
+    torch.testing.assert_close(said(tiny.model), expected, atol=1e-4, rtol=1e-4)
     assert not said(base.model).allclose(expected, atol=1e-3)
     base.model.name_or_path = "base"
     with_adapter = PeftModel.from_pretrained(base.model, tmp_path / "adapter")

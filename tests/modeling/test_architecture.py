@@ -9,7 +9,7 @@ from transformers import BartConfig, LEDConfig, T5Config
 
 from summexp.errors import ConfigError
 from summexp.modeling.architecture import (
-    TOY_VOCABULARY,
+    TINY_VOCABULARY,
     architecture,
     dropout_fields,
     prefix_left_out,
@@ -47,7 +47,7 @@ def test_upstreams_other_names_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "reported"),
     [
         ({"model_type": "t5", "d_modle": 3}, "model.architecture.d_modle: .*'d_model'"),
         ({"model_type": "t55"}, r"model.architecture.model_type: .*'t55'\s+Did you mean 't5'"),
@@ -57,19 +57,19 @@ def test_upstreams_other_names_are_taken() -> None:
         ({"model_type": "t5", "dropout_rate": "x"}, "model.architecture.dropout_rate: "),
     ],
 )
-def test_mistakes_are_told_with_their_key(fields: dict[str, Any], told: str) -> None:
+def test_mistakes_are_reported_with_their_key(fields: dict[str, Any], reported: str) -> None:
     import re
 
-    assert re.search(told, refusal(random(**fields)), re.DOTALL)
+    assert re.search(reported, refusal(random(**fields)), re.DOTALL)
 
 
-def test_every_unknown_name_is_told_at_once() -> None:
+def test_every_unknown_name_is_reported_at_once() -> None:
     text = refusal(random(model_type="t5", d_modle=3, num_layer=2))
     assert "d_modle" in text
     assert "num_layer:" in text
 
 
-def test_toy_keeps_the_architecture_and_drops_nothing() -> None:
+def test_tiny_keeps_the_architecture_and_drops_nothing() -> None:
     shape = architecture(
         random(
             model_type="bart", d_model=1024, encoder_layers=12, dropout=0.3, scale_embedding=True
@@ -77,17 +77,17 @@ def test_toy_keeps_the_architecture_and_drops_nothing() -> None:
         tiny=True,
     )
     assert isinstance(shape, BartConfig)
-    assert shape.vocab_size == TOY_VOCABULARY
+    assert shape.vocab_size == TINY_VOCABULARY
     assert (shape.d_model, shape.encoder_layers, shape.scale_embedding) == (32, 2, True)
     assert {getattr(shape, name) for name in dropout_fields(shape)} <= {0.0}
 
 
-def test_toy_needs_an_architecture_without_asking_the_hub() -> None:
+def test_tiny_needs_an_architecture_without_asking_the_hub() -> None:
     text = refusal(ModelConfig(name_or_path="nobody/nothing"), tiny=True)
     assert text.startswith("model.architecture.model_type: is not set")
 
 
-def test_toy_of_a_local_folder(tmp_path: Path) -> None:
+def test_tiny_of_a_local_folder(tmp_path: Path) -> None:
     LEDConfig(attention_window=[512] * 6, max_decoder_position_embeddings=2048).save_pretrained(
         tmp_path
     )
@@ -120,7 +120,7 @@ def test_dropout_of_trained_weights_can_be_set(
     assert caplog.messages == []
 
 
-def test_a_shape_that_trained_weights_do_not_have_is_said(
+def test_a_shape_that_trained_weights_do_not_have_is_logged(
     trained: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):

@@ -8,30 +8,30 @@ from pathlib import Path
 import pytest
 import torch
 from tests.mistakes import make_model, spoilt_models
-from tests.modeling.toys import config as toy_config
-from tests.modeling.toys import make
+from tests.modeling.tiny_models import config as tiny_config
+from tests.modeling.tiny_models import make
 
 from summexp.modeling.config import ModelConfig
-from summexp.modeling.preflight import check_model
+from summexp.modeling.model_checks import check_model
 
 
-def told(folder: Path, **options: str) -> list[tuple[str | None, str]]:
+def reported(folder: Path, **options: str) -> list[tuple[str | None, str]]:
     config = ModelConfig(name_or_path=str(folder), **options)
     return [(one.key, one.what) for one in check_model(config, offline=True)]
 
 
 def test_what_save_pretrained_writes_is_whole(tmp_path: Path) -> None:
-    toy = make(toy_config("t5"))
-    toy.model.save_pretrained(tmp_path / "model")
-    toy.tokenizer.save_pretrained(tmp_path / "model")
-    assert told(tmp_path / "model") == []
-    toy.model.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
-    toy.tokenizer.save_pretrained(tmp_path / "shards")
+    tiny = make(tiny_config("t5"))
+    tiny.model.save_pretrained(tmp_path / "model")
+    tiny.tokenizer.save_pretrained(tmp_path / "model")
+    assert reported(tmp_path / "model") == []
+    tiny.model.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    tiny.tokenizer.save_pretrained(tmp_path / "shards")
     assert (tmp_path / "shards" / "model.safetensors.index.json").is_file()
-    assert told(tmp_path / "shards") == []
+    assert reported(tmp_path / "shards") == []
     (tmp_path / "model" / "model.safetensors").unlink()
-    torch.save(toy.model.state_dict(), tmp_path / "model" / "pytorch_model.bin")
-    assert told(tmp_path / "model") == []
+    torch.save(tiny.model.state_dict(), tmp_path / "model" / "pytorch_model.bin")
+    assert reported(tmp_path / "model") == []
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_what_save_pretrained_writes_is_whole(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_with_a_folder(name: str, words: str, tmp_path: Path) -> None:
     make_model(tmp_path / name)
-    assert told(tmp_path / name) == []
+    assert reported(tmp_path / name) == []
     spoilt_models()[name](tmp_path / name)
-    ((key, what),) = told(tmp_path / name)
+    ((key, what),) = reported(tmp_path / name)
     assert key == "model.name_or_path"
     assert words in what
 
@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_folder(name: str, words: str, tmp_path: Path) -> N
 def test_files_of_another_kind(spoil: Callable[[Path], object], tmp_path: Path) -> None:
     make_model(tmp_path / "model")
     spoil(tmp_path / "model")
-    assert [key for key, _ in told(tmp_path / "model")] == ["model.name_or_path"]
+    assert [key for key, _ in reported(tmp_path / "model")] == ["model.name_or_path"]
 
 
 def test_only_what_is_loaded_from_a_folder_is_looked_at(tmp_path: Path) -> None:
@@ -82,13 +82,13 @@ def test_only_what_is_loaded_from_a_folder_is_looked_at(tmp_path: Path) -> None:
         make_model(tmp_path / name)
     spoilt_models()["no_weights"](tmp_path / "no_weights")
     spoilt_models()["no_tokenizer"](tmp_path / "no_tokenizer")
-    assert told(tmp_path / "no_weights", init="random") == []
-    assert told(tmp_path / "no_tokenizer", tokenizer_name=str(tmp_path / "whole")) == []
-    assert told(tmp_path / "whole", tokenizer_name=str(tmp_path / "no_tokenizer")) == [
+    assert reported(tmp_path / "no_weights", init="random") == []
+    assert reported(tmp_path / "no_tokenizer", tokenizer_name=str(tmp_path / "whole")) == []
+    assert reported(tmp_path / "whole", tokenizer_name=str(tmp_path / "no_tokenizer")) == [
         ("model.tokenizer_name", f"{tmp_path / 'no_tokenizer'} holds no tokenizer")
     ]
     # A tokenizer of bytes has no vocabulary.
     (tmp_path / "no_tokenizer" / "tokenizer_config.json").write_text(
         '{"tokenizer_class": "ByT5Tokenizer"}'
     )
-    assert told(tmp_path / "no_tokenizer") == []
+    assert reported(tmp_path / "no_tokenizer") == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.modeling.toys import DOCUMENTS, config, make, summarize
+from tests.modeling.tiny_models import DOCUMENTS, config, make, summarize
 from transformers import AutoModelForSeq2SeqLM, M2M100Config, MarianConfig, ProphetNetConfig
 
 from summexp.errors import ConfigError
@@ -22,11 +22,11 @@ LONG = " ".join(DOCUMENTS) * 2
 
 
 def few(model_type: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
-    """A config whose toy has 16 positions."""
+    """A config whose tiny has 16 positions."""
     from summexp.modeling import architecture
 
-    sizes = {**architecture._TOY_SIZES, **FEW[model_type], "attention_window": 8}
-    monkeypatch.setattr(architecture, "_TOY_SIZES", sizes)
+    sizes = {**architecture._TINY_SIZES, **FEW[model_type], "attention_window": 8}
+    monkeypatch.setattr(architecture, "_TINY_SIZES", sizes)
     return config(model_type, architecture=FEW[model_type], **options)
 
 
@@ -43,13 +43,13 @@ def test_extended_models_generate_and_load(
     assert tokens > 16
     assert caplog.messages == []
     with caplog.at_level(logging.WARNING):
-        toy = make(chosen, longest_source=tokens, longest_target=12)
+        tiny = make(chosen, longest_source=tokens, longest_target=12)
     need = -(-tokens // 8) * 8
     assert caplog.messages == [f"the model's 16 position embeddings were extended to {need}"]
-    text = summarize(toy.model, toy.tokenizer, [LONG, "short"])
-    toy.model.save_pretrained(tmp_path)
+    text = summarize(tiny.model, tiny.tokenizer, [LONG, "short"])
+    tiny.model.save_pretrained(tmp_path)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
-    assert summarize(loaded, toy.tokenizer, [LONG, "short"]) == text
+    assert summarize(loaded, tiny.tokenizer, [LONG, "short"]) == text
 
 
 @pytest.mark.parametrize("model_type", FEW)
@@ -58,14 +58,14 @@ def test_wished_for_extension_is_silent(
 ) -> None:
     chosen = few(model_type, monkeypatch, resize_position_embeddings=True)
     with caplog.at_level(logging.WARNING):
-        toy = make(chosen, longest_source=20)
+        tiny = make(chosen, longest_source=20)
     assert caplog.messages == []
-    limits = [getattr(toy.model.config, name) for name in FEW[model_type]]
+    limits = [getattr(tiny.model.config, name) for name in FEW[model_type]]
     assert max(limits) == 24
 
 
 @pytest.mark.parametrize("model_type", FEW)
-def test_refused_extension_is_a_mistake(model_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_extension_is_a_mistake(model_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = few(model_type, monkeypatch, resize_position_embeddings=False)
     with pytest.raises(ConfigError) as caught:
         make(chosen, longest_source=20)
@@ -77,18 +77,18 @@ def test_long_summaries_need_positions_too(monkeypatch: pytest.MonkeyPatch) -> N
     chosen = few("led", monkeypatch, resize_position_embeddings=False)
     with pytest.raises(ConfigError, match=r"data\.max_target_length"):
         make(chosen, longest_source=10, longest_target=20)
-    toy = make(few("led", monkeypatch), longest_source=10, longest_target=20)
-    assert toy.model.config.max_decoder_position_embeddings == 24
-    assert toy.model.config.max_encoder_position_embeddings == 16
+    tiny = make(few("led", monkeypatch), longest_source=10, longest_target=20)
+    assert tiny.model.config.max_decoder_position_embeddings == 24
+    assert tiny.model.config.max_encoder_position_embeddings == 16
 
 
 def test_trained_positions_are_repeated() -> None:
-    toy = make(config("bart"))
-    positions = toy.model.model.encoder.embed_positions
+    tiny = make(config("bart"))
+    positions = tiny.model.model.encoder.embed_positions
     old = positions.weight.detach().clone()
-    offset, have = positions.offset, toy.model.config.max_position_embeddings
-    fit_positions(toy.model, have + 5, 10, True)
-    new = toy.model.model.encoder.embed_positions.weight
+    offset, have = positions.offset, tiny.model.config.max_position_embeddings
+    fit_positions(tiny.model, have + 5, 10, True)
+    new = tiny.model.model.encoder.embed_positions.weight
     assert new.requires_grad
     assert torch.equal(new[: offset + have], old)
     assert torch.equal(new[offset + have :], old[offset : offset + 8])
@@ -96,15 +96,15 @@ def test_trained_positions_are_repeated() -> None:
 
 def test_led_needs_positions_for_whole_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = few("led", monkeypatch, resize_position_embeddings=True)
-    toy = make(chosen, longest_source=17)
-    assert toy.model.config.max_encoder_position_embeddings == 24
+    tiny = make(chosen, longest_source=17)
+    assert tiny.model.config.max_encoder_position_embeddings == 24
     ids = torch.full((1, 17), 5)
-    toy.model(input_ids=ids, decoder_input_ids=ids[:, :3])
+    tiny.model(input_ids=ids, decoder_input_ids=ids[:, :3])
 
 
 def test_relative_positions_have_no_limit() -> None:
-    toy = make(config("t5"), longest_source=100_000)
-    assert not hasattr(toy.model.config, "max_position_embeddings")
+    tiny = make(config("t5"), longest_source=100_000)
+    assert not hasattr(tiny.model.config, "max_position_embeddings")
 
 
 def test_positions_made_when_needed_are_left_alone() -> None:

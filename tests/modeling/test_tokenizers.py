@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.modeling.toys import ARCHITECTURES, DOCUMENTS, SUMMARIES, config
+from tests.modeling.tiny_models import ARCHITECTURES, DOCUMENTS, SUMMARIES, config
 from transformers import AutoTokenizer
 
 from summexp.modeling.architecture import architecture
@@ -112,7 +112,7 @@ def test_saved_and_loaded_it_cuts_the_same(model_type: str, tmp_path: Path) -> N
     assert loaded.special_tokens_map == tokenizer.special_tokens_map
 
 
-def test_digest_tells_tokenizers_apart() -> None:
+def test_digest_distinguishes_tokenizers() -> None:
     first, same = trained(), trained()
     other = trained(texts=Corpus("zzz zzz zzz zzz zzz"))
     assert tokenizer_digest(first) == tokenizer_digest(same)

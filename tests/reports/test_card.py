@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
-from tests.modeling.toys import config, make
+from tests.modeling.tiny_models import config, make
 
 from summexp.reports.card import write_model_card
 
@@ -182,13 +182,18 @@ def test_the_code_of_a_decoder_only_model_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    model = {"architecture": "GPT2LMHeadModel", "parameters": 1, "trainable": 1, "prompt_end": end}
+    model = {
+        "architecture": "GPT2LMHeadModel",
+        "parameters": 1,
+        "trainable": 1,
+        "target_prefix": end,
+    }
     folder = make_run(config="model: {init: random}\ndata: {max_source_length: 16}", model=model)
-    toy = make(config("gpt2"))
-    toy.model.generation_config.max_new_tokens = 5
-    toy.model.generation_config.eos_token_id = None
-    toy.model.save_pretrained(folder)
-    toy.tokenizer.save_pretrained(folder)
+    tiny = make(config("gpt2"))
+    tiny.model.generation_config.max_new_tokens = 5
+    tiny.model.generation_config.eos_token_id = None
+    tiny.model.save_pretrained(folder)
+    tiny.tokenizer.save_pretrained(folder)
     found = card(folder)
     assert found.data.pipeline_tag == "text-generation"
     assert "summarization" in found.data.tags

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from summexp.reports.curves import charts, nice_ticks
-from summexp.reports.results import read_run
+from summexp.reports.run_results import read_run
 
 MakeRun = Callable[..., Path]
 
@@ -68,7 +68,7 @@ def test_many_points_become_means(make_run: MakeRun) -> None:
     assert chart.lines[0].marks == ()
 
 
-def test_several_validation_sets_are_told_apart(make_run: MakeRun) -> None:
+def test_several_validation_sets_are_distinguished(make_run: MakeRun) -> None:
     history = [
         {"step": step, "eval_a_rougeL": 10.0 + step, "eval_b_rougeL": 20.0} for step in (1, 2)
     ]

@@ -13,7 +13,7 @@ from summexp.reports.facts import (
     source_name,
     title,
 )
-from summexp.reports.results import read_run
+from summexp.reports.run_results import read_run
 
 MakeRun = Callable[..., Path]
 

@@ -182,7 +182,7 @@ def test_every_validation_set_has_its_table(make_run: MakeRun, several: int) -> 
     assert titles == [f"Validation: set{number}" for number in range(several)]
 
 
-def test_documents_in_chunks_are_not_told_as_cut() -> None:
+def test_documents_in_chunks_are_not_reported_as_cut() -> None:
     splits = {
         "train": SplitHealth(rows=8, truncated_documents=2, truncated_summaries=0),
         "test": SplitHealth(

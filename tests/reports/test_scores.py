@@ -5,7 +5,7 @@ import pytest
 
 from summexp.metrics.config import SCORES
 from summexp.metrics.rouge import TYPES
-from summexp.reports.results import read_run
+from summexp.reports.run_results import read_run
 from summexp.reports.scores import LABELS, MetricKey, parse_key, score_tables
 
 MakeRun = Callable[..., Path]
@@ -74,7 +74,7 @@ def test_a_table_holds_value_interval_and_baseline(run_folder: Path) -> None:
     assert table.note == "300 rows, loss 0.988, 13.2 tokens a summary"
 
 
-def test_the_rows_that_are_scored_are_told_where_they_are_not_all(make_run: MakeRun) -> None:
+def test_the_rows_that_are_scored_are_reported_where_they_are_not_all(make_run: MakeRun) -> None:
     metrics = {"predict_rouge1": 50.0, "predict_samples": 11.0, "predict_scored": 7.0}
     (table,) = score_tables(read_run(make_run(metrics=metrics)))
     assert table.note == "11 rows, 7 of them scored"

@@ -52,7 +52,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a model alone": (lambda one: (one / "scheduler.pt").unlink(), "holds a model alone"),
     "no state": (lambda one: (one / "trainer_state.json").unlink(), "no trainer_state.json"),
     "a broken state": (lambda one: cut(one / "trainer_state.json"), "broken trainer_state.json"),
-    "another state": (lambda one: write(one / "trainer_state.json", {"a": 1}), "how far training"),
+    "another state": (
+        lambda one: write(one / "trainer_state.json", {"a": 1}),
+        "without the progress",
+    ),
     "another size": (lambda one: write(one / "config.json", {"d_model": 16}), "its d_model is 16"),
     "another kind": (
         lambda one: write(one / "config.json", {"model_type": "bart"}),
@@ -69,7 +72,7 @@ def test_a_whole_checkpoint_is_taken_with_a_manifest_or_without(whole: Path) -> 
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_what_is_wrong_with_a_checkpoint_is_told(name: str, whole: Path) -> None:
+def test_what_is_wrong_with_a_checkpoint_is_reported(name: str, whole: Path) -> None:
     damage, words = DAMAGE[name]
     (whole / MANIFEST).unlink()
     damage(whole)

@@ -239,7 +239,7 @@ def test_a_record_that_is_no_record_is_none(tmp_path: Path) -> None:
     assert read_record(tmp_path) == {"status": "종료"}
 
 
-def test_a_folder_that_cannot_be_written_to_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_rejected_and_nothing_is_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "nowhere").symlink_to(tmp_path / "absent" / "target")
     for name, reason in [
@@ -257,7 +257,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_and_nothing_is_made(tmp_p
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     for name in ("closed", "closed/below"):
         with pytest.raises(ConfigError, match="Permission denied"):
@@ -265,7 +265,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
-def test_a_folder_on_a_read_only_disk_is_refused(tmp_path: Path) -> None:
+def test_a_folder_on_a_read_only_disk_is_rejected(tmp_path: Path) -> None:
     mounted = tmp_path / "disk"
     mounted.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(mounted)]

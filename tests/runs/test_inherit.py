@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from summexp.check import CheckedJob, check
 from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
 from summexp.config.schema import Config
 from summexp.errors import ConfigError, Problem
-from summexp.preflight import CheckedJob, check
 from summexp.runs.folder import write_json
 from summexp.runs.resume import evaluation_digest, plan_run
 
@@ -153,8 +153,8 @@ def test_prediction_works_without_the_files_of_the_training(trained: Config) -> 
     # Without the file its digest is its name.
     save(trained)
     assert plan_run(composed(*PREDICT), Path("out1")).predict
-    (told,) = problems("output_dir=out1", "training.num_train_epochs=3")[:1]
-    assert (told.key, told.where) == ("data.train_file", "out1/config.yaml")
+    (reported,) = problems("output_dir=out1", "training.num_train_epochs=3")[:1]
+    assert (reported.key, reported.where) == ("data.train_file", "out1/config.yaml")
 
 
 def test_a_run_that_held_out_a_share_predicts_another_file(trained: Config) -> None:
@@ -177,14 +177,14 @@ def test_a_run_that_held_out_a_share_predicts_another_file(trained: Config) -> N
 
 def test_a_file_with_other_columns_is_predicted_by_their_names(trained: Config) -> None:
     csv(Path("new.csv"), "본문,요약")
-    (told,) = problems(*PREDICT)
-    assert (told.key, told.where) == ("data.text_column", "out1/config.yaml")
-    assert told.hint == "Set data.text_column=COLUMN to one of its columns: 본문, 요약"
+    (reported,) = problems(*PREDICT)
+    assert (reported.key, reported.where) == ("data.text_column", "out1/config.yaml")
+    assert reported.hint == "Set data.text_column=COLUMN to one of its columns: 본문, 요약"
     words = (*PREDICT, "data.text_column=본문", "data.summary_column=요약")
     config = composed(*words)
     assert plan_run(config, Path("out1")).predict
-    (told, _) = problems(*words, "training.num_train_epochs=3")[-2:]
-    assert told.what == "was 'gist' in the run in out1, and is '요약' now"
+    (reported, _) = problems(*words, "training.num_train_epochs=3")[-2:]
+    assert reported.what == "was 'gist' in the run in out1, and is '요약' now"
     # As the run leaves its folder: the columns of the training are those of the record.
     columns = {"text_column": "body", "summary_column": "gist"}
     save(config, trained_with={"columns": columns})
@@ -212,8 +212,8 @@ def test_a_file_of_ones_own_is_predicted_with_a_model_of_a_dataset(trained: Conf
     config = composed(*PREDICT)
     assert (config.data.name, config.data.test_file) == ("abisee/cnn_dailymail", "new.csv")
     csv(Path("new.csv"), "본문,요약")
-    (told,) = problems(*PREDICT)
-    assert told.key == "data.text_column"
+    (reported,) = problems(*PREDICT)
+    assert reported.key == "data.text_column"
     assert composed(*PREDICT, "data.text_column=본문").data.text_column == "본문"
 
 
@@ -251,24 +251,24 @@ def test_what_chose_the_best_checkpoint_needs_no_evaluation_to_predict(trained: 
         (("seed=1",), "seed"),
     ],
 )
-def test_a_word_that_contradicts_the_training_is_refused(words: tuple[str, ...], key: str) -> None:
-    told = problems("output_dir=out1", *words)
-    assert key in [one.key for one in told]
-    text = "\n".join(map(str, told))
+def test_a_word_that_contradicts_the_training_is_rejected(words: tuple[str, ...], key: str) -> None:
+    reported = problems("output_dir=out1", *words)
+    assert key in [one.key for one in reported]
+    text = "\n".join(map(str, reported))
     # What deletes is named once, behind all that does not.
     assert text.count("overwrite_output_dir") == 1
     assert text.endswith(
         "To delete the run in out1 and begin anew there: overwrite_output_dir=true."
     )
-    first = told[0]
+    first = reported[0]
     assert first.hint is not None
     assert first.hint.startswith(f"Write {first.key}=")
 
 
 @pytest.mark.usefixtures("trained")
 def test_another_model_is_one_problem() -> None:
-    told = problems("output_dir=out1", "model=t5_tiny")
-    (model,) = (one for one in told if (one.key or "").startswith("model"))
+    reported = problems("output_dir=out1", "model=t5_tiny")
+    (model,) = (one for one in reported if (one.key or "").startswith("model"))
     assert (model.key, model.where) == ("model", "command line")
     assert model.what.startswith("is another than in the run in out1: ")
     assert (model.hint or "").startswith("Leave out model to go on with that of the run, or")
@@ -314,8 +314,8 @@ def test_a_choice_that_has_changed_since_holds_as_it_was_but_not_for_more_traini
     assert (again.model.source_prefix, again.training.warmup_steps) == ("old: ", 3)
     # Named without its files, the corpus is the one that was trained on.
     assert composed(*PREDICT, "data=custom_csv").data.train_file == "train.csv"
-    told = problems(*own, "output_dir=out1", "training.num_train_epochs=3")
-    assert {(one.key, one.where) for one in told} == {
+    reported = problems(*own, "output_dir=out1", "training.num_train_epochs=3")
+    assert {(one.key, one.where) for one in reported} == {
         ("model.source_prefix", "mine/model/own.yaml"),
         ("training.warmup_steps", "mine/model/own.yaml"),
     }
@@ -324,14 +324,14 @@ def test_a_choice_that_has_changed_since_holds_as_it_was_but_not_for_more_traini
     assert problems(*own, *PREDICT)[0].key == "model.source_prefix"
 
 
-def test_other_precision_is_refused_for_more_training_only(trained: Config) -> None:
+def test_other_precision_is_rejected_for_more_training_only(trained: Config) -> None:
     options = {"training.bf16": True}
     before = {"rows_a_step": 16, "world_size": 2, "cores": 1, "options": options}
     # The last command has predicted, in one process.
     save(trained, trained_with=before, world_size=1)
     assert plan_run(composed(*PREDICT), Path("out1")).predict
-    told = problems("output_dir=out1", "training.num_train_epochs=3")
-    assert {one.key for one in told} == {
+    reported = problems("output_dir=out1", "training.num_train_epochs=3")
+    assert {one.key for one in reported} == {
         "training.bf16",
         "training.per_device_train_batch_size",
     }
@@ -382,13 +382,13 @@ def test_the_folder_is_not_trusted(
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
     save(trained, versions={"summexp": "99.0"})
     edit(**{section: entries})
-    (told,) = problems(*PREDICT)
-    assert (told.key, told.where) == (key, "out1/config.yaml")
-    assert what in told.what
-    assert "hf_of_the_environment" not in str(told)
+    (reported,) = problems(*PREDICT)
+    assert (reported.key, reported.where) == (key, "out1/config.yaml")
+    assert what in reported.what
+    assert "hf_of_the_environment" not in str(reported)
     if what == "no such key":
-        assert told.hint is not None
-        assert told.hint.startswith("The run is of summexp 99.0, and this is ")
+        assert reported.hint is not None
+        assert reported.hint.startswith("The run is of summexp 99.0, and this is ")
 
 
 @pytest.mark.usefixtures("trained")

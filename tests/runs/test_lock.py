@@ -32,8 +32,8 @@ def test_refuses_another_process_and_is_free_after_its_end(tmp_path: Path) -> No
     lock(tmp_path).release()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        refused = pool.submit(_try_lock, tmp_path).result()
-    assert "another run is at work" in refused
+        rejected = pool.submit(_try_lock, tmp_path).result()
+    assert "another run is at work" in rejected
     held.release(force=True)
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         assert pool.submit(_try_lock, tmp_path).result() == "taken"
@@ -49,11 +49,13 @@ def refusal(folder: Path) -> str:
 def test_the_refusal_names_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", "output_dir=my run", "seed=7"])
     held = lock(tmp_path)
-    told = refusal(tmp_path)
+    reported = refusal(tmp_path)
     holder = f"process {os.getpid()} of {getpass.getuser()} on {socket.gethostname()}, since 20"
-    assert holder in told
-    assert ": python train.py 'output_dir=my run' seed=7\n" in told
-    assert f"stop it (kill {os.getpid()}), or choose another folder, such as output_dir=" in told
+    assert holder in reported
+    assert ": python train.py 'output_dir=my run' seed=7\n" in reported
+    assert (
+        f"stop it (kill {os.getpid()}), or choose another folder, such as output_dir=" in reported
+    )
     held.release(force=True)
 
 
@@ -61,9 +63,9 @@ def test_a_holder_on_another_host(tmp_path: Path) -> None:
     held = lock(tmp_path)
     file = tmp_path / HOLDER_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | {"host": "gpu7", "pid": 4242}))
-    told = refusal(tmp_path)
-    assert "process 4242 of " in told
-    assert f"stop it on gpu7 (kill 4242; this is {socket.gethostname()})" in told
+    reported = refusal(tmp_path)
+    assert "process 4242 of " in reported
+    assert f"stop it on gpu7 (kill 4242; this is {socket.gethostname()})" in reported
     held.release(force=True)
 
 
@@ -105,6 +107,6 @@ def test_a_folder_that_cannot_be_locked(tmp_path: Path) -> None:
         folder.chmod(0o755)
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(1, mp_context=fork) as pool:
-        told = pool.submit(_lock_as_nobody, tmp_path).result()
-    assert "output_dir: " in told
-    assert "cannot be locked: Permission denied" in told
+        reported = pool.submit(_lock_as_nobody, tmp_path).result()
+    assert "output_dir: " in reported
+    assert "cannot be locked: Permission denied" in reported

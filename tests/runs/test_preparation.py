@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.modeling.toys import config as toy_config
-from tests.modeling.toys import make
+from tests.modeling.tiny_models import config as tiny_config
+from tests.modeling.tiny_models import make
 
+from summexp.check import check
 from summexp.command_line import parse
-from summexp.preflight import check
 from summexp.runs.preparation import RunContext, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan
@@ -92,9 +92,9 @@ def test_a_prefix_that_the_models_config_names_is_asked_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("SUMMEXP_CACHE", str(tmp_path / "cache"))
-    toy = make(toy_config("t5"))
-    toy.model.config.task_specific_params = {"summarization": {"prefix": "summarize: "}}
-    for part in (toy.model, toy.tokenizer):
+    tiny = make(tiny_config("t5"))
+    tiny.model.config.task_specific_params = {"summarization": {"prefix": "summarize: "}}
+    for part in (tiny.model, tiny.tokenizer):
         part.save_pretrained(tmp_path / "t5")
     model = ("model=custom", f"model.name_or_path={tmp_path / 't5'}")
     with caplog.at_level(logging.WARNING, logger="summexp"):
@@ -103,16 +103,16 @@ def test_a_prefix_that_the_models_config_names_is_asked_for(
 
 
 @pytest.mark.parametrize("words", [[], ["generation=greedy"], ["generation=sample"]])
-def test_a_model_that_samples_by_itself_is_told(
+def test_a_model_that_samples_by_itself_is_reported(
     words: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("SUMMEXP_CACHE", str(tmp_path / "cache"))
-    toy = make(toy_config("llama"))
-    toy.model.generation_config.update(do_sample=True, temperature=0.6)
-    for part in (toy.model, toy.tokenizer):
+    tiny = make(tiny_config("llama"))
+    tiny.model.generation_config.update(do_sample=True, temperature=0.6)
+    for part in (tiny.model, tiny.tokenizer):
         part.save_pretrained(tmp_path / "llama")
     model = ("model=custom", f"model.name_or_path={tmp_path / 'llama'}")
     with caplog.at_level(logging.WARNING, logger="summexp"):

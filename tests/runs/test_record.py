@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
-from summexp.preflight import check
 from summexp.runs.record import RunRecord, begin, git_state
 
 TOKEN = "hf_" + "a" * 30

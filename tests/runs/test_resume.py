@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.schema import Config
 from summexp.errors import ConfigError
 from summexp.launch.config import HardwareConfig
-from summexp.preflight import check
 from summexp.runs.checkpoints import write_manifest
 from summexp.runs.folder import write_json
 from summexp.runs.resume import (
@@ -84,7 +84,7 @@ def test_other_references_are_another_evaluation(finished: Path) -> None:
         ("data.test_share=0.1", "data.test_share"),
     ],
 )
-def test_another_training_is_refused_with_the_difference(
+def test_another_training_is_rejected_with_the_difference(
     word: str, key: str, finished: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -110,7 +110,7 @@ def test_held_out_rows_depend_on_the_training_file(tmp_path: Path) -> None:
 MORE = ("training.num_train_epochs=4", "training.max_steps=-1")
 
 
-def test_another_global_batch_is_refused_while_training_goes_on(finished: Path) -> None:
+def test_another_global_batch_is_rejected_while_training_continues(finished: Path) -> None:
     smaller = "training.per_device_train_batch_size=3"
     with pytest.raises(ConfigError, match="makes 3 rows a step") as caught:
         plan_run(composed(*MORE, smaller), finished)
@@ -216,7 +216,7 @@ def test_a_new_folder_begins(tmp_path: Path) -> None:
     assert plan_run(composed(), tmp_path / "new") == RunPlan(False, True, True, False)
 
 
-def test_a_run_that_was_refused_leaves_its_folder_to_the_right_one(finished: Path) -> None:
+def test_a_run_that_was_rejected_leaves_its_folder_to_the_right_one(finished: Path) -> None:
     """A mistake that only the model shows is told when the folder is there already."""
     other = composed(*SAME, "seed=7")
     write_json(finished / "run.json", {"status": "failed", "phases": {}})

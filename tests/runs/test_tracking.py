@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.schema import Config
-from summexp.preflight import check
 from summexp.runs.tracking import trackers
 
 
@@ -15,7 +15,7 @@ def composed(*words: str) -> Config:
     return check(parse(list(words)))[0].config
 
 
-def test_tensorboard_is_told_the_final_scores(tmp_path: Path) -> None:
+def test_tensorboard_gets_the_final_scores(tmp_path: Path) -> None:
     with trackers(composed("tracking=tensorboard"), tmp_path) as tell:
         tell({"predict_rougeL": 12.5})
     events = EventAccumulator(str(tmp_path / "tracking"))

@@ -129,8 +129,8 @@ def test_four_jobs(sweep_of: Callable[..., Sweep]) -> None:
         assert sweep.record(number)["argv"][-1].endswith(f"/{number}")
     types = [json.loads((sweep.folder / f"{i}" / "config.json").read_text()) for i in range(4)]
     assert [one["model_type"] for one in types] == ["t5", "bart", "t5", "bart"]
-    for told in ("4 jobs handed to Slurm", "job 3 (seed=2 model=bart_base) is finished"):
-        assert told in sweep.output
+    for reported in ("4 jobs handed to Slurm", "job 3 (seed=2 model=bart_base) is finished"):
+        assert reported in sweep.output
     assert "Traceback" not in sweep.output
 
 
@@ -166,7 +166,7 @@ def test_srun_starts_the_ranks_or_the_nodes(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_jobs_that_die_are_told_and_the_others_go_on(
+def test_jobs_that_die_are_reported_and_the_others_continue(
     cluster: Cluster, sweep_of: Callable[..., Sweep]
 ) -> None:
     sweep = sweep_of(f"{ENDLESS},1000001,2")
@@ -177,10 +177,10 @@ def test_jobs_that_die_are_told_and_the_others_go_on(
     struck = time.monotonic()
     assert sweep.end() == 1, sweep.output
     assert time.monotonic() - struck < 60
-    told = [line for line in sweep.output.splitlines() if " failed: " in line]
-    assert "job 0 (training.max_steps=1000000) failed" in told[0] + told[1]
+    reported = [line for line in sweep.output.splitlines() if " failed: " in line]
+    assert "job 0 (training.max_steps=1000000) failed" in reported[0] + reported[1]
     assert f"Slurm job {array}_0: it ended without a result (Slurm: FAILED" in sweep.output
-    assert "job 1 (training.max_steps=1000001) failed" in told[0] + told[1]
+    assert "job 1 (training.max_steps=1000001) failed" in reported[0] + reported[1]
     assert f"Slurm job {array}_1: it was cancelled (Slurm: CANCELLED" in sweep.output
     assert "2 of 3 jobs failed" in sweep.output
     assert "Traceback" not in sweep.output
@@ -219,7 +219,7 @@ def test_a_job_out_of_time_resumes_and_ctrl_c_takes_it_back(
     assert max(steps) > first
 
 
-def test_what_slurm_refuses_is_told(sweep_of: Callable[..., Sweep]) -> None:
+def test_what_slurm_rejects_is_reported(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of("hydra.launcher.partition=nowhere", "seed=1,2")
     assert sweep.end() == 2, sweep.output
     assert "hydra.launcher: Slurm refuses: sbatch: error: invalid partition" in sweep.output

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 DEVICES = 8
 STEPS, EVAL_STEPS = 12, 4
 WEIGHTS = 40
-"""At least as many weight matrices and vectors has the toy, each with a gradient to sum."""
+"""At least as many weight matrices and vectors has the model, each with a gradient to sum."""
 COMMON = (
     "debug=tiny",
     "model=t5_tiny",

@@ -22,7 +22,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.files import folder_problems, wrong_entries
-from summexp.config.hydra_errors import HYDRA_ERRORS, in_words
+from summexp.config.hydra_errors import HYDRA_ERRORS, format_error
 from summexp.config.provenance import ChoiceFile, files_of, source_of
 from summexp.config.saved import root_name, saved_root, store_root
 from summexp.config.schema import SECTIONS, schema_node
@@ -82,7 +82,8 @@ class ChoiceTree:
                 problems = wrong_entries(files_of(self.loader, self.config_name, overrides))
                 return self._load(overrides), problems
             except HYDRA_ERRORS as error:
-                raise ConfigError([*problems, in_words(error, self.loader, overrides)]) from error
+                problem = format_error(error, self.loader, overrides)
+                raise ConfigError([*problems, problem]) from error
 
     def default_choices(self) -> dict[str, str]:
         """Return what the root chooses where nobody else does, group to choice."""
@@ -99,7 +100,7 @@ class ChoiceTree:
             try:
                 files = files_of(self.loader, self.config_name, list(overrides))
             except HYDRA_ERRORS:
-                files = []  # told when it is composed
+                files = []  # reported when it is composed
         return files if self.run_config is None else [self.run_config, *files]
 
     def locate(

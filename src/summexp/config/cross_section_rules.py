@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from summexp.config.aliases import NO_EFFECT
 from summexp.config.keys import declared_fields
 from summexp.data.split_sources import BUNDLED
-from summexp.engines.supported_fields import refused
+from summexp.engines.supported_fields import rejected
 from summexp.errors import Problem, nearest
 from summexp.metrics.config import LOWER_IS_BETTER, NEITHER_IS_BETTER, SCORES
 from summexp.metrics.language import language_problem
@@ -48,7 +48,7 @@ def rule_problems(config: Config) -> Iterator[Problem]:
     yield from _without_effect(config)
     yield from _sampler(config)
     yield from _generation_modes(config)
-    yield from refused(config)
+    yield from rejected(config)
     yield from _freezing(config)
     yield from _early_stopping(config)
     yield from _phases(config)
@@ -183,7 +183,7 @@ def _phases(config: Config) -> Iterator[Problem]:
         yield Problem(
             key="data.streaming",
             what="is on, so nobody knows how long an epoch is",
-            hint="Say how long to train: training.max_steps=10000",
+            hint="Set how long to train: training.max_steps=10000",
         )
     if training.do_train and training.load_best_model_at_end and not training.do_eval:
         yield Problem(
@@ -283,7 +283,7 @@ def _direction(best: str) -> Iterator[Problem]:
         better = "less is" if match[1] in LOWER_IS_BETTER else "neither more nor less is by itself"
         yield Problem(
             key="training.greater_is_better",
-            what=f"must be said for {best}: {better} better",
+            what=f"is required for {best}: {better} better",
             hint="Set training.greater_is_better=false to look for the least, or true.",
         )
 

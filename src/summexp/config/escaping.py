@@ -48,7 +48,7 @@ def unescaped(value: Any) -> Any:
 
 
 def interpolates(text: str) -> bool:
-    """Tell whether OmegaConf would replace a part of `text` by another value."""
+    """Return whether OmegaConf would replace a part of `text` by another value."""
     return any(len(found[1]) % 2 == 0 for found in _DOLLAR_BRACE.finditer(text))
 
 

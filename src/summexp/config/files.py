@@ -1,6 +1,6 @@
-"""Check each YAML file of choices by itself, so that every mistake is told with its file.
+"""Check each YAML file of choices by itself, so that every mistake is reported with its file.
 
-Hydra stops at the first key that it cannot merge, and does not say which file holds it.
+Hydra stops at the first key that it cannot merge, and does not name its file.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ _DOUBLE = "is another name for a thing that has its own key"
 
 
 def holds_secret(key: str, value: Any) -> bool:
-    """Tell whether a value, or anything inside it, is or reads a secret."""
+    """Return whether a value, or anything inside it, is or reads a secret."""
     if isinstance(value, dict):
         return any(holds_secret(f"{key}.{name}", inner) for name, inner in value.items())
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def holds_secret(key: str, value: Any) -> bool:
 
 
 def names_code(key: str, value: Any) -> bool:
-    """Tell whether a value, or anything inside it, names Python code to import."""
+    """Return whether a value, or anything inside it, names Python code to import."""
     if isinstance(value, dict):
         return any(names_code(str(name), inner) for name, inner in value.items())
     if isinstance(value, list):

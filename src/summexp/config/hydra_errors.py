@@ -36,8 +36,8 @@ _ADVICE = (
 )
 
 
-def in_words(error: BaseException, loader: ConfigLoader, overrides: Sequence[str]) -> Problem:
-    """Tell what Hydra or OmegaConf objected to, without their advice to add a plus.
+def format_error(error: BaseException, loader: ConfigLoader, overrides: Sequence[str]) -> Problem:
+    """Format an error of Hydra or OmegaConf, without their advice to add a plus.
 
     Args:
         error: what they raised.
@@ -88,8 +88,8 @@ def _yaml_problem(error: YAMLError) -> Problem:
     if not isinstance(error, MarkedYAMLError) or mark is None:
         return Problem(what=f"a file of choices is not YAML: {str(error).splitlines()[0]}")
     where = f"{display_path(Path(mark.name))}, line {mark.line + 1}"
-    told = ", ".join(filter(None, (error.context, error.problem)))
-    return Problem(what=f"this is not YAML: {told}", where=where)
+    reported = ", ".join(filter(None, (error.context, error.problem)))
+    return Problem(what=f"this is not YAML: {reported}", where=where)
 
 
 def _file_of(config_path: str, loader: ConfigLoader) -> str:
@@ -127,12 +127,12 @@ def _not_utf8(own: Iterable[Path]) -> str | None:
 
 
 def _lines(error: BaseException) -> Iterator[str]:
-    """Yield the distinct lines of an error and its causes that say what is wrong."""
-    told = set()
+    """Yield the distinct informative lines of an error and its causes."""
+    reported = set()
     cause: BaseException | None = error
     while cause is not None:
         for line in map(str.strip, str(cause).splitlines()):
-            if line and line not in told and not line.startswith(_ADVICE):
-                told.add(line)
+            if line and line not in reported and not line.startswith(_ADVICE):
+                reported.add(line)
                 yield line
         cause = cause.__cause__

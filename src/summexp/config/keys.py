@@ -52,12 +52,12 @@ def declared(key: str) -> str | None:
 
 
 def takes_anything(key: str) -> bool:
-    """Tell whether the declared `key` takes values of any type, mappings among them."""
+    """Return whether the declared `key` takes values of any type, mappings among them."""
     return declared_fields()[key].type == "Any"
 
 
 def is_mapping(key: str) -> bool:
-    """Tell whether the declared `key` is a mapping whose keys nobody declared."""
+    """Return whether the declared `key` is a mapping whose keys nobody declared."""
     return takes_anything(key) and declared_fields()[key].default_factory is not MISSING
 
 
@@ -66,8 +66,8 @@ def type_names(key: str) -> list[str]:
     return [part.strip() for part in str(declared_fields()[key].type).split("|")]
 
 
-def type_in_words(key: str) -> str:
-    """Say what the declared `key` takes: `a whole number or null`."""
+def format_type(key: str) -> str:
+    """Format the type of the declared `key`: `a whole number or null`."""
     if is_mapping(key):
         return "a mapping such as {name: value}"
     return " or ".join(_IN_WORDS.get(part, part) for part in type_names(key))
@@ -122,7 +122,7 @@ def default_advice(key: str | None) -> str | None:
 def nearest_key(name: str) -> str | None:
     """Return the sentence that names the keys nearest to `name`, its section left away or not.
 
-    Of an argument of transformers 4 it says what came after it.
+    Of an argument of transformers 4 it names the successor.
     """
     keys = [key for key in declared_fields() if key not in ALIASES]
     last = name.rsplit(".", 1)[-1]
@@ -145,7 +145,7 @@ def nearest_key(name: str) -> str | None:
 
 
 def _removed(name: str) -> str | None:
-    """Return the sentence that says what became of an argument that transformers removed."""
+    """Return a sentence on what became of an argument that transformers removed."""
     from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
 
     flag = next((flag for flag in REMOVED_FLAGS + EARLIER_FLAGS if flag.name == name), None)

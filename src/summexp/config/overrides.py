@@ -1,8 +1,8 @@
 """Check each word of the command line by itself, before anything is composed.
 
 Hydra stops at its first objection and advises to append a misspelled key with a plus. Here each
-word is held against the tree of choices and the typed schema, and every mistake is told with the
-nearest name.
+word is held against the tree of choices and the typed schema, and every mistake is reported with
+the nearest name.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class ChoiceFile:
         return f"{self.package}.{inner}" if self.package else inner
 
     def sets(self, key: str) -> bool:
-        """Tell whether the file sets `key` of the tree, or a part of it."""
+        """Return whether the file sets `key` of the tree, or a part of it."""
         if self.package:
             if not key.startswith(f"{self.package}."):
                 return False

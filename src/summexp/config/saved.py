@@ -56,7 +56,7 @@ def saved_yaml(config: Config, header: str) -> str:
 
     Args:
         config: the run's, of which `load_config` makes an equal one.
-        header: a line that says what the file is, without `#`.
+        header: a line on what the file is, without `#`.
     """
     values = asdict(replace(config, overwrite_output_dir=False))
     comment = " ".join(header.splitlines())
@@ -76,9 +76,9 @@ def read_saved(path: Path) -> DictConfig:
     where = display_path(path)
     saved = _load(path, where)
     problems = list(_foreign_entries(saved, where))
-    told = {problem.key for problem in problems}
+    reported = {problem.key for problem in problems}
     entries = wrong_entries([ChoiceFile(where, "", saved)])
-    problems += (problem for problem in entries if problem.key not in told)
+    problems += (problem for problem in entries if problem.key not in reported)
     if problems:
         raise ConfigError(problems)
     return saved
@@ -103,7 +103,7 @@ def named_root(root: str | None) -> str | None:
 
 
 def root_flag(word: str) -> bool:
-    """Tell whether `word` is the flag that gives Hydra such a name."""
+    """Return whether `word` is the flag that gives Hydra such a name."""
     return word.startswith("--config-name=") and word.endswith(_ROOT_SUFFIX)
 
 
@@ -118,7 +118,7 @@ def saved_root(config_dir: str | None, config_name: str | None) -> Path | None:
     try:
         content = _load(path, display_path(path))
     except ConfigError:
-        # What is there but cannot be read is told when it is read.
+        # What is there but cannot be read is reported when it is read.
         return path if path.is_file() else None
     return None if "defaults" in content else path
 

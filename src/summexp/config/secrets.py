@@ -27,7 +27,7 @@ _FROM_ENVIRONMENT = re.compile(rf"oc\.env\s*:\s*['\"]?({'|'.join(SECRET_VARIABLE
 
 
 def looks_secret(text: str) -> bool:
-    """Tell whether `text` holds a token, the value of a secret variable, or reads one of these."""
+    """Return whether `text` holds a token, a secret variable's value, or reads such a variable."""
     return bool(_TOKEN.search(text) or _FROM_ENVIRONMENT.search(text)) or any(
         value in text for value in _secret_values()
     )
@@ -41,7 +41,7 @@ def without_secrets(text: str) -> str:
 
 
 def is_secret_key(key: str) -> bool:
-    """Tell whether the value of a key of this name would be a secret."""
+    """Return whether the value of a key of this name would be a secret."""
     return key.rsplit(".", 1)[-1].lower().replace("-", "_") in SECRET_KEYS
 
 

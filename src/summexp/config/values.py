@@ -12,8 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from summexp.config.keys import (
     allowed_values,
     declared,
+    format_type,
     is_mapping,
-    type_in_words,
     type_names,
 )
 from summexp.config.schema import schema_section
@@ -106,7 +106,7 @@ def _type_problem(key: str, value: Any) -> Problem:
         hint = f"Name it: {key}={{name:{value}}}"
     elif isinstance(value, float) and value.is_integer() and "int" in type_names(key):
         hint = f"Write it without a point or exponent: {key}={int(value)}"
-    return Problem(key=key, what=f"{shown(value)} is not {type_in_words(key)}", hint=hint)
+    return Problem(key=key, what=f"{shown(value)} is not {format_type(key)}", hint=hint)
 
 
 def _inside_problem(outer: str, key: str, value: Any) -> Problem:

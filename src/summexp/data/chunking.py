@@ -194,7 +194,7 @@ class Chunker:
             ]
             starts = [(one, n) for n, one in enumerate(places) if one < len(text)]
             return starts, len(places)
-        # Others do not tell, so their words are counted, and brought to the text's own count.
+        # Others have no offsets, so their words are counted, and brought to the text's own count.
         parts = list(self._counted_parts(text))
         whole = len(tokenizer(text, **options)["input_ids"])
         scale = whole / max(1, sum(count for _, count in parts))
@@ -248,7 +248,7 @@ class LongDocuments:
         return cls(counts, chunks, chunker)
 
     def remark(self) -> str:
-        """Say into how many chunks they are cut: `2`, or `2 to 9`."""
+        """Format the number of chunks they are cut into: `2`, or `2 to 9`."""
         fewest, most = min(self.counts.values()), max(self.counts.values())
         return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 

@@ -152,7 +152,7 @@ class _TwoTexts:
 class _OneText:
     """The prompt, and after it the summary, as one text.
 
-    What is padding is told by the mask alone: GPT-2 and others pad with the token that ends a text.
+    What is padding is known by the mask alone: GPT-2 and others pad with the token that ends texts.
     """
 
     def __init__(

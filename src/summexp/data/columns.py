@@ -96,7 +96,7 @@ def choose_columns(
     needs_summary: bool,
     source: str,
     sample: Callable[[], Mapping[str, str]],
-    say: bool = True,
+    log_choice: bool = True,
 ) -> Columns:
     """Choose the columns of one split, by the names in the config or else by a known pair of names.
 
@@ -109,7 +109,7 @@ def choose_columns(
             Where a column of references is there, no split needs another of summaries.
         source: What to call the split in messages.
         sample: Returns a short value of each column; called only for a message.
-        say: Log what was chosen without having been named.
+        log_choice: Log what was chosen without having been named.
 
     Raises:
         ConfigError: A named column is missing, or no choice or more than one is left.
@@ -137,8 +137,8 @@ def choose_columns(
         id=config.id_column or _only("id", names),
         references=several,
     )
-    if say:
-        _say(chosen, config, source)
+    if log_choice:
+        _log_choice(chosen, config, source)
     return chosen
 
 
@@ -173,14 +173,14 @@ def _own_summary(row: Mapping[str, object], columns: Columns, listed: Sequence[s
 
 
 def _texts(listed: object) -> list[str]:
-    """Return the texts of a list that say something; a cell that holds no list has none."""
+    """Return the non-empty texts of a list; a cell that holds no list has none."""
     cells = listed if isinstance(listed, (list, tuple)) else ()
     return [to_text(one) for one in cells if isinstance(one, str) and not is_blank(one)]
 
 
 def _references(summary: str, listed: Sequence[str]) -> tuple[str, ...]:
     """Return all summaries of a row, `summary` first, or nothing where there is only the one."""
-    # By what they say: an equal reference adds nothing to the best score.
+    # By their text: an equal reference adds nothing to the best score.
     different = {summary.strip(): summary}
     for text in listed:
         different.setdefault(text.strip(), text)
@@ -300,7 +300,7 @@ def _undecided(
     settings = " ".join(f"data.{key}=COLUMN" for key in unnamed)
     return Problem(
         key=f"data.{unnamed[0]}" if unnamed else None,
-        what=f"which columns of {source} to use must be said: {reason}",
+        what=f"which columns of {source} to use is unclear: {reason}",
         hint=f"Set {settings} to one of these (each with a value from the data):\n{listed}",
     )
 
@@ -323,7 +323,7 @@ def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
     raise AssertionError("one of the columns is nested")
 
 
-def _say(chosen: Columns, config: DataConfig, source: str) -> None:
+def _log_choice(chosen: Columns, config: DataConfig, source: str) -> None:
     if chosen.summary is None and chosen.references is not None:
         logger.info(
             "%s: documents are taken from column %r, summaries from %r, of a list the first.",

@@ -23,10 +23,11 @@ from summexp.data.corpus_cache import (
     split_in_memory,
     stored_split,
 )
+from summexp.data.data_checks import check_file, missing_phases, no_data
 from summexp.data.files import (
     TEXT_COLUMN,
-    blamed_on,
     digest,
+    errors_at,
     existing,
     folder_digest,
     format_of,
@@ -36,7 +37,6 @@ from summexp.data.files import (
 )
 from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
 from summexp.data.input_rows import InputRows, column_texts
-from summexp.data.preflight import check_file, missing_phases, no_data
 from summexp.data.shares import empty_ranges, share_problem
 from summexp.data.sources import named_splits, streamed_split
 from summexp.data.split_sources import (
@@ -214,7 +214,7 @@ class _Source:
     def check(self) -> None:
         """Check that the rows that were read are those of the digest."""
         if self.file is not None:
-            with blamed_on(self.about.key):
+            with errors_at(self.about.key):
                 self.file.check()
 
     def all_examples(self) -> Iterator[Example]:
@@ -288,7 +288,7 @@ def _is_first(one: SplitSource, about: Sequence[SplitSource]) -> bool:
 
 
 def _gathered(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
-    """Open every source, and tell what is wrong with all of them at once."""
+    """Open every source, and raise the problems of all of them at once."""
     sources: list[_Source] = []
     problems: list[Problem] = []
     for opener in openers:
@@ -303,13 +303,15 @@ def _gathered(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
 
 def _from_file(about: SplitSource, config: DataConfig, is_first: bool) -> _Source:
     path, language = about.value, config.language
-    with blamed_on(about.key):
+    with errors_at(about.key):
         file = _File.of(path)
         head = check_file(about, config)
     if head.format == "txt":
         columns = Columns(document=TEXT_COLUMN, summary=None, id=None)
     else:
-        columns = _choose(about, path, head.columns, config, lambda: head.sample, say=is_first)
+        columns = _choose(
+            about, path, head.columns, config, lambda: head.sample, log_choice=is_first
+        )
     return _Source(
         about=about,
         label=path,
@@ -323,12 +325,12 @@ def _from_file(about: SplitSource, config: DataConfig, is_first: bool) -> _Sourc
 
 def _file_rows(key: str, path: str, columns: Columns, language: str | None) -> Rows:
     names = [name for name in vars(columns).values() if name is not None]
-    with blamed_on(key):
+    with errors_at(key):
         yield from read_rows(path, columns=names, language=language)
 
 
 def _file_input(key: str, path: str, language: str | None) -> pa.Table | Rows:
-    with blamed_on(key):
+    with errors_at(key):
         if format_of(path) == "parquet":
             return parquet_table(path)
         return list(read_rows(path, language=language))
@@ -344,7 +346,9 @@ def _from_dataset(
     head = list(split.take(_SAMPLE_ROWS))
     if not head:
         raise ConfigError(Problem(key=about.key, what=f"{label} holds no rows"))
-    columns = _choose(about, label, list(head[0]), config, lambda: _sample(head), say=is_first)
+    columns = _choose(
+        about, label, list(head[0]), config, lambda: _sample(head), log_choice=is_first
+    )
     names = [name for name in vars(columns).values() if name is not None]
     is_stream = isinstance(split, datasets.IterableDataset)
     return _Source(
@@ -381,7 +385,7 @@ def _given(phases: list[Phase], names: Collection[str], config: DataConfig) -> l
     """Return the sources that the config would name if the given rows were files."""
     validation = [name for name in names if name not in ("train", "test")]
     several = validation != [ONLY_VALIDATION]
-    stand_in = replace(
+    synthetic = replace(
         config,
         name=None,
         train_file="train" if "train" in names else None,
@@ -391,8 +395,8 @@ def _given(phases: list[Phase], names: Collection[str], config: DataConfig) -> l
         test_file="test" if "test" in names else None,
         test_share=None,
     )
-    sources = list(split_sources(stand_in, phases))
-    if missing := list(missing_phases(stand_in, phases, {one.phase for one in sources})):
+    sources = list(split_sources(synthetic, phases))
+    if missing := list(missing_phases(synthetic, phases, {one.phase for one in sources})):
         raise ConfigError(missing)
     return sources
 
@@ -417,7 +421,7 @@ def _choose(
     config: DataConfig,
     sample: Callable[[], Mapping[str, str]],
     *,
-    say: bool = True,
+    log_choice: bool = True,
 ) -> Columns:
     return choose_columns(
         names,
@@ -425,7 +429,7 @@ def _choose(
         needs_summary=about.phase != "predict",
         source=label,
         sample=sample,
-        say=say,
+        log_choice=log_choice,
     )
 
 

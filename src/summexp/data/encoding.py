@@ -66,7 +66,7 @@ def open_text(path: Path, encoding: str, *, strict: bool = True) -> TextIO:
 
 
 def encoding_of(path: Path, *, language: str | None = None, head_only: bool = False) -> str:
-    """Tell the encoding of a text file, and log it where it is not Unicode.
+    """Detect the encoding of a text file, and log it where it is not Unicode.
 
     Args:
         path: The file, compressed by gzip or not. It is read to the end to be sure of UTF-8.
@@ -74,7 +74,7 @@ def encoding_of(path: Path, *, language: str | None = None, head_only: bool = Fa
         head_only: Look at the file's beginning only, and log nothing.
 
     Raises:
-        ConfigError: The encoding cannot be told.
+        ConfigError: The encoding cannot be detected.
     """
     with open_bytes(path) as stream:
         head = stream.read(_HEAD_BYTES)
@@ -83,7 +83,7 @@ def encoding_of(path: Path, *, language: str | None = None, head_only: bool = Fa
                 return encoding
         if _SHIFT in head:
             encoding = "iso2022_kr" if b"\x1b$)C" in head else "iso2022_jp"
-            return _said(path, encoding, head_only=head_only)
+            return _logged(path, encoding, head_only=head_only)
         if head.count(0) > len(head) // 10:
             raise ConfigError(
                 Problem(
@@ -96,10 +96,10 @@ def encoding_of(path: Path, *, language: str | None = None, head_only: bool = Fa
     with open_bytes(path) as stream:
         lines = _head_lines(stream) if head_only else stream
         encoding = _guess(path, lines, language)
-    return _said(path, encoding, head_only=head_only)
+    return _logged(path, encoding, head_only=head_only)
 
 
-def _said(path: Path, encoding: str, *, head_only: bool) -> str:
+def _logged(path: Path, encoding: str, *, head_only: bool) -> str:
     if not head_only:
         logger.warning("%s is not UTF-8: it is read as %s.", path, encoding)
     return encoding
@@ -130,7 +130,7 @@ def _is_utf8(chunks: Iterable[bytes]) -> bool:
 
 
 def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
-    """Tell the encoding from those lines around the first foreign one that are not plain ASCII."""
+    """Detect the encoding from the lines around the first foreign one that are not plain ASCII."""
     sample: list[bytes] = []
     size = 0
     bad_line = 0
@@ -150,7 +150,7 @@ def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
     encoding = _best(b"".join(sample), language)
     if encoding is None:
         raise ConfigError(
-            Problem(what=f"the encoding of {path} cannot be told", hint="Save it as UTF-8.")
+            Problem(what=f"the encoding of {path} cannot be detected", hint="Save it as UTF-8.")
         )
     return encoding
 

@@ -1,7 +1,7 @@
 """Files of rows: which format a file has, its columns, its rows one by one, and its digest.
 
 Nothing here holds a whole file in memory, except a `.json` file that is a single object around its
-rows. Errors name the file and the line, but not the config key: `blamed_on` adds it.
+rows. Errors name the file and the line, but not the config key: `errors_at` adds it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Head:
 
 
 @contextmanager
-def blamed_on(key: str) -> Iterator[None]:
+def errors_at(key: str) -> Iterator[None]:
     """Put the config key on every problem raised inside that names none."""
     try:
         yield
@@ -82,7 +82,7 @@ def format_of(path: str | Path) -> Format:
         endings.pop()
     if endings and endings[-1] in _FORMAT_OF_ENDING:
         return _FORMAT_OF_ENDING[endings[-1]]
-    with _told(path):
+    with _translated_errors(path):
         return _format_by_content(path)
 
 
@@ -121,14 +121,14 @@ def read_rows(
         path: The file.
         columns: What the caller needs; a hint that spares the reading of other Parquet columns.
         language: ISO 639-1 code, which helps to tell an encoding other than UTF-8.
-        head_only: Only the first rows will be taken: the encoding is told from the beginning.
+        head_only: Only the first rows will be taken: the encoding is detected from the beginning.
 
     Raises:
         ConfigError: The file cannot be read, is empty, or is broken; with the line, if it has any.
     """
     path = existing(path)
     file_format = format_of(path)
-    with _told(path):
+    with _translated_errors(path):
         if file_format == "parquet":
             rows = _parquet_rows(path, columns)
         else:
@@ -152,7 +152,7 @@ def parquet_table(path: str | Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     path = existing(path)
-    with _told(path), open_bytes(path) as stream:
+    with _translated_errors(path), open_bytes(path) as stream:
         try:
             return pq.read_table(stream)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -162,7 +162,7 @@ def parquet_table(path: str | Path) -> pa.Table:
 def digest(path: str | Path) -> str:
     """Return 32 hexadecimal digits that stand for the file's bytes."""
     path = existing(path)
-    with _told(path), path.open("rb") as stream:
+    with _translated_errors(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
@@ -207,7 +207,7 @@ def existing(path: str | Path) -> Path:
                 hint="Download it first, or name a Hub repository in data.name.",
             )
         )
-    with _told(Path(path)):
+    with _translated_errors(Path(path)):
         found = _as_on_disk(Path(at_home(str(path))))
         if found.is_dir():
             hint = f"Set data.name={path} in its place."
@@ -239,7 +239,7 @@ def _whereabouts(path: str, folder: Path) -> str:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _translated_errors(path: Path) -> Iterator[None]:
     """Turn what the readers below raise about a file into a sentence about it."""
     try:
         yield

@@ -30,7 +30,7 @@ from huggingface_hub.hf_api import RepoFolder
 
 from summexp.data.cache import with_cache
 from summexp.data.config import DataConfig
-from summexp.data.preflight import is_saved, no_data, stream_problem
+from summexp.data.data_checks import is_saved, no_data, stream_problem
 from summexp.data.split_sources import SplitSource
 from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
 from summexp.options import at_home
@@ -59,7 +59,7 @@ def named_splits(
     """
     assert config.name is not None
     folder = Path(at_home(config.name))
-    with _told(config, sources, offline=offline):
+    with _translated_errors(config, sources, offline=offline):
         if is_saved(folder):
             return [_saved(folder, config, source) for source in sources]
         with _network(offline=offline):
@@ -90,7 +90,7 @@ def streamed_split(
     assert config.name is not None
     if problem := stream_problem(config, source, offline=offline):
         raise ConfigError(problem)
-    with _told(config, [source], offline=offline):
+    with _translated_errors(config, [source], offline=offline):
         return datasets.load_dataset(**_call(config), split=source.value, streaming=True)
 
 
@@ -158,20 +158,22 @@ def _network(*, offline: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _told(config: DataConfig, sources: Sequence[SplitSource], *, offline: bool) -> Iterator[None]:
+def _translated_errors(
+    config: DataConfig, sources: Sequence[SplitSource], *, offline: bool
+) -> Iterator[None]:
     """Turn the errors of `datasets` and of the Hub into sentences about the config."""
     try:
         yield
     except SummexpError:
         raise
     except Exception as error:
-        told = _known_by_type(error, config, offline=offline) or _known_by_message(
+        known = _known_by_type(error, config, offline=offline) or _known_by_message(
             error, config, sources
         )
-        if told is None and not isinstance(error, OSError | ValueError | DatasetsError):
+        if known is None and not isinstance(error, OSError | ValueError | DatasetsError):
             raise
         name = config.name
-        raise told or _problem("name", f"{name} cannot be loaded: {error}") from error
+        raise known or _problem("name", f"{name} cannot be loaded: {error}") from error
 
 
 def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> SummexpError | None:

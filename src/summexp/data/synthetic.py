@@ -14,15 +14,15 @@ from summexp.options import at_home
 _ROWS = 16
 
 
-def needs_stand_in(config: DataConfig) -> bool:
-    """Tell whether the corpus is neither bundled, nor a local folder, nor given as files."""
+def needs_synthetic_rows(config: DataConfig) -> bool:
+    """Return whether the corpus is neither bundled, nor a local folder, nor given as files."""
     given = (config.train_file, config.validation_file, config.test_file)
     if any(given) or config.validation_files or config.name == BUNDLED:
         return False
     return config.name is None or not os.path.isdir(at_home(config.name))
 
 
-def stand_in_rows(
+def synthetic_rows(
     config: DataConfig, phases: Collection[str]
 ) -> Mapping[str, Iterable[Mapping[str, object]]]:
     """Return rows of the bundled corpus under the column names that the config gives.

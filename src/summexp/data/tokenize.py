@@ -55,10 +55,10 @@ class Tokenizing:
     prefix: str
     """Put before every document."""
     max_source_length: int
-    """Longest document in tokens, the prefix (and the suffix) included."""
+    """Longest document in tokens, the prefix (and the target prefix) included."""
     max_target_length: int
     """Longest summary in tokens."""
-    suffix: str | None = None
+    target_prefix: str | None = None
     """Put after every document for a decoder-only model, which then goes on with the summary; None
     for an encoder-decoder."""
 
@@ -70,8 +70,8 @@ class Tokenizing:
             there is no summary, or no document), whether the document and the summary were cut, and
             whether nothing is left of the document.
         """
-        if self.suffix is not None:
-            return self._parts_of_one_text(batch["document"], batch["summary"], self.suffix)
+        if self.target_prefix is not None:
+            return self._parts_of_one_text(batch["document"], batch["summary"], self.target_prefix)
         # The white space at its end may become one token with what follows.
         taken = len(self.tokenizer([self.prefix.rstrip()])["input_ids"][0])
         if self.max_source_length <= taken:
@@ -100,16 +100,16 @@ class Tokenizing:
         }
 
     def _parts_of_one_text(
-        self, texts: Sequence[str], summaries: Sequence[str | None], suffix: str
+        self, texts: Sequence[str], summaries: Sequence[str | None], target_prefix: str
     ) -> dict[str, list[Any]]:
         """Tokenize for a decoder-only model: the prompt, and the summary with the text's end.
 
-        Document, suffix and summary are cut into tokens each for itself. So a prompt is the same
-        whether a summary follows or not, and the suffix always the same tokens, whatever the
-        document ends with. A document that is too long loses its end, and never the suffix. A
-        summary that is cut has no end either, which would teach to stop in mid-sentence.
+        Document, target prefix and summary are tokenized each by itself. So a prompt is the same
+        with or without a summary, and the target prefix always has the same tokens, whatever the
+        document ends with. A document that is too long loses its end, and never the target prefix.
+        A summary that is cut has no end either, which would teach to stop in mid-sentence.
         """
-        start, end = self._start(), self._plain([suffix])[0]
+        start, end = self._start(), self._plain([target_prefix])[0]
         room = self.max_source_length - len(start) - len(end)
         if room < 1:
             raise self._no_room("model.target_prefix", len(start) + len(end))
@@ -180,7 +180,7 @@ class Tokenizing:
             self.prefix,
             self.max_source_length,
             self.max_target_length,
-            self.suffix,
+            self.target_prefix,
             transformers.__version__,
         ]
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()

@@ -17,7 +17,6 @@ from transformers import get_scheduler
 from transformers.trainer_utils import speed_metrics
 
 from summexp.engines.accelerator import build_accelerator
-from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import Batch, TrainingBatches
 from summexp.engines.best import best_score, gains_nothing, is_better
 from summexp.engines.callbacks import CallbackHandler
@@ -27,6 +26,7 @@ from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.optimizers import build_optimizer, decayed_weights
 from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.sharded import WholeModel
+from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.launch.ranks import this_world
 from summexp.launch.signals import StopRequest, stop_requests
@@ -129,7 +129,7 @@ class TrainingLoop:
             waits = not is_last and not self.is_deepspeed
             with self.accelerator.no_sync(self.model) if waits else nullcontext():
                 loss = self.loss(send_to_device(batch, self.accelerator.device), targets)
-                # It is a share of the step's already, of which DeepSpeed has to be told.
+                # It is a share of the step's already, which DeepSpeed needs as an option.
                 options = {"scale_wrt_gas": False} if self.is_deepspeed else {}
                 self.accelerator.backward(loss, **options)
             self.see(loss.detach())
@@ -180,7 +180,7 @@ class TrainingLoop:
         self.is_over = self.is_over or self.guard.stops or step >= self.state.max_steps
 
     def is_due(self, kind: str, unit: str) -> bool:
-        """Tell whether it is time for `logging`, `eval` or `save`."""
+        """Return whether it is time for `logging`, `eval` or `save`."""
         if getattr(self.args, f"{kind}_strategy") != unit:
             return False
         step, every = self.state.global_step, getattr(self.state, f"{kind}_steps")
@@ -203,7 +203,7 @@ class TrainingLoop:
         self.callbacks.log({"loss": loss / steps, "grad_norm": norm, "learning_rate": rate})
 
     def evaluate(self) -> bool:
-        """Evaluate every validation set; tell whether the model is the best so far."""
+        """Evaluate every validation set; return whether the model is the best so far."""
         model = self.whole.copy(self.model, self.accelerator.device)
         self.evaluated = self.guard.evaluate(self.job, model)
         self.evaluated_at = self.state.global_step
@@ -235,7 +235,7 @@ class TrainingLoop:
         self.batches.tokens = 0
 
     def finish(self) -> FitResult:
-        """Save the last weights, or the best ones, and tell what training left."""
+        """Save the last weights, or the best ones, and return what training left."""
         self.count_flos()
         state, steps = self.state, self.state.global_step - self.first_step
         loss = self.logged_loss + self.accelerator.gather(self.loss_sum).mean().item()

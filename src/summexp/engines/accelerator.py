@@ -45,7 +45,7 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
         fsdp = FullyShardedDataParallelPlugin(**args.fsdp_plugin_args)
     elif args.deepspeed:
         use_deepspeed()
-    # By this Accelerate divides the loss; not with DeepSpeed, which wants to be told twice.
+    # By this Accelerate divides the loss; not with DeepSpeed, which needs it set twice.
     accumulation = args.gradient_accumulation_steps if args.deepspeed else 1
     ddp = {name: getattr(args, f"ddp_{name}") for name in _DDP}
     accelerator = Accelerator(

@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def best_score_name(args: Seq2SeqTrainingArguments) -> str | None:
-    """Return the metric that says which weights are best, such as `eval_rougeL`."""
+    """Return the metric by which weights are best, such as `eval_rougeL`."""
     name = args.metric_for_best_model
     return name if name is None or name.startswith("eval_") else f"eval_{name}"
 
 
 def best_score(args: Seq2SeqTrainingArguments, metrics: Mapping[str, float]) -> float | None:
-    """Return the score of an evaluation that says which weights are best, if one was named.
+    """Return the score of an evaluation by which weights are best, if one was named.
 
     Raises:
         RunError: it was not computed.
@@ -39,7 +39,7 @@ def best_score(args: Seq2SeqTrainingArguments, metrics: Mapping[str, float]) -> 
 
 
 def is_better(args: Seq2SeqTrainingArguments, score: float, best: float | None) -> bool:
-    """Tell whether a score beats the best one before it."""
+    """Return whether a score beats the best one before it."""
     sign = 1 if args.greater_is_better else -1
     return sign * score > (-math.inf if best is None else sign * best)
 
@@ -47,13 +47,13 @@ def is_better(args: Seq2SeqTrainingArguments, score: float, best: float | None) 
 def gains_nothing(
     args: Seq2SeqTrainingArguments, engine: EngineConfig, history: Iterable[Mapping[str, Any]]
 ) -> bool:
-    """Tell whether the last evaluations, `engine.early_stopping_patience` of them, gained nothing.
+    """Return whether the last `engine.early_stopping_patience` evaluations gained nothing.
 
     Counted from what was logged, so that a run that resumes counts on (upstream's callback, 5.23,
     begins anew).
 
     Args:
-        args: name the score, and say which direction is better.
+        args: the score's name, and which direction is better.
         engine: the patience, and by how much a score has to be better.
         history: what was logged, in order.
     """

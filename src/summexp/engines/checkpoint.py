@@ -59,7 +59,7 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
     """Let every rank write its part of a checkpoint, then write_manifest it and delete older ones.
 
     Args:
-        args: name the run folder, and say how many checkpoints are kept.
+        args: the run folder, and how many checkpoints are kept.
         state: names the step and, when all is written, the best checkpoint, which stays.
 
     Raises:
@@ -224,11 +224,11 @@ def readable(checkpoint: Path) -> Iterator[None]:
         *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
         *(RuntimeError, SafetensorError, UnpicklingError),
     ) as error:
-        said = next(iter(str(error).splitlines()), "") or type(error).__name__
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ConfigError(
             Problem(
                 key=_RESUME,
-                what=f"training cannot resume from {checkpoint}: {said}",
+                what=f"training cannot resume from {checkpoint}: {reason}",
                 hint="Name a checkpoint of the same model and the same training.*; to begin with "
                 f"its weights alone, set model.name_or_path={checkpoint} in its place.",
             )

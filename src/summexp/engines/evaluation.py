@@ -82,7 +82,7 @@ class EvaluationSettings:
     generation: GenerationConfig
     """Used for every row, in training, evaluation and prediction alike."""
     batch_rows: int
-    """Rows of a batch, where `batch_tokens` does not say otherwise."""
+    """Rows of a batch, unless `batch_tokens` is set."""
     batch_tokens: int | None
     """Source tokens of a batch, padding counted; of a decoder-only model's, which keeps them in
     mind as it goes on, those of its summaries too."""
@@ -450,7 +450,7 @@ class LogitsWatch(LogitsProcessor):  # type: ignore[misc]
         return torch.where(wrong, 0.0, scores) if self._samples else scores
 
     def found(self) -> bool:
-        """Tell whether there were any; waits for the device."""
+        """Return whether there were any; waits for the device."""
         return self._found is not None and bool(self._found)
 
 
@@ -500,7 +500,7 @@ def _score(
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Score the rows that can be; the others' scores are left out (see `row_scores`).
 
-    How many these are is said where they are not all.
+    How many these are is recorded where they are not all.
     """
     references, scored = row_references(rows.rows), rows.scored
     if settings.references_from_labels:

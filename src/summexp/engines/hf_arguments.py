@@ -47,7 +47,7 @@ def training_arguments(
         over: fields that the engine decides, under upstream's names; they win over `config`.
 
     Raises:
-        ConfigError: what upstream refuses, in its words, with the key where it can be told.
+        ConfigError: what upstream rejects, with its message and the likely key.
     """
     from transformers import Seq2SeqTrainingArguments
 
@@ -206,7 +206,7 @@ def _drop_unused(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
 def _refusal(
     section: str, error: Exception, changed: Mapping[str, Any], names: Iterable[str]
 ) -> Problem:
-    """Tell an error of upstream's as a problem, with the key that it most likely speaks of."""
+    """Return an error of upstream's as a problem, with the key that it most likely names."""
     text = str(error) or type(error).__name__
     named = [word for word in re.findall(r"\w+", text) if word in set(names)]
     # A JSON error keeps the text that it could not read.
@@ -217,7 +217,7 @@ def _refusal(
 
 
 def _appears(name: str, value: Any, text: str) -> bool:
-    """Tell whether `text` holds the value, an item of it, or the name of a class like the field."""
+    """Return whether `text` holds the value, an item of it, or a class named like the field."""
     items = value if isinstance(value, (list, tuple)) else [value]
     shown = [str(item).lower() for item in items if isinstance(item, str)]
     return any(item and item in text for item in [name.replace("_", ""), *shown])

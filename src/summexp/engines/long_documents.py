@@ -26,7 +26,7 @@ def summarize_long(
     summarize: Callable[[Dataset], Mapping[int, Summary]],
     on_more: Callable[[int], None],
 ) -> dict[int, Summary]:
-    """Summarise the chunks of each document, what their summaries say together, and so on.
+    """Summarise the chunks of each document, their summaries joined, and so on.
 
     It ends, since each round has fewer chunks of a document than the one before (see
     `Chunker.merge`).

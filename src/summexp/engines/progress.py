@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 log = logging.getLogger(__name__)
 
 Publish = Callable[[dict[str, Any]], None]
-"""Takes what `run.json` says of the progress."""
+"""Takes the progress for `run.json`."""
 
 _SECONDS = 10.0
 """Between two reports."""
@@ -48,7 +48,7 @@ class Progress:
             is_part: whether it is a part of another loop, and worth a report only if it takes long.
         """
         self.facts: dict[str, float] = {}
-        """What else there is to say, by its name in `run.json`: `loss`, `learning_rate`, …"""
+        """Further values, by their names in `run.json`: `loss`, `learning_rate`, …"""
         self.total, self.done = total, done
         self._phase, self._unit, self._publish = phase, unit, publish
         self._first, self._started = done, time.monotonic()
@@ -114,7 +114,7 @@ class Progress:
         if now - self._line_at >= max(_SECONDS, elapsed / _LINES):
             self._line_at = now
             line = self._line(rate, left)
-            # The bar says the same.
+            # The bar shows the same.
             log.info("%s", line) if self._bar is None else _log_to_file(line)
 
     def _line(self, rate: float, left: float | None) -> str:
@@ -148,7 +148,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
 
         Args:
             prefixes: with which the metrics of the validation sets begin, whose scores are shown.
-            publish: takes what `run.json` says.
+            publish: takes the progress for `run.json`.
         """
         self._publish = publish
         self._progress: Progress | None = None

@@ -1,6 +1,6 @@
 """Rules between the fields of `training.*` and of `generation.*` that need no transformers.
 
-Upstream knows most of them too, but tells one at a time and only after torch was imported (for
+Upstream checks most of them too, but reports one at a time and only after torch was imported (for
 generation: in the middle of the first evaluation). A test holds both to each other. `upstream.py`
 passes on whatever else upstream refuses.
 """

@@ -83,7 +83,7 @@ def use_fsdp(args: Seq2SeqTrainingArguments) -> None:
 
 
 def prepare_for_fsdp(model: PreTrainedModel, plugin: Any) -> None:
-    """Make ready for Accelerate's FSDP a model, and the plugin that tells how it is sharded."""
+    """Prepare a model, and the plugin that configures its sharding, for Accelerate's FSDP."""
     # PyTorch (2.13) refuses a weight that belongs to modules of several groups, as the embedding
     # of encoder, decoder and model does (transformers 5.23) unless they are one module.
     model.set_input_embeddings(model.get_input_embeddings())

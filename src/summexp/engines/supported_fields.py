@@ -111,7 +111,7 @@ _LOG = "has no effect on summexp's own log"
 _TRACKIO = "is of a tracker that a run cannot choose"
 _ORDER = "is the Trainer's own order of the rows"
 
-REFUSED = {
+REJECTED = {
     "optim_target_modules": "is for optimizers that take the model apart",
     "average_tokens_across_devices": "off would make the loss depend on the split into processes",
     "use_liger_kernel": _TRAINERS_OWN,
@@ -149,17 +149,17 @@ _BITSANDBYTES_8BIT = (
 """Optimizers for which the Trainer keeps embeddings in 32 bits by way of the model."""
 
 
-def refused(config: Config) -> Iterator[Problem]:
+def rejected(config: Config) -> Iterator[Problem]:
     """Yield what of a config the loop of `engine=accelerate` would leave out."""
     training, engine = config.training, config.engine
     if engine.name != "accelerate":
         return
     hint = "Leave it away, or choose engine=trainer."
     for spec in fields(training):
-        if spec.name in REFUSED and getattr(training, spec.name) != spec.default:
+        if spec.name in REJECTED and getattr(training, spec.name) != spec.default:
             yield Problem(
                 key=f"training.{spec.name}",
-                what=f"{REFUSED[spec.name]}, and engine=accelerate does not have it",
+                what=f"{REJECTED[spec.name]}, and engine=accelerate does not have it",
                 hint=hint,
             )
     for name, ours in (("sampler", "length_grouped"), ("loss", "token_mean")):

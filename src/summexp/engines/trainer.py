@@ -17,7 +17,6 @@ from transformers.trainer_pt_utils import nested_gather
 
 from summexp.data.collate import IGNORED
 from summexp.data.sampling import GlobalBatches
-from summexp.engines.arguments import job_arguments
 from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import training_callbacks
@@ -37,6 +36,7 @@ from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.sharded import WholeModel, prepare_for_fsdp, use_deepspeed, use_fsdp
+from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.launch.ranks import barrier, this_world
 from summexp.launch.signals import StopRequest, stop_requests

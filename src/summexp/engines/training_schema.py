@@ -184,7 +184,7 @@ class TrainingConfig:
     disable_tqdm: bool | None = None
     """Hide progress bars; null decides by the log level."""
     report_to: Any = "none"
-    """Not to be set here: `tracking` says who is told."""
+    """Not to be set here: `tracking` chooses the trackers."""
     run_name: str | None = None
     """Name of the run at the trackers; null leaves it to them."""
     project: str = "huggingface"
@@ -228,7 +228,7 @@ class TrainingConfig:
     save_total_limit: int | None = None
     """Newest checkpoints kept on disk, beside the best where one is tracked; null keeps all."""
     enable_jit_checkpoint: bool = False
-    """Write a checkpoint when the run is told to stop by SIGTERM."""
+    """Write a checkpoint when SIGTERM stops the run."""
     push_to_hub: bool = False
     """Upload the model to the Hub whenever it is saved."""
     hub_token: str | None = None

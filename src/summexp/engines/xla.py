@@ -6,7 +6,7 @@ which the compiler concludes what the cores have to exchange (the sum of the gra
 anew for every shape, so batches have one: padded to the longest document and summary, and a short
 one filled up with rows that count for nothing.
 
-Imports torch_xla, which reads its variables then: `runs.environment.prepare` comes first.
+Imports torch_xla, which reads its variables then: `runs.process_environment.prepare` comes first.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def compiled() -> int:
 
 
 class Programs(TrainerCallback):  # type: ignore[misc]
-    """Makes a program of each step, and tells how many were compiled for the steps."""
+    """Makes a program of each step, and logs how many were compiled for the steps."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -190,7 +190,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Run the step, and tell of new programs."""
+        """Run the step, and log new programs."""
         torch_xla.sync()
         self._steps += 1
         new = compiled() - self._before
@@ -208,7 +208,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Tell of the programs that an evaluation needed."""
+        """Log the programs that an evaluation needed."""
         new = compiled() - self._before
         if new:
             log.info(
@@ -222,7 +222,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Tell how many there were, and since when there were no more."""
+        """Log how many there were, and since when there were no more."""
         log.info(
             "programs that XLA compiled for the steps: %d, the last in step %d of %d",
             self._programs,

@@ -1,4 +1,4 @@
-"""The accelerators that a process would see, as their drivers tell, without importing torch.
+"""The accelerators that a process would see, as their drivers report them, without importing torch.
 
 NVIDIA's are read through NVML, which counts those of the machine; which of them CUDA shows to a
 process is worked out from `CUDA_VISIBLE_DEVICES` by the rules of the CUDA C++ Programming Guide
@@ -56,23 +56,23 @@ def nvidia_gpus() -> Gpus:
 
 
 def has_amd_driver() -> bool:
-    """Tell whether there is the driver of AMD's GPUs."""
+    """Return whether there is the driver of AMD's GPUs."""
     return Path("/dev/kfd").exists()
 
 
 def is_apple() -> bool:
-    """Tell whether this is an Apple computer with a GPU that PyTorch can use."""
+    """Return whether this is an Apple computer with a GPU that PyTorch can use."""
     return (platform.system(), platform.machine()) == ("Darwin", "arm64")
 
 
 def has_tpu() -> bool:
-    """Tell whether there is the device file of a TPU: of the first four kinds, or of later ones."""
+    """Return whether there is the device file of a TPU: of the first four kinds or later ones."""
     return any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
 
 
 @cache
 def _listed() -> tuple[list[Gpu], str | None]:
-    """Return all NVIDIA GPUs of the machine, and what the driver says where it has trouble."""
+    """Return all NVIDIA GPUs of the machine, and the driver's error where it has one."""
     # 30 ms that a run without GPU does not need.
     import pynvml
 
@@ -81,11 +81,11 @@ def _listed() -> tuple[list[Gpu], str | None]:
     except pynvml.NVMLError_LibraryNotFound:
         return [], None
     except pynvml.NVMLError as error:
-        return [], f"NVIDIA's driver says: {error}"
+        return [], f"NVIDIA's driver reports: {error}"
     try:
         return [_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())], None
     except pynvml.NVMLError as error:
-        return [], f"NVIDIA's driver says: {error}"
+        return [], f"NVIDIA's driver reports: {error}"
     finally:
         pynvml.nvmlShutdown()
 
@@ -132,7 +132,7 @@ def _named(gpus: Sequence[Gpu], word: str, *, by_uuid: bool) -> Gpu | None:
 
 
 def _torch_lacks_gpus() -> bool:
-    """Tell whether the installed PyTorch was built for neither CUDA nor ROCm."""
+    """Return whether the installed PyTorch was built for neither CUDA nor ROCm."""
     spec = find_spec("torch")
     folders = spec.submodule_search_locations if spec else None
     if not folders:

@@ -33,7 +33,7 @@ def devices_behind(device: torch.device) -> int:
 
 
 def describe(device: torch.device) -> str:
-    """Say in words what `device` is."""
+    """Format `device` for messages."""
     if device.type == "xla":
         from summexp.launch.xla import describe_cores
 

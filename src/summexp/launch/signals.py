@@ -91,7 +91,7 @@ def _end(signum: int, _frame: FrameType | None) -> None:
 
 
 def _is_second_request(signum: int) -> bool:
-    """Tell whether a signal that follows another is the user's wish not to wait.
+    """Return whether a signal that follows another is the user's wish not to wait.
 
     The shell and the kernel each signal a closed terminal. A rank is signalled by Slurm and by
     its launcher, which sees to it that the end comes.

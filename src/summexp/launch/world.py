@@ -1,4 +1,4 @@
-"""Which process of a run this one is, as the environment tells it. Standard library only."""
+"""Which process of a run this one is, as the environment has it. Standard library only."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
 
 
 def nodes(hardware: HardwareConfig, environment: Mapping[str, str] = os.environ) -> Nodes | None:
-    """Return the nodes that this process is one of, or None where nothing tells of any.
+    """Return the nodes that this process is one of, or None where nothing names any.
 
-    Several nodes are told by a Slurm step with a task a node, or by `MASTER_ADDR`, `MASTER_PORT`
+    Several nodes are named by a Slurm step with a task a node, or by `MASTER_ADDR`, `MASTER_PORT`
     and `NODE_RANK`; `hardware.nodes` then says how many.
     """
     tasks, count = _slurm_step(environment)
@@ -119,7 +119,7 @@ def _number(
 
 
 def starts_ranks(hardware: HardwareConfig) -> bool:
-    """Tell whether a run with `hardware` is to start ranks itself."""
+    """Return whether a run with `hardware` is to start ranks itself."""
     return outside_world() is None and hardware.nodes * (hardware.processes or 1) > 1
 
 
@@ -179,5 +179,5 @@ def _slurm_first_node(environment: Mapping[str, str]) -> str:
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise RunError(f"scontrol does not tell the nodes of this Slurm step: {error}") from error
+        raise RunError(f"scontrol does not list the nodes of this Slurm step: {error}") from error
     return shown.stdout.split()[0]

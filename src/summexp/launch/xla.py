@@ -1,6 +1,6 @@
 """The cores of a TPU, all driven by one process through torch_xla's SPMD.
 
-Imports torch_xla, which reads its variables then: `runs.environment.prepare` comes first.
+Imports torch_xla, which reads its variables then: `runs.process_environment.prepare` comes first.
 """
 
 from __future__ import annotations
@@ -46,6 +46,6 @@ def cores() -> int:
 
 
 def describe_cores() -> str:
-    """Say in words what the run computes on."""
+    """Format the cores for messages."""
     kind = runtime.device_type()
     return f"xla ({cores()} {'virtual devices on the CPU' if kind == 'CPU' else f'{kind} cores'})"

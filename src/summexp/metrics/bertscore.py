@@ -50,7 +50,7 @@ class BertScore:
         language: str,
         *,
         device: torch.device | str = "cpu",
-        toy: bool = False,
+        tiny: bool = False,
     ) -> None:
         """Choose the encoder, and read its config but not its weights.
 
@@ -58,20 +58,20 @@ class BertScore:
             config: the `metric` group.
             language: of the texts; decides where `metric.bertscore_model` does not.
             device: where texts are encoded; the weights are there only while they are.
-            toy: a few random weights instead, which no file is read for.
+            tiny: a few random weights instead, which no file is read for.
 
         Raises:
             ConfigError: the model cannot be read, or has fewer layers.
         """
         self.model_name = config.bertscore_model or bertscore_model(language)
-        self.layer = 1 if toy else bertscore_layer(self.model_name, config.bertscore_layer)
+        self.layer = 1 if tiny else bertscore_layer(self.model_name, config.bertscore_layer)
         self.batch_size = config.bertscore_batch_size
         self.device = device
         self._revision = config.bertscore_revision
         self._encoder: _Encoder | None = None
-        if toy:
-            self._encoder = _toy()
-            self.label = "toy"
+        if tiny:
+            self._encoder = _tiny()
+            self.label = "tiny"
         else:
             self.label = self._describe()
 
@@ -90,7 +90,7 @@ class BertScore:
                     what=f"is {self.layer}, and {self.model_name} has {depth} layers",
                 )
             )
-        # A folder's place says nothing to others.
+        # The path of a folder means nothing to others.
         folder = Path(at_home(self.model_name))
         name = folder.name if folder.is_dir() else self.model_name
         commit = getattr(config, "_commit_hash", None)
@@ -240,7 +240,7 @@ def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what is said of weights that are of no use here, such as those of a head."""
+    """Silence warnings about weights that are not used here, such as those of a head."""
     from transformers.utils import logging as upstream
 
     before = upstream.get_verbosity()
@@ -251,7 +251,7 @@ def _quiet() -> Iterator[None]:
         upstream.set_verbosity(before)
 
 
-def _toy() -> _Encoder:
+def _tiny() -> _Encoder:
     """Return random weights that read bytes, always the same."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors

@@ -145,6 +145,6 @@ class MetricConfig:
         if "bertscore" in self.names and self.bertscore_layer is None and not known:
             yield Problem(
                 key="metric.bertscore_layer",
-                what=f"must be said for {model}, whose best layer nobody measured",
+                what=f"is required for {model}, whose best layer nobody measured",
                 hint="About two thirds of the way up is usual: 8 of 12 layers, 16 of 24.",
             )

@@ -1,4 +1,4 @@
-"""The scorer in the shape of an `evaluate` metric, for code that speaks that protocol.
+"""The scorer in the shape of an `evaluate` metric, for code that uses that protocol.
 
 A module of its own, because importing `evaluate` loads datasets and pandas.
 """

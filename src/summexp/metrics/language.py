@@ -55,7 +55,7 @@ _NAMES = {
 
 class _Script(NamedTuple):
     name: str
-    """As it is said aloud."""
+    """Its name in messages."""
     language: str
     """The code that it stands for; `und-…` where several large languages share the script."""
 
@@ -107,11 +107,11 @@ class Language:
     origin: str
     """`config` or `script`; kept in the metric's signature."""
     remark: str
-    """One line that says aloud what was chosen and why."""
+    """One line to log: what was chosen, and why."""
 
 
 def language_problem(code: str) -> Problem | None:
-    """Say what is wrong with a `data.language` code, or return None.
+    """Return what is wrong with a `data.language` code, or None.
 
     A region or script after the code is allowed and ignored: `pt-BR`, `zh_Hant`, `ko_KR`.
     """
@@ -143,7 +143,7 @@ def choose_language(code: str | None, references: Sequence[str]) -> Language:
         raise ConfigError(problem)
     named, (found, evidence) = primary(code), _recognized(references)
     remark = f"language: {named} (data.language)"
-    # Latin and a few other scripts say little about the language.
+    # Latin and a few other scripts tell little about the language.
     is_clear = found is not None and not found.startswith(("en", "und"))
     if found and is_clear and named not in ("und", found, *_SHARED.get(found, ())):
         remark += f", although {evidence}: should it be {found}?"

@@ -52,7 +52,7 @@ class SummaryScorer:
     signature: str
     """One line: everything that the numbers depend on."""
     remark: str
-    """What was recognised and chosen, to be said aloud."""
+    """What was recognised and chosen, to be logged."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class SummaryScorer:
         language: str | None,
         references: References,
         device: torch.device | str = "cpu",
-        toy: bool = False,
+        tiny: bool = False,
         seed: int = 42,
     ) -> None:
         """Choose words and sentences by `language`, or by the script of `references` when None.
@@ -71,7 +71,7 @@ class SummaryScorer:
             language: code, or None.
             references: of all rows.
             device: where BERTScore encodes texts.
-            toy: take random weights for BERTScore.
+            tiny: take random weights for BERTScore.
             seed: the run's, from which the old scripts resample (`aggregate=bootstrap_median`).
 
         Raises:
@@ -88,7 +88,7 @@ class SummaryScorer:
         )
         self.sentences = SentenceSplitter(chosen.code, config.sentences)
         self.bertscore = (
-            BertScore(config, chosen.code, device=device, toy=toy)
+            BertScore(config, chosen.code, device=device, tiny=tiny)
             if self._has("bertscore")
             else None
         )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from summexp.errors import ConfigError, Problem
-from summexp.migrate.arguments import asks_for_help, given_flags
 from summexp.migrate.expansion import printable
+from summexp.migrate.flag_parser import asks_for_help, given_flags
 from summexp.migrate.launchers import (
     Invocation,
     invocation,
@@ -15,9 +15,9 @@ from summexp.migrate.launchers import (
     not_a_script,
     script_index,
 )
+from summexp.migrate.quoting import shell_line
 from summexp.migrate.shell import Statement, leading_assignments, statements
 from summexp.migrate.translation import translated
-from summexp.migrate.words import shell_line
 
 _OF_NO_INTEREST = ("set", "tee", "shift", ":", "[", "[[", "test", "echo", "printf", "exit")
 

@@ -49,7 +49,7 @@ def differences(script: Script, settings: Mapping[str, Any], written: Collection
 
 
 def _concerns(theirs: str, settings: Mapping[str, Any]) -> bool:
-    """Tell whether a command does anything for which a difference matters."""
+    """Return whether a command does anything for which a difference matters."""
     trains = bool(settings["training.do_train"])
     if theirs.startswith(("generation.", "data.")):
         return bool(settings.get("training.predict_with_generate"))

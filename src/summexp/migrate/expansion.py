@@ -106,7 +106,7 @@ def refuse_unknown(words: Iterable[str], line: int | None = None) -> None:
 
 
 def is_known(word: str) -> bool:
-    """Tell whether nothing in a word waits for a shell."""
+    """Return whether nothing in a word waits for a shell."""
     return _UNKNOWN.search(word) is None
 
 
@@ -126,7 +126,7 @@ def split_unknown(word: str) -> list[tuple[str, bool]]:
 
 
 def names_secret(variable: str) -> bool:
-    """Tell whether the value of a variable of this name would be a secret."""
+    """Return whether the value of a variable of this name would be a secret."""
     return bool(_SECRET.search(variable))
 
 
@@ -375,7 +375,7 @@ class _Expansion:
 
 
 def _holds_value(text: str) -> bool:
-    """Tell whether a variable, or what a command prints, begins a text."""
+    """Return whether a variable, or what a command prints, begins a text."""
     return _VALUE.match(text) is not None
 
 

@@ -69,7 +69,7 @@ class Flag:
 
     @property
     def is_renamed(self) -> bool:
-        """Tell whether someone who looks for the old name would not find it."""
+        """Return whether someone who looks for the old name would not find it."""
         section, _, last = self.now.partition(".")
         return bool(self.now) and self.name not in (self.now, last, f"{section}_{last}")
 

@@ -81,7 +81,7 @@ def script_index(words: list[str]) -> int | None:
 
 
 def names_script(text: str) -> bool:
-    """Tell whether a text has the name of one of the scripts anywhere."""
+    """Return whether a text has the name of one of the scripts anywhere."""
     return any(name in text for name in _SCRIPTS)
 
 
@@ -112,7 +112,7 @@ def invocation(statement: Statement) -> Invocation:
 
 
 def _is_tensorflow(arguments: list[str]) -> bool:
-    """Tell whether the words have a flag that only the TensorFlow script took."""
+    """Return whether the words have a flag that only the TensorFlow script took."""
     flags = {word.split("=", 1)[0].lstrip("-").replace("-", "_") for word in arguments}
     return bool(flags & {"tpu", "tpu_name", "tpu_zone", "gcp_project", "xla", "poly_power"})
 

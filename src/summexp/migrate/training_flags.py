@@ -134,7 +134,7 @@ def _path(value: str) -> Settings:
 
 
 def remark_concerns(flag: Flag, value: Any) -> bool:
-    """Tell whether the remark on a flag is about this value of it."""
+    """Return whether the remark on a flag is about this value of it."""
     if flag.name == "resume_from_checkpoint":
         return str(value).lower() == "true"
     return flag.name not in ("fsdp", "report_to") and (

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.compose import choice_tree
 from summexp.config.escaping import override
@@ -26,15 +27,14 @@ from summexp.migrate.choices import (
     tracking_choice,
 )
 from summexp.migrate.differences import differences
-from summexp.migrate.environment import environment_settings
 from summexp.migrate.expansion import HIDDEN, refuse_unknown
 from summexp.migrate.flags import Kind, Script
 from summexp.migrate.hardware import hardware_settings
+from summexp.migrate.launch_environment import environment_settings
 from summexp.migrate.launchers import Invocation
 from summexp.migrate.script_flags import FLAGS
 from summexp.migrate.trackers import others
 from summexp.migrate.training_flags import remark_concerns
-from summexp.preflight import check
 from summexp.runs.resume import check_checkpoint
 
 PARITY = "hf_parity"
@@ -375,7 +375,7 @@ class _Translation:
         return [*choices, *(override(key, value) for key, value in written.items())]
 
     def _is_needed(self, base: Any, key: str, value: Any) -> bool:
-        """Tell whether a key has to be set, or whether the chosen files say the same.
+        """Return whether a key has to be set, or whether the chosen files say the same.
 
         What the old command said aloud is said again even where it is the default of the schema.
         """
@@ -439,7 +439,7 @@ def _shown(settings: Mapping[str, Any]) -> str:
 
 
 def _of_a_file(base: Any, key: str) -> bool:
-    """Tell whether a file, and not the schema, says what `key` is."""
+    """Return whether a file, and not the schema, says what `key` is."""
     if declared(key) != key:
         return False
     return bool(OmegaConf.select(base, key) != declared_fields()[key].default)

@@ -93,7 +93,7 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:
 
 
 def has_adapter(model: PreTrainedModel) -> bool:
-    """Tell whether an adapter was added to `model`, and not yet merged."""
+    """Return whether an adapter was added to `model`, and not yet merged."""
     return bool(getattr(model, "peft_config", None))
 
 
@@ -236,7 +236,7 @@ def _saved_problems(
 
 
 def _tied(model: PreTrainedModel, modules: dict[str, nn.Module]) -> str | None:
-    """Return in words which weight of `modules` is another module's too: only one would change."""
+    """Return which weight of `modules` is another module's too: only one would change."""
     homes: dict[int, set[str]] = {}
     for name, weight in model.named_parameters(remove_duplicate=False):
         homes.setdefault(id(weight), set()).add(name)

@@ -1,4 +1,4 @@
-"""The shape of a model: a transformers config, from the Hub, `model.architecture`, or a toy's."""
+"""The shape of a model: a transformers config, from the Hub, `model.architecture`, or tiny."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DECODER_ONLY = (
     - _ENCODER_DECODERS
 )
 
-_TOY_SIZES: dict[str, Any] = {
+_TINY_SIZES: dict[str, Any] = {
     "d_model": 32,
     "hidden_size": 32,
     "d_kv": 8,
@@ -61,13 +61,13 @@ _TOY_SIZES: dict[str, Any] = {
     "rotary_dim": 4,
     "attention_types": [[["global", "local"], 1]],
 }
-"""Sizes of a toy, by the names that the architectures give them; the last two are GPT-J's, and what
+"""Sizes of a tiny model, by the architectures' names for them; the last two are GPT-J's, and what
 GPT-Neo has in place of a number of layers."""
 
 _SPECIALS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
-TOY_VOCABULARY = 512
-"""Tokens of a toy's tokenizer."""
+TINY_VOCABULARY = 512
+"""Tokens of a tiny model's tokenizer."""
 
 
 def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
@@ -75,7 +75,7 @@ def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
 
     Args:
         config: the `model` group.
-        tiny: shrink it to a toy without dropout, and ask neither Hub nor cache.
+        tiny: shrink it, without dropout, and ask neither Hub nor cache.
 
     Raises:
         ConfigError: a key of `model.architecture` that this architecture does not have, a value
@@ -83,14 +83,14 @@ def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
     """
     own = config.architecture.get("model_type") is not None
     if tiny:
-        return _toy(_own(config) if own else _local(config))
+        return _tiny(_own(config) if own else _local(config))
     if config.init == "random":
         return _own(config) if own else _updated(_pretrained(config), config.architecture)
     return _of_trained_weights(_pretrained(config), config.architecture)
 
 
 def is_decoder_only(shape: PreTrainedConfig) -> bool:
-    """Tell whether a model reads the document as the beginning of the text that it goes on with."""
+    """Return whether a model continues the document as its prompt."""
     own_code = "AutoModelForCausalLM" in (getattr(shape, "auto_map", None) or {})
     return not shape.is_encoder_decoder and (own_code or shape.model_type in _DECODER_ONLY)
 
@@ -158,8 +158,8 @@ def _beyond(shape: PreTrainedConfig, changed: Mapping[str, Any]) -> dict[str, No
 
 
 def architecture_problem(overrides: Mapping[str, Any], error: Exception) -> Problem:
-    """Return what transformers objects to in `model.architecture`, with the key it speaks of."""
-    # A wrong type is told in two sentences, of which the second says it all.
+    """Return what transformers objects to in `model.architecture`, with the key it names."""
+    # A wrong type is reported in two sentences, of which the second is enough.
     text = re.sub(r"^(Class v|V)alidation error for .+?Error: ", "", " ".join(str(error).split()))
     named = [name for name, value in overrides.items() if name in text or repr(value) in text]
     return Problem(key=".".join(["model.architecture", *named[:1]]), what=text)
@@ -241,8 +241,8 @@ def _pretrained(config: ModelConfig) -> PreTrainedConfig:
 def _of_trained_weights(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTrainedConfig:
     """Take the dropout from `overrides`; every other field is the trained weights' own.
 
-    What differs from them is said, since whoever set it expects another model. A whole description
-    of another family (`model=t5_small model.name_or_path=<a BART>`) is one remark.
+    A difference is logged, since whoever set it expects another model. A whole description of
+    another family (`model=t5_small model.name_or_path=<a BART>`) is one remark.
     """
     family = overrides.get("model_type", shape.model_type)
     if family != shape.model_type:
@@ -290,15 +290,15 @@ def _local(config: ModelConfig) -> PreTrainedConfig:
     )
 
 
-def _toy(shape: PreTrainedConfig) -> PreTrainedConfig:
-    """Return a config of the same architecture at toy size, without dropout."""
+def _tiny(shape: PreTrainedConfig) -> PreTrainedConfig:
+    """Return a config of the same architecture at tiny size, without dropout."""
     known = _field_names(shape)
-    sizes = {name: size for name, size in _TOY_SIZES.items() if name in known}
+    sizes = {name: size for name, size in _TINY_SIZES.items() if name in known}
     if is_decoder_only(shape):
-        # Its positions are not extended to the rows at hand, and cost a toy nothing.
+        # Its positions are not extended to the rows at hand, and cost a tiny nothing.
         sizes.pop("max_position_embeddings", None)
     attention_window = getattr(shape, "attention_window", None)
     if isinstance(attention_window, list):
-        sizes["attention_window"] = [_TOY_SIZES["attention_window"]] * 2
+        sizes["attention_window"] = [_TINY_SIZES["attention_window"]] * 2
     sizes |= dict.fromkeys(dropout_fields(shape), 0.0)
-    return _updated(shape, {**sizes, "vocab_size": TOY_VOCABULARY})
+    return _updated(shape, {**sizes, "vocab_size": TINY_VOCABULARY})

@@ -44,7 +44,7 @@ class ModelConfig:
     forced_bos_token: str | None = None
     """Token that every generated summary starts with; multilingual models want the language's."""
     resize_position_embeddings: bool | None = None
-    """Extend too few position embeddings (true), stop (false), or extend and say so (not set)."""
+    """Extend too few position embeddings (true), stop (false), or extend and log it (not set)."""
     dtype: str = choice("float32", "auto", "float32", "bfloat16", "float16")
     """Number type of the weights; mixed precision is `hardware`'s and leaves this at float32."""
     attn_implementation: str | None = choice(
@@ -55,7 +55,7 @@ class ModelConfig:
     """Start from the trained weights, or from random ones of the shape in `architecture`."""
     architecture: Any = open_mapping()
     """Fields of the model's own config, for `init: random`; `model_type` names its family. Trained
-    weights keep their own, dropout aside; a field that differs is said."""
+    weights keep their own, dropout aside; a field that differs is logged."""
     freeze: list[str] = field(default_factory=list)
     """Parts whose weights stay as they are: `encoder`, `decoder`, `embeddings`, or a pattern of
     weight names."""

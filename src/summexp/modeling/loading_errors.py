@@ -1,4 +1,4 @@
-"""Errors of loading from the Hub or a folder, told in words."""
+"""Errors of loading from the Hub or a folder, with messages of our own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from summexp.errors import ConfigError, Problem
 
 _DAMAGED = (SafetensorError, UnpicklingError, StrictDataclassError, TypeError)
-"""What a file raises that is there, but is not what its name says."""
+"""What a damaged file, or one of another format, raises."""
 
 
 @contextmanager

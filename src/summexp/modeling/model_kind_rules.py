@@ -22,7 +22,7 @@ _DECODER = re.compile(r"(ForCausalLM|LMHeadModel)$")
 
 
 def is_decoder_only_folder(config: ModelConfig) -> bool | None:
-    """Tell which kind of model `model.*` names, or None where only loading it would tell."""
+    """Return the kind of model that `model.*` names, or None where only loading it would show."""
     name = config.config_name or config.name_or_path
     if not name or (config.init == "random" and config.architecture.get("model_type")):
         return None

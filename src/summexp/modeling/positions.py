@@ -87,7 +87,7 @@ def check_positions(shape: PreTrainedConfig, longest_source: int, longest_target
 
 
 def _limit_name(config: PreTrainedConfig, side: str) -> str | None:
-    """Return the config field that says how many positions a side has, or None for no limit."""
+    """Return the config field of the number of positions of a side, or None for no limit."""
     names = (f"max_{side}_position_embeddings", "max_position_embeddings")
     return next((name for name in names if getattr(config, name, None) is not None), None)
 

@@ -37,7 +37,7 @@ def pretrained_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """Load the tokenizer that `model.tokenizer_name` or `model.name_or_path` names.
 
     Raises:
-        ConfigError: it cannot be loaded, or has to be told a language.
+        ConfigError: it cannot be loaded, or needs a language.
     """
     name = config.tokenizer_name or config.name_or_path
     assert name is not None
@@ -75,7 +75,7 @@ def _make_languages_special(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _no_language(tokenizer: PreTrainedTokenizerBase) -> Problem:
-    """Say that summaries have to be marked with their language.
+    """Raise that summaries have to be marked with their language.
 
     Upstream (5.23) takes NLLB's to be English without a word, and fails on M2M100's.
     """

@@ -45,7 +45,7 @@ def _local(weight: torch.Tensor) -> torch.Tensor:
 
 
 def listed(names: list[str]) -> str:
-    """Return some names of weights in words.
+    """Return a list of some names of weights.
 
     >>> listed(["a", "b", "c", "d"])
     'a, b, c and 1 more'
@@ -88,8 +88,8 @@ def mismatch(model: nn.Module, folder: Path) -> str | None:
             if name in named and shape != tuple(named[name].shape)
         ],
     }
-    told = [f"{what}: {listed(names)}" for what, names in differences.items() if names]
-    return "; ".join(told) or None
+    listings = [f"{what}: {listed(names)}" for what, names in differences.items() if names]
+    return "; ".join(listings) or None
 
 
 def _shape(shape: Iterable[int]) -> str:

@@ -1,1 +1,1 @@
-"""What a run tells about itself: the pages in its folder, and the last lines on the terminal."""
+"""The reports of a run: the pages in its folder, and the last lines on the terminal."""

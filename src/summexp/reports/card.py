@@ -26,7 +26,7 @@ from summexp.reports.facts import (
     versions,
 )
 from summexp.reports.rendering import render
-from summexp.reports.results import RunResults, read_run
+from summexp.reports.run_results import RunResults, read_run
 from summexp.reports.scores import ScoreTable, score_tables
 from summexp.runs.folder import write_text
 
@@ -38,7 +38,7 @@ _SHOWN_VERSIONS = ("summexp", "transformers", "torch", "datasets", "tokenizers",
 def write_model_card(folder: Path) -> Path:
     """Write the model card of a run folder and return its path.
 
-    It says only what the run folder shows; a section without a fact is left out.
+    It has only what the run folder shows; a section without a fact is left out.
 
     Raises:
         ConfigError: `folder` holds no run, or a damaged one.
@@ -75,7 +75,7 @@ def metadata(results: RunResults, tables: list[ScoreTable]) -> ModelCardData:
         language=language_code(results) if results.option("data.language") else None,
         library_name="transformers",
         # The Hub's widget for summaries, and transformers' pipeline, ask for an encoder-decoder.
-        pipeline_tag=_TASK if results.prompt_end is None else "text-generation",
+        pipeline_tag=_TASK if results.target_prefix is None else "text-generation",
         tags=[_TASK, "summexp"],
         base_model=name if from_hub else None,
         datasets=[results.option("data.name")] if is_hub_dataset(results) else None,
@@ -107,7 +107,7 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
 
 
 def _about(results: RunResults) -> Iterator[str]:
-    """Yield the sentences that say what the model is."""
+    """Yield sentences on what the model is."""
     model = model_name(results)
     if not results.steps:
         yield f"This run was about {model}. It did not train it."
@@ -119,8 +119,8 @@ def _about(results: RunResults) -> Iterator[str]:
     yield f"The training took {passes(results)}{rows}."
     if results.architecture and results.parameters:
         yield f"It is a {results.architecture} with {results.parameters:,} parameters."
-    if results.prompt_end is not None:
-        end = f" and {_literal(results.prompt_end)}" if results.prompt_end else ""
+    if results.target_prefix is not None:
+        end = f" and {_literal(results.target_prefix)}" if results.target_prefix else ""
         yield f"It is given the document{end}, and goes on with the summary."
     if results.adapted:
         yield from _adapter(results)
@@ -160,8 +160,8 @@ def _limits(results: RunResults) -> Iterator[str]:
         yield f"At most the first {limit:,} rows of the training split were used."
     yield from _cuts(results)
     if results.language and not results.option("data.language"):
-        said = results.language.removeprefix("language: ").split(";")[0]
-        yield f"The language of the summaries was recognised, not given: {said}."
+        language = results.language.removeprefix("language: ").split(";")[0]
+        yield f"The language of the summaries was recognised, not given: {language}."
     if results.metrics:
         yield (
             "ROUGE counts words shared with a reference. Whether a summary is true to its document "
@@ -189,8 +189,8 @@ def _cuts(results: RunResults) -> Iterator[str]:
 
 def _snippet(results: RunResults) -> str:
     """Return Python code that summarizes a document with the model of the folder."""
-    if results.prompt_end is not None:
-        return _prompting_snippet(results, results.prompt_end)
+    if results.target_prefix is not None:
+        return _prompting_snippet(results, results.target_prefix)
     prefix, lang = results.option("model.source_prefix"), results.option("model.lang")
     source = f"{_literal(prefix)} + document" if prefix else "document"
     options = f", src_lang={_literal(lang)}" if lang else ""
@@ -222,7 +222,7 @@ def _snippet(results: RunResults) -> str:
     return "\n".join(lines)
 
 
-def _prompting_snippet(results: RunResults, prompt_end: str) -> str:
+def _prompting_snippet(results: RunResults, target_prefix: str) -> str:
     """Return such code for a decoder-only model; the prompt is as in training, data/tokenize.py."""
     prefix = results.option("model.source_prefix")
     source = f"{_literal(prefix)} + document" if prefix else "document"
@@ -235,7 +235,7 @@ def _prompting_snippet(results: RunResults, prompt_end: str) -> str:
         "model = AutoModelForCausalLM.from_pretrained(name)",
         "",
         'document = "The text to summarize."',
-        f"end = tokenizer({_literal(prompt_end)}, add_special_tokens=False).input_ids",
+        f"end = tokenizer({_literal(target_prefix)}, add_special_tokens=False).input_ids",
         f"room = {results.option('data.max_source_length')} - len(end)",
         f"text = tokenizer({source}, max_length=room, truncation=True).input_ids",
         "prompt = torch.tensor([text + end])",

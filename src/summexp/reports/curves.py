@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeAlias
 
-from summexp.reports.results import RunResults
+from summexp.reports.run_results import RunResults
 from summexp.reports.scores import metric_keys, score_tables, set_title
 
 WIDTH, HEIGHT = 480, 270
@@ -23,7 +23,7 @@ Series: TypeAlias = list[tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A point that says its value when it is pointed at."""
+    """A point that shows its value when it is pointed at."""
 
     x: float
     y: float

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from summexp.reports.results import Example
+from summexp.reports.run_results import Example
 from summexp.reports.scores import LABELS, QUALITY, set_title
 
 

@@ -1,4 +1,4 @@
-"""What can be said about a run in words: its name, its facts, and the command that repeats it."""
+"""The facts of a run: its name, settings, numbers, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from summexp.config.escaping import override, unescaped
 from summexp.data.health import SplitHealth
 from summexp.data.split_sources import BUNDLED
-from summexp.reports.results import RunResults
+from summexp.reports.run_results import RunResults
 
 
 class Fact(NamedTuple):
@@ -81,17 +81,17 @@ def _files(results: RunResults, split: str) -> list[str]:
 
 
 def is_random(results: RunResults) -> bool:
-    """Tell whether the model began with random weights."""
+    """Return whether the model began with random weights."""
     return results.option("model.init") == "random" or bool(results.option("debug.tiny"))
 
 
 def is_hub_name(name: str) -> bool:
-    """Tell whether a model's or corpus's name stands for a repository and not for a folder."""
+    """Return whether a model's or corpus's name stands for a repository and not for a folder."""
     return not (name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists())
 
 
 def is_hub_dataset(results: RunResults) -> bool:
-    """Tell whether the corpus is a repository of the Hub, read as it is there."""
+    """Return whether the corpus is a repository of the Hub, read as it is there."""
     name = results.option("data.name")
     stood_in = results.option("debug.tiny")
     return bool(name) and name != BUNDLED and is_hub_name(name) and not stood_in
@@ -201,7 +201,7 @@ def command(results: RunResults, *, with_folders: bool = True) -> str | None:
     Args:
         results: the run.
         with_folders: keep absolute paths. Without, each is written from the working folder on, or
-            where it lies elsewhere is its last part: a page that is published need not say how its
+            where it lies elsewhere is its last part: a page that is published need not show how its
             author's disk is laid out.
     """
     if not results.argv:

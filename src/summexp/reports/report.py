@@ -13,7 +13,7 @@ from summexp.reports.examples import example_groups
 from summexp.reports.facts import command, facts, language_code, title
 from summexp.reports.local_paths import config_without_folders, without_folders
 from summexp.reports.rendering import render
-from summexp.reports.results import read_run
+from summexp.reports.run_results import read_run
 from summexp.reports.scores import score_tables
 from summexp.runs.folder import write_text
 

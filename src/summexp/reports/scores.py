@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from summexp.metrics.config import NGRAMS, SCORES
-from summexp.reports.results import RunResults
+from summexp.reports.run_results import RunResults
 
 LABELS: Mapping[str, str] = {
     "rouge1": "ROUGE-1",
@@ -26,7 +26,7 @@ LABELS: Mapping[str, str] = {
 """Score name to the name that papers use, in the order of the table."""
 
 QUALITY = (*SCORES["rouge"], *SCORES["bertscore"])
-"""Scores that say how good a summary is."""
+"""Scores of the quality of a summary."""
 _PERCENT = (*SCORES["compression"], *SCORES["novelty"], *SCORES["repetition"])
 
 _METRIC = (
@@ -120,14 +120,14 @@ class Score:
 
     @property
     def interval(self) -> str:
-        """The interval in words, or nothing."""
+        """The interval as text, or nothing."""
         if self.low is None or self.high is None:
             return ""
         return f"{self.low:.2f} to {self.high:.2f}{self.unit}"
 
     @property
     def is_quality(self) -> bool:
-        """Whether it says how good the summaries are: ROUGE and BERTScore, 0 to 100."""
+        """Whether it measures how good the summaries are: ROUGE and BERTScore, 0 to 100."""
         return self.name in QUALITY
 
     @property

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from summexp.reports.examples import example_groups
-from summexp.reports.results import Example, read_run
+from summexp.reports.run_results import Example, read_run
 from summexp.reports.scores import ScoreTable, score_tables
 from summexp.reports.texts import excerpt, one_line
 from summexp.runs.folder import CONFIG_FILE, RUN_FILE

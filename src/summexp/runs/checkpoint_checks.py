@@ -1,4 +1,4 @@
-"""Whether training can resume from a checkpoint, as far as its files tell without torch."""
+"""Whether training can resume from a checkpoint, as far as its files show without torch."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _state(checkpoint: Path) -> str | None:
         there = (checkpoint / _STATE).is_file()
         return f"has {'a broken' if there else 'no'} {_STATE}"
     if type(state.get("global_step")) is not int or not isinstance(state.get("log_history"), list):
-        return f"has a {_STATE} that does not say how far training was"
+        return f"has a {_STATE} without the progress of the training"
     return None
 
 
@@ -103,7 +103,7 @@ def _weights(checkpoint: Path) -> str | None:
 
 
 def _progress(checkpoint: Path) -> str | None:
-    """Tell of an optimizer's or a schedule's state that is missing or cut off."""
+    """Report an optimizer's or a schedule's state that is missing or cut off."""
     # FSDP and DeepSpeed write folders, with a part for each rank.
     split = any(checkpoint.glob("global_step*")) or any(checkpoint.glob("optimizer_*"))
     for name in ("optimizer.pt", "scheduler.pt"):

@@ -94,12 +94,12 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def has_manifest(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint was finished, but not whether its files are still whole."""
+    """Return whether a checkpoint was finished, but not whether its files are still whole."""
     return (checkpoint / MANIFEST).is_file()
 
 
 def verify(checkpoint: Path) -> str | None:
-    """Return in words what is wrong with a checkpoint, or None if it is whole."""
+    """Return what is wrong with a checkpoint, or None if it is complete."""
     if not has_manifest(checkpoint):
         return "it was not finished, or not written by summexp"
     files = _manifest(checkpoint)
@@ -151,7 +151,7 @@ def _manifest(checkpoint: Path) -> dict[str, dict[str, Any]] | str:
 
 
 def _lies_inside(name: str) -> bool:
-    """Tell whether a name of a manifest is a path as `write_manifest` writes them."""
+    """Return whether a name of a manifest is a path as `write_manifest` writes them."""
     path = PurePosixPath(name)
     return name == path.as_posix() and not path.is_absolute() and not {"..", "."} & {*path.parts}
 
@@ -168,7 +168,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def holds_progress(checkpoint: Path) -> bool:
-    """Tell whether a training can go on from a checkpoint; some hold the weights alone."""
+    """Return whether a training can go on from a checkpoint; some hold the weights alone."""
     schedule = (checkpoint / "scheduler.pt").is_file()
     # DeepSpeed has a way of its own to keep everything.
     return schedule or any(checkpoint.glob("global_step*"))

@@ -50,7 +50,7 @@ class DebugConfig:
     name: str = choice("none", "none", "tiny", "max_samples_50", "overfit", "profile")
     """The choice that was made."""
     tiny: bool = False
-    """Shrink the model to a toy with random weights, and stand in for a Hub dataset with made-up
+    """Shrink the model, with random weights, and stand in for a Hub dataset with made-up
     rows; nothing is downloaded or taken from a cache."""
     overfit: bool = False
     """Evaluate on the training rows, to see whether the model can learn them by heart."""

@@ -14,7 +14,7 @@ _EACH = 3
 _EXCERPT = 600
 """Characters of a document that are recorded."""
 _RANKING = ("rougeL", *SCORES["rouge"], *SCORES["bertscore"])
-"""Scores that tell better from worse, the first one that was computed decides."""
+"""Scores that rank rows; the first one that was computed decides."""
 
 
 def choose_examples(rows: EvaluationSet, found: EvaluationResult) -> list[dict[str, Any]]:

@@ -135,8 +135,8 @@ def check_is_writable(folder: Path) -> None:
 
 
 def may_write(folder: Path) -> bool:
-    """Tell whether this process can make files in `folder`, its capabilities counted."""
-    # Of the kernel's own file systems root is told that it may.
+    """Return whether this process can make files in `folder`, its capabilities counted."""
+    # On the kernel's own file systems access(2) says yes to root.
     if os.stat(folder).st_dev in {os.stat(one).st_dev for one in _KERNELS if os.path.ismount(one)}:
         return False
     effective = os.access in os.supports_effective_ids
@@ -230,7 +230,7 @@ def clear(folder: Path) -> None:
 
 
 def _is_of_the_run(entry: Path, recorded: set[str]) -> bool:
-    """Tell whether an entry of a run folder may be deleted with the run that is recorded there."""
+    """Return whether an entry of a run folder may be deleted with the run recorded there."""
     if is_checkpoint(entry) and not entry.is_symlink():
         return is_own_checkpoint(entry)
     if entry.name != RUN_FILE and not (entry.name in recorded and _is_our_name(entry.name)):
@@ -270,12 +270,12 @@ def delete(path: Path) -> None:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Tell whether `path` is a folder with the name of a checkpoint, whoever wrote it."""
+    """Return whether `path` is a folder with the name of a checkpoint, whoever wrote it."""
     return bool(re.fullmatch(r"checkpoint-[0-9]+", path.name)) and path.is_dir()
 
 
 def is_own_checkpoint(path: Path) -> bool:
-    """Tell whether `path` is a checkpoint that summexp wrote, or began to write."""
+    """Return whether `path` is a checkpoint that summexp wrote, or began to write."""
     if not is_checkpoint(path):
         return False
     known = _has_manifest(path) or incomplete_marker(path).is_file()
@@ -283,7 +283,7 @@ def is_own_checkpoint(path: Path) -> bool:
 
 
 def _has_manifest(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint has a manifest in our format; others may call a file so too."""
+    """Return whether a checkpoint has a manifest in our format; others may call a file so too."""
     try:
         files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

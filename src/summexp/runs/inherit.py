@@ -27,7 +27,7 @@ from summexp.config.schema import SECTIONS
 from summexp.config.typed import read_tree
 from summexp.runs.folder import CONFIG_FILE, read_record
 from summexp.runs.record import OF_THE_MACHINE, matches
-from summexp.runs.resume import is_trained, read_run_config, trained_columns, was_refused
+from summexp.runs.resume import is_trained, read_run_config, trained_columns, was_rejected
 
 _SECTIONS = ("model", "data", "training", "generation", "metric", "engine", "peft")
 _NEVER = (
@@ -77,7 +77,7 @@ class Inherited:
                 OmegaConf.update(tree, key, value, merge=False, force_add=True)
 
     def __str__(self) -> str:
-        """Say what was inherited in one line."""
+        """Format what was inherited in one line."""
         sections = Counter(key.partition(".")[0] for key in self.news)
         counted = [
             f"{name} ({count})" if name in SECTIONS else name for name, count in sections.items()
@@ -104,7 +104,7 @@ def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> I
         return None
     record = read_record(folder)
     path = folder / CONFIG_FILE
-    if record is None or was_refused(record, folder) or not path.is_file():
+    if record is None or was_rejected(record, folder) or not path.is_file():
         return None
     saved = read_run_config(folder)
     columns = {key: escaped(name) for key, name in trained_columns(record).items()}
@@ -131,7 +131,7 @@ def _folder(composed: DictConfig) -> Path | None:
     try:
         name, anew = composed.output_dir, composed.overwrite_output_dir
     except OmegaConfBaseException:
-        return None  # told with the other mistakes
+        return None  # reported with the other mistakes
     return Path(name) if isinstance(name, str) and not anew else None
 
 
@@ -171,11 +171,11 @@ class _Given:
         return cls(keys, changed, tuple(chosen))
 
     def by_word(self, key: str) -> bool:
-        """Tell whether a word sets the key, or one that replaces it."""
+        """Return whether a word sets the key, or one that replaces it."""
         return key in self.keys or self.replaces(key)
 
     def replaces(self, key: str) -> bool:
-        """Tell whether a word changes the key that a key is an alternative to."""
+        """Return whether a word changes the key that a key is an alternative to."""
         return any(key in pair and self.changed & (pair - {key}) for pair in _ALTERNATIVES)
 
     def by_files(self, key: str) -> list[ChoiceFile]:
@@ -186,11 +186,11 @@ class _Given:
         return [file for file in self.files if file.group == section or file.sets(key)]
 
     def gives(self, key: str) -> bool:
-        """Tell whether the command line gives a key."""
+        """Return whether the command line gives a key."""
         return self.by_word(key) or bool(self.by_files(key))
 
     def gives_as_then(self, key: str, record: dict[str, Any]) -> bool:
-        """Tell whether files alone give a key, which the run had chosen too."""
+        """Return whether files alone give a key, which the run had chosen too."""
         chosen = record.get("choices") or {}
         files = self.by_files(key)
         then = all(chosen.get(file.group) == file.choice for file in files)

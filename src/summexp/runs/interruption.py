@@ -1,4 +1,4 @@
-"""What is said of a run that a signal stopped: what it kept, and the command that resumes it."""
+"""The message about a run that a signal stopped: what it kept, and the command that resumes it."""
 
 from __future__ import annotations
 

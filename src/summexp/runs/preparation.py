@@ -17,7 +17,7 @@ from summexp.data.collate import Collator
 from summexp.data.corpus import Corpus, load_corpus
 from summexp.data.input_rows import InputRows
 from summexp.data.split_sources import Phase, data_of
-from summexp.data.synthetic import needs_stand_in, stand_in_rows
+from summexp.data.synthetic import needs_synthetic_rows, synthetic_rows
 from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
 from summexp.engines.hf_arguments import generation_config
 from summexp.errors import ConfigError, Problem
@@ -25,13 +25,13 @@ from summexp.launch.devices import describe, devices_behind, select_device
 from summexp.launch.ranks import all_gather_object, is_main, local_main_first
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
 from summexp.modeling.architecture import is_decoder_only, prefix_left_out
-from summexp.modeling.build import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.config import TARGET_PREFIX, ModelConfig
+from summexp.modeling.model_builder import CorpusTexts, build_model, build_tokenizer
 from summexp.modeling.model_kind_rules import kind_problems
-from summexp.runs.environment import cache_dir
+from summexp.runs.process_environment import cache_dir
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan, model_digests
-from summexp.runs.splits import Splits
+from summexp.runs.tokenized_splits import Splits
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -100,14 +100,14 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
                 prefix,
             )
         with record.phase("data"):
-            suffix = _suffix(config, shape)
-            splits = Splits(config, corpus, tokenizer, suffix, cache)
+            target_prefix = _target_prefix(config, shape)
+            splits = Splits(config, corpus, tokenizer, target_prefix, cache)
     sets = splits.sets()
     for line in corpus.health.lines():
         log.info("%s", line)
     splits.log_skipped()
-    splits.say_long()
-    # Sets of one language have one signature; it is said once.
+    splits.log_long_documents()
+    # Sets of one language have one signature; it is logged once.
     for scorer in {one.scorer.signature: one.scorer for one in sets if one.scorer}.values():
         log.info("%s", scorer.remark)
     with record.phase("model"):
@@ -134,7 +134,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             "the model's own settings draw each summary at random, so that its scores are partly "
             "chance: generation=greedy or generation=beam4 takes the likeliest"
         )
-    _describe(record, corpus, model, sets, suffix, of_the_model if plan.train else None)
+    _describe(record, corpus, model, sets, target_prefix, of_the_model if plan.train else None)
     half = config.training.fp16 or config.training.bf16
     return RunContext(
         model=model,
@@ -159,7 +159,7 @@ def _to_device(model: PreTrainedModel, hardware: HardwareConfig) -> None:
 
 
 def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelConfig, bool]:
-    """Return the model to take (the one trained here, if it is), and whether it is a toy."""
+    """Return the model to take (the one trained here, if it is), and whether it is tiny."""
     trained = folder / "config.json"
     if plan.train or not plan.resumes or not trained.is_file():
         return config.model, config.debug.tiny
@@ -181,7 +181,7 @@ def _load(config: Config, plan: RunPlan, cache: Path | None) -> Corpus:
     phases = set(_phases(config, plan))
     data = data_of(config.data, phases)
     tiny = config.debug.tiny
-    rows = stand_in_rows(data, phases) if tiny and needs_stand_in(data) else None
+    rows = synthetic_rows(data, phases) if tiny and needs_synthetic_rows(data) else None
     corpus = load_corpus(
         data,
         phases=phases,
@@ -252,22 +252,24 @@ def _describe(
     corpus: Corpus,
     model: PreTrainedModel,
     sets: list[EvaluationSet],
-    suffix: str | None,
+    target_prefix: str | None,
     trained_from: dict[str, str] | None,
 ) -> None:
-    """Say and record what the run works on.
+    """Log and record what the run works on.
 
     Args:
         record: of the run.
         corpus: its rows.
         model: on its device.
         sets: the sets that are evaluated.
-        suffix: what goes between document and summary, if the two are one text.
+        target_prefix: what goes between document and summary, if the two are one text.
         trained_from: digests of the folders that the model to train comes from; None where the run
             does not train.
     """
     trains = trained_from is not None
-    facts = _model_facts(model) | ({} if suffix is None else {"prompt_end": suffix})
+    facts = _model_facts(model) | (
+        {} if target_prefix is None else {"target_prefix": target_prefix}
+    )
     if trained_from:
         facts["files"] = trained_from
     weights, device = facts["parameters"], describe(model.device)
@@ -318,7 +320,7 @@ def _model_facts(model: PreTrainedModel) -> dict[str, Any]:
     return facts
 
 
-def _suffix(config: Config, shape: PreTrainedConfig) -> str | None:
+def _target_prefix(config: Config, shape: PreTrainedConfig) -> str | None:
     """Return what goes between document and summary, where the two are one text."""
     if not is_decoder_only(shape):
         return None
@@ -337,7 +339,7 @@ def _longest_target(config: Config, shape: PreTrainedConfig) -> int:
 
 
 def _length_limit(config: Config, model: PreTrainedModel) -> int | None:
-    """Return the longest summary in tokens, where neither the user nor the model says.
+    """Return the longest summary in tokens, where neither the user nor the model sets it.
 
     Upstream's own default is 20 tokens, at which evaluation used to be stuck.
     """

@@ -92,7 +92,7 @@ _KEPT = (
 
 
 def matches(key: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether one of the patterns, such as `hardware.*`, matches a key."""
+    """Return whether one of the patterns, such as `hardware.*`, matches a key."""
     return any(fnmatch(key, pattern) for pattern in patterns)
 
 
@@ -150,15 +150,15 @@ class RunRecord:
             self.update()
 
     def publish(self, progress: dict[str, Any]) -> None:
-        """Say how far a phase is."""
+        """Record the progress of a phase."""
         self.update(progress=progress)
 
     def publish_evaluation(self, progress: dict[str, Any]) -> None:
-        """Say how far an evaluation in training is, beside the training's own progress."""
+        """Record the progress of an evaluation in training, beside the training's own."""
         self.update(progress={**self.content.get("progress", {}), "evaluation": progress})
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Say how the run ended: `finished`, `failed` or `interrupted`, and why."""
+        """Record how the run ended: `finished`, `failed` or `interrupted`, and why."""
         if self._writes:
             release(self.folder)
         if status == "finished":

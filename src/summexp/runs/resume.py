@@ -47,7 +47,7 @@ _NOT_OF_THE_TRAINING = (
     "engine.early_stopping_*",
     "hardware.*",
     "model.cache_dir",
-    # What it lets run is not of the training; a model that needs it says so.
+    # What it lets run is not of the training; a model that needs it fails without it.
     "model.trust_remote_code",
     # The shares are not here: what they hold out is not trained on.
     "data.validation_split",
@@ -171,7 +171,7 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
     record = read_record(folder)
     if record is None:
         check_is_free(folder)
-    if record is not None and was_refused(record, folder):
+    if record is not None and was_rejected(record, folder):
         record = None
     if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
         if training.do_train:
@@ -215,8 +215,8 @@ def check_checkpoint(path: str | None) -> Iterator[Problem]:
         )
 
 
-def was_refused(record: Mapping[str, Any], folder: Path) -> bool:
-    """Tell whether a run failed before it had made anything, as one does whose config is wrong."""
+def was_rejected(record: Mapping[str, Any], folder: Path) -> bool:
+    """Return whether a run failed before it had made anything, as one with a wrong config does."""
     begun = record.get("phases") or checkpoints(folder)
     return record.get("status") == "failed" and not begun
 
@@ -244,12 +244,12 @@ def _check_progress(config: Config, folder: Path | None) -> None:
 
 
 def resume_problem(config: Config) -> Problem | None:
-    """Return what speaks against `training.resume_from_checkpoint`, quick to find, or None."""
+    """Return the problem of `training.resume_from_checkpoint` that is quick to find, or None."""
     given = config.training.resume_from_checkpoint
-    # That it is not there is told by `check_checkpoint`.
+    # That it is not there is reported by `check_checkpoint`.
     if not given or not config.training.do_train or not Path(given).is_dir():
         return None
-    # A toy has sizes of its own.
+    # A tiny model has sizes of its own.
     return checkpoint_problem(Path(given), None if config.debug.tiny else config.model)
 
 
@@ -301,10 +301,10 @@ def read_run_config(folder: Path) -> DictConfig:
         unread = next((one for one in error.problems if one.key is None), None)
         if unread is not None:
             what = f"{path} cannot be read, so it is not known what was trained there"
-            told = Problem(
+            problem = Problem(
                 key="output_dir", what=f"{what}: {unread.what}", hint="Choose another output_dir."
             )
-            raise ConfigError(told) from None
+            raise ConfigError(problem) from None
         hint = _of_another_version(read_record(folder) or {})
         raise ConfigError(replace(one, hint=hint) for one in error.problems) from None
 
@@ -344,7 +344,7 @@ def trained_columns(record: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _is_evaluated(config: Config, folder: Path, digest: str | None, *, trained: bool) -> bool:
-    """Tell whether the final scores are those that are asked for."""
+    """Return whether the final scores are those that are asked for."""
     if digest is None or digest == evaluation_digest(config, trained=trained):
         return digest is not None
     data = config.data
@@ -395,7 +395,7 @@ def model_digests(config: Config) -> dict[str, str]:
 
 
 def upload_digest(config: Config) -> str:
-    """Return a digest of every key that says what is uploaded where."""
+    """Return a digest of every key of the upload."""
     return _digest(config, _OF_THE_UPLOAD)
 
 
@@ -545,7 +545,7 @@ def _rows_a_step(leaves: dict[str, Any]) -> int:
 
 
 def training_length(config: Config) -> dict[str, float | None]:
-    """Return every key that says when the training ends."""
+    """Return every key of the training's length."""
     training, engine = config.training, config.engine
     return {
         "max_steps": training.max_steps,
@@ -556,7 +556,7 @@ def training_length(config: Config) -> dict[str, float | None]:
 
 
 def is_trained(config: Config, trained: Mapping[str, Any] | None) -> bool:
-    """Tell whether what is asked for was trained already.
+    """Return whether what is asked for was trained already.
 
     Args:
         config: what is asked for.

@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.typed import load_config
 from summexp.launch.world import nodes, outside_world
-from summexp.runs.environment import prepare
 from summexp.runs.folder import CONFIG_FILE
+from summexp.runs.process_environment import prepare
 from summexp.runs.resume import RunPlan
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def run_rank_zero(hardware: HardwareConfig, folder: Path, plan: RunPlan, hydra: 
     config = load_config(folder / CONFIG_FILE)
     prepare(config)
     from summexp.launch.ranks import process_group
-    from summexp.runs.phases import run_phases
+    from summexp.runs.phase_runner import run_phases
     from summexp.runs.record import reopen
 
     _set_hydra_config(hydra, logs=True)
@@ -100,7 +100,7 @@ def run_worker(hardware: HardwareConfig) -> None:
         if not isinstance(spec, RunSpec):
             raise SystemExit(spec)
         prepare(spec.config)
-        from summexp.runs.phases import run_phases
+        from summexp.runs.phase_runner import run_phases
         from summexp.runs.record import RunRecord
 
         _set_hydra_config(spec.hydra, logs=False)

@@ -18,12 +18,12 @@ from summexp.runs.folder import delete, is_own_checkpoint, read_record
 from summexp.storage import ADVICE, error_chain, storage_failure
 
 RESERVE_FILE = ".summexp.reserve"
-"""Room on the disk that is given back when it is full, so that `run.json` can say so."""
+"""Room on the disk that is given back when it is full, so that `run.json` can record it."""
 _RESERVE_BYTES = 512 * 1024
 
 
 class StorageError(RunError):
-    """A file of a run could not be written; says what is kept and how to resume."""
+    """A file of a run could not be written; names what is kept and how to resume."""
 
     def __init__(self, what: str, folder: Path, number: int | None) -> None:
         """Take what was written, the run folder, and the system's error number if it is known."""

@@ -1,4 +1,4 @@
-"""Experiment trackers: opened before the first phase, told every score, closed whatever happens.
+"""Experiment trackers: opened before the first phase, given every score, closed whatever happens.
 
 The training loop's own callbacks send the curves; what is scored outside it is sent from here.
 """
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
 FOLDER = "tracking"
 """Where trackers write, in the run folder."""
 
-Tell = Callable[[Mapping[str, float]], None]
+LogScores = Callable[[Mapping[str, float]], None]
 """Sends scores to every tracker."""
 
 
 @contextmanager
-def trackers(config: Config, folder: Path) -> Iterator[Tell]:
+def trackers(config: Config, folder: Path) -> Iterator[LogScores]:
     """Open the trackers of a run, and close them at the end.
 
     A tracker left open would take the scores of the next job of the process for its own.
     """
     names = config.tracking.trackers
-    tells: list[Tell] = []
+    loggers: list[LogScores] = []
 
-    def tell_all(scores: Mapping[str, float]) -> None:
-        for tell in tells:
-            tell(scores)
+    def log_all(scores: Mapping[str, float]) -> None:
+        for log_scores in loggers:
+            log_scores(scores)
 
     with (
-        _tensorboard(folder, tells, on="tensorboard" in names),
-        _wandb(config, folder, tells, on="wandb" in names),
+        _tensorboard(folder, loggers, on="tensorboard" in names),
+        _wandb(config, folder, loggers, on="wandb" in names),
     ):
-        yield tell_all
+        yield log_all
 
 
 @contextmanager
-def no_trackers() -> Iterator[Tell]:
-    """Tell nobody: of several ranks, the first one tracks."""
+def no_trackers() -> Iterator[LogScores]:
+    """Log nothing: of several ranks, rank 0 tracks."""
     yield lambda _: None
 
 
 @contextmanager
-def _tensorboard(folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]:
+def _tensorboard(folder: Path, loggers: list[LogScores], *, on: bool) -> Iterator[None]:
     if not on:
         yield
         return
@@ -66,11 +66,11 @@ def _tensorboard(folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]
         SummaryWriter(folder / FOLDER) as writer,
     ):
 
-        def tell(scores: Mapping[str, float]) -> None:
+        def log_scores(scores: Mapping[str, float]) -> None:
             for name, value in scores.items():
                 writer.add_scalar(f"final/{name}", value)
 
-        tells.append(tell)
+        loggers.append(log_scores)
         try:
             yield
         finally:
@@ -78,7 +78,7 @@ def _tensorboard(folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]
 
 
 @contextmanager
-def _wandb(config: Config, folder: Path, tells: list[Tell], *, on: bool) -> Iterator[None]:
+def _wandb(config: Config, folder: Path, loggers: list[LogScores], *, on: bool) -> Iterator[None]:
     if not on:
         yield
         return
@@ -95,7 +95,7 @@ def _wandb(config: Config, folder: Path, tells: list[Tell], *, on: bool) -> Iter
         mode="offline" if config.offline else None,
         settings=wandb.Settings(silent=True),
     )
-    tells.append(lambda scores: run.summary.update(dict(scores)))
+    loggers.append(lambda scores: run.summary.update(dict(scores)))
     failed = True
     try:
         yield

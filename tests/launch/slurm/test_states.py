@@ -55,9 +55,9 @@ def test_an_array_and_a_single_job(slurm: dict[str, Any]) -> None:
         True,
     ]
     assert (
-        found["4_0"].in_words() == "it ended without a result (Slurm: FAILED, exit code 137 on n1)"
+        found["4_0"].describe() == "it ended without a result (Slurm: FAILED, exit code 137 on n1)"
     )
-    assert found["9"].in_words() == (
+    assert found["9"].describe() == (
         "it took more memory than it was given (hydra.launcher.mem_gb) "
         "(Slurm: OUT_OF_MEMORY, signal 125 on n2)"
     )
@@ -72,14 +72,14 @@ def test_a_forgotten_job_is_looked_up_in_the_accounting(slurm: dict[str, Any]) -
         "4_1": GONE,
     }
     assert found["4_0"].was_stopped
-    assert found["4_0"].in_words() == "it was cancelled (Slurm: CANCELLED, signal 15 on n1)"
+    assert found["4_0"].describe() == "it was cancelled (Slurm: CANCELLED, signal 15 on n1)"
 
 
 def test_a_forgotten_job_without_accounting_is_gone(slurm: dict[str, Any]) -> None:
     slurm["scontrol"] = (1, "", "slurm_load_jobs error: Invalid job id specified")
     slurm["sacct"] = (1, "", "Slurm accounting storage is disabled")
     assert states(["7"]) == {"7": GONE}
-    assert GONE.in_words() == "it left no result, and Slurm knows it no more"
+    assert GONE.describe() == "it left no result, and Slurm knows it no more"
 
 
 def test_a_controller_that_does_not_answer_says_nothing_of_a_job(slurm: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.provenance import display_path
 from summexp.errors import EXIT_FAILED
-from summexp.launch.slurm.job import Outcome, read_outcome
+from summexp.launch.slurm.slurm_job import Outcome, read_outcome
 from summexp.launch.slurm.states import GONE, SlurmState, states
 from summexp.launch.slurm.submission import Job, plan_jobs, submit_jobs
 from summexp.runs.folder import RUN_FILE, read_record, write_json
@@ -101,13 +101,13 @@ class _Sweep:
         return [job for job in self.jobs if job.job_id and job.outcome is None]
 
     def announce(self) -> None:
-        """Say how Slurm calls them, and where their words are."""
+        """Log their Slurm ids, and where their output is."""
         log.info("%s handed to Slurm; what they print: %s", _count(self.jobs), self._log("JOB"))
         for job in self.jobs:
             log.info("  %s: Slurm job %s", job.name, job.job_id)
 
     def watch(self) -> None:
-        """Wait until each has an outcome, and say what happens to them meanwhile."""
+        """Wait until each has an outcome, and log state changes meanwhile."""
         began = asked = time.monotonic()
         while self.open:
             time.sleep(POLL_SECONDS)
@@ -140,23 +140,23 @@ class _Sweep:
             before, job.state = job.state, found[job.job_id]
             if not job.state.has_ended and job.state != GONE:
                 job.ended_at = None
-                _tell_change(job, before)
+                _log_change(job, before)
             elif job.ended_at is None:
                 job.ended_at = time.monotonic()
             elif time.monotonic() - job.ended_at > SETTLE_SECONDS:
                 self._look(job)
                 if job.outcome is None:
-                    self._bury(job, job.state)
+                    self._mark_lost(job, job.state)
 
-    def _bury(self, job: Job, state: SlurmState) -> None:
+    def _mark_lost(self, job: Job, state: SlurmState) -> None:
         """Give a job that died the outcome that it could not write, and mark its run."""
         others = [
             read_outcome(self.folder, job.job_id, node) for node in range(1, job.needs["nodes"])
         ]
-        told = next((other.reason for other in others if other and other.exit_code), None)
-        reason = f"Slurm job {job.job_id}: {state.in_words()}"
-        if told is not None:
-            reason = f"{told} ({reason})"
+        cause = next((other.reason for other in others if other and other.exit_code), None)
+        reason = f"Slurm job {job.job_id}: {state.describe()}"
+        if cause is not None:
+            reason = f"{cause} ({reason})"
         job.outcome = Outcome(exit_code=EXIT_FAILED, reason=reason)
         log.error("%s failed: %s", job.name, reason)
         for path, lines in self._tails(job):
@@ -207,8 +207,8 @@ class _Sweep:
         ]
 
 
-def _tell_change(job: Job, before: SlurmState | None) -> None:
-    """Say what is new about a job that waits or runs."""
+def _log_change(job: Job, before: SlurmState | None) -> None:
+    """Log the new state of a job that waits or runs."""
     state = job.state
     assert state is not None
     if before is not None and state.restarts > before.restarts:

@@ -49,15 +49,15 @@ class SlurmState:
         """Whether Slurm or somebody ended it from outside."""
         return self.name in _STOPPED
 
-    def in_words(self) -> str:
-        """Say how the job ended."""
+    def describe(self) -> str:
+        """Format how the job ended."""
         if self == GONE:
             return "it left no result, and Slurm knows it no more"
         code, _, signum = self.exit_code.partition(":")
         how = f"exit code {code}" if signum in ("", "0") else f"signal {signum}"
         where = f" on {self.nodes}" if self.nodes else ""
-        told = _WORDS.get(self.name, "it ended without a result")
-        return f"{told} (Slurm: {self.name}, {how}{where})"
+        text = _WORDS.get(self.name, "it ended without a result")
+        return f"{text} (Slurm: {self.name}, {how}{where})"
 
 
 GONE = SlurmState(name="GONE")
@@ -77,10 +77,10 @@ def states(job_ids: Iterable[str]) -> dict[str, SlurmState]:
     known: dict[str, SlurmState] = {}
     lost: set[str] = set()
     for number in sorted({job_id.partition("_")[0] for job_id in wanted}):
-        told = _ask("scontrol", "-o", "show", "job", number)
-        if told is None:
+        output = _ask("scontrol", "-o", "show", "job", number)
+        if output is None:
             continue
-        found = dict(_from_controller(told))
+        found = dict(_from_controller(output))
         known |= found
         lost |= {one for one in wanted if one.partition("_")[0] == number} - found.keys()
     if lost:
@@ -102,9 +102,9 @@ def _ask(*command: str) -> str | None:
     return "" if "Invalid job id" in done.stderr else None
 
 
-def _from_controller(told: str) -> Iterator[tuple[str, SlurmState]]:
+def _from_controller(output: str) -> Iterator[tuple[str, SlurmState]]:
     """Yield (job id, state) of each line that `scontrol -o show job` prints."""
-    for line in told.splitlines():
+    for line in output.splitlines():
         values = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", line))
         if "JobState" not in values:
             continue
@@ -124,9 +124,9 @@ def _from_controller(told: str) -> Iterator[tuple[str, SlurmState]]:
 
 def _from_accounting(job_ids: Iterable[str]) -> dict[str, SlurmState]:
     columns = "JobID,State,ExitCode,NodeList"
-    told = _ask("sacct", "-X", "-n", "-P", "-o", columns, "-j", ",".join(sorted(job_ids)))
+    output = _ask("sacct", "-X", "-n", "-P", "-o", columns, "-j", ",".join(sorted(job_ids)))
     found = {}
-    for line in (told or "").splitlines():
+    for line in (output or "").splitlines():
         job_id, state, exit_code, nodes = line.split("|")[:4]
         # "CANCELLED by 1000"
         name, *_ = state.split()
@@ -135,7 +135,7 @@ def _from_accounting(job_ids: Iterable[str]) -> dict[str, SlurmState]:
 
 
 def _indices(text: str) -> Iterator[int]:
-    """Yield the numbers of `0`, `2-3`, `0-8:4` or `1,4-6%2`, in which an array is told."""
+    """Yield the numbers of `0`, `2-3`, `0-8:4` or `1,4-6%2`, in which an array is written."""
     for part in text.partition("%")[0].split(","):
         found = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
         if found:

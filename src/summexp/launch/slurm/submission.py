@@ -21,7 +21,7 @@ from submitit.core.utils import FailedJobError
 from summexp.config.typed import typed_config
 from summexp.errors import ConfigError, Problem
 from summexp.launch.slurm.config import SlurmConfig
-from summexp.launch.slurm.job import Outcome, SlurmJob
+from summexp.launch.slurm.slurm_job import Outcome, SlurmJob
 from summexp.launch.slurm.states import SlurmState
 
 
@@ -159,12 +159,14 @@ def _submit(folder: Path, needs: dict[str, Any], calls: list[SlurmJob]) -> list[
         wckey=None,
     )
     try:
-        # What sbatch says is told once.
+        # The message of sbatch is reported once.
         with redirect_stderr(StringIO()):
             return [job.job_id for job in executor.submit_array(calls)]
     except FailedJobError as error:
-        told = "; ".join(str(error).split("\n")) or "sbatch failed"
-        raise ConfigError(Problem(key="hydra.launcher", what=f"Slurm refuses: {told}")) from error
+        message = "; ".join(str(error).split("\n")) or "sbatch failed"
+        raise ConfigError(
+            Problem(key="hydra.launcher", what=f"Slurm refuses: {message}")
+        ) from error
 
 
 @contextmanager

@@ -1,0 +1,265 @@
+"""All that can be found wrong before torch is imported, a model loaded or a process started."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+
+from summexp.command_line import CommandLine
+from summexp.config.compose import ChoiceTree, choice_tree
+from summexp.config.keys import default_advice
+from summexp.config.overrides import check_words
+from summexp.config.schema import Config
+from summexp.config.typed import Reading, read_tree
+from summexp.data.data_checks import check_data
+from summexp.errors import ConfigError, Problem
+from summexp.launch.launch_checks import check_hardware, check_launch
+from summexp.launch.slurm.config import LAUNCHER as SLURM
+from summexp.launch.slurm.slurm_checks import check_slurm
+from summexp.launch.world import outside_world
+from summexp.metrics.encoder_check import check_encoder
+from summexp.modeling.model_checks import check_adapter, check_model
+from summexp.modeling.model_kind_rules import is_decoder_only_folder, kind_problems
+from summexp.runs.folder import FRESH_FOLDERS, check_is_writable
+from summexp.runs.inherit import Inherited, inherited
+from summexp.runs.lock import check_is_unlocked, lock
+from summexp.runs.resume import RunPlan, check_checkpoint, plan_run, resume_problem
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """A job that has passed every cheap check."""
+
+    overrides: list[str]
+    """Its overrides, the sweep expanded."""
+    config: Config
+    """Its typed config."""
+    tree: DictConfig
+    """The composed tree, its `hydra` node and what is inherited included."""
+    inherited: Inherited | None = None
+    """What it inherits from its run folder."""
+
+
+def check(command: CommandLine) -> list[CheckedJob]:
+    """Compose and check each job of a command line, and change nothing.
+
+    A command that only shows the config (`--cfg job`) is held against the schema alone: whether its
+    files exist, or this machine has a GPU, is of no concern then.
+
+    Raises:
+        ConfigError: with every problem of every job.
+    """
+    with choice_tree(command.config_dir, command.config_name, command.overrides) as tree:
+        words = check_words(command.overrides, tree.loader, multirun=command.multirun)
+        problems = [*command.problems, *tree.problems, *words.problems]
+        wrong_keys = {problem.key for problem in problems if problem.key}
+        jobs = []
+        for overrides in words.jobs:
+            job = _check_job(tree, overrides, wrong_keys, command)
+            if isinstance(job, CheckedJob):
+                jobs.append(job)
+            else:
+                problems += (problem for problem in job if problem not in problems)
+        if command.multirun and not problems:
+            problems += _sweep_folder_problems(tree, jobs, command.overrides)
+    if problems:
+        raise ConfigError(map(_with_advice, problems))
+    return jobs
+
+
+def _with_advice(problem: Problem) -> Problem:
+    return problem if problem.hint else replace(problem, hint=default_advice(problem.key))
+
+
+def claim(jobs: list[CheckedJob]) -> FileLock | None:
+    """Take the lock of the folder that the command line names, for as long as it is referred to.
+
+    Raises:
+        ConfigError: another live run holds it; or (among ranks or nodes, of which only the first
+            looks) it holds another run.
+    """
+    config = jobs[0].config
+    if config.output_dir is None:
+        return None
+    if outside_world() is not None or config.hardware.nodes > 1:
+        plan_run(config, Path(config.output_dir))
+    return lock(Path(config.output_dir))
+
+
+def check_on_arrival(config: Config, hydra: Any) -> None:
+    """Check the machine that a sweep handed this job to, which the sweep itself could not.
+
+    Raises:
+        ConfigError: it has not what the job needs.
+    """
+    problems = [*check_hardware(config.hardware, config.training)] if is_elsewhere(hydra) else []
+    if problems:
+        raise ConfigError(problems)
+
+
+def is_elsewhere(hydra: Any) -> bool:
+    """Return whether the launcher of a `hydra` node runs the jobs of a sweep on other machines."""
+    return bool(hydra.launcher.get("_target_") == SLURM)
+
+
+def _check_job(
+    tree: ChoiceTree, overrides: list[str], wrong_keys: set[str], command: CommandLine
+) -> CheckedJob | list[Problem]:
+    """Compose and check one job; return it, or all that is wrong with it.
+
+    Args:
+        tree: the choices.
+        overrides: of the job.
+        wrong_keys: what was wrong on the command line, and so has no part in the job.
+        command: whether it runs, and whether as a sweep.
+    """
+    try:
+        composed, problems = tree.compose(overrides)
+    except ConfigError as error:
+        return error.problems
+    wrong_keys = wrong_keys | {problem.key for problem in problems if problem.key}
+    from_folder = None
+    if not command.multirun:
+        # A job of a sweep has a folder of its own, and all its values from the sweep.
+        try:
+            from_folder = inherited(tree, composed, overrides)
+        except ConfigError as error:
+            return [*problems, *error.problems]
+    if from_folder is not None:
+        from_folder.apply(composed)
+    reading = read_tree(composed)
+    found = list(reading.problems)
+    if command.starts_a_run:
+        found += check_slurm(composed.hydra.launcher, in_sweep=command.multirun)
+        elsewhere = command.multirun and is_elsewhere(composed.hydra)
+        found += _world_problems(reading, in_sweep=command.multirun, elsewhere=elsewhere)
+    if found:
+        last = from_folder.file if from_folder is not None else None
+        located = tree.locate(found, overrides, last)
+        problems += (one for one in located if not _follows_from(one, wrong_keys))
+    # Without a config there are problems, be it those that others follow from.
+    if problems or wrong_keys or reading.config is None:
+        return problems
+    return CheckedJob(overrides, reading.config, composed, from_folder)
+
+
+def _sweep_folder_problems(
+    tree: ChoiceTree, jobs: list[CheckedJob], words: list[str]
+) -> Iterator[Problem]:
+    """Yield that `output_dir`, the folder of the whole sweep, depends on what its jobs set.
+
+    Hydra (1.3) fills it in once, with the values that hold without the sweep: `s${seed}` would be
+    `s42` for all of them.
+    """
+    raw: Any = OmegaConf.to_container(jobs[0].tree, resolve=False)
+    if "${" not in str(raw["output_dir"]):
+        return
+    named = [str(job.config.output_dir) for job in jobs]
+    common, _ = tree.compose([word for word in words if word in jobs[0].overrides])
+    if {*named} == {str(common.output_dir)}:
+        return
+    shown = ", ".join(named[:2]) + (", …" if len(named) > 2 else "")
+    outer = str(raw["output_dir"]).partition("${")[0].rpartition("/")[0] or "sweep"
+    yield Problem(
+        key="output_dir",
+        what=f"names one folder for the whole sweep, and would differ between its jobs: {shown}",
+        hint=f"The jobs go to 0/, 1/, … below it: {shlex.quote(f'output_dir={outer}')}",
+    )
+
+
+def _follows_from(problem: Problem, wrong_keys: set[str]) -> bool:
+    """Return whether nobody set the key of a problem, and a mistake elsewhere may be why."""
+    if not problem.key or problem.where:
+        return False
+    section, _, name = problem.key.partition(".")
+    return any(section == wrong.split(".")[0] or name == wrong for wrong in wrong_keys)
+
+
+def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Iterator[Problem]:
+    """Yield what the config asks of files, folders and this machine that is not there."""
+    sections, config = reading.sections, reading.config
+    plan, problems = _plan(config, in_sweep=in_sweep)
+    if {"data", "training", "debug"} <= sections.keys():
+        offline = config is not None and config.offline
+        yield from _data_problems(sections, plan, offline=offline)
+    if {"hardware", "training"} <= sections.keys():
+        group = (sections["hardware"], sections["training"])
+        yield from check_launch(*group, in_sweep=in_sweep)
+        if not elsewhere:
+            yield from check_hardware(*group, in_sweep=in_sweep)
+    if {"peft", "training"} <= sections.keys() and (plan is None or plan.train):
+        resume_from = sections["training"].resume_from_checkpoint
+        yield from check_checkpoint(resume_from)
+        yield from check_adapter(sections["peft"], resume_from=resume_from)
+    if config is None:
+        return
+    yield from kind_problems(config, decoder_only=is_decoder_only_folder(config.model))
+    if config.metric.sentences == "punkt":
+        yield from _punkt_problems()
+    if not config.debug.tiny:
+        if plan is None or plan.train or not Path(config.output_dir or "", "config.json").is_file():
+            # Otherwise the model is the one in the run folder.
+            yield from check_model(config.model, offline=config.offline)
+        yield from check_encoder(config.metric, config.data.language, offline=config.offline)
+    yield from problems
+
+
+def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, list[Problem]]:
+    """Return what is left to do in a folder that holds the run, and the problems."""
+    if config is None:
+        return None, []
+    # Whoever follows would look while the run is being begun; of several, `claim` looks.
+    alone = outside_world() is None and config.hardware.nodes == 1
+    other = [] if (problem := resume_problem(config)) is None else [problem]
+    try:
+        if alone:
+            folder = _folder_to_be(config, in_sweep=in_sweep)
+            check_is_writable(folder)
+            check_is_unlocked(folder)
+        if config.output_dir is None or in_sweep:
+            return None, other
+        plan = plan_run(config, Path(config.output_dir))
+    except ConfigError as error:
+        return None, error.problems if alone else other
+    return plan if plan.resumes else None, [] if alone else other
+
+
+def _data_problems(
+    sections: dict[str, Any], plan: RunPlan | None, *, offline: bool
+) -> list[Problem]:
+    """Return what is wrong with the data of the phases that are left to do."""
+    training, debug = sections["training"], sections["debug"]
+    trains, evaluates, predicts = training.do_train, training.do_eval, training.do_predict
+    if plan is not None:
+        trains, predicts = plan.train, plan.predict
+        evaluates = plan.evaluate or (plan.train and evaluates)
+    return check_data(
+        sections["data"],
+        # With debug=overfit the training rows are evaluated.
+        do_train=trains or (debug.overfit and (plan is None or evaluates)),
+        do_eval=evaluates and not debug.overfit,
+        do_predict=predicts,
+        debug_tiny=debug.tiny,
+        offline=offline,
+    )
+
+
+def _folder_to_be(config: Config, *, in_sweep: bool) -> Path:
+    """Return the folder that a run (of a sweep: all of its jobs) will write to or below."""
+    return Path(config.output_dir or FRESH_FOLDERS["sweep_dir" if in_sweep else "run_dir"])
+
+
+def _punkt_problems() -> Iterator[Problem]:
+    # Brings nltk, which only the old scripts' sentences need.
+    from summexp.metrics.sentences import load_punkt
+
+    try:
+        load_punkt()
+    except ConfigError as error:
+        yield from error.problems

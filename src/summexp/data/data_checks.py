@@ -1,0 +1,329 @@
+"""What can be found wrong with the data in a tenth of a second: files, endings, columns, phases.
+
+Of the files only the beginnings are read. Whether a Hub repository exists and what its columns are
+is found when it is loaded, still before any weights are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from summexp.data.columns import Columns, Example, choose_columns, examples
+from summexp.data.config import DataConfig
+from summexp.data.files import Head, errors_at, head_of, read_rows
+from summexp.data.shares import empty_ranges, share_problem, suggestions
+from summexp.data.split_sources import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
+from summexp.errors import ConfigError, Problem, nearest, nearest_path
+from summexp.options import at_home, repository_of
+
+_FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
+_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_USUAL_SPLITS = ("train", "validation", "test")
+_SWITCH = {
+    "train": ("training.do_train", "training data", "train"),
+    "eval": ("training.do_eval", "validation data", "validation"),
+    "predict": ("training.do_predict", "test data", "test"),
+}
+
+
+def check_data(
+    config: DataConfig,
+    *,
+    do_train: bool,
+    do_eval: bool,
+    do_predict: bool,
+    debug_tiny: bool = False,
+    offline: bool = False,
+) -> list[Problem]:
+    """Return everything that is cheap to find wrong with the data that the phases need.
+
+    Args:
+        config: The `data` group.
+        do_train: Whether the run trains.
+        do_eval: Whether it evaluates.
+        do_predict: Whether it predicts.
+        debug_tiny: Whether synthetic rows stand in where no data is named at all (`debug=tiny`).
+        offline: Whether the Hub is never asked.
+    """
+    switched_on = {"train": do_train, "eval": do_eval, "predict": do_predict}
+    phases: list[Phase] = [phase for phase in ("train", "eval", "predict") if switched_on[phase]]
+    config = data_of(config, phases)
+    problems = list(_check_either_or(config))
+    if problems:
+        return problems
+    if config.name is not None:
+        if debug_tiny and not os.path.isdir(at_home(config.name)):
+            # Made-up rows stand in, which can be streamed and cut into slices.
+            config = replace(config, streaming=False)
+        return list(_check_name(config, phases, offline=offline))
+    sources = list(split_sources(config, phases))
+    # What is held out of the training rows is checked with them.
+    split = next((one for one in sources if one.within is not None), None)
+    for source in (one for one in sources if one.within is None or one is split):
+        try:
+            with errors_at(source.key):
+                check_file(source, config)
+        except ConfigError as error:
+            problems += (problem for problem in error.problems if problem not in problems)
+    problems += [] if problems else _check_shares(config, sources)
+    if not debug_tiny or any(getattr(config, key) for key in _FILE_KEYS):
+        problems += missing_phases(config, phases, {source.phase for source in sources})
+    return problems
+
+
+def check_file(source: SplitSource, config: DataConfig) -> Head:
+    """Return the beginning of a file, and raise `ConfigError` where the phase cannot use it."""
+    head = head_of(source.value, language=config.language)
+    if head.format == "txt":
+        if source.phase != "predict":
+            raise ConfigError(
+                Problem(
+                    what=f"{source.value} is plain text, which has no summaries",
+                    hint=f"Name another file: {source.key}=FILE. Plain text (a document a line) is "
+                    f"for prediction: data.test_file={source.value}",
+                )
+            )
+        return head
+    columns = _columns(source, head, config)
+    for _ in examples(head.rows, columns, source.value):
+        pass  # a cell that is no text is reported here
+    return head
+
+
+def _columns(source: SplitSource, head: Head, config: DataConfig) -> Columns:
+    return choose_columns(
+        head.columns,
+        config,
+        needs_summary=source.phase != "predict",
+        source=source.value,
+        sample=lambda: head.sample,
+        log_choice=False,
+    )
+
+
+def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterator[Problem]:
+    """Yield a problem for each split of the training file that gets no row."""
+    parts = {one.within: one for one in sources if one.within is not None}
+    if not parts:
+        return
+    source = next(iter(parts.values()))
+
+    def read() -> Iterator[Example]:
+        return _train_examples(source, config)
+
+    try:
+        with errors_at(source.key):
+            empty = empty_ranges(read(), parts)
+            # Where no range has a row, it is not the shares that are to blame.
+            if len(empty) < len(parts) or len(parts) == 1:
+                yield from (share_problem(read, one, list(parts), source.value) for one in empty)
+    except ConfigError as error:
+        yield from error.problems
+
+
+def _train_examples(source: SplitSource, config: DataConfig) -> Iterator[Example]:
+    """Yield the rows of a file that is split, read only as far as they are taken."""
+    columns = _columns(source, head_of(source.value, language=config.language), config)
+    names = [name for name in vars(columns).values() if name is not None]
+    rows = read_rows(source.value, columns=names, language=config.language)
+    return examples(rows, columns, source.value)
+
+
+def missing_phases(
+    config: DataConfig, phases: list[Phase], present: set[Phase]
+) -> Iterator[Problem]:
+    """Yield a problem for each phase that is on but has no data."""
+    if phases and not present and config.name is None:
+        keys = " and ".join(f"data.{_SWITCH[phase][2]}_file=FILE" for phase in phases)
+        hint = f"Set {keys}, or data.name=NAME, a Hub repository or a folder."
+        if unused := list(_unused(config, phases)):
+            yield Problem(
+                key=unused[0][0],
+                what=f"is the only data, and {unused[0][1]} is off",
+                hint=f"Set {unused[0][1]}=true "
+                f"and {' '.join(f'{_SWITCH[phase][0]}=false' for phase in phases)}. Else: {hint}",
+            )
+            return
+        yield Problem(key="data.name", what="no data is named", hint=hint)
+        return
+    for phase in phases:
+        if phase not in present:
+            yield no_data(config, phase)
+
+
+def _unused(config: DataConfig, phases: list[Phase]) -> Iterator[tuple[str, str]]:
+    """Yield the key of each file whose phase is off, and the phase's switch."""
+    for source in split_sources(config, [phase for phase in PHASES if phase not in phases]):
+        yield source.key, _SWITCH[source.phase][0]
+
+
+def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None) -> Problem:
+    """Return the problem of a phase that is on but has no data.
+
+    Args:
+        config: The `data` group.
+        phase: The phase.
+        available: The splits that `data.name` has, where that is known.
+    """
+    switch, data, split = _SWITCH[phase]
+    if config.name is None:
+        held_out = _held_out(config, phase)
+        other = f" {held_out} to hold it out of data.train_file," if held_out else ""
+        return Problem(
+            key=f"data.{split}_file",
+            what=f"{switch} is on, but there is no {data}",
+            hint=f"Set data.{split}_file=FILE,{' or' if other else ''}{other} or {switch}=false.",
+        )
+    key = f"data.{split}_split"
+    wanted = getattr(config, f"{split}_split")
+    listed = f" Its splits: {', '.join(available)}." if available else ""
+    near = nearest(wanted, available or ())
+    is_splittable = phase != "train" and config.train_split.partition("[")[0] in (available or ())
+    share = (
+        f"data.{split}_share=0.1 to hold out a tenth of {config.train_split}"
+        if is_splittable
+        else "(a slice such as 'train[90%:]' is possible)"
+    )
+    return Problem(
+        key=key,
+        what=f"{config.name} has no split {wanted!r}",
+        hint=f"{near + ' ' if near else ''}Set {key}{', or' if is_splittable else ''} {share}, "
+        f"or {switch}=false.{listed}",
+    )
+
+
+def _held_out(config: DataConfig, phase: Phase) -> str | None:
+    """Return the setting that holds a share for `phase` out of the training file, if one does."""
+    if phase == "train" or config.train_file is None:
+        return None
+    source = next(split_sources(config, ["train"]))
+    try:
+        check_file(source, config)
+        return next(suggestions(lambda: _train_examples(source, config), [_SWITCH[phase][2]]), None)
+    except ConfigError:
+        return None
+
+
+def _check_either_or(config: DataConfig) -> Iterator[Problem]:
+    files = [key for key in _FILE_KEYS if getattr(config, key)]
+    if config.name is None or not files:
+        return
+    use_files = "for files choose data=custom_csv, custom_json or custom_parquet"
+    use_name = f"leave {' and '.join(f'data.{key}' for key in files)} away"
+    # The bundled corpus is what `data.name` is where nobody has chosen.
+    ways = (use_files, use_name) if config.name == BUNDLED else (use_name, use_files)
+    hint = ", or ".join(ways)
+    yield Problem(
+        key=f"data.{files[0]}",
+        what=f"is set together with data.name={config.name}",
+        hint=f"{hint[0].upper()}{hint[1:]}.",
+    )
+
+
+def _check_name(config: DataConfig, phases: list[Phase], *, offline: bool) -> Iterator[Problem]:
+    name = config.name
+    assert name is not None
+    if name == BUNDLED:
+        yield from _check_bundled(config, phases)
+        return
+    if problem := _name_problem(name):
+        yield problem
+        return
+    splits = saved_splits(Path(at_home(name)))
+    for source in split_sources(config, phases):
+        if splits and source.value.partition("[")[0] not in splits:
+            yield no_data(config, source.phase, splits)
+    if config.streaming:
+        sources = split_sources(config, phases)
+        found = (stream_problem(config, source, offline=offline) for source in sources)
+        yield from dict.fromkeys(filter(None, found))
+
+
+def _name_problem(name: str) -> Problem | None:
+    """Return why `data.name` is neither a folder nor the name of a repository, or None."""
+    folder = at_home(name)
+    if os.path.isdir(folder):
+        return None
+    if os.path.isfile(folder):
+        return Problem(
+            key="data.name",
+            what=f"{name} is a file",
+            hint=f"Leave data.name away and set data=custom_csv data.train_file={name} "
+            "data.validation_file=FILE",
+        )
+    if repository := repository_of(name):
+        hint = f"Name the repository alone: data.name={repository}"
+        return Problem(key="data.name", what=f"{name} is an address", hint=hint)
+    if name.startswith((".", "~", "/")) or name.count("/") > 1:
+        return Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(name))
+    if not _REPOSITORY.fullmatch(name):
+        return Problem(
+            key="data.name",
+            what=f"{name!r} is neither a folder nor the name of a Hub repository",
+            hint="A Hub repository is called owner/name, such as abisee/cnn_dailymail.",
+        )
+    return None
+
+
+def stream_problem(config: DataConfig, source: SplitSource, *, offline: bool) -> Problem | None:
+    """Return why a split of `data.name` cannot be read row by row, or None."""
+    assert config.name is not None
+    folder = Path(at_home(config.name))
+    if offline and not folder.is_dir():
+        return Problem(
+            key="data.streaming",
+            what=f"{config.name} cannot be streamed from the Hub with offline=true",
+            hint="Set data.streaming=false, or offline=false.",
+        )
+    if is_saved(folder):
+        return Problem(
+            key="data.streaming",
+            what=f"{config.name} was written by save_to_disk, which is never read into memory",
+            hint="Set data.streaming=false.",
+        )
+    if "[" in source.value:
+        return Problem(
+            key=source.key,
+            what=f"{source.value!r} is a slice, which data.streaming=true cannot read",
+            hint="Name the whole split and limit it by data.max_*_samples.",
+        )
+    return None
+
+
+def _check_bundled(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
+    """Yield the splits that the bundled corpus does not have."""
+    usual = {source.value for source in split_sources(config, phases)} <= set(_USUAL_SPLITS)
+    if usual:
+        return
+    # Brings the whole corpus.
+    from summexp.data.news_briefs import SIZES
+
+    for source in split_sources(config, phases):
+        if source.value not in SIZES:
+            yield no_data(config, source.phase, list(SIZES))
+
+
+def saved_splits(folder: Path) -> list[str]:
+    """Return the splits of a folder written by `DatasetDict.save_to_disk`; none for others."""
+    index = folder / "dataset_dict.json"
+    # Unlike `Path.is_file`, this takes a name that is too long for one that is not there.
+    if not os.path.isfile(index):
+        return []
+    return list(json.loads(index.read_text("utf-8"))["splits"])
+
+
+def is_saved(folder: Path) -> bool:
+    """Return whether `save_to_disk` wrote a folder, of one split or several."""
+    return bool(saved_splits(folder)) or os.path.isfile(folder / "state.json")
+
+
+def _nearby(name: str) -> str | None:
+    parent = Path(at_home(name)).parent
+    if not os.path.isdir(parent):
+        return f"There is no folder {parent} either (from {Path.cwd()})."
+    return nearest_path(name, parent, os.path.isdir)

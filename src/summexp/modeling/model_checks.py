@@ -1,0 +1,180 @@
+"""What can be found wrong with the model without importing torch: folders, and the Hub's cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from summexp.errors import Problem, nearest_path
+from summexp.modeling.config import ModelConfig, PeftConfig
+from summexp.modeling.model_files import config_problem, tokenizer_problems, weights_problems
+from summexp.options import at_home, repository_of
+
+_NAMES = ("name_or_path", "config_name", "tokenizer_name")
+_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+
+
+def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
+    """Yield what is wrong with the folders and repositories that the model names.
+
+    Args:
+        config: the `model` group.
+        offline: whether the Hub's cache is all there is.
+    """
+    for field in _NAMES:
+        name = getattr(config, field)
+        if not name:
+            continue
+        if (folder := existing_folder(name)) is not None:
+            yield from _folder_problems(folder, field, config)
+            continue
+        cache_dir = config.cache_dir if offline else None
+        problem = name_problem(f"model.{field}", name, cache_dir, offline=offline)
+        if problem is not None:
+            yield problem
+
+
+def _folder_problems(folder: Path, field: str, config: ModelConfig) -> Iterator[Problem]:
+    """Yield what is wrong with a folder that `model.<field>` names, of what is loaded from it."""
+    found = list(_adapter_in_place_of_a_model(folder)) if field == "name_or_path" else []
+    own_shape = config.init == "random" and config.architecture.get("model_type")
+    of_shape = "config_name" if config.config_name else "name_or_path"
+    of_tokenizer = "tokenizer_name" if config.tokenizer_name else "name_or_path"
+    if not found and field == of_shape and not own_shape:
+        problem = config_problem(folder)
+        found += [problem] if problem else []
+    if not found and field == "name_or_path" and config.init == "pretrained":
+        found += list(shards_outside(folder)) or weights_problems(folder)
+    if field == of_tokenizer and (not found or field == "tokenizer_name"):
+        found += tokenizer_problems(folder)
+    key = f"model.{field}"
+    other = f"Name one that save_pretrained wrote (config.json, weights, tokenizer): {key}=FOLDER"
+    for problem in found:
+        yield replace(problem, key=key, hint=problem.hint or other)
+
+
+def check_adapter(config: PeftConfig, *, resume_from: str | None) -> Iterator[Problem]:
+    """Yield the problems of training as `peft.*` configures it.
+
+    Args:
+        config: the `peft` group.
+        resume_from: the checkpoint that `training.resume_from_checkpoint` names.
+    """
+    wanted = config.name != "none"
+    if wanted and importlib.util.find_spec("peft") is None:
+        yield Problem(
+            key="peft.name",
+            what=f"{config.name} needs the package peft, which is not installed",
+            hint='Install it with pip install -c constraints.txt -e ".[peft]", or choose '
+            "peft=none.",
+        )
+    checkpoint = Path(resume_from or "", "model.safetensors")
+    if resume_from and os.path.isfile(checkpoint) and holds_adapter(checkpoint.parent) != wanted:
+        what = "holds an adapter that is not merged" if not wanted else "holds no adapter"
+        yield Problem(
+            key="training.resume_from_checkpoint",
+            what=f"{resume_from} {what}, and peft={config.name} cannot go on from it",
+            hint="Choose peft as the run did that wrote it.",
+        )
+
+
+def holds_adapter(folder: Path) -> bool:
+    """Return whether the weights in a folder are those of a model with a LoRA adapter inside."""
+    try:
+        with safe_open(folder / "model.safetensors", "numpy") as weights:
+            return any(".lora_A." in name for name in weights.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
+
+
+def _adapter_in_place_of_a_model(folder: Path) -> Iterator[Problem]:
+    if holds_adapter(folder):
+        yield Problem(
+            key="model.name_or_path",
+            what=f"{folder} is a checkpoint of peft=lora, whose adapter is not merged",
+            hint="Name the folder of the finished run; its model is whole.",
+        )
+    elif (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        yield Problem(
+            key="model.name_or_path",
+            what=f"{folder} holds an adapter without its model",
+            hint="Name the folder of the run that it lies in, or merge it into its model first.",
+        )
+
+
+def shards_outside(folder: Path) -> Iterator[Problem]:
+    """Yield that the index of a model folder takes weights from somewhere else.
+
+    transformers (5.23) joins the names of the shards to the folder whatever they are.
+    """
+    for index in folder.glob("*.index.json"):
+        try:
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            # That it cannot be read is found when it is loaded.
+            continue
+        outside = [name for name in shards if name == ".." or Path(str(name)).name != name]
+        if outside:
+            yield Problem(
+                key="model.name_or_path",
+                what=f"{index} names the shard {outside[0]!r}, which is not a file of that folder",
+                hint="Take the model from its source again; this copy was changed or is damaged.",
+            )
+
+
+def existing_folder(name: str) -> Path | None:
+    """Return the folder that `name` is the path of, `~` filled in, or None."""
+    folder = at_home(name)
+    return Path(folder) if os.path.isdir(folder) else None
+
+
+def name_problem(key: str, name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:
+    """Return why nothing can be loaded under the name at `key`, no folder's, or None."""
+    folder = Path(at_home(name))
+    if os.path.isfile(folder):
+        hint = f"Name its folder: {key}={Path(name).parent}"
+        return Problem(key=key, what=f"{name} is a file", hint=hint)
+    if repository := repository_of(name):
+        hint = f"Name the repository alone: {key}={repository}"
+        return Problem(key=key, what=f"{name} is an address", hint=hint)
+    if name.startswith((".", "~", "/")) or name.count("/") > 1:
+        near = _nearby(name, folder.parent)
+        return Problem(key=key, what=f"there is no folder {name}", hint=near)
+    if not _REPOSITORY.fullmatch(name):
+        return Problem(
+            key=key,
+            what=f"{name!r} is neither a folder nor the name of a Hub repository",
+            hint=f"A Hub repository is called owner/name: {key}=OWNER/NAME",
+        )
+    if offline and not is_cached(name, cache_dir):
+        return Problem(
+            key=key,
+            what=f"{name} was not downloaded before, and offline=true forbids it now",
+            hint="Run once with the network, name a folder, or try the way with debug=tiny.",
+        )
+    return None
+
+
+def is_cached(repository: str, cache_dir: str | None = None) -> bool:
+    """Return whether any revision of a Hub model lies in the Hugging Face cache.
+
+    The cache's folder and its layout are those that the documentation of huggingface_hub describes.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    hub = Path(os.environ.get("HF_HOME") or home, "hub")
+    root = Path(at_home(str(cache_dir or os.environ.get("HF_HUB_CACHE") or hub)))
+    snapshots = root / f"models--{repository.replace('/', '--')}" / "snapshots"
+    return os.path.isdir(snapshots) and any(snapshots.iterdir())
+
+
+def _nearby(name: str, parent: Path) -> str | None:
+    if not os.path.isdir(parent):
+        return f"There is no folder {parent} either (from {Path.cwd()})."
+    return nearest_path(name, parent, os.path.isdir)

@@ -1,0 +1,224 @@
+"""The splits of a run's corpus in tokens: rows to train on, and sets to evaluate and predict."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets import Dataset, IterableDataset
+from transformers import PreTrainedTokenizerBase
+
+from summexp.data.chunking import Chunker, LongDocuments
+from summexp.data.columns import is_blank
+from summexp.data.config import DataConfig
+from summexp.data.corpus import Corpus
+from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
+from summexp.engines.evaluation import EvaluationSet, row_references
+from summexp.launch.devices import select_device
+from summexp.launch.ranks import is_main
+from summexp.metrics.language import choose_language
+from summexp.metrics.scorer import SummaryScorer
+from summexp.metrics.sentences import SentenceSplitter
+from summexp.modeling.tokenizers import tokenizer_digest
+
+if TYPE_CHECKING:
+    from summexp.config.schema import Config
+
+log = logging.getLogger(__name__)
+
+_SHUFFLED_ROWS = 10_000
+"""Rows of a stream among which the next one is drawn."""
+_WORTH_A_HINT = 0.1
+"""Share of cut documents above which prediction suggests chunks."""
+
+
+class Splits:
+    """The splits of a corpus, tokenized with one tokenizer."""
+
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        tokenizer: PreTrainedTokenizerBase,
+        target_prefix: str | None,
+        cache: Path | None,
+    ) -> None:
+        """Tokenize `corpus`, and count in its health what is cut.
+
+        Args:
+            config: the run's.
+            corpus: its rows.
+            tokenizer: that of the model.
+            target_prefix: what goes between document and summary; None for an encoder-decoder.
+            cache: the folder where tokens are kept; None for none.
+        """
+        self._config = config
+        self._corpus = corpus
+        self._cache = cache
+        self._tokenizing = Tokenizing(
+            tokenizer=tokenizer,
+            tokenizer_digest=tokenizer_digest(tokenizer),
+            prefix=config.model.source_prefix or "",
+            target_prefix=target_prefix,
+            max_source_length=config.data.max_source_length,
+            max_target_length=config.data.max_target_length,
+        )
+        self.train = self._train()
+        self.validation = [self._validation(name) for name in corpus.validation]
+        self.test = None if corpus.test is None else self._test(corpus.test)
+
+    def sets(self) -> list[EvaluationSet]:
+        """Return all sets to evaluate or predict."""
+        return [*self.validation, *([self.test] if self.test else [])]
+
+    def log_skipped(self) -> None:
+        """Log how many rows to predict are skipped, and why."""
+        if self.test is None or not self.test.skipped:
+            return
+        total, skipped = len(self.test.rows), self.test.skipped
+        reasons = ", ".join(
+            f"{reason}: {count:,}" for reason, count in Counter(skipped.values()).items()
+        )
+        log.warning(
+            "test: skipping %s of %s rows (%s); their predictions are empty and not scored",
+            *(f"{len(skipped):,}", f"{total:,}", reasons),
+        )
+
+    def log_long_documents(self) -> None:
+        """Log how many documents to predict are longer than the model takes, if many are."""
+        if self.test is None:
+            return
+        config, health, long = self._config.data, self._corpus.health.splits["test"], self.test.long
+        longer = health.chunked_documents or health.truncated_documents or 0
+        if long is not None:
+            what = f"each is summarised in chunks ({long.remark()})"
+        elif longer > _WORTH_A_HINT * health.used:
+            what = "their ends are cut off; data.long_documents=chunk summarises them whole"
+        else:
+            return
+        log.info(
+            "test: %s of %s documents are longer than %s tokens: %s",
+            *(f"{longer:,}", f"{health.used:,}", f"{config.max_source_length:,}", what),
+        )
+
+    def longest_source(self) -> int:
+        """Return the tokens of the longest document."""
+        config = self._config.data
+        if config.pad_to_max_length or isinstance(self.train, IterableDataset):
+            return config.max_source_length
+        tokens = [one.tokens for one in self.sets()]
+        splits = [*([self.train] if self.train is not None else []), *tokens]
+        return max((int(row_lengths(one).max()) for one in splits if len(one)), default=1)
+
+    def _train(self) -> Dataset | IterableDataset | None:
+        rows = self._corpus.train
+        if rows is None:
+            return None
+        if isinstance(rows, IterableDataset):
+            shuffled = rows.shuffle(seed=self._config.seed, buffer_size=_SHUFFLED_ROWS)
+            return tokenize_stream(shuffled, self._tokenizing)
+        tokens = self._tokenize("train", rows, self._tokenizing)
+        empty = list(tokens["document_empty"])
+        if any(empty):
+            tokens = tokens.select([number for number, one in enumerate(empty) if not one])
+            self._corpus.health.splits["train"].dropped += sum(empty)
+        return tokens.select_columns(["input_ids", "labels"])
+
+    def _validation(self, name: str) -> EvaluationSet:
+        """Return a validation set; with several, their metrics are called `eval_<name>_…`."""
+        rows = self._corpus.validation[name]
+        if not self._config.data.validation_files or self._config.debug.overfit:
+            return self._set("validation", "eval", rows)
+        return self._set(f"validation_{name}", f"eval_{name}", rows)
+
+    def _test(self, rows: Dataset) -> EvaluationSet:
+        """Return the rows to predict, the long ones in chunks too if that is asked."""
+        test = self._set("test", "predict", rows)
+        cut = [number for number, is_cut in enumerate(test.tokens["document_cut"]) if is_cut]
+        if self._config.data.long_documents != "chunk" or not cut:
+            return test
+        long = self._long_documents(cut, rows.select(cut))
+        health = self._corpus.health.splits["test"]
+        health.chunked_documents, health.truncated_documents = len(cut), 0
+        return replace(test, long=long)
+
+    def _long_documents(self, numbers: Sequence[int], documents: Dataset) -> LongDocuments:
+        config = self._config.data
+        language = choose_language(config.language, documents["document"])
+        sentences = SentenceSplitter(language.code)
+        chunker = Chunker(
+            self._tokenizing,
+            sentences,
+            overlap=config.chunk_overlap,
+            label=f"{language.code}|{sentences.label}",
+        )
+        content = self._corpus.fingerprints["test"]
+        chunks = tokenize(documents, content, chunker, config, self._cache)
+        return LongDocuments.of(numbers, chunks, chunker)
+
+    def _set(self, split: str, name: str, rows: Dataset) -> EvaluationSet:
+        limit = self._config.data.eval_target_length
+        tokenizing = replace(self._tokenizing, max_target_length=limit)
+        tokens = self._tokenize(split, rows, tokenizing)
+        unscored, every = EvaluationSet(name, rows, tokens, None, {}), row_references(rows)
+        scored = unscored.scored
+        if not scored:
+            return unscored
+        documents = [rows[number]["document"] for number in scored]
+        references = [every[number] for number in scored]
+        if self._config.metric.references == "labels":
+            references = [texts[:1] for texts in references]
+        _log_several(split, references, self._config.data)
+        scorer = self._scorer(references)
+        baseline = {}
+        # Only the rank that scores needs them; and whether they can be had shows before training.
+        if is_main():
+            scorer.load()
+            baseline = scorer.lead_baseline(documents, references)
+        return replace(unscored, scorer=scorer, baseline=baseline)
+
+    def _scorer(self, references: Sequence[Sequence[str]]) -> SummaryScorer:
+        config = self._config
+        # What torch_xla compiles for each length anew is of no use for scores.
+        device = select_device(
+            "cpu" if config.hardware.backend == "xla" else config.hardware.backend
+        )
+        return SummaryScorer(
+            config.metric,
+            language=config.data.language,
+            references=references,
+            device=device,
+            tiny=config.debug.tiny,
+            seed=config.seed,
+        )
+
+    def _tokenize(self, split: str, rows: Dataset, tokenizing: Tokenizing) -> Dataset:
+        corpus = self._corpus
+        content = corpus.fingerprints[split]
+        tokens = tokenize(rows, content, tokenizing, self._config.data, self._cache)
+        health = corpus.health.splits.get(split)
+        if health is not None:
+            health.truncated_documents = sum(tokens["document_cut"])
+            health.truncated_summaries = sum(tokens["summary_cut"])
+            empty = [number for number, one in enumerate(tokens["document_empty"]) if one]
+            documents = rows.select(empty)["document"]
+            health.no_tokens = sum(not is_blank(document) for document in documents)
+        return tokens
+
+
+def _log_several(split: str, references: Sequence[Sequence[str]], config: DataConfig) -> None:
+    several = sum(len(row) > 1 for row in references)
+    if several:
+        log.info(
+            "%s: %s of %s rows have several references; each score is the best over them",
+            *(split, f"{several:,}", f"{len(references):,}"),
+        )
+    elif config.references_column not in (None, config.summary_column, "summary"):
+        log.warning(
+            "%s: no row has several references: column %r would have to hold lists of texts",
+            *(split, config.references_column),
+        )

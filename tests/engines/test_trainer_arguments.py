@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engines.jobs import job, training
+
+from summexp.engines import trainer_arguments
+from summexp.engines.trainer_arguments import job_arguments
+
+
+def test_a_process_drives_one_gpu_wherever_there_are_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upstream would wrap the model in DataParallel, with which it cannot generate."""
+    made = trainer_arguments.training_arguments
+
+    def on_eight_gpus(*args: Any, **options: Any) -> Any:
+        theirs = made(*args, **options)
+        theirs._n_gpu = 8
+        return theirs
+
+    monkeypatch.setattr(trainer_arguments, "training_arguments", on_eight_gpus)
+    args = job_arguments(job(tmp_path, training=training(per_device_train_batch_size=4)))
+    assert args.n_gpu == 1
+    assert args.train_batch_size == 4
