@@ -1,6 +1,6 @@
-"""Hydra's way to our launchers: it takes plugins from this namespace alone, and reads it whole.
+"""Hydra launcher plugins; Hydra imports every module of this namespace package.
 
-What they do lies in `summexp.launch`, and is imported when a sweep uses it.
+The implementation is in `summexp.launch` and is imported when a sweep uses it.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from omegaconf import DictConfig
 
 from summexp.launch.slurm.config import SlurmConfig
 
-# The file that is chosen (conf/hydra/launcher/slurm.yaml) stands on this, as the root on `schema`.
+# Schema of conf/hydra/launcher/slurm.yaml, as `schema` is that of the root config.
 ConfigStore.instance().store(
     group="hydra/launcher/schema", name="slurm", node=SlurmConfig, provider="summexp"
 )
 
 
 class SlurmLauncher(Launcher):
-    """Hands the jobs of a sweep to Slurm and waits for their ends."""
+    """Submits the jobs of a sweep to Slurm and waits until they have ended."""
 
     def __init__(self, **_settings: Any) -> None:
-        """Keep nothing of the settings: each job has its own, which may follow its hardware."""
+        """Ignore the settings: each job has its own, which may depend on its hardware."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra knows before it knows the jobs."""
+        """Store Hydra's context, task function and config."""
         self._context, self._task, self._config = hydra_context, task_function, config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run the jobs to their ends; return what each of them returned or raised."""
+        """Run the jobs; return the return value of each."""
         from summexp.launch.slurm.launcher import run_jobs
 
         return run_jobs(self._context, self._task, self._config, job_overrides, initial_job_idx)

@@ -180,8 +180,8 @@ def record(folder: Path) -> dict[str, Any]:
             for case in (
                 ("trainer", "exit", *["rank 1 ended with exit code 7"] * 2),
                 ("trainer", "segv", *["rank 1 was killed by SIGSEGV"] * 2),
-                ("trainer", "memory", "when memory runs out", "rank 1 was killed by SIGKILL"),
-                ("accelerate", "memory", "when memory runs out", "rank 1 was killed by SIGKILL"),
+                ("trainer", "memory", "possibly out of memory", "rank 1 was killed by SIGKILL"),
+                ("accelerate", "memory", "possibly out of memory", "rank 1 was killed by SIGKILL"),
             )
         ),
     ],

@@ -69,7 +69,7 @@ def test_slices_of_a_gpu_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_torch_without_cuda_has_no_use_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerators, "_torch_lacks_gpus", lambda: True)
-    assert nvidia_gpus() == Gpus(remark="the installed PyTorch is built without CUDA")
+    assert nvidia_gpus() == Gpus(remark="the installed PyTorch has no CUDA support")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def raising(error: Exception) -> Callable[[], None]:
         (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, None),
         (
             pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-            "NVIDIA's driver reports: RM has detected an NVML/RM version mismatch.",
+            "NVIDIA driver error: RM has detected an NVML/RM version mismatch.",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_it_says_what_torch_says(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.undo()
     if not torch.cuda.is_available() or torch.version.hip:
-        pytest.skip("needs a GPU of NVIDIA")
+        pytest.skip("needs an NVIDIA GPU")
     shown = [torch.cuda.get_device_properties(one) for one in range(torch.cuda.device_count())]
     usable = nvidia_gpus().usable
     assert len(usable) == len(shown)

@@ -49,12 +49,12 @@ def refusals(**values: Any) -> list[Problem]:
         (
             {"backend": "cpu", "virtual_devices": 8},
             "virtual_devices",
-            "stand in for the cores of a TPU, and hardware.backend is cpu",
+            "requires hardware.backend=xla, and hardware.backend is cpu",
         ),
         (
             {"backend": "mps", "processes": 2},
             "processes",
-            "is 2, but the GPU of an Apple computer is driven by one process",
+            "is 2, but mps supports one process only",
         ),
         (
             {"backend": "xla", "processes": 8},
@@ -69,7 +69,7 @@ def refusals(**values: Any) -> list[Problem]:
         (
             {"backend": "xla", "eval_batch_tokens": 4096},
             "eval_batch_tokens",
-            "makes batches of many shapes, and XLA compiles anew for each",
+            "gives batches of many shapes, and XLA compiles a program for each shape",
         ),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_rule_that_is_broken_is_reported(values: dict[str, Any], key: str, wha
 def test_torch_tpu_is_rejected_with_the_reason_and_what_works() -> None:
     (problem,) = refusals(backend="torch_tpu")
     assert problem.key == "hardware.backend"
-    assert "have no way to train on several of its cores together" in problem.what
+    assert "cannot train on several of its cores" in problem.what
     assert "hardware=tpu8" in (problem.hint or "")
 
 

@@ -127,7 +127,7 @@ def test_eight_gpus_asked_and_none_there() -> None:
         (
             "hardware.processes",
             "asks for 8 GPUs, and this machine has none",
-            f"{CPU_ONLY[:-1]}; fp16 is for GPUs.",
+            f"{CPU_ONLY[:-1]}; fp16 requires a GPU.",
         )
     ]
 
@@ -156,13 +156,13 @@ def test_fewer_gpus_than_asked(backend: str, machine: Machine) -> None:
         (
             "hardware.processes",
             "asks for 8 GPUs, and this machine has 2",
-            "Add hardware.processes=2 for those that are there, and "
-            "training.gradient_accumulation_steps=4 for as many rows a step.",
+            "Add hardware.processes=2 to use the available GPUs, and "
+            "training.gradient_accumulation_steps=4 for the same global batch.",
         )
     ]
     machine(gpus=3)
     (problem,) = here(backend=backend, processes=8)
-    assert problem.hint == "Add hardware.processes=3 for those that are there."
+    assert problem.hint == "Add hardware.processes=3 to use the available GPUs."
     machine(gpus=8)
     assert here({"bf16": True}, backend=backend, processes=8) == []
 
@@ -179,7 +179,7 @@ def test_one_gpu_where_many_are_asked(machine: Machine) -> None:
             (
                 "hardware.processes",
                 "asks for 8 GPUs, and this machine has 1 (CUDA_VISIBLE_DEVICES hides 7 of 8)",
-                f"Choose {choice} for the one that is there, or hardware=ddp2_cpu.",
+                f"Choose {choice} to use the one GPU, or hardware=ddp2_cpu.",
             )
         ]
 
@@ -203,10 +203,10 @@ def test_the_default_asks_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fp16_and_tf32_on_a_cpu() -> None:
-    what = "needs a GPU of NVIDIA or AMD, and this run has none"
+    what = "needs an NVIDIA or AMD GPU, and this run has none"
     assert reported(here({"fp16": True, "tf32": True}, backend="cpu", processes=2)) == [
-        ("training.fp16", what, "Leave it away on a CPU: training.fp16=false"),
-        ("training.tf32", what, "Leave it away on a CPU: training.tf32=false"),
+        ("training.fp16", what, "Disable it on a CPU: training.fp16=false"),
+        ("training.tf32", what, "Disable it on a CPU: training.tf32=false"),
     ]
     assert here({"bf16": True}, backend="cpu") == []
 
@@ -227,14 +227,14 @@ def test_bf16_on_a_gpu_that_lacks_it(machine: Machine) -> None:
         (
             "training.bf16",
             what,
-            "Set training.bf16=false for full precision; with training.fp16=true besides for half, "
-            "in which T5 may overflow.",
+            "Set training.bf16=false for full precision; add training.fp16=true for half "
+            "precision, in which T5 may overflow.",
         ),
         ("training.tf32", what, "Set training.tf32=false."),
     ]
     assert here({"fp16": True}, backend="cuda") == []
     (too_few, _) = here({"bf16": True}, backend="cuda", processes=8)
-    assert "Choose hardware=gpu for the one" in (too_few.hint or "")
+    assert "Choose hardware=gpu to use the one" in (too_few.hint or "")
     machine(gpus=1, capability=(8, 0))
     assert here({"bf16": True, "tf32": True}, backend="cuda") == []
 
@@ -246,8 +246,8 @@ def test_an_apple_gpu(machine: Machine) -> None:
     assert reported(here(backend="mps")) == [
         (
             "hardware.backend",
-            "mps is the GPU of an Apple computer, which this is not",
-            "Choose hardware=cpu, or hardware=auto to take what there is.",
+            "mps requires an Apple computer, and this is not one",
+            "Choose hardware=cpu, or hardware=auto to detect the device.",
         )
     ]
     machine(apple=True)
@@ -262,8 +262,8 @@ def test_a_tpu(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "hardware.backend",
             "there is no TPU on this machine",
-            "Add hardware.virtual_devices=8 to try the way on the CPU, or choose hardware=auto to "
-            "take what there is.",
+            "Add hardware.virtual_devices=8 to try it on the CPU, or choose hardware=auto to "
+            "detect the device.",
         )
     ]
     assert here(backend="xla", virtual_devices=8) == []
@@ -340,11 +340,15 @@ def test_a_file_of_options_that_is_not_there(machine: Machine, tmp_path: Path) -
 def test_a_sweep_under_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     started_by_torchrun(monkeypatch, 4, 2)
     (problem,) = anywhere(in_sweep=True)
-    assert problem.what.startswith("this sweep (-m) was started 4 times, by torchrun or its like")
-    command = "python train.py -m hardware.processes=2 hardware.nodes=2 … with your other words."
+    assert problem.what.startswith(
+        "this sweep (-m) was started 4 times, by torchrun, accelerate launch"
+    )
+    command = (
+        "python train.py -m hardware.processes=2 hardware.nodes=2 … with your other overrides."
+    )
     assert (problem.hint or "").endswith(command)
     (problem,) = anywhere(in_sweep=True, backend="cpu", processes=2, nodes=2)
-    assert "python train.py -m … with your other words." in (problem.hint or "")
+    assert "python train.py -m … with your other overrides." in (problem.hint or "")
     assert anywhere(in_sweep=False) == []
     # Nor is it told besides that the config and torchrun are of two minds.
     hardware = HardwareConfig(backend="cpu", processes=8)
@@ -380,8 +384,9 @@ def test_other_processes_than_the_launcher_started(monkeypatch: pytest.MonkeyPat
     assert reported(here(backend="cpu", processes=8)) == [
         (
             "hardware.processes",
-            "is 8, but the launcher outside has started 2 on this machine",
-            "Set hardware.processes=2, or start python train.py by itself, which starts 8.",
+            "is 8, but the external launcher has started 2 on this machine",
+            "Set hardware.processes=2, or start python train.py without a launcher, which "
+            "starts 8.",
         )
     ]
     assert here(backend="cpu", processes=2) == []
@@ -392,7 +397,7 @@ def test_other_processes_than_the_launcher_started(monkeypatch: pytest.MonkeyPat
     assert reported(here(backend="cpu", nodes=3)) == [
         (
             "hardware.nodes",
-            "is 3, but the launcher outside has started processes on 2",
+            "is 3, but the external launcher has started processes on 2",
             "Set hardware.nodes=2.",
         )
     ]
@@ -426,8 +431,8 @@ def test_one_process_is_what_drives_an_apple_gpu_or_a_tpu(
     machine(apple=True, tpu=True)
     started_by_torchrun(monkeypatch, 2)
     (problem,) = here(backend="xla")
-    assert problem.what == "xla is driven by one process, and the launcher outside has started 2"
-    assert problem.hint == "Start python train.py by itself."
+    assert problem.what == "xla supports one process only, and the external launcher has started 2"
+    assert problem.hint == "Start python train.py without a launcher."
 
 
 # several machines
@@ -481,7 +486,7 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         port = other.getsockname()[1]
         rendezvous(monkeypatch, MASTER_PORT=port)
         (problem,) = here(backend="cpu", nodes=2)
-        assert f"port {port}, of the rendezvous, cannot be used" in problem.what
+        assert f"cannot listen on the rendezvous port {port}: " in problem.what
         assert "Address already in use" in problem.what
         assert "Set MASTER_PORT to a free one" in (problem.hint or "")
         # It is taken on the first machine; another one listens nowhere.
@@ -497,7 +502,7 @@ def test_a_port_that_is_taken_where_srun_starts_the_ranks(monkeypatch: pytest.Mo
         monkeypatch.setenv("MASTER_PORT", str(port))
         started_by_srun(monkeypatch, 0)
         (problem,) = here(backend="cpu")
-        assert f"port {port}, of the rendezvous, cannot be used" in problem.what
+        assert f"cannot listen on the rendezvous port {port}: " in problem.what
         started_by_srun(monkeypatch, 1)
         assert here(backend="cpu") == []
 
@@ -518,11 +523,11 @@ def test_nodes_of_srun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_slurm_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_answer(_hardware: HardwareConfig) -> None:
-        raise RunError("scontrol does not tell the nodes")
+        raise RunError("scontrol does not list the nodes")
 
     monkeypatch.setattr(launch_checks, "nodes", no_answer)
     assert reported(here(backend="cpu", nodes=2)) == [
-        ("hardware.nodes", "scontrol does not tell the nodes", None)
+        ("hardware.nodes", "scontrol does not list the nodes", None)
     ]
 
 

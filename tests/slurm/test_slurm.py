@@ -129,7 +129,7 @@ def test_four_jobs(sweep_of: Callable[..., Sweep]) -> None:
         assert sweep.record(number)["argv"][-1].endswith(f"/{number}")
     types = [json.loads((sweep.folder / f"{i}" / "config.json").read_text()) for i in range(4)]
     assert [one["model_type"] for one in types] == ["t5", "bart", "t5", "bart"]
-    for reported in ("4 jobs handed to Slurm", "job 3 (seed=2 model=bart_base) is finished"):
+    for reported in ("submitted 4 jobs to Slurm", "finished job 3 (seed=2 model=bart_base)"):
         assert reported in sweep.output
     assert "Traceback" not in sweep.output
 
@@ -140,7 +140,7 @@ def test_two_nodes_with_two_processes_each(sweep_of: Callable[..., Sweep]) -> No
     assert sweep.end() == 0, sweep.output
     record = sweep.record(0)
     assert (record["status"], record["world_size"]) == ("finished", 4)
-    assert f"runs on {','.join(NODES)}" in sweep.output
+    assert f"is running on {','.join(NODES)}" in sweep.output
     # One run folder, written by the first node alone.
     assert (sweep.folder / "0" / "train.log").read_text("utf-8").count("run folder:") == 1
     assert results(sweep.folder / "0")["eval_samples"] == 8
@@ -209,7 +209,7 @@ def test_a_job_out_of_time_resumes_and_ctrl_c_takes_it_back(
     assert first > 0
     log = folder / "train.log"
     sweep.wait(lambda: log.read_text("utf-8").count("model:") == 2)
-    assert "was requeued by Slurm" in sweep.output
+    assert "Slurm requeued job" in sweep.output
     time.sleep(3)
     sweep.process.send_signal(signal.SIGINT)
     assert sweep.end(60) == 128 + signal.SIGINT, sweep.output

@@ -1,1 +1,1 @@
-"""The machine: what it has, and the device that a process runs on."""
+"""Launching: hardware checks, ranks of one or several nodes, signals, Slurm jobs."""

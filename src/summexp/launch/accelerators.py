@@ -1,8 +1,8 @@
-"""The accelerators that a process would see, as their drivers report them, without importing torch.
+"""Detection of accelerators visible to this process, without importing torch.
 
-NVIDIA's are read through NVML, which counts those of the machine; which of them CUDA shows to a
-process is worked out from `CUDA_VISIBLE_DEVICES` by the rules of the CUDA C++ Programming Guide
-("CUDA Environment Variables"). Of AMD's only the driver is looked for.
+NVIDIA GPUs are listed through NVML, which ignores `CUDA_VISIBLE_DEVICES`. That variable is applied
+here, by the rules of the CUDA C++ Programming Guide ("CUDA Environment Variables"). For AMD GPUs
+only the presence of the driver is checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Gpu:
     """One NVIDIA GPU."""
 
     name: str
-    """As the driver calls it."""
+    """Name reported by the driver."""
     uuid: str
     """`GPU-…`."""
     capability: tuple[int, int]
@@ -37,9 +37,9 @@ class Gpus:
     """The NVIDIA GPUs of this machine that this process can use."""
 
     usable: Sequence[Gpu] = ()
-    """Those that CUDA would show it."""
+    """The GPUs visible to CUDA."""
     remark: str | None = None
-    """Why there are not more, if the reason is known."""
+    """Why some or all GPUs are missing, if known."""
 
 
 def nvidia_gpus() -> Gpus:
@@ -48,7 +48,7 @@ def nvidia_gpus() -> Gpus:
     if not found:
         return Gpus(remark=trouble)
     if _torch_lacks_gpus():
-        return Gpus(remark="the installed PyTorch is built without CUDA")
+        return Gpus(remark="the installed PyTorch has no CUDA support")
     usable = _shown(found, os.environ.get(_VISIBLE))
     hidden = len(found) - len(usable)
     remark = f"{_VISIBLE} hides {hidden} of {len(found)}" if hidden else None
@@ -56,7 +56,7 @@ def nvidia_gpus() -> Gpus:
 
 
 def has_amd_driver() -> bool:
-    """Return whether there is the driver of AMD's GPUs."""
+    """Return whether the AMD GPU driver is installed."""
     return Path("/dev/kfd").exists()
 
 
@@ -66,14 +66,14 @@ def is_apple() -> bool:
 
 
 def has_tpu() -> bool:
-    """Return whether there is the device file of a TPU: of the first four kinds or later ones."""
+    """Return whether a TPU's device file exists (`/dev/accel*` up to v4, `/dev/vfio/*` later)."""
     return any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
 
 
 @cache
 def _listed() -> tuple[list[Gpu], str | None]:
-    """Return all NVIDIA GPUs of the machine, and the driver's error where it has one."""
-    # 30 ms that a run without GPU does not need.
+    """Return all NVIDIA GPUs of the machine, and the driver's error, if any."""
+    # Imported late: it takes 30 ms.
     import pynvml
 
     try:
@@ -81,11 +81,11 @@ def _listed() -> tuple[list[Gpu], str | None]:
     except pynvml.NVMLError_LibraryNotFound:
         return [], None
     except pynvml.NVMLError as error:
-        return [], f"NVIDIA's driver reports: {error}"
+        return [], f"NVIDIA driver error: {error}"
     try:
         return [_gpu(index) for index in range(pynvml.nvmlDeviceGetCount())], None
     except pynvml.NVMLError as error:
-        return [], f"NVIDIA's driver reports: {error}"
+        return [], f"NVIDIA driver error: {error}"
     finally:
         pynvml.nvmlShutdown()
 
@@ -112,7 +112,7 @@ def _shown(gpus: Sequence[Gpu], variable: str | None) -> list[Gpu]:
     for word in variable.split(","):
         gpu = _named(gpus, word.strip(), by_uuid=variable.startswith("GPU-"))
         if gpu is None:
-            # What comes after an entry without a GPU is not looked at.
+            # CUDA ignores the entries after an invalid one.
             break
         if gpu in shown:
             return []

@@ -1,4 +1,4 @@
-"""What machine a run uses: the `hardware` group of the config."""
+"""Config group `hardware`: devices, processes and nodes of a run."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ _MINIMA = {
     "eval_batch_tokens": 1,
 }
 _DRIVEN_BY_ONE = {
-    "mps": "the GPU of an Apple computer is driven by one process",
+    "mps": "mps supports one process only",
     "xla": "one process drives all cores of a TPU",
 }
-"""Why a backend does not take several processes."""
+"""Why a backend supports one process only."""
 
 
 _A_YEAR = 365 * 24 * 60.0
-"""Minutes. Infinity is no time that can be waited for."""
+"""In minutes. A `timedelta` cannot be infinite."""
 
 
 @dataclass(kw_only=True)
 class HardwareConfig:
-    """The devices, the processes that drive them, and how much evaluation may fill at once."""
+    """Devices, processes and nodes of a run."""
 
     backend: str = choice("auto", "auto", "cpu", "cuda", "mps", "xla", "torch_tpu")
     """Device to run on; `auto` takes an accelerator if there is one, `xla` is a TPU, and
-    `torch_tpu` is refused until it can train on several cores."""
+    `torch_tpu` is rejected until it supports training on several cores."""
     processes: int | None = None
-    """Processes on each node, a GPU each; null runs one, or as many as torchrun or its like
-    started."""
+    """Processes per node, one GPU each; null runs one, or as many as torchrun, accelerate launch
+    or srun started."""
     nodes: int = 1
-    """Machines that the run is spread over, each with `hardware.processes` processes."""
+    """Number of nodes (machines), each with `hardware.processes` processes."""
     virtual_devices: int | None = None
-    """Split the CPU into so many devices in place of a TPU's cores, to try `backend=xla` out."""
+    """Number of virtual CPU devices in place of TPU cores, to try `backend=xla` without a TPU."""
     timeout_minutes: float = 30.0
-    """Minutes that a process waits for the others before the run fails."""
+    """Timeout of collectives, in minutes: how long a process waits for the others before the run
+    fails."""
     grace_seconds: int = 30
-    """Seconds that the processes have to save a checkpoint once the run is asked to end by
-    a signal; then they are killed."""
+    """Seconds in which the processes may save a checkpoint after a signal that asks the run to
+    stop; after that they are killed."""
     eval_batch_tokens: int | None = None
-    """Fill a generation batch up to so many source tokens, padding counted, instead of to
-    `training.per_device_eval_batch_size` rows; a decoder-only model's summaries count too."""
+    """Maximum source tokens of a generation batch, padding included, in place of
+    `training.per_device_eval_batch_size` rows; for decoder-only models, plus summary tokens."""
 
     def __post_init__(self) -> None:
         problems = [*_number_problems(self), *_backend_problems(self)]
@@ -70,21 +71,22 @@ def _backend_problems(config: HardwareConfig) -> Iterator[Problem]:
     if config.backend == "torch_tpu":
         yield Problem(
             key="hardware.backend",
-            what="torch_tpu cannot do the job yet: transformers and accelerate know its device, "
-            "but have no way to train on several of its cores together",
+            what="torch_tpu is not supported yet: transformers and accelerate know its device, "
+            "but cannot train on several of its cores",
             hint="Choose hardware=tpu8, which drives the TPU through torch_xla.",
         )
     if config.virtual_devices is not None and config.backend != "xla":
         yield Problem(
             key="hardware.virtual_devices",
-            what=f"stand in for the cores of a TPU, and hardware.backend is {config.backend}",
-            hint="Add it to hardware=tpu8; hardware.processes is how the CPU runs several.",
+            what=f"requires hardware.backend=xla, and hardware.backend is {config.backend}",
+            hint="Add it to hardware=tpu8; for several processes on the CPU set "
+            "hardware.processes.",
         )
     if config.backend == "xla" and config.eval_batch_tokens is not None:
         yield Problem(
             key="hardware.eval_batch_tokens",
-            what="makes batches of many shapes, and XLA compiles anew for each",
-            hint="Leave it away; training.per_device_eval_batch_size is the rows of each core.",
+            what="gives batches of many shapes, and XLA compiles a program for each shape",
+            hint="Remove it; training.per_device_eval_batch_size sets the rows of each core.",
         )
     if config.backend in _DRIVEN_BY_ONE:
         for name in ("processes", "nodes"):

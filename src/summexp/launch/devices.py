@@ -1,4 +1,4 @@
-"""The device that a process runs on."""
+"""Selection of the torch device of this process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from summexp.launch.world import outside_world
 def select_device(backend: str) -> torch.device:
     """Return the device of `hardware.backend`; `auto` takes an accelerator if there is one.
 
-    Each rank of a node has a GPU of its own.
+    With several ranks on a node, each rank gets the GPU of its local rank.
     """
     if backend == "cuda" or (backend == "auto" and torch.cuda.is_available()):
         world = outside_world()
-        # A cluster may show each task its own GPU alone, which then is number 0.
+        # Slurm may make one GPU visible to each task, which then has index 0.
         return torch.device("cuda", world.local_rank % torch.cuda.device_count() if world else 0)
     if backend != "auto":
         return torch.device(backend)
@@ -24,7 +24,7 @@ def select_device(backend: str) -> torch.device:
 
 
 def devices_behind(device: torch.device) -> int:
-    """Return how many devices share the batches of this process: the cores of a TPU, else one."""
+    """Return the number of devices driven by this process: the cores of a TPU, else one."""
     if device.type == "xla":
         from summexp.launch.xla import cores
 

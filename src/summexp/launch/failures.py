@@ -1,4 +1,4 @@
-"""How a rank reports its failure to the process that started it."""
+"""Failure reports of ranks, written to a file that the launcher reads."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from summexp.launch.world import outside_world
 
 _VARIABLE = "SUMMEXP_FAILURE_FILE"
 _LOST_PEER = re.compile(r"gloo|nccl|TCPStore", re.IGNORECASE)
-"""What a `RuntimeError` of torch's collectives names: gloo's (torch 2.13) are of no type of their
-own."""
+"""Matches a `RuntimeError` of torch's collectives: gloo (torch 2.13) raises no subclass of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +26,19 @@ class Failure:
     """Why a rank ended."""
 
     rank: int
-    """Its number."""
+    """Rank that failed."""
     moment: float
-    """When, in seconds of the epoch."""
+    """Time of the failure, in seconds since the epoch."""
     code: int
-    """Its exit code; negative for the signal that killed it."""
+    """Exit code; negative for the signal that killed the rank."""
     report: dict[str, Any] | None
-    """What it wrote before it ended, if it could."""
+    """Report that the rank wrote before it ended, if any."""
     output: str
-    """The last lines that it printed, where they were not shown."""
+    """Last lines of its output; empty for rank 0, whose output is shown."""
 
     @property
     def weight(self) -> tuple[int, float]:
-        """Sorts failures: the cause of all before those who only lost a peer."""
+        """Sort key: a first cause comes before ranks that lost a peer."""
         if self.report is None:
             return 1, self.moment
         return (2 if self.report["lost_peer"] else 0), self.moment
@@ -61,7 +60,7 @@ class Failure:
             name = signal.Signals(-self.code).name
         except ValueError:
             name = f"signal {-self.code}"
-        memory = "; the system does so when memory runs out" if name == "SIGKILL" else ""
+        memory = "; possibly out of memory (OOM killer)" if name == "SIGKILL" else ""
         return f"was killed by {name}{memory}"
 
     def _printed(self) -> list[str]:
@@ -69,21 +68,21 @@ class Failure:
 
 
 class RankFailedError(RunError):
-    """A rank failed with an unexpected error, which means a bug."""
+    """A rank failed with an unexpected error: a bug."""
 
     def __init__(self, rank: int, message: str, traceback: str) -> None:
-        """Take the rank, its message, and its traceback."""
+        """Store the rank's message and traceback."""
         super().__init__(f"rank {rank} failed: {message}")
         self.traceback = traceback
 
 
 def failure_environment(path: Path) -> dict[str, str]:
-    """Return the environment variable with which a rank reports its failure."""
+    """Return the environment variable that gives a rank the path of its failure report."""
     return {_VARIABLE: str(path)}
 
 
 def report_failure(error: BaseException) -> None:
-    """Report, to the process that started this rank, why it ends."""
+    """Write the failure report of this rank, if its launcher asked for one."""
     path = os.environ.get(_VARIABLE)
     if path is None:
         return
@@ -101,18 +100,18 @@ def report_failure(error: BaseException) -> None:
     try:
         Path(path).write_text(json.dumps(report), encoding="utf-8")
     except OSError:
-        # The disk of temporary files is full too.
+        # The disk of the temporary folder is full too.
         print(f"rank {os.environ.get('RANK')}: {message}", file=sys.stderr)
 
 
 def has_lost_peer(error: BaseException, world_size: int) -> bool:
-    """Return whether `error` is the loss of another rank, whose own error is the cause.
+    """Return whether `error` follows from the failure of another rank.
 
     Args:
-        error: what ended a rank, or what started ranks.
-        world_size: how many ranks the run has; of one no other can be lost.
+        error: the error that ended this process.
+        world_size: number of ranks; a single rank has no peer.
     """
-    # Whoever lost a rank had used torch.distributed.
+    # A rank that lost a peer has imported torch.distributed.
     distributed = sys.modules.get("torch.distributed")
     if world_size == 1 or distributed is None:
         return False
@@ -122,7 +121,7 @@ def has_lost_peer(error: BaseException, world_size: int) -> bool:
 
 
 def read_failure(path: Path) -> dict[str, Any] | None:
-    """Return what a rank wrote, or None."""
+    """Return the failure report of a rank, or None."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):

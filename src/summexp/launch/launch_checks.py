@@ -1,7 +1,7 @@
-"""Can the run be started as `hardware` asks? Answered without importing torch.
+"""Checks of the `hardware` group against the config and this machine, without importing torch.
 
-What depends on where it runs (`check_hardware`) is apart from what does not (`check_launch`): a
-sweep on Slurm is checked where it is submitted, but its jobs run elsewhere.
+`check_hardware` depends on this machine and `check_launch` does not: a sweep on Slurm is checked on
+the machine that submits it, and its jobs run on others.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 _AMPERE = (8, 0)
 """The first compute capability with bfloat16 and TF32."""
 _NEEDS_AMPERE = ("bf16", "bf16_full_eval", "tf32")
-_DEVICES = {"cpu": "a CPU", "mps": "a GPU of Apple's", "xla": "a TPU"}
+_DEVICES = {"cpu": "a CPU", "mps": "an Apple GPU", "xla": "a TPU"}
 
 
 def check_launch(
     hardware: HardwareConfig, training: TrainingConfig, *, in_sweep: bool = False
 ) -> Iterator[Problem]:
-    """Yield what is wrong with how the run is started, wherever it is to run.
+    """Yield the launch problems that do not depend on the machine.
 
     Args:
         hardware: the `hardware` group.
@@ -61,7 +61,7 @@ def check_launch(
 def check_hardware(
     hardware: HardwareConfig, training: TrainingConfig, *, in_sweep: bool = False
 ) -> Iterator[Problem]:
-    """Yield what the config asks of this machine, and of who started us, that is not there.
+    """Yield the requirements of the config that this machine or its launcher does not meet.
 
     Args:
         hardware: the `hardware` group.
@@ -70,7 +70,7 @@ def check_hardware(
     """
     world = outside_world()
     if in_sweep and world is not None and world.size > 1:
-        return  # refused by `check_launch`; started as it should be, the job is in no such world
+        return  # `check_launch` rejects it
     if world is None:
         yield from _node_problems(hardware)
     else:
@@ -79,7 +79,7 @@ def check_hardware(
     backend = hardware.backend
     if backend == "auto":
         if local_size == 1 and not _half_precision(training):
-            return  # any machine will do, so NVML is not asked
+            return  # any device will do, so NVML is not queried
         backend = _best_backend()
     if backend == "cuda":
         yield from _gpu_problems(training, local_size)
@@ -88,7 +88,7 @@ def check_hardware(
     elif backend == "xla":
         yield from _tpu_problems(hardware)
     if backend != "cuda":
-        # Why a GPU that someone counts on was not taken.
+        # Explain why `auto` selected no GPU.
         remark = nvidia_gpus().remark if hardware.backend == "auto" else None
         yield from _needing_a_gpu(training, backend, remark)
 
@@ -106,21 +106,21 @@ def _sweep_problems(hardware: HardwareConfig) -> Iterator[Problem]:
         return
     if world.size == 1:
         return
-    words = f"hardware.processes={world.local_size}"
+    overrides = f"hardware.processes={world.local_size}"
     count = world.node_count
     if count > 1:
-        words += f" hardware.nodes={count}"
+        overrides += f" hardware.nodes={count}"
     asked = hardware.nodes * (hardware.processes or 1) == world.size
     yield Problem(
-        what=f"this sweep (-m) was started {world.size} times, by torchrun or its like, and each "
-        "time would run every job",
+        what=f"this sweep (-m) was started {world.size} times, by torchrun, accelerate launch or "
+        "srun, and each process would run every job",
         hint="Start it once, and each job starts its own processes: python train.py -m "
-        f"{'' if asked else f'{words} '}… with your other words.",
+        f"{'' if asked else f'{overrides} '}… with your other overrides.",
     )
 
 
 def _sweep_on_nodes(hardware: HardwareConfig) -> Iterator[Problem]:
-    # Those that `_node_problems` rejects are passed over here.
+    # `_node_problems` reports these.
     if [*_rendezvous_problems(hardware)]:
         return
     try:
@@ -129,50 +129,50 @@ def _sweep_on_nodes(hardware: HardwareConfig) -> Iterator[Problem]:
         return
     if here is not None and here.count > 1:
         yield Problem(
-            what=f"this sweep (-m) was started on {here.count} machines, and on each would run "
+            what=f"this sweep (-m) was started on {here.count} machines, and each would run "
             "every job",
-            hint="Start it once, and let it hand its jobs out: python train.py -m "
-            f"hydra/launcher=slurm hardware.nodes={here.count} … with your other words.",
+            hint="Start it once, and let it submit its jobs: python train.py -m "
+            f"hydra/launcher=slurm hardware.nodes={here.count} … with your other overrides.",
         )
 
 
 def _sharding_problems(hardware: HardwareConfig, training: TrainingConfig) -> Iterator[Problem]:
     if training.fsdp and training.deepspeed:
         what = "is set together with training.fsdp; only one of them can shard the weights"
-        yield Problem(key="training.deepspeed", what=what, hint="Leave one of them away.")
+        yield Problem(key="training.deepspeed", what=what, hint="Remove one of them.")
     elif training.fsdp and world_size(hardware) == 1:
         yield Problem(
             key="training.fsdp",
-            what="shards the weights over the processes of a run, and this run has but one",
+            what="shards the weights over several processes, and this run has one",
             hint="Choose hardware=fsdp8_bf16, with hardware.processes=2 for two GPUs.",
         )
     if training.fsdp and _fsdp_version(training.fsdp_config) != 2:
         yield Problem(
             key="training.fsdp_config",
-            what="asks for FSDP 1, which PyTorch and transformers give up",
-            hint="Leave version away: FSDP 2 is used.",
+            what="asks for FSDP 1, which PyTorch and transformers have deprecated",
+            hint="Remove version: FSDP 2 is used.",
         )
     if training.fsdp and training.optim == "adafactor":
         yield Problem(
             key="training.optim",
-            what="adafactor cannot train weights that FSDP splits",
+            what="adafactor does not support weights sharded by FSDP",
             hint="Choose training.optim=adamw_torch_fused, or hardware=ddp8_bf16.",
         )
     for name in ("fsdp_config", "deepspeed"):
         value = getattr(training, name)
         if isinstance(value, str) and value.endswith(".json") and not Path(value).is_file():
-            hint = f"Looked for it from {Path.cwd()}; a mapping {{…}} does without a file."
+            hint = f"Paths are relative to {Path.cwd()}; a mapping {{…}} needs no file."
             yield Problem(key=f"training.{name}", what=f"there is no file {value}", hint=hint)
 
 
 def _accelerate_problems(training: TrainingConfig) -> Iterator[Problem]:
-    """Yield what `accelerate launch` asks for in the environment, and the config does not."""
+    """Yield the differences between the environment of `accelerate launch` and the config."""
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     chosen = "bf16" if training.bf16 else "fp16" if training.fp16 else "no"
     if asked not in ("no", chosen):
         yield Problem(
             key=f"training.{asked}",
-            what=f"is what accelerate launch was given (mixed precision {asked}), and the config "
+            what=f"was given to accelerate launch (--mixed_precision={asked}), and the config "
             "differs",
             hint=f"Set training.{asked}=true, or give accelerate --mixed_precision=no.",
         )
@@ -181,8 +181,8 @@ def _accelerate_problems(training: TrainingConfig) -> Iterator[Problem]:
         if os.environ.get(variable, "false").lower() == "true" and not getattr(training, name):
             yield Problem(
                 key=f"training.{name}",
-                what="is what accelerate launch was given, and the config differs",
-                hint=f"Choose a hardware that has it, or leave --use_{name} away.",
+                what=f"was given to accelerate launch (--use_{name}), and the config differs",
+                hint=f"Choose a hardware that sets it, or remove --use_{name}.",
             )
 
 
@@ -197,7 +197,7 @@ def _xla_problems(training: TrainingConfig) -> Iterator[Problem]:
         yield Problem(
             key="hardware.backend",
             what="xla needs the package torch_xla, which is not installed",
-            hint="It goes with an older PyTorch, so give it an environment of its own: "
+            hint="It requires an older PyTorch, so install it in a separate environment: "
             'pip install -c constraints-tpu.txt -e ".[tpu]"',
         )
     if training.optim.endswith("_fused"):
@@ -212,39 +212,39 @@ def _xla_problems(training: TrainingConfig) -> Iterator[Problem]:
 
 
 def _rank_problems(hardware: HardwareConfig, world: World) -> Iterator[Problem]:
-    """Yield where the config and the launcher that started us as a rank are of two minds."""
+    """Yield the differences between the config and the launcher that started this rank."""
     if hardware.processes not in (None, world.local_size):
         yield Problem(
             key="hardware.processes",
-            what=f"is {hardware.processes}, but the launcher outside has started "
+            what=f"is {hardware.processes}, but the external launcher has started "
             f"{world.local_size} on this machine",
-            hint=f"Set hardware.processes={world.local_size}, or start python train.py by itself, "
-            f"which starts {hardware.processes}.",
+            hint=f"Set hardware.processes={world.local_size}, or start python train.py without a "
+            f"launcher, which starts {hardware.processes}.",
         )
     count = world.node_count
     if hardware.nodes not in (1, count):
         yield Problem(
             key="hardware.nodes",
-            what=f"is {hardware.nodes}, but the launcher outside has started processes on {count}",
+            what=f"is {hardware.nodes}, but the external launcher has started processes on {count}",
             hint=f"Set hardware.nodes={count}.",
         )
     if world.rank == 0 and "RANK" not in os.environ:
-        # Started by srun: this rank opens the port itself.
+        # Started by srun: rank 0 opens the port itself.
         yield from _port_problems(Nodes(count=count, port=slurm_rendezvous_port()))
     if world.size > 1 and hardware.backend in ("mps", "xla"):
         yield Problem(
             key="hardware.backend",
-            what=f"{hardware.backend} is driven by one process, and the launcher outside has "
+            what=f"{hardware.backend} supports one process only, and the external launcher has "
             f"started {world.size}",
-            hint="Start python train.py by itself.",
+            hint="Start python train.py without a launcher.",
         )
 
 
 def _node_problems(hardware: HardwareConfig) -> Iterator[Problem]:
-    """Yield what keeps the nodes of a run that starts its own ranks from a rendezvous."""
-    wrong = [*_rendezvous_problems(hardware)]
-    if wrong:
-        yield from wrong
+    """Yield the rendezvous problems of a run that starts its own ranks."""
+    problems = [*_rendezvous_problems(hardware)]
+    if problems:
+        yield from problems
         return
     try:
         here = nodes(hardware)
@@ -255,10 +255,10 @@ def _node_problems(hardware: HardwareConfig) -> Iterator[Problem]:
         yield Problem(
             key="hardware.nodes",
             what=f"asks for {hardware.nodes} machines, but no rendezvous is given",
-            hint="Set hardware.nodes=1 to use this one alone. For several, start it on each of "
-            f"them, with srun --nodes={hardware.nodes} "
+            hint="Set hardware.nodes=1 to use this machine only. For several, start it on each, "
+            f"with srun --nodes={hardware.nodes} "
             "--ntasks-per-node=1 python train.py … or with MASTER_ADDR, MASTER_PORT and NODE_RANK "
-            "in the environment. Or let -m hydra/launcher=slurm do so.",
+            "in the environment. Or submit it with -m hydra/launcher=slurm.",
         )
     elif here.count != hardware.nodes:
         yield Problem(
@@ -271,7 +271,7 @@ def _node_problems(hardware: HardwareConfig) -> Iterator[Problem]:
 
 
 def _rendezvous_problems(hardware: HardwareConfig) -> Iterator[Problem]:
-    """Yield what is wrong with the environment variables that lead the nodes together."""
+    """Yield the problems of the environment variables of the rendezvous."""
     given = {name: os.environ[name] for name in _RENDEZVOUS if name in os.environ}
     if hardware.nodes == 1 or "NODE_RANK" not in given:
         return
@@ -287,30 +287,30 @@ def _rendezvous_problems(hardware: HardwareConfig) -> Iterator[Problem]:
 
 
 def _port_problems(here: Nodes) -> Iterator[Problem]:
-    """Yield that node 0, which this is, cannot listen where the others look for it."""
+    """Yield the problem of a rendezvous port that this node, node 0, cannot listen on."""
     with socket.socket() as listener:
-        # As PyTorch's store does; without it, a port that was in use a minute ago is refused.
+        # As TCPStore does. Without it, a port in TIME_WAIT is rejected.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("", here.port))
         except OSError as error:
             yield Problem(
-                what=f"port {here.port}, of the rendezvous, cannot be used: {error.strerror}",
+                what=f"cannot listen on the rendezvous port {here.port}: {error.strerror}",
                 where="MASTER_PORT" if "MASTER_PORT" in os.environ else None,
                 hint="Set MASTER_PORT to a free one, the same on every machine."
                 if "MASTER_PORT" in os.environ
-                else "End what uses it; ss -ltnp shows it.",
+                else "Stop the process that uses it; ss -ltnp shows it.",
             )
 
 
 def _gpu_problems(training: TrainingConfig, local_size: int) -> Iterator[Problem]:
     gpus = nvidia_gpus()
     if not gpus.usable and has_amd_driver():
-        return  # how many and which is not known
+        return  # their number and kind are unknown
     there = len(gpus.usable)
-    # Under srun a task may be shown none but its own.
-    own = there == 1 and "SLURM_LOCALID" in os.environ and outside_world() is not None
-    if there < local_size and not own:
+    # Under srun a single GPU may be visible to each task.
+    one_per_task = there == 1 and "SLURM_LOCALID" in os.environ and outside_world() is not None
+    if there < local_size and not one_per_task:
         yield _too_few(training, gpus, local_size)
     if there:
         weakest = min(gpus.usable[:local_size], key=lambda gpu: gpu.capability)
@@ -323,13 +323,13 @@ def _gpu_problems(training: TrainingConfig, local_size: int) -> Iterator[Problem
                     f"{weakest.name} has {major}.{minor}",
                     hint=f"Set training.{name}=false."
                     if name != "bf16"
-                    else "Set training.bf16=false for full precision; with training.fp16=true "
-                    "besides for half, in which T5 may overflow.",
+                    else "Set training.bf16=false for full precision; add training.fp16=true "
+                    "for half precision, in which T5 may overflow.",
                 )
 
 
 def _too_few(training: TrainingConfig, gpus: Gpus, wanted: int) -> Problem:
-    """Return the problem of fewer GPUs than processes on this machine, with what would work."""
+    """Return the problem of fewer GPUs than processes, with a hint that fits this machine."""
     there = len(gpus.usable)
     remark = f" ({gpus.remark})" if gpus.remark else ""
     if wanted == 1:
@@ -341,30 +341,30 @@ def _too_few(training: TrainingConfig, gpus: Gpus, wanted: int) -> Problem:
         cpu = "hardware=cpu, or hardware=ddp2_cpu for two processes on the CPU"
     if there == 0:
         hint = f"Choose {'hardware=mps, or ' if is_apple() else ''}{cpu}"
-        # Told here, since a choice such as hardware=ddp8_fp16 brings it along.
-        hint += "; fp16 is for GPUs." if training.fp16 else "."
+        # A choice such as hardware=ddp8_fp16 sets fp16 too.
+        hint += "; fp16 requires a GPU." if training.fp16 else "."
     elif outside_world() is not None:
         hint = f"Start as many processes as there are GPUs: torchrun --nproc-per-node={there} …"
     elif there == 1:
         has_bf16 = gpus.usable[0].capability >= _AMPERE
         one = "hardware=gpu_bf16" if training.bf16 and has_bf16 else "hardware=gpu"
         half = " training.fp16=true" if training.fp16 else ""
-        hint = f"Choose {one}{half} for the one that is there, or hardware=ddp2_cpu."
+        hint = f"Choose {one}{half} to use the one GPU, or hardware=ddp2_cpu."
     else:
-        hint = f"Add hardware.processes={there} for those that are there"
+        hint = f"Add hardware.processes={there} to use the available GPUs"
         steps, rest = divmod(wanted * training.gradient_accumulation_steps, there)
-        same = f", and training.gradient_accumulation_steps={steps} for as many rows a step"
+        same = f", and training.gradient_accumulation_steps={steps} for the same global batch"
         hint += "." if rest else f"{same}."
     return Problem(key=key, what=what, hint=hint)
 
 
 def _mps_problems(local_size: int) -> Iterator[Problem]:
     if not is_apple():
-        what = "mps is the GPU of an Apple computer, which this is not"
-        hint = "Choose hardware=cpu, or hardware=auto to take what there is."
+        what = "mps requires an Apple computer, and this is not one"
+        hint = "Choose hardware=cpu, or hardware=auto to detect the device."
         yield Problem(key="hardware.backend", what=what, hint=hint)
     elif local_size > 1:
-        what = f"is {local_size}, and this computer has one GPU, which takes one process"
+        what = f"is {local_size}, and this computer has one GPU, which supports one process"
         hint = "Choose hardware=mps for one process, or hardware=ddp2_cpu for two on the CPU."
         yield Problem(key="hardware.processes", what=what, hint=hint)
 
@@ -375,8 +375,8 @@ def _tpu_problems(hardware: HardwareConfig) -> Iterator[Problem]:
         yield Problem(
             key="hardware.backend",
             what="there is no TPU on this machine",
-            hint="Add hardware.virtual_devices=8 to try the way on the CPU, or choose "
-            "hardware=auto to take what there is.",
+            hint="Add hardware.virtual_devices=8 to try it on the CPU, or choose "
+            "hardware=auto to detect the device.",
         )
 
 
@@ -385,12 +385,12 @@ def _half_precision(training: TrainingConfig) -> bool:
 
 
 def _needing_a_gpu(training: TrainingConfig, backend: str, remark: str | None) -> Iterator[Problem]:
-    what = "needs a GPU of NVIDIA or AMD, and this run has none"
+    what = "needs an NVIDIA or AMD GPU, and this run has none"
     for name in ("fp16", "tf32"):
-        # An Apple GPU takes fp16.
+        # Apple GPUs support fp16.
         if getattr(training, name) and (backend, name) != ("mps", "fp16"):
             yield Problem(
                 key=f"training.{name}",
                 what=f"{what} ({remark})" if remark else what,
-                hint=f"Leave it away on {_DEVICES[backend]}: training.{name}=false",
+                hint=f"Disable it on {_DEVICES[backend]}: training.{name}=false",
             )

@@ -1,8 +1,8 @@
-"""Starts the ranks of a run on this node, watches them, and ends them together.
+"""Local launcher: starts the ranks of this node, monitors them and stops them together.
 
-torch's own launcher (`torch.distributed.run`) asks ranks to end with SIGTERM and gives them half a
-minute, both when another rank has failed and when the run is to stop. A rank that keeps SIGTERM for
-saving a checkpoint could then outlive a dead peer by that time.
+torch's own launcher (`torch.distributed.run`) sends SIGTERM and waits half a minute, both when
+another rank has failed and when the run is to stop. A rank that saves a checkpoint on SIGTERM could
+then outlive a dead peer by that time.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARENT = "SUMMEXP_PARENT"
-"""Environment variable with the process number that a rank ends with."""
+"""Environment variable with the process ID of the launcher, with which a rank ends."""
 
 _POLL_SECONDS = 0.05
-"""Seconds between two looks at the ranks of this node."""
+"""Seconds between two polls of the ranks of this node."""
 _PEER_EXIT_SECONDS = 1.0
-"""Seconds in which the ranks that lost a peer end, so that the first cause is reported."""
+"""Seconds in which ranks that lost a peer may end too, before the first cause is determined."""
 _LAST_LINES = 20
 _STOPPED = 128 + signal.SIGTERM
-"""Exit code of a rank that has saved a checkpoint because a signal asked for it."""
+"""Exit code of a rank that saved a checkpoint after a signal."""
 
 
 def launch_ranks(hardware: HardwareConfig, run_spec: str) -> None:
-    """Start this node's ranks and wait for their end.
+    """Start the ranks of this node and wait until they end.
 
     Args:
-        hardware: how many processes and nodes.
-        run_spec: what `python -m summexp.worker` is to run.
+        hardware: number of processes and nodes.
+        run_spec: argument of `python -m summexp.worker`.
 
     Raises:
-        SummexpError: a rank failed; the others were ended.
-        Stopped: a signal came, and the ranks have ended.
+        SummexpError: a rank failed; the others were stopped.
+        Stopped: a signal was received, and the ranks have ended.
     """
     here = nodes(hardware)
     assert here is not None, "preflight rejects several nodes without a rendezvous"
@@ -63,13 +63,13 @@ def launch_ranks(hardware: HardwareConfig, run_spec: str) -> None:
         group = _Ranks(here, processes, run_spec, rendezvous, Path(folder))
         try:
             group.start()
-            group.watch(hardware.grace_seconds)
+            group.monitor(hardware.grace_seconds)
         finally:
             group.kill()
 
 
 def abort_nodes(hardware: HardwareConfig, code: int) -> None:
-    """On the first of several nodes: end the others, which wait for it, with an exit code."""
+    """On node 0 of several: end the other nodes, which wait at the rendezvous, with `code`."""
     here = nodes(hardware)
     if here is not None and here.count > 1 and here.rank == 0:
         Rendezvous(here).abort(code)
@@ -89,12 +89,12 @@ class _Ranks:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Start them; only rank 0 shows what it prints."""
+        """Start the ranks; rank 0 alone prints to this terminal."""
         log.info("starting %s", _describe(self._here, self._count))
         for local in range(self._count):
             rank = self._here.rank * self._count + local
             environment = os.environ | self._environment(rank, local)
-            # -P: a folder of the user's called `datasets` is not the library.
+            # -P: a user's folder `datasets` must not shadow the library.
             command = [sys.executable, "-P", "-m", "summexp.worker", self._run_spec]
             output: Any = None
             if rank:
@@ -103,8 +103,8 @@ class _Ranks:
             if output is not None:
                 output.close()
 
-    def watch(self, grace_seconds: float) -> None:
-        """Wait until all are done, or one has failed, or a signal asks for the end."""
+    def monitor(self, grace_seconds: float) -> None:
+        """Wait until all ranks are done, one has failed, or a signal asks for a stop."""
         with stop_requests() as request:
             until = math.inf
             polled_others = time.monotonic()
@@ -125,7 +125,7 @@ class _Ranks:
         self._rendezvous.leave()
 
     def _report_unsaved_checkpoint(self, grace_seconds: float) -> None:
-        """Log what kept the ranks from saving a checkpoint, if anything did."""
+        """Log why the ranks saved no checkpoint, if that is so."""
         if self._is_alive():
             log.warning(
                 "the ranks saved no checkpoint within %g s (hardware.grace_seconds)",
@@ -133,14 +133,14 @@ class _Ranks:
             )
         self.kill()
         failures = map(self._failure, self._failed())
-        # A rank that has ended is a lost peer to the others.
+        # The other ranks report the loss of a peer.
         causes = [one for one in failures if one.report and not one.report["lost_peer"]]
         if causes:
             first = min(causes, key=lambda one: one.weight)
             log.error("no checkpoint was saved: %s", first.error())
 
     def signal(self, signum: int) -> None:
-        """Send a signal to the ranks that are alive."""
+        """Send a signal to the running ranks."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.send_signal(signum)
@@ -153,7 +153,7 @@ class _Ranks:
                 process.wait(max(0.0, until - time.monotonic()))
 
     def kill(self) -> None:
-        """Kill the ranks that are alive."""
+        """Kill the running ranks."""
         self.signal(signal.SIGKILL)
         self.wait(10)
 
@@ -161,7 +161,7 @@ class _Ranks:
         if not self._failed():
             return
         if {self._code(rank) for rank in self._failed()} == {_STOPPED}:
-            # One was sent a signal, and all have agreed to save and end.
+            # One rank received a signal, and all have saved a checkpoint.
             self.wait(_PEER_EXIT_SECONDS)
             raise Stopped(signal.SIGTERM)
         if any(read_failure(self._failure_file(rank)) for rank in self._failed()):
@@ -180,12 +180,12 @@ class _Ranks:
         return any(process.poll() is None for process in self._processes.values())
 
     def _failed(self) -> list[int]:
-        """Return the ranks that have ended, and not well."""
+        """Return the ranks that ended with an error."""
         return [rank for rank, one in self._processes.items() if one.poll() not in (None, 0)]
 
     def _code(self, rank: int) -> int:
         code = self._processes[rank].returncode
-        assert code is not None, "asked only of ranks that have ended"
+        assert code is not None, "called for ended ranks only"
         return code
 
     def _failure(self, rank: int) -> Failure:
@@ -208,7 +208,7 @@ class _Ranks:
             "GROUP_RANK": str(self._here.rank),
             "MASTER_ADDR": address,
             "MASTER_PORT": str(self._rendezvous.port),
-            # The ranks use the parent's store, and make none of their own.
+            # The ranks use the launcher's store and create none.
             "TORCHELASTIC_USE_AGENT_STORE": "True",
             "TORCHELASTIC_RESTART_COUNT": "0",
             OMP_NUM_THREADS: str(threads_of_rank(self._count)),
@@ -224,14 +224,14 @@ class _Ranks:
 
 
 def _start(command: list[str], environment: dict[str, str], output: Any) -> subprocess.Popen[bytes]:
-    # Slurm sends its warning to every process of a job. Ranks inherit that it is blocked; what it
-    # is for comes to them as SIGTERM from their parent.
+    # Slurm sends its warning signal to every process of a job. Ranks inherit the blocked signal;
+    # the launcher sends them SIGTERM instead.
     if sys.platform == "win32":
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     blocked = {signal.SIGUSR2}
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
-        # In a session of its own, so that Ctrl-C comes to the parent alone.
+        # A new session, so that Ctrl-C reaches the launcher alone.
         return subprocess.Popen(
             command, env=environment, stdout=output, stderr=output, start_new_session=True
         )

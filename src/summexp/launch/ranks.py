@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def this_world() -> World:
-    """Return the world of this process; a process on its own is all of it."""
+    """Return the world of this process; a single process is a world of size 1."""
     return outside_world() or World()
 
 
@@ -42,26 +42,27 @@ def process_group(hardware: HardwareConfig) -> Iterator[None]:
         yield
         return
     _set_threads()
-    # Accelerate (1.15) takes a group that is there; its own would have no gloo beside nccl, which
-    # objects and barriers need.
+    # Accelerate (1.15) uses an existing group. The group that it would create has no gloo beside
+    # nccl, which object collectives and barriers need.
     device = select_device(hardware.backend)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=dt.timedelta(minutes=hardware.timeout_minutes))
     yield
-    # Not after an error: the other ranks might wait for ever.
+    # Not after an error: the other ranks could hang.
     dist.destroy_process_group()
 
 
 def _set_threads() -> None:
-    """Give this rank its share of the cores, where what started it did not (srun does not).
+    """Set the threads of this rank to its share of the cores, unless its launcher has set them.
 
-    Accelerate (1.15) would do so with a warning, and fails where the variable is no single number.
+    srun does not. Accelerate (1.15) would with a warning, and fails unless the variable is a single
+    number.
     """
     threads = threads_of_rank(this_world().local_size)
     os.environ[OMP_NUM_THREADS] = str(threads)
-    # torch has read the variable already.
+    # torch read the variable when it was imported.
     torch.set_num_threads(threads)
 
 
@@ -92,8 +93,8 @@ def any_reduce(*flags: bool, group: dist.ProcessGroup | None = None) -> list[boo
     """Return for each flag whether it is set on any rank.
 
     Args:
-        flags: one for each result, as many on every rank.
-        group: of all ranks; the default group, with its timeout, where None.
+        flags: the same number of flags on every rank.
+        group: process group; None for the default group.
     """
     if not _is_distributed():
         return list(flags)
@@ -103,7 +104,7 @@ def any_reduce(*flags: bool, group: dist.ProcessGroup | None = None) -> list[boo
 
 
 def barrier() -> None:
-    """Wait until every rank has reached this."""
+    """Wait until every rank has reached this call."""
     any_reduce(False)
 
 
@@ -115,7 +116,7 @@ def local_main_first() -> Iterator[bool]:
         Whether this is the first rank of its node.
     """
     first = this_world().local_rank == 0
-    # Reading and tokenizing a large corpus takes longer than the timeout of the default group.
+    # Reading and tokenizing a large corpus may exceed the timeout of the default group.
     group = (
         dist.new_group(timeout=dt.timedelta(days=7), backend="gloo") if _is_distributed() else None
     )

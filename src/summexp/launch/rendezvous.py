@@ -52,7 +52,7 @@ class Rendezvous:
         return f"{self._here.address}:{self._here.port}"
 
     def _wait_for_node_0(self) -> None:
-        # In Python, where a signal ends it; torch would wait in compiled code.
+        # Poll in Python, where signals are handled; torch would block in C++.
         while True:
             try:
                 socket.create_connection((self._here.address, self._here.port), timeout=2).close()
@@ -68,8 +68,8 @@ class Rendezvous:
         """Join, and wait until every node has joined.
 
         Raises:
-            RunError: one does not join in time.
-            SystemExit: node 0 has aborted, with its exit code.
+            RunError: a node has not joined in time.
+            SystemExit: node 0 has aborted; carries its exit code.
         """
         if self._here.count == 1:
             return

@@ -1,4 +1,4 @@
-"""Signals: a request to stop that leaves time to save, and an end together with the parent."""
+"""Signal handling: stop requests that leave time to save, and exit with the parent process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any, NoReturn
 from summexp.launch.world import outside_world
 
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
-"""What asks a run to stop: Ctrl-C, a cluster or `kill`, and a closed terminal."""
+"""Signals that ask a run to stop: Ctrl-C, a cluster or `kill`, a closed terminal."""
 _REQUEUE = "SIGUSR2"
-"""What Slurm's submitit sends before it requeues a job; handled where submitit does."""
+"""Signal of submitit before it requeues a job; handled only if submitit has a handler."""
 
 _DUPLICATE_SECONDS = 0.05
-"""`timeout` signals its child and then its process group, so that one request comes twice."""
+"""`timeout` signals its child and then its process group: one request arrives twice."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -34,38 +34,38 @@ class Stopped(SystemExit):
         super().__init__(128 + signum)
         self.signum = signum
         self.reported = False
-        """Whether it was reported to the user."""
+        """Whether the user was informed."""
 
 
 class _State:
-    """What the handlers know: signals are sent to the process, whatever part of it runs."""
+    """State of the handlers, one for the process."""
 
     request: StopRequest | None = None
-    """What takes the signals, where something is to be saved first."""
+    """The active request, if there is something to save first."""
     ends = False
-    """Whether a signal ends this process already."""
+    """Whether a signal is ending this process."""
     absorbs = False
-    """Whether what comes now is a duplicate."""
+    """Whether a signal received now is a duplicate."""
     resets_children = False
-    """Whether children that are forked will leave the signals to their parent."""
+    """Whether the fork handlers are registered."""
 
 
 def end_at_once_on_interrupt() -> None:
     """Let Ctrl-C end this process without a traceback, until `end_on_signals` is called.
 
-    For the imports, before there is anything to save. One that is ignored stays so.
+    Used during the imports, before there is anything to save. An ignored SIGINT stays ignored.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def end_on_signals(*, also_ignored: Sequence[int] = ()) -> None:
-    """Let the signals that ask for a stop raise `Stopped`, wherever this process is.
+    """Raise `Stopped` on the signals that ask for a stop.
 
-    One that is ignored stays so: SIGHUP under `nohup`, SIGINT in a background job of a script.
+    An ignored signal stays ignored: SIGHUP under `nohup`, SIGINT in a background job of a script.
 
     Args:
-        also_ignored: signals to handle even so.
+        also_ignored: signals to handle even if they are ignored.
     """
     for name in _STOPPING:
         signum = getattr(signal, name, None)
@@ -91,10 +91,10 @@ def _end(signum: int, _frame: FrameType | None) -> None:
 
 
 def _is_second_request(signum: int) -> bool:
-    """Return whether a signal that follows another is the user's wish not to wait.
+    """Return whether a second signal means that the user does not want to wait.
 
-    The shell and the kernel each signal a closed terminal. A rank is signalled by Slurm and by
-    its launcher, which sees to it that the end comes.
+    A closed terminal is signalled twice, by the shell and by the kernel. A rank is signalled by
+    Slurm and by its launcher, which kills it if it does not end.
     """
     is_hangup = signum == getattr(signal, "SIGHUP", None)
     return not is_hangup and outside_world() is None
@@ -102,7 +102,7 @@ def _is_second_request(signum: int) -> bool:
 
 def _absorb_duplicates() -> None:
     _State.absorbs = True
-    # Handlers run while it sleeps.
+    # Handlers run during the sleep.
     time.sleep(_DUPLICATE_SECONDS)
     _State.absorbs = False
 
@@ -116,7 +116,7 @@ _fork = _Fork()
 
 
 def _block_signals() -> None:
-    """Before a fork: what is sent to the child at once must not come to the parent's handlers."""
+    """Before a fork: block signals, so that the child does not run the parent's handlers."""
     signals = {getattr(signal, name) for name in _STOPPING if hasattr(signal, name)}
     _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
@@ -126,7 +126,7 @@ def _unblock_signals() -> None:
 
 
 def _leave_signals_to_parent() -> None:
-    """In a forked child, such as a data loader's: a terminal's signals come to it too."""
+    """In a forked child, such as a data loader's worker: ignore the signals of the terminal."""
     for name in _STOPPING:
         signum = getattr(signal, name, None)
         if signum is not None and callable(signal.getsignal(signum)):
@@ -136,10 +136,10 @@ def _leave_signals_to_parent() -> None:
 
 
 def leave_sigterm_to_parent(_worker: int = 0) -> None:
-    """In a worker of a data loader: end on SIGTERM only where the parent sends it.
+    """In a data loader's worker: end on SIGTERM only if the parent sent it.
 
     `scancel`, systemd and `kill -- -GROUP` send it to every process of a run, and the parent needs
-    its workers until it has saved a checkpoint. To be called before the worker starts a thread.
+    its workers until it has saved a checkpoint. Call it before the worker starts a thread.
     """
     # Not on macOS.
     if hasattr(signal, "sigwaitinfo"):
@@ -154,42 +154,42 @@ def _await_sigterm(sender: int) -> None:
 
 
 class StopRequest:
-    """Whether a signal has asked this process to save what there is and stop."""
+    """A request, made by a signal, to save a checkpoint and stop."""
 
     def __init__(self) -> None:
-        """Begin without a request."""
+        """Create it without a signal received."""
         self.signum: int | None = None
         self.announcement: Callable[[], str | None] = lambda: None
-        """Returns what is done before the end."""
+        """Returns the message to print when a signal is received, or None."""
         self._announced = False
         self._exits = False
         self._earlier: dict[int, Any] = {}
 
     @property
     def received(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal was received."""
         return self.signum is not None
 
     def announce(self) -> None:
-        """Print once, on rank 0, what is done before the end."""
+        """Print the announcement once, on rank 0."""
         world = outside_world()
         text = None if self._announced or (world and world.rank) else self.announcement()
         if text is None:
             return
         self._announced = True
-        # A terminal has shown ^C behind a progress bar. Not by way of Python's buffers and locks,
-        # which the code that was interrupted may hold.
+        # A new line, since the terminal shows ^C after a progress bar. `os.write`, since the
+        # interrupted code may hold the locks of Python's streams.
         start = "\n" if os.isatty(2) else ""
         with suppress(OSError):
             os.write(2, f"{start}{text}, Ctrl-C again to stop at once\n".encode())
 
     def exit(self) -> NoReturn:
-        """Do what the signal does where nothing is to be saved: as a rule, exit.
+        """Run the handler from before `install`, or exit.
 
         Raises:
-            Stopped: as a rule.
+            Stopped: the earlier handler did not raise.
         """
-        # Of several ranks, only some may have been sent a signal.
+        # Among several ranks, some may not have received a signal.
         signum = signal.SIGTERM if self.signum is None else self.signum
         earlier = self._earlier.get(signum)
         self._exits = True
@@ -198,7 +198,7 @@ class StopRequest:
         raise Stopped(signum)
 
     def install(self) -> None:
-        """Handle the signals that ask for a stop, except those that are ignored."""
+        """Install handlers for the signals that ask for a stop, except ignored ones."""
         for name in (*_STOPPING, _REQUEUE):
             signum = getattr(signal, name, None)
             if signum is None:
@@ -227,16 +227,16 @@ class StopRequest:
 
 @contextmanager
 def stop_requests(announcement: Callable[[], str | None] = lambda: None) -> Iterator[StopRequest]:
-    """Turn the signals that ask for a stop into a request for as long as the block lasts.
+    """Turn the signals that ask for a stop into a request during the block.
 
-    A second signal ends the process at once, and so does the end of the block if one came. Within
-    another such block the request is that one's, which outlasts this.
+    A second signal ends the process at once. The end of the block ends it if a signal was received.
+    A nested block shares the request of the outer one.
 
     Args:
-        announcement: called when a signal comes; returns what is done before the end, if anything.
+        announcement: called on a signal; returns the message to print, or None.
     """
     if threading.current_thread() is not threading.main_thread():
-        # Python hands signals to the main thread alone.
+        # Python runs signal handlers in the main thread only.
         yield StopRequest()
         return
     outer = _State.request
@@ -257,19 +257,19 @@ def stop_requests(announcement: Callable[[], str | None] = lambda: None) -> Iter
 
 
 def end_with(parent: int) -> None:
-    """Make this process, and every process that it forks, end when its parent does.
+    """Kill this process, and every process that it forks, when its parent ends.
 
-    Linux does so by itself; elsewhere a thread looks every second. Neither asks the process, which
-    may be waiting for another rank.
+    Linux does so itself (`PR_SET_PDEATHSIG`); elsewhere a thread polls every second. Both work
+    while the process is blocked waiting for another rank.
 
     Args:
-        parent: process number of the parent, which may have ended already.
+        parent: process ID of the parent, which may have ended already.
     """
     if sys.platform == "linux":
         _end_with_parent()
         os.register_at_fork(after_in_child=_end_with_parent)
     else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+        threading.Thread(target=_poll_parent, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)
 
@@ -278,7 +278,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _watch(parent: int) -> None:
+def _poll_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""How many threads a rank computes with. Standard library only."""
+"""Number of CPU threads of a rank. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 
 OMP_NUM_THREADS = "OMP_NUM_THREADS"
-"""The variable that OpenMP reads, once, when torch is imported."""
+"""Environment variable that OpenMP reads once, when torch is imported."""
 
 
 def threads_of_rank(local_size: int) -> int:
@@ -15,10 +15,10 @@ def threads_of_rank(local_size: int) -> int:
     Args:
         local_size: how many ranks this node has.
     """
-    # OpenMP also takes a number for each level of nested loops, and torch uses the first.
+    # OpenMP allows one number per level of nested loops; torch uses the first.
     given = os.environ.get(OMP_NUM_THREADS, "").partition(",")[0].strip()
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    # A cluster may bind a job to a few of the machine's cores.
+    # A cluster may bind a job to some of the machine's cores.
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, cores // local_size)

@@ -1,4 +1,4 @@
-"""Which process of a run this one is, as the environment has it. Standard library only."""
+"""Rank, world size and nodes of a run, from environment variables. Standard library only."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from summexp.launch.config import HardwareConfig
 
 _FIRST_PORT, _PORTS = 20_000, 12_000
-"""A Slurm step's port is drawn from its number, below where Linux takes ports of its own."""
+"""Range of the ports derived from a Slurm step's number, below Linux's ephemeral ports."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """The ranks of a run, and which of them this process is."""
+    """The rank of this process and the size of the world, under the names of torch.distributed."""
 
     rank: int = 0
-    """Number of this process among all, from 0."""
+    """Rank of this process among all, from 0."""
     size: int = 1
-    """How many processes there are."""
+    """Number of processes (world size)."""
     local_rank: int = 0
-    """Number of this process among those of its node, from 0."""
+    """Rank of this process on its node, from 0."""
     local_size: int = 1
-    """How many processes this node has."""
+    """Number of processes on this node."""
 
     @property
     def node_count(self) -> int:
-        """How many nodes there are, each with as many processes as this one."""
+        """Number of nodes, each with `local_size` processes."""
         return self.size // self.local_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nodes:
-    """The nodes of a run that was started once on each of them."""
+    """The nodes of a run that was started once on each node."""
 
     rank: int = 0
-    """Number of this node, from 0."""
+    """Rank of this node, from 0."""
     count: int = 1
-    """How many nodes there are."""
+    """Number of nodes."""
     address: str = "127.0.0.1"
     """Name or address of node 0."""
     port: int = 0
@@ -56,10 +56,10 @@ def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
     """Return the world of a process that was started as a rank, or None.
 
     Ranks are started by `torchrun`, `accelerate launch`, `srun` with more tasks than nodes, or by
-    our own launcher.
+    summexp's own launcher.
 
     Raises:
-        ConfigError: a variable that a launcher sets is no such number.
+        ConfigError: a variable of a launcher is not a number in its range.
     """
     if "RANK" in environment and "LOCAL_RANK" in environment:
         size = _number("WORLD_SIZE", environment, 1, least=1)
@@ -82,10 +82,10 @@ def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
 
 
 def nodes(hardware: HardwareConfig, environment: Mapping[str, str] = os.environ) -> Nodes | None:
-    """Return the nodes that this process is one of, or None where nothing names any.
+    """Return the nodes of this run, or None if `hardware.nodes` asks for several and none is given.
 
-    Several nodes are named by a Slurm step with a task a node, or by `MASTER_ADDR`, `MASTER_PORT`
-    and `NODE_RANK`; `hardware.nodes` then says how many.
+    Several nodes are given by a Slurm step with one task per node, or by `MASTER_ADDR`,
+    `MASTER_PORT` and `NODE_RANK` together with `hardware.nodes`.
     """
     tasks, count = _slurm_step(environment)
     if tasks == count > 1:
@@ -119,12 +119,12 @@ def _number(
 
 
 def starts_ranks(hardware: HardwareConfig) -> bool:
-    """Return whether a run with `hardware` is to start ranks itself."""
+    """Return whether a run with `hardware` starts its own ranks."""
     return outside_world() is None and hardware.nodes * (hardware.processes or 1) > 1
 
 
 def world_size(hardware: HardwareConfig) -> int:
-    """Return how many processes a run with `hardware` has here."""
+    """Return the world size of a run with `hardware`, started from this process."""
     outside = outside_world()
     return hardware.nodes * (hardware.processes or 1) if outside is None else outside.size
 
@@ -136,7 +136,7 @@ def slurm_rendezvous_port(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def export_slurm_world() -> None:
-    """Give the ranks of a Slurm step the variables that torch reads, where they are not set."""
+    """Set the variables that torch reads, on a rank of a Slurm step, if they are not set."""
     world = outside_world()
     if world is None or "RANK" in os.environ:
         return
@@ -153,7 +153,7 @@ def export_slurm_world() -> None:
 
 
 def _slurm_step(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return the tasks and the nodes of the Slurm step that this process is a task of."""
+    """Return the number of tasks and of nodes of this process's Slurm step."""
     if "SLURM_PROCID" not in environment:
         return 1, 1
     tasks = _number("SLURM_STEP_NUM_TASKS", environment, 1)
@@ -161,7 +161,7 @@ def _slurm_step(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _tasks_here(environment: Mapping[str, str]) -> int:
-    """Return the tasks of this node, out of a text such as `2(x3),1`."""
+    """Return the number of tasks on this node, from a text such as `2(x3),1`."""
     counts: list[int] = []
     for part in environment.get("SLURM_STEP_TASKS_PER_NODE", "1").split(","):
         tasks, _, times = part.partition("(x")
@@ -179,5 +179,5 @@ def _slurm_first_node(environment: Mapping[str, str]) -> str:
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise RunError(f"scontrol does not list the nodes of this Slurm step: {error}") from error
+        raise RunError(f"cannot list the nodes of this Slurm step: scontrol: {error}") from error
     return shown.stdout.split()[0]

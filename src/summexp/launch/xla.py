@@ -1,6 +1,7 @@
-"""The cores of a TPU, all driven by one process through torch_xla's SPMD.
+"""TPU cores, driven by one process through torch_xla's SPMD.
 
-Imports torch_xla, which reads its variables then: `runs.process_environment.prepare` comes first.
+Import it after `runs.process_environment.prepare`: torch_xla reads its environment variables when
+it is imported.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from summexp.errors import RunError
 from summexp.launch.config import HardwareConfig
 
 ROWS = "rows"
-"""The axis of the mesh of cores along which a batch is shared out."""
+"""The axis of the device mesh along which a batch is sharded."""
 
 
 def place(model: PreTrainedModel, hardware: HardwareConfig) -> None:
-    """Take the cores, and put the model on each of them.
+    """Initialize the device mesh and replicate the model on all cores.
 
     Raises:
-        RunError: there is no TPU, or an earlier job of this process took other devices.
+        RunError: there is no TPU, or an earlier job of this process used other devices.
     """
     runtime.use_spmd()
     try:
@@ -32,16 +33,16 @@ def place(model: PreTrainedModel, hardware: HardwareConfig) -> None:
     if hardware.virtual_devices not in (None, count):
         raise RunError(
             f"hardware.virtual_devices is {hardware.virtual_devices}, but an earlier job of this "
-            f"process has taken {count}; give it a sweep of its own"
+            f"process uses {count}; run it in a separate sweep"
         )
     spmd.set_global_mesh(spmd.Mesh(np.arange(count), (count,), (ROWS,)))
     model.to(torch_xla.device())
-    # Each use of a shared weight has become a weight of its own.
+    # The move to the device has untied shared weights.
     model.tie_weights()
 
 
 def cores() -> int:
-    """Return how many devices share each batch."""
+    """Return the number of devices that share each batch."""
     return int(runtime.global_runtime_device_count())
 
 

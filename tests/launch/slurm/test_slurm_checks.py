@@ -43,10 +43,10 @@ def test_what_can_be_handed_over_is_taken() -> None:
 @pytest.mark.parametrize(
     ("line", "key", "what"),
     [
-        (SLURM, "hydra/launcher", "takes the jobs of a sweep"),
+        (SLURM, "hydra/launcher", "submits the jobs of a sweep"),
         (f"-m {SLURM} hydra.launcher.partion=x", "hydra.launcher.partion", "no such key"),
         (f"-m {SLURM} hydra.launcher.max_requeues=-1", "hydra.launcher.max_requeues", "least 0"),
-        (f"-m {SLURM} hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s", "before"),
+        (f"-m {SLURM} hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s", "time limit"),
     ],
 )
 def test_mistakes(line: str, key: str, what: str) -> None:

@@ -58,7 +58,7 @@ def test_an_array_and_a_single_job(slurm: dict[str, Any]) -> None:
         found["4_0"].describe() == "it ended without a result (Slurm: FAILED, exit code 137 on n1)"
     )
     assert found["9"].describe() == (
-        "it took more memory than it was given (hydra.launcher.mem_gb) "
+        "it exceeded its memory limit (hydra.launcher.mem_gb) "
         "(Slurm: OUT_OF_MEMORY, signal 125 on n2)"
     )
 
@@ -79,7 +79,7 @@ def test_a_forgotten_job_without_accounting_is_gone(slurm: dict[str, Any]) -> No
     slurm["scontrol"] = (1, "", "slurm_load_jobs error: Invalid job id specified")
     slurm["sacct"] = (1, "", "Slurm accounting storage is disabled")
     assert states(["7"]) == {"7": GONE}
-    assert GONE.describe() == "it left no result, and Slurm knows it no more"
+    assert GONE.describe() == "it left no result, and is unknown to Slurm"
 
 
 def test_a_controller_that_does_not_answer_says_nothing_of_a_job(slurm: dict[str, Any]) -> None:

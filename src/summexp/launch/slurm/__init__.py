@@ -1,1 +1,1 @@
-"""Each job of a sweep as a job of a Slurm cluster."""
+"""Slurm launcher: each job of a sweep is a Slurm job."""

@@ -1,4 +1,4 @@
-"""What a job asks of Slurm: the choice `hydra/launcher=slurm`."""
+"""Config of the Slurm launcher: the choice `hydra/launcher=slurm`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SlurmConfig:
     name: str = "summexp"
     """Name of the jobs, which `squeue` shows."""
     partition: str | None = None
-    """Partition (queue); the cluster's default one where not set."""
+    """Partition (queue); the cluster's default if not set."""
     account: str | None = None
-    """Account that the time is charged to; the user's default one where not set."""
+    """Account that the time is charged to; the user's default if not set."""
     qos: str | None = None
     """Quality of service."""
     constraint: str | None = None
@@ -31,27 +31,26 @@ class SlurmConfig:
     nodes: int
     """Nodes of a job."""
     gpus_per_node: int | None = None
-    """GPUs of each node; `hardware.processes` of them with `hardware.backend=cuda`, else none,
-    where not set."""
+    """GPUs of each node; if not set, `hardware.processes` with `hardware.backend=cuda`, else
+    none."""
     cpus_per_task: int | None = None
-    """Cores on each node; one for each process and each of its data workers, where not set."""
+    """Cores on each node; if not set, one for each process and each of its data workers."""
     mem_gb: float | None = None
-    """Memory on each node, in GB; the partition's default where not set, 0 for all of it."""
+    """Memory on each node, in GB; the partition's default if not set, 0 for all of it."""
     timeout_min: int
-    """Minutes until Slurm ends a job."""
+    """Time limit of a job, in minutes."""
     signal_delay_s: int
-    """Seconds before that end, or before a preemption, at which a job saves a checkpoint."""
+    """Seconds before the time limit, or before a preemption, at which a job saves a checkpoint."""
     max_requeues: int
-    """How often a job that its time limit stopped resumes in a new one; a preempted job always
-    does."""
+    """How often a job is requeued and resumed after its time limit; a preempted job always is."""
     array_parallelism: int = 256
-    """How many jobs of the sweep run at a time."""
+    """Maximum number of jobs of the sweep that run at a time."""
     setup: list[str] = field(default_factory=list)
-    """Lines of shell before the job starts, such as `module load cuda`."""
+    """Shell commands to run before the job starts, such as `module load cuda`."""
     srun_args: list[str] = field(default_factory=list)
-    """More arguments for srun."""
+    """Further arguments for srun."""
     additional_parameters: dict[str, Any] = open_mapping()
-    """More parameters for sbatch: `{reservation: mine, exclusive: true}`."""
+    """Further parameters for sbatch: `{reservation: mine, exclusive: true}`."""
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -77,7 +76,7 @@ class SlurmConfig:
         if self.signal_delay_s >= 60 * self.timeout_min > 0:
             yield Problem(
                 key="hydra.launcher.signal_delay_s",
-                what=f"{self.signal_delay_s} s before the end of a job of {self.timeout_min} "
-                "minutes is before its beginning",
-                hint="Give the job more time, or less for its checkpoint.",
+                what=f"must be less than the time limit, not {self.signal_delay_s} s of "
+                f"{self.timeout_min} minutes",
+                hint="Raise hydra.launcher.timeout_min, or lower hydra.launcher.signal_delay_s.",
             )

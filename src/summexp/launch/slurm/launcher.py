@@ -1,8 +1,7 @@
-"""Hand the jobs of a sweep to Slurm, and stay with them until the last has ended.
+"""Slurm launcher of a sweep: submits its jobs and monitors them until the last has ended.
 
-hydra-submitit-launcher does so too, but waits for ever for a job that died without a result where
-Slurm keeps no accounting, loses the other results when one job dies, and leaves the jobs behind on
-Ctrl-C.
+In contrast to hydra-submitit-launcher, it detects a job that died without a result even if Slurm
+keeps no accounting, keeps the results of the other jobs, and cancels the jobs on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ from summexp.sweeps import FailedJob, SweepFailedError
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""Between two looks at the files of the jobs."""
+"""Interval between two polls of the outcome files."""
 ASK_SECONDS = (1.0, 15.0)
-"""Between two questions to Slurm: at first, and later, since it has others to answer too."""
+"""Shortest and longest interval between two queries to Slurm; it grows, to spare the controller."""
 SETTLE_SECONDS = 5.0
-"""What a file system may take to show the outcome that a job wrote on another machine."""
+"""Time after which a shared file system shows the outcome written on another machine."""
 CANCEL_SECONDS = 180.0
-"""For the jobs to end after Ctrl-C: Slurm waits half a minute (`KillWait`) before it kills."""
+"""Time for the jobs to end after Ctrl-C; Slurm waits half a minute (`KillWait`) before it kills."""
 _ORDINARY = frozenset(("", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Prolog"))
-"""Reasons to wait that pass by themselves."""
+"""Pending reasons that need no warning."""
 _TAIL_LINES = 20
 
 
@@ -59,18 +58,18 @@ def run_jobs(
     """Run the jobs of a sweep on the cluster.
 
     Args:
-        context: Hydra's own.
-        task: what Hydra runs in each job.
+        context: Hydra's context.
+        task: Hydra's task function.
         config: the composed config that the sweep starts from.
-        job_overrides: of each job.
+        job_overrides: the overrides of each job.
         first: number of the first job.
 
     Returns:
-        What each job returned or raised, in their order.
+        The return value of each job, in their order.
 
     Raises:
-        ConfigError: Slurm does not take them.
-        SweepFailedError: some have failed.
+        ConfigError: sbatch rejected the jobs.
+        SweepFailedError: some jobs failed.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
@@ -79,7 +78,7 @@ def run_jobs(
     try:
         submit_jobs(jobs, sweep.folder, context, task)
         sweep.announce()
-        sweep.watch()
+        sweep.monitor()
     except BaseException:
         sweep.cancel()
         raise
@@ -89,7 +88,7 @@ def run_jobs(
 
 
 class _Sweep:
-    """The jobs, from their submission to their ends."""
+    """The submitted jobs of a sweep."""
 
     def __init__(self, jobs: list[Job], folder: Path) -> None:
         self.jobs = jobs
@@ -97,30 +96,30 @@ class _Sweep:
 
     @property
     def open(self) -> list[Job]:
-        """The jobs that Slurm has and that have not ended."""
+        """The submitted jobs without an outcome."""
         return [job for job in self.jobs if job.job_id and job.outcome is None]
 
     def announce(self) -> None:
-        """Log their Slurm ids, and where their output is."""
-        log.info("%s handed to Slurm; what they print: %s", _count(self.jobs), self._log("JOB"))
+        """Log the Slurm job IDs and the path of the output."""
+        log.info("submitted %s to Slurm; output: %s", _count(self.jobs), self._log("JOB"))
         for job in self.jobs:
             log.info("  %s: Slurm job %s", job.name, job.job_id)
 
-    def watch(self) -> None:
-        """Wait until each has an outcome, and log state changes meanwhile."""
+    def monitor(self) -> None:
+        """Wait until each job has an outcome, and log state changes meanwhile."""
         began = asked = time.monotonic()
         while self.open:
             time.sleep(POLL_SECONDS)
             for job in self.open:
-                self._look(job)
+                self._read_outcome(job)
             now = time.monotonic()
             shortest, longest = ASK_SECONDS
             if now - asked >= min(longest, max(shortest, (now - began) / 20)):
                 asked = now
-                self._ask()
+                self._query_slurm()
 
-    def _look(self, job: Job) -> None:
-        """Take the outcome of a job that has one."""
+    def _read_outcome(self, job: Job) -> None:
+        """Read and log the outcome of a job, if it has one."""
         job.outcome = read_outcome(self.folder, job.job_id)
         if job.outcome is None:
             return
@@ -129,10 +128,10 @@ class _Sweep:
             log.error("%s failed: %s", job.name, reason)
             _mark(job, "failed", reason)
         else:
-            log.info("%s is finished: %s", job.name, display_path(job.folder))
+            log.info("finished %s: %s", job.name, display_path(job.folder))
 
-    def _ask(self) -> None:
-        """Ask Slurm about the jobs without an outcome; those that it ended get one."""
+    def _query_slurm(self) -> None:
+        """Query Slurm for the jobs without an outcome; a job that died gets one."""
         found = states(job.job_id for job in self.open)
         for job in self.open:
             if job.job_id not in found:
@@ -144,12 +143,12 @@ class _Sweep:
             elif job.ended_at is None:
                 job.ended_at = time.monotonic()
             elif time.monotonic() - job.ended_at > SETTLE_SECONDS:
-                self._look(job)
+                self._read_outcome(job)
                 if job.outcome is None:
                     self._mark_lost(job, job.state)
 
     def _mark_lost(self, job: Job, state: SlurmState) -> None:
-        """Give a job that died the outcome that it could not write, and mark its run."""
+        """Set the outcome of a job that died, and mark its run."""
         others = [
             read_outcome(self.folder, job.job_id, node) for node in range(1, job.needs["nodes"])
         ]
@@ -160,11 +159,11 @@ class _Sweep:
         job.outcome = Outcome(exit_code=EXIT_FAILED, reason=reason)
         log.error("%s failed: %s", job.name, reason)
         for path, lines in self._tails(job):
-            log.error("the end of %s:\n%s", display_path(path), lines)
+            log.error("last lines of %s:\n%s", display_path(path), lines)
         _mark(job, "interrupted" if state.was_stopped else "failed", reason)
 
     def _tails(self, job: Job) -> Iterator[tuple[Path, str]]:
-        """Yield the last lines that a job printed, node by node."""
+        """Yield the last lines of a job's output, node by node."""
         for node in range(job.needs["nodes"]):
             path = self._log(job.job_id, node)
             try:
@@ -177,11 +176,11 @@ class _Sweep:
         return self.folder / f"{job_id}_{node}_log.out"
 
     def cancel(self) -> None:
-        """Take the jobs that have not ended back from Slurm, and wait until they are gone."""
+        """Cancel the jobs that have not ended, and wait until they are gone."""
         left = {job.job_id: job for job in self.open}
         if not left:
             return
-        log.warning("cancelling %s in Slurm: %s", _count(list(left.values())), " ".join(left))
+        log.warning("cancelling %s: scancel %s", _count(list(left.values())), " ".join(left))
         subprocess.run(["scancel", *left], check=False)
         until = time.monotonic() + CANCEL_SECONDS
         while left and time.monotonic() < until:
@@ -190,7 +189,7 @@ class _Sweep:
                     _mark(left.pop(job_id), "interrupted", "cancelled with the sweep")
             time.sleep(POLL_SECONDS / 2)
         if left:
-            log.error("still there after %.0f s: %s", CANCEL_SECONDS, " ".join(left))
+            log.error("not cancelled after %.0f s: %s", CANCEL_SECONDS, " ".join(left))
 
     def failed(self) -> list[FailedJob]:
         """Return the jobs that failed."""
@@ -208,19 +207,19 @@ class _Sweep:
 
 
 def _log_change(job: Job, before: SlurmState | None) -> None:
-    """Log the new state of a job that waits or runs."""
+    """Log the new state of a pending or running job."""
     state = job.state
     assert state is not None
     if before is not None and state.restarts > before.restarts:
-        log.warning("%s was requeued by Slurm, and will go on", job.name)
+        log.warning("Slurm requeued %s, which will resume", job.name)
     if state.name == "RUNNING" and (before is None or before.name != "RUNNING"):
-        log.info("%s runs on %s", job.name, state.nodes)
+        log.info("%s is running on %s", job.name, state.nodes)
     elif state.name == "PENDING" and state.why not in {*_ORDINARY, before.why if before else ""}:
-        log.warning("%s waits in Slurm: %s", job.name, state.why)
+        log.warning("%s is pending in Slurm: %s", job.name, state.why)
 
 
 def _mark(job: Job, status: str, reason: str) -> None:
-    """Correct the record of a run that could not do so itself."""
+    """Correct the status in `run.json` of a run that could not write it."""
     record = read_record(job.folder)
     if record is not None and record.get("status") == "running":
         ended = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -229,7 +228,7 @@ def _mark(job: Job, status: str, reason: str) -> None:
 
 
 def _returned(job: Job) -> JobReturn:
-    """Return what Hydra wants to know of a job that is finished."""
+    """Return Hydra's record of a finished job."""
     outcome = job.outcome
     assert outcome is not None
     tree: Any = job.tree

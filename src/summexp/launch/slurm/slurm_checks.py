@@ -1,4 +1,4 @@
-"""Can a sweep be handed to Slurm from here? Answered without asking the cluster."""
+"""Checks before a sweep is submitted to Slurm, without contacting the cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_slurm(launcher: DictConfig, *, in_sweep: bool) -> Iterator[Problem]:
         return
     key = "hydra/launcher"
     if not in_sweep:
-        what = "slurm takes the jobs of a sweep, and this would be a run on this machine"
+        what = "slurm submits the jobs of a sweep (-m), and this is a single run"
         hint = "Add -m, for a single job too: python train.py -m hydra/launcher=slurm …"
         yield Problem(key=key, what=what, hint=hint)
     if shutil.which("sbatch") is None:

@@ -1,8 +1,8 @@
-"""What runs on the nodes of a job of Slurm: one task of the job, and how it ends.
+"""A Slurm job of a sweep: one task on each node, and the file with its outcome.
 
-submitit pickles the job, starts it with the same Python, and requeues it when its time is over.
-What came of it goes into a file beside submitit's own: a result in which Slurm has no part, so that
-Slurm itself sees the exit code.
+submitit pickles the job, starts it with the same Python, and requeues it at its time limit. The
+outcome goes into a file beside submitit's, so that the task can exit with the run's exit code,
+which Slurm then records.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ QUIET = {
     "root": {"level": "WARNING", "handlers": ["console"]},
     "loggers": {"summexp": {"level": "INFO"}},
 }
-"""Logging on a node that has no part in the run folder; Slurm keeps it in a file of the node."""
+"""Logging on nodes other than the first: to stderr, which Slurm writes to a file of the node."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a task that ended by itself."""
+    """The outcome of a task that was not killed."""
 
     exit_code: int
-    """0, or that of the error."""
+    """Exit code of the task."""
     value: float | None = None
-    """What the job returned: the metric that a sweep optimises."""
+    """Return value of the job: the objective of a sweep."""
     reason: str | None = None
-    """Why it failed."""
+    """Reason of a failure."""
 
 
 def outcome_file(folder: Path, job_id: str, node: int) -> Path:
-    """Return where the task on a node writes its outcome."""
+    """Return the path of the outcome of a node's task."""
     return folder / f"{job_id}_{node}_outcome.json"
 
 
 def read_outcome(folder: Path, job_id: str, node: int = 0) -> Outcome | None:
-    """Return what came of the task on a node, or None as long as it did not end by itself."""
+    """Return the outcome of a node's task, or None if it has none yet or was killed."""
     try:
         return Outcome(**json.loads(outcome_file(folder, job_id, node).read_text("utf-8")))
     except FileNotFoundError:
@@ -69,23 +69,23 @@ def read_outcome(folder: Path, job_id: str, node: int = 0) -> Outcome | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmJob:
-    """A job of the sweep, composed when it was submitted: files may change while it waits."""
+    """A job of the sweep, composed at submission: config files may change while it is pending."""
 
     tree: DictConfig
-    """Its composed config, with the `hydra` node and the sweep's folder in it."""
+    """Composed config, with the `hydra` node and the sweep's folder."""
     context: HydraContext
-    """Hydra's callbacks."""
+    """Hydra's context."""
     task: TaskFunction
-    """What Hydra runs."""
+    """Hydra's task function."""
     task_name: str
     """`hydra.job.name`."""
     argv: list[str]
-    """The command line of the sweep."""
+    """Command line of the sweep."""
     folder: Path
-    """Where Slurm's files lie."""
+    """Folder of the files of Slurm and submitit."""
 
     def __call__(self) -> None:
-        """Run on this node; exits as the command `train.py` does, so that Slurm knows."""
+        """Run on this node, and exit with the exit code of `train.py`."""
         node = int(os.environ.get("SLURM_NODEID", 0))
         try:
             done = self._run(node)
@@ -104,17 +104,17 @@ class SlurmJob:
         self._write(node, Outcome(exit_code=0, value=came))
 
     def checkpoint(self) -> DelayedSubmission:
-        """Return what submitit runs when the job is started again: the same, in its folder."""
+        """Return the submission with which submitit requeues the job: the same job."""
         return DelayedSubmission(self)
 
     def _run(self, node: int) -> JobReturn:
         setup_globals()
         register()
-        _take_signals(os.getpid())
-        # It has handlers of its own.
+        _install_signal_handlers(os.getpid())
+        # submitit installs its own log handlers.
         logging.getLogger("submitit").propagate = False
         JobRuntime.instance().set("name", self.task_name)
-        # The run records how it was started.
+        # `run.json` records the command line.
         sys.argv = list(self.argv)
         return run_job(
             hydra_context=self.context,
@@ -125,12 +125,12 @@ class SlurmJob:
         )
 
     def _tree_here(self, node: int) -> DictConfig:
-        # A copy: Hydra locks it, and this object is pickled again when the job is requeued.
+        # A copy: Hydra makes it read-only, and this object is pickled again on a requeue.
         tree = copy.deepcopy(self.tree)
         with open_dict(tree):
             tree.hydra.job.id = os.environ["SLURM_JOB_ID"]
             if int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0:
-                # What lies in the folder now is its own.
+                # The folder now holds this run, which is to be resumed.
                 tree.overwrite_output_dir = False
             if node > 0:
                 tree.hydra.output_subdir = None
@@ -145,26 +145,26 @@ class SlurmJob:
 
 
 class _TimeUp(Stopped):
-    """The time of the job is over, and it is not started again."""
+    """The job reached its time limit and is not requeued."""
 
     def __init__(self, signum: int, reason: str) -> None:
         super().__init__(signum)
         self.reason = reason
 
 
-def _take_signals(owner: int) -> None:
-    """End by signals as `train.py` does; submitit has taken them before.
+def _install_signal_handlers(owner: int) -> None:
+    """Handle signals as `train.py` does, in place of submitit's handlers.
 
     Args:
-        owner: number of the process that is meant. Slurm signals every process of the job, and
-            those that this one forks inherit its handlers.
+        owner: process ID of this process. Slurm signals every process of the job, and forked
+            children inherit the handlers.
     """
     requeue: Any = signal.getsignal(signal.SIGUSR2)
     ends = False
 
     def end(signum: int, _frame: FrameType | None) -> None:
         nonlocal ends
-        # A job that was requeued is sent SIGTERM at once, while it writes down how it ended.
+        # Slurm sends SIGTERM to a requeued job at once, while it still writes its outcome.
         if not ends:
             ends = True
             raise Stopped(signum)
@@ -179,10 +179,10 @@ def _take_signals(owner: int) -> None:
         except UncompletedJobError as error:
             raise _TimeUp(signum, f"{error} (hydra.launcher.max_requeues)") from None
         except (OSError, subprocess.SubprocessError) as error:
-            raise _TimeUp(signum, f"Slurm did not take the job back: {error}") from None
+            raise _TimeUp(signum, f"Slurm did not requeue the job: {error}") from None
         except SystemExit:
             raise Stopped(signum) from None
-        # On a node that is not the first, which is the one that reports to Slurm.
+        # A node other than the first, which alone requeues the job.
         ends = False
 
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

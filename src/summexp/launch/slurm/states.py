@@ -1,4 +1,4 @@
-"""What Slurm knows of a job: asked of its controller, else of its accounting where there is one."""
+"""Job states of Slurm, queried from its controller or its accounting."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ log = logging.getLogger(__name__)
 
 _STOPPED = frozenset(("CANCELLED", "DEADLINE", "PREEMPTED", "REVOKED", "TIMEOUT"))
 _ENDED = _STOPPED | {"BOOT_FAIL", "COMPLETED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"}
-_WORDS = {
+_DESCRIPTIONS = {
     "BOOT_FAIL": "its node did not start",
     "CANCELLED": "it was cancelled",
     "DEADLINE": "its deadline passed",
     "NODE_FAIL": "its node failed",
-    "OUT_OF_MEMORY": "it took more memory than it was given (hydra.launcher.mem_gb)",
+    "OUT_OF_MEMORY": "it exceeded its memory limit (hydra.launcher.mem_gb)",
     "PREEMPTED": "it was preempted",
-    "TIMEOUT": "its time was over (hydra.launcher.timeout_min)",
+    "TIMEOUT": "it reached its time limit (hydra.launcher.timeout_min)",
 }
-_SECONDS_TO_ANSWER = 60
+_QUERY_TIMEOUT = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmState:
-    """A job as Slurm sees it."""
+    """State of a Slurm job."""
 
     name: str
     """`PENDING`, `RUNNING`, `FAILED` and so on."""
     why: str = ""
-    """Why it waits, in Slurm's word (`Resources`)."""
+    """Reason why it is pending, as Slurm names it (`Resources`)."""
     exit_code: str = "0:0"
     """Exit code and signal."""
     nodes: str = ""
-    """Nodes that it is on or was on (`n[1-2]`)."""
+    """Its nodes (`n[1-2]`)."""
     restarts: int = 0
-    """How often it was requeued."""
+    """Number of requeues."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether it will not run any more, unless it is requeued."""
+        """Whether it has ended; it may still be requeued."""
         return self.name in _ENDED
 
     @property
     def was_stopped(self) -> bool:
-        """Whether Slurm or somebody ended it from outside."""
+        """Whether Slurm or a user stopped it."""
         return self.name in _STOPPED
 
     def describe(self) -> str:
         """Format how the job ended."""
         if self == GONE:
-            return "it left no result, and Slurm knows it no more"
+            return "it left no result, and is unknown to Slurm"
         code, _, signum = self.exit_code.partition(":")
         how = f"exit code {code}" if signum in ("", "0") else f"signal {signum}"
         where = f" on {self.nodes}" if self.nodes else ""
-        text = _WORDS.get(self.name, "it ended without a result")
+        text = _DESCRIPTIONS.get(self.name, "it ended without a result")
         return f"{text} (Slurm: {self.name}, {how}{where})"
 
 
@@ -71,7 +71,7 @@ def states(job_ids: Iterable[str]) -> dict[str, SlurmState]:
         job_ids: `12` for a job, `12_0` for one of an array.
 
     Returns:
-        The states; a job that nobody can be asked about just now is left out.
+        The states, without the jobs for which Slurm did not answer.
     """
     wanted = set(job_ids)
     known: dict[str, SlurmState] = {}
@@ -84,15 +84,15 @@ def states(job_ids: Iterable[str]) -> dict[str, SlurmState]:
         known |= found
         lost |= {one for one in wanted if one.partition("_")[0] == number} - found.keys()
     if lost:
-        # The controller forgets a job some minutes after its end.
+        # The controller drops a job some minutes after its end.
         known |= dict.fromkeys(lost, GONE) | _from_accounting(lost)
     return {job_id: known[job_id] for job_id in wanted & known.keys()}
 
 
 def _ask(*command: str) -> str | None:
-    """Return what a command of Slurm's prints, nothing for unknown jobs, or None if it is ill."""
+    """Return the output of a Slurm command, "" for unknown jobs, or None if it failed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS_TO_ANSWER)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_QUERY_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:
         log.debug("%s: %s", command[0], error)
         return None
@@ -103,7 +103,7 @@ def _ask(*command: str) -> str | None:
 
 
 def _from_controller(output: str) -> Iterator[tuple[str, SlurmState]]:
-    """Yield (job id, state) of each line that `scontrol -o show job` prints."""
+    """Yield (job ID, state) of each line of `scontrol -o show job`."""
     for line in output.splitlines():
         values = dict(re.findall(r"(?:^|\s)(\w+)=(\S*)", line))
         if "JobState" not in values:
@@ -135,7 +135,7 @@ def _from_accounting(job_ids: Iterable[str]) -> dict[str, SlurmState]:
 
 
 def _indices(text: str) -> Iterator[int]:
-    """Yield the numbers of `0`, `2-3`, `0-8:4` or `1,4-6%2`, in which an array is written."""
+    """Yield the task numbers of an array specification: `0`, `2-3`, `0-8:4` or `1,4-6%2`."""
     for part in text.partition("%")[0].split(","):
         found = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
         if found:

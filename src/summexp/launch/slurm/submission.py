@@ -1,4 +1,4 @@
-"""The jobs of a sweep as Slurm gets them: what each one asks for, and the handing over."""
+"""Submission of a sweep's jobs to Slurm: their resources and their job arrays."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from summexp.launch.slurm.states import SlurmState
 
 @dataclass(kw_only=True)
 class Job:
-    """A job of the sweep, and what is known of it."""
+    """A job of the sweep and its state."""
 
     number: int
     """Its number in the sweep, which names its folder."""
     own: list[str]
-    """Its overrides, without those that every job of the sweep has."""
+    """Its overrides, without those common to all jobs of the sweep."""
     tree: DictConfig
     """Its composed config."""
     needs: dict[str, Any]
-    """What it asks of Slurm."""
+    """Its parameters for submitit."""
     job_id: str = ""
-    """Slurm's name for it: `12`, or `12_0` in an array."""
+    """Slurm's job ID: `12`, or `12_0` in an array."""
     state: SlurmState | None = None
-    """As last seen."""
+    """Latest known state."""
     ended_at: float | None = None
-    """When Slurm was first seen to have ended it, though it left no outcome."""
+    """Time at which Slurm first reported its end without an outcome file."""
     outcome: Outcome | None = None
-    """What came of it, once it has ended."""
+    """Its outcome, once it has ended."""
 
     @property
     def name(self) -> str:
-        """The number, and what is its own."""
-        words = " ".join(filter_overrides(self.own))
-        return f"job {self.number} ({words})" if words else f"job {self.number}"
+        """Its number and overrides, for messages."""
+        overrides = " ".join(filter_overrides(self.own))
+        return f"job {self.number} ({overrides})" if overrides else f"job {self.number}"
 
     @property
     def folder(self) -> Path:
@@ -64,9 +64,9 @@ def plan_jobs(
     """Compose the jobs of a sweep.
 
     Args:
-        context: Hydra's own.
+        context: Hydra's context.
         config: the composed config that the sweep starts from.
-        job_overrides: of each job.
+        job_overrides: the overrides of each job.
         first: number of the first job.
     """
     common = set.intersection(*map(set, job_overrides))
@@ -75,15 +75,15 @@ def plan_jobs(
         tree = context.config_loader.load_sweep_config(config, list(overrides))
         with open_dict(tree.hydra):
             tree.hydra.job.num = number
-            # It names the time at which the sweep began, and has to mean the same on each node.
+            # Resolved here: it contains the start time of the sweep.
             tree.hydra.sweep.dir = str(Path(config.hydra.sweep.dir).absolute())
-        own = [word for word in overrides if word not in common]
+        own = [override for override in overrides if override not in common]
         jobs.append(Job(number=number, own=own, tree=tree, needs=_needs(tree)))
     return jobs
 
 
 def _needs(tree: DictConfig) -> dict[str, Any]:
-    """Return the parameters for submitit that a job asks for, those of its hardware filled in."""
+    """Return the parameters of a job for submitit, with defaults from its hardware."""
     asked: Any = OmegaConf.to_object(tree.hydra.launcher)
     assert isinstance(asked, SlurmConfig)
     config = typed_config(tree)
@@ -97,11 +97,11 @@ def _needs(tree: DictConfig) -> dict[str, Any]:
         )
     needs = asdict(asked)
     del needs["_target_"]
-    # A step does not inherit this from its job (since Slurm 22.05), and would get a single core. A
-    # node that fails ends the others, which would wait for it.
+    # A step does not inherit cpus-per-task from its job (since Slurm 22.05) and would get a single
+    # core. A node that fails ends the other nodes, which would hang otherwise.
     ours = [f"--cpus-per-task={asked.cpus_per_task}", "--kill-on-bad-exit=1"]
     needs["srun_args"] = [*ours, *needs["srun_args"]]
-    # Some clusters let only those jobs be requeued that ask for it.
+    # Some clusters requeue a job only if it asks for it.
     more = {"requeue": True, **asked.additional_parameters}
     needs["additional_parameters"] = {
         name: value for name, value in more.items() if value not in (None, False)
@@ -112,16 +112,16 @@ def _needs(tree: DictConfig) -> dict[str, Any]:
 def submit_jobs(
     jobs: Sequence[Job], folder: Path, context: HydraContext, task: TaskFunction
 ) -> None:
-    """Hand jobs to Slurm, those that ask for the same as one array, and set their `job_id`s.
+    """Submit jobs, those with equal resources as one array, and set their `job_id`s.
 
     Args:
-        jobs: of the sweep.
-        folder: for the files of Slurm and submitit.
-        context: Hydra's own.
-        task: what Hydra runs in each job.
+        jobs: the jobs of the sweep.
+        folder: folder of the files of Slurm and submitit.
+        context: Hydra's context.
+        task: Hydra's task function.
 
     Raises:
-        ConfigError: Slurm does not take them; some may have been handed over before.
+        ConfigError: sbatch rejected the jobs; some may have been submitted before.
     """
     folder.mkdir(parents=True, exist_ok=True)
     waiting = list(jobs)
@@ -145,7 +145,7 @@ def submit_jobs(
 
 
 def _submit(folder: Path, needs: dict[str, Any], calls: list[SlurmJob]) -> list[str]:
-    """Hand one array of jobs, or one job, to Slurm; return Slurm's name for each."""
+    """Submit one array of jobs, or one job; return their job IDs."""
     needs = dict(needs)
     executor = submitit.SlurmExecutor(folder, max_num_timeout=needs.pop("max_requeues"))
     names = {"name": "job_name", "timeout_min": "time", "mem_gb": "mem"}
@@ -155,7 +155,7 @@ def _submit(folder: Path, needs: dict[str, Any], calls: list[SlurmJob]) -> list[
         **{names.get(key, key): value for key, value in needs.items()},
         ntasks_per_node=1,
         stderr_to_stdout=True,
-        # submitit's name for it, which not every cluster knows.
+        # submitit sets one, which some clusters reject.
         wckey=None,
     )
     try:
@@ -165,13 +165,13 @@ def _submit(folder: Path, needs: dict[str, Any], calls: list[SlurmJob]) -> list[
     except FailedJobError as error:
         message = "; ".join(str(error).split("\n")) or "sbatch failed"
         raise ConfigError(
-            Problem(key="hydra.launcher", what=f"Slurm refuses: {message}")
+            Problem(key="hydra.launcher", what=f"sbatch rejected the job: {message}")
         ) from error
 
 
 @contextmanager
 def _not_interrupted() -> Iterator[None]:
-    """Keep signals back while sbatch runs: a job whose number nobody read cannot be cancelled."""
+    """Block signals while sbatch runs: a job with an unread ID could not be cancelled."""
     held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, held)
     try:
@@ -182,10 +182,10 @@ def _not_interrupted() -> Iterator[None]:
 
 @contextmanager
 def _outside_any_allocation() -> Iterator[None]:
-    """Hide that this process is itself in a job of Slurm, the size of which sbatch would take."""
+    """Hide the Slurm job of this process, whose resources sbatch would inherit."""
     inherited = {}
     if "SLURM_JOB_ID" in os.environ:
-        # SLURM_CONF is where the cluster's configuration lies.
+        # SLURM_CONF is the path of the cluster's configuration.
         names = [one for one in os.environ if one.startswith("SLURM") and one != "SLURM_CONF"]
         inherited = {name: os.environ.pop(name) for name in names}
     try:
