@@ -23,7 +23,7 @@ from summexp.launch.launch_checks import check_hardware, check_launch
 from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.launch.slurm.slurm_checks import check_slurm
 from summexp.launch.world import outside_world
-from summexp.metrics.encoder_check import check_encoder
+from summexp.metrics.registry import chosen_metrics
 from summexp.modeling.model_checks import check_adapter, check_model
 from summexp.modeling.model_kind_rules import is_decoder_only_folder, kind_problems
 from summexp.runs.folder import FRESH_FOLDERS, check_is_writable
@@ -206,7 +206,9 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
         if plan is None or plan.train or not Path(config.output_dir or "", "config.json").is_file():
             # Otherwise the model is the one in the run folder.
             yield from check_model(config.model, offline=config.offline)
-        yield from check_encoder(config.metric, config.data.language, offline=config.offline)
+        for metric in chosen_metrics(config.metric.names):
+            options = (config.metric, config.data.language)
+            yield from metric.check_requirements(*options, offline=config.offline)
     yield from problems
 
 

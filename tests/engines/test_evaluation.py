@@ -28,6 +28,7 @@ from summexp.engines.evaluation import (
     row_references,
 )
 from summexp.metrics.config import MetricConfig
+from summexp.metrics.score import Baseline
 from summexp.metrics.scorer import SummaryScorer
 
 REFERENCES: list[str | None] = [
@@ -61,7 +62,7 @@ def evaluation_set(
     )
     known = [one for one in references if one]
     scorer = SummaryScorer(MetricConfig(), language="en", references=known) if known else None
-    return EvaluationSet("eval", rows, tokens, scorer, {"lead1_rougeL": 12.5})
+    return EvaluationSet("eval", rows, tokens, scorer, Baseline("lead1", {"rougeL": 12.5}))
 
 
 def settings(tiny: Tiny, **options: Any) -> EvaluationSettings:
@@ -208,7 +209,7 @@ def test_where_every_document_is_empty_nothing_is_generated(
 ) -> None:
     monkeypatch.setattr(tiny.model, "generate", None)
     rows = evaluation_set(tiny, ["dog", None, "goat"], ["", "\u3000\u200b", "\n"])
-    found = evaluated(tiny, replace(rows, scorer=None, baseline={}))
+    found = evaluated(tiny, replace(rows, scorer=None, baseline=None))
     assert found.predictions == ["", "", ""]
     assert (found.metrics["eval_skipped"], found.metrics["eval_scored"]) == (3, 0)
     assert not [name for name in found.metrics if "rouge" in name or "loss" in name]

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from summexp.errors import ConfigError
-from summexp.metrics.bertscore import BertScore
+from summexp.metrics.bertscore import BERTSCORE, Encoder
 from summexp.metrics.config import MetricConfig
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -86,7 +86,7 @@ def by_hand(
 @pytest.mark.parametrize("layer", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 32])
 def test_scores_by_hand(bert: Path, layer: int, batch_size: int) -> None:
-    scorer = BertScore(config(bert, bertscore_layer=layer, bertscore_batch_size=batch_size), "en")
+    scorer = Encoder(config(bert, bertscore_layer=layer, bertscore_batch_size=batch_size), "en")
     predictions, references = zip(*PAIRS, strict=True)
     scores = scorer.score(predictions, references)
     for found, (prediction, reference) in zip(scores, PAIRS, strict=True):
@@ -99,7 +99,7 @@ def test_scores_by_hand(bert: Path, layer: int, batch_size: int) -> None:
 def test_the_authors_package_agrees(bert: Path) -> None:
     # bert-score 0.3.13 on the same weights, made with seed 0 (torch 2.13, transformers 5.23), where
     # it does not fail: "a cat sat on the mat", "the cat rained all day .", layer 2.
-    (found,) = BertScore(config(bert), "en").score(*([text] for text in PAIRS[0]))
+    (found,) = Encoder(config(bert), "en").score(*([text] for text in PAIRS[0]))
     assert (found.precision, found.recall, found.f1) == pytest.approx(
         (0.76297, 0.74994, 0.75640), abs=1e-5
     )
@@ -109,8 +109,8 @@ def test_training_does_not_see_that_an_encoder_was_loaded(bert: Path) -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    BertScore(config(bert), "en").load()
-    BertScore(config(bert), "en", tiny=True)
+    Encoder(config(bert), "en").load()
+    Encoder(config(bert), "en", tiny=True)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -128,27 +128,27 @@ def test_a_tokenizer_that_needs_a_space_before_each_word_gets_it(tmp_path: Path)
         vocab_size=len(vocabulary), max_position_embeddings=14, pad_token_id=1, **SHAPE
     )
     RobertaModel(shape).save_pretrained(folder)
-    scorer = BertScore(config(folder), "en")
+    scorer = Encoder(config(folder), "en")
     scorer.load()
-    assert scorer._encoder is not None
-    assert scorer._encoder.limit == 12
-    tokenizer = scorer._encoder.tokenizer
+    assert scorer._loaded is not None
+    assert scorer._loaded.limit == 12
+    tokenizer = scorer._loaded.tokenizer
     assert tokenizer("cat")["input_ids"] == [0, vocabulary["Ġcat"], 2]
     (found,) = scorer.score(["cat " * 30], ["cat " * 40])
     assert found.f1 == pytest.approx(1, abs=1e-5)
 
 
 def test_the_label_names_model_layer_and_version_and_no_place(bert: Path) -> None:
-    label = BertScore(config(bert), "en").label
+    label = Encoder(config(bert), "en").label
     assert label.startswith("tiny-bert,layer-2,transformers-5.")
     assert str(bert.parent) not in label
 
 
 def test_the_encoder_goes_by_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BertScore, "_describe", lambda _: "")
+    monkeypatch.setattr(Encoder, "_describe", lambda _: "")
     chosen = MetricConfig(names=["bertscore"])
     named = [
-        (BertScore(chosen, code).model_name, BertScore(chosen, code).layer) for code in ("en", "ko")
+        (Encoder(chosen, code).model_name, Encoder(chosen, code).layer) for code in ("en", "ko")
     ]
     assert named == [
         ("FacebookAI/roberta-large", 17),
@@ -157,7 +157,7 @@ def test_the_encoder_goes_by_the_language(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_tiny_encoders_need_no_file() -> None:
-    tiny = BertScore(MetricConfig(names=["bertscore"]), "ko", tiny=True)
+    tiny = Encoder(MetricConfig(names=["bertscore"]), "ko", tiny=True)
     same, other, empty = tiny.score(["고양이", "고양이", ""], ["고양이", "a dog", "x"])
     assert same.f1 == pytest.approx(1, abs=1e-5)
     assert 0 < other.f1 < 0.999
@@ -167,7 +167,32 @@ def test_tiny_encoders_need_no_file() -> None:
 
 def test_mistakes(bert: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"bertscore_layer: is 4, and .*tiny-bert has 3 layers"):
-        BertScore(config(bert, bertscore_layer=4), "en")
+        Encoder(config(bert, bertscore_layer=4), "en")
     with pytest.raises(ConfigError, match=r"metric\.bertscore_model.*cannot be loaded"):
-        BertScore(config(tmp_path), "en")
-    assert math.isfinite(BertScore(config(bert), "en").score(["a"], ["a"])[0].f1)
+        Encoder(config(tmp_path), "en")
+    assert math.isfinite(Encoder(config(bert), "en").score(["a"], ["a"])[0].f1)
+
+
+def test_the_encoder_must_be_at_hand_without_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
+    def problems(
+        language: str | None = None, *, offline: bool = True, **options: object
+    ) -> list[str]:
+        config = MetricConfig(**{"names": ["bertscore"], **options})  # type: ignore[arg-type]
+        found = list(BERTSCORE.check_requirements(config, language, offline=offline))
+        assert {one.key for one in found} <= {"metric.bertscore_model"}
+        return [one.what for one in found]
+
+    assert "FacebookAI/roberta-large was not downloaded" in problems("en-GB")[0]
+    assert "multilingual" in problems("ko")[0]
+    assert problems("en", offline=False) == []
+    # Which one it will be, the summaries decide.
+    assert problems() == []
+    folder = tmp_path / "roberta-large"
+    there = {"bertscore_model": str(folder)}
+    assert "there is no folder" in problems(offline=False, **there)[0]
+    folder.mkdir()
+    assert problems(**there) == []

@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from summexp.errors import ConfigError
-from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
+from summexp.metrics.bertscore import default_model, layer_of
+from summexp.metrics.config import MetricConfig
 from summexp.metrics.word_tokenizer import WordTokenizer
 from summexp.modeling.config import ModelConfig
 from summexp.options import declared_choices
@@ -53,12 +54,14 @@ def test_the_layer_of_an_unknown_encoder_must_be_given() -> None:
     with pytest.raises(ConfigError, match=r"metric\.bertscore_layer: is required for my/encoder"):
         MetricConfig(names=["bertscore"], bertscore_model="my/encoder")
     MetricConfig(names=["bertscore"], bertscore_model="my/encoder", bertscore_layer=3)
-    with pytest.raises(ConfigError, match=r"metric\.bertscore_model: has no effect without BERTS"):
+    with pytest.raises(
+        ConfigError, match=r"metric\.bertscore_model: has no effect without the metric b"
+    ):
         MetricConfig(bertscore_model="my/encoder")
-    assert bertscore_layer("some/folder/roberta-large", None) == 17
-    assert bertscore_layer("FacebookAI/roberta-large", 3) == 3
+    assert layer_of("some/folder/roberta-large", None) == 17
+    assert layer_of("FacebookAI/roberta-large", 3) == 3
     for language in ("en", "zh", "ko"):
-        assert bertscore_layer(bertscore_model(language), None) in (17, 8, 9)
+        assert layer_of(default_model(language), None) in (17, 8, 9)
 
 
 def test_a_folder_at_home(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,18 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from summexp.errors import ConfigError
 from summexp.metrics.config import MetricConfig
-from summexp.metrics.scorer import SummaryScorer
+from summexp.metrics.rouge import TYPES
+from summexp.metrics.score import Baseline, Score, flat
+from summexp.metrics.scorer import SummaryScorer, SummaryScores
 
 
 def scorer(language: str | None = "en", *references: str, **config: object) -> SummaryScorer:
     settings = MetricConfig(**{"names": ["rouge"], "bootstrap_samples": 0, **config})  # type: ignore[arg-type]
     return SummaryScorer(settings, language=language, references=references)
+
+
+def values(scores: SummaryScores) -> dict[str, float]:
+    return {name: estimate.value for name, estimate in scores.summary.items()}
 
 
 @pytest.mark.parametrize(
@@ -37,52 +43,51 @@ def test_scores_by_hand_in_every_script(
 ) -> None:
     scores = scorer(None, reference).score([prediction], [reference])
     expected = {"rouge1": rouge1, "rouge2": rouge2, "rougeL": rouge_l, "rougeLsum": rouge_l}
-    assert scores.summary == pytest.approx({k: 100 * v for k, v in expected.items()})
-    assert scores.rows == {name: [value] for name, value in scores.summary.items()}
+    assert values(scores) == pytest.approx({k: 100 * v for k, v in expected.items()})
+    assert scores.rows == {name: [value] for name, value in values(scores).items()}
 
 
 def test_rouge_lsum_counts_sentences_in_any_order() -> None:
     scores = scorer("ja").score(["犬もいる。猫がいる。"], ["猫がいる。犬もいる。"])
     # 猫 が いる 犬 も いる: three of six words stay in order.
-    assert scores.summary["rougeL"] == pytest.approx(50)
-    assert scores.summary["rougeLsum"] == pytest.approx(100)
+    assert scores.summary["rougeL"].value == pytest.approx(50)
+    assert scores.summary["rougeLsum"].value == pytest.approx(100)
 
 
 def test_rows_and_mean() -> None:
     scores = scorer().score(["a b", "", "x y", "c"], ["a b", "c", "", "c d d"])
     assert scores.rows["rouge1"] == pytest.approx([100, 0, 0, 50])
-    assert scores.summary["rouge1"] == pytest.approx(37.5)
+    assert scores.summary["rouge1"].value == pytest.approx(37.5)
     assert set(scores.summary) == {"rouge1", "rouge2", "rougeL", "rougeLsum"}
 
 
 def test_intervals_surround_the_mean() -> None:
     predictions, references = ["a b c", "a x y", "x y z"] * 10, ["a b c"] * 30
     scores = scorer(bootstrap_samples=500, confidence=0.9).score(predictions, references)
-    assert scores.summary["rouge1"] == pytest.approx(400 / 9)
-    assert 25 < scores.summary["rouge1_low"] < 400 / 9 < scores.summary["rouge1_high"] < 65
+    assert scores.summary["rouge1"].value == pytest.approx(400 / 9)
+    _, low, high = scores.summary["rouge1"]
+    assert low is not None
+    assert high is not None
+    assert 25 < low < 400 / 9 < high < 65
 
 
 def test_zero_rows_and_one_row() -> None:
     score = scorer(bootstrap_samples=100).score
     assert score([], []).summary == {}
-    one = score(["a b"], ["a c"]).summary
-    assert one["rouge1_low"] == one["rouge1"] == one["rouge1_high"] == pytest.approx(50)
+    assert score(["a b"], ["a c"]).summary["rouge1"] == pytest.approx((50, 50, 50))
 
 
 def test_different_lengths_are_a_bug() -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="predictions"):
         scorer().score(["a"], [])
 
 
 def test_lead_1_for_short_references() -> None:
     lead = scorer().lead_baseline(["A cat sat. A dog ran. Rain."], ["a cat"])
-    assert lead == pytest.approx(
-        {
-            "lead1_rouge1": 80.0,
-            "lead1_rouge2": 200 / 3,
-            "lead1_rougeL": 80.0,
-            "lead1_rougeLsum": 80.0,
-        }
+    assert lead is not None
+    assert lead.name == "lead1"
+    assert lead.scores == pytest.approx(
+        {"rouge1": 80.0, "rouge2": 200 / 3, "rougeL": 80.0, "rougeLsum": 80.0}
     )
 
 
@@ -90,13 +95,14 @@ def test_lead_3_where_references_have_two_sentences() -> None:
     documents = ["One. Two. Three. Four. Five."] * 2
     lead = scorer().lead_baseline(documents, ["One. Two. Three.", "Four."])
     # One two three against the references: 1 and 0.
-    assert lead["lead3_rouge1"] == pytest.approx(50)
-    assert set(lead) == {f"lead3_{name}" for name in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
+    assert lead is not None
+    assert (lead.name, lead.scores["rouge1"]) == ("lead3", pytest.approx(50))
+    assert set(lead.scores) == {"rouge1", "rouge2", "rougeL", "rougeLsum"}
 
 
 def test_lead_baseline_of_nothing() -> None:
-    assert scorer().lead_baseline([], []) == {}
-    assert scorer(baseline=False).lead_baseline(["A."], ["A."]) == {}
+    assert scorer().lead_baseline([], []) is None
+    assert scorer(baseline=False).lead_baseline(["A."], ["A."]) is None
 
 
 def test_signature_says_everything() -> None:
@@ -121,7 +127,7 @@ def test_decimals_and_median() -> None:
     made = scorer(bootstrap_samples=50, aggregate="bootstrap_median", decimals=2)
     scores = made.score(["a", "x", "x"], ["a", "a", "a"])
     # Resampled means of three rows are multiples of a third.
-    assert scores.summary["rouge1"] in (0.0, 33.33, 66.67, 100.0)
+    assert scores.summary["rouge1"].value in (0.0, 33.33, 66.67, 100.0)
     assert scores.rows["rouge1"] == [100.0, 0.0, 0.0]
 
 
@@ -162,7 +168,8 @@ def test_of_several_references_each_score_takes_its_best() -> None:
     for name, score in theirs.items():
         assert scores.rows[name][0] == pytest.approx(100 * score.fmeasure)
     lead = scorer().lead_baseline(["A b.", "y"], references)
-    assert lead["lead1_rouge1"] == pytest.approx(50)
+    assert lead is not None
+    assert (lead.name, lead.scores["rouge1"]) == ("lead1", pytest.approx(50))
 
 
 @pytest.mark.parametrize(
@@ -206,10 +213,10 @@ def test_what_is_copied_from_a_document_is_not_new(language: str) -> None:
     }
     document = documents[language]
     made = scorer(language, names=["novelty"])
-    last = made.sentences(document)[-1]
+    last = made.texts.sentences(document)[-1]
     assert last != document
     scores = made.score([last], [document], [document])
-    assert scores.summary == {f"novel_{n}grams": 0 for n in (1, 2, 3)}
+    assert values(scores) == {f"novel_{n}grams": 0 for n in (1, 2, 3)}
 
 
 def test_statistics_count_whole_words_and_not_stems() -> None:
@@ -224,14 +231,14 @@ def test_statistics_have_intervals_and_want_documents() -> None:
     made = scorer(names=["length_ratio", "novelty"], bootstrap_samples=200)
     references = ["a b"] * 20
     scores = made.score(["a b", "a"] * 10, references, ["a b c"] * 20)
-    assert scores.summary["length_ratio"] == pytest.approx(0.75)
-    assert 0.6 < scores.summary["length_ratio_low"] < 0.75 < scores.summary["length_ratio_high"]
-    assert scores.summary["novel_1grams_high"] == 0
+    assert scores.summary["length_ratio"].value == pytest.approx(0.75)
+    assert 0.6 < scores.summary["length_ratio"].low < 0.75 < scores.summary["length_ratio"].high
+    assert scores.summary["novel_1grams"].high == 0
     without = made.score(["a b"], ["a"])
     assert set(without.rows) == {"length_ratio"}
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="predictions"):
         made.score(["a"], ["a"], [])
-    assert scorer(names=["length_ratio"]).lead_baseline(["a"], ["a"]) == {}
+    assert scorer(names=["length_ratio"]).lead_baseline(["a"], ["a"]) is None
 
 
 def test_bertscore_stands_beside_rouge_and_takes_the_best_reference() -> None:
@@ -242,3 +249,39 @@ def test_bertscore_stands_beside_rouge_and_takes_the_best_reference() -> None:
     assert both.rows["bertscore_f1"] == pytest.approx([max(alone), 100], abs=1e-4)
     assert list(both.summary)[4:] == ["bertscore_f1", "bertscore_precision", "bertscore_recall"]
     assert "|bert:tiny|" in made.signature
+
+
+def test_a_score_is_a_record_of_all_that_is_known_of_it() -> None:
+    made = scorer(names=["rouge", "repetition"], bootstrap_samples=10)
+    scores = made.score(["a b a"], ["a"])
+    lead = Baseline("lead1", {"rouge1": 40.0})
+    records = {one.name: one for one in made.records("eval_news", scores, lead)}
+    assert list(records) == [*TYPES, *(f"repeated_{n}grams" for n in (1, 2, 3))]
+    assert records["rouge1"] == Score(
+        set="eval_news",
+        metric="rouge",
+        name="rouge1",
+        label="ROUGE-1",
+        value=50.0,
+        low=50.0,
+        high=50.0,
+        baseline=40.0,
+        baseline_name="lead1",
+        higher_is_better=True,
+        maximum=100.0,
+        quality=True,
+    )
+    repeated = records["repeated_1grams"]
+    assert (repeated.metric, repeated.unit, repeated.higher_is_better) == ("repetition", "%", False)
+    assert (repeated.baseline, repeated.baseline_name, repeated.quality) == (None, None, False)
+    assert flat([records["rouge1"], repeated]) == pytest.approx(
+        {
+            "eval_news_rouge1": 50,
+            "eval_news_rouge1_low": 50,
+            "eval_news_rouge1_high": 50,
+            "eval_news_lead1_rouge1": 40,
+            "eval_news_repeated_1grams": 100 / 3,
+            "eval_news_repeated_1grams_low": 100 / 3,
+            "eval_news_repeated_1grams_high": 100 / 3,
+        }
+    )

@@ -66,6 +66,7 @@ def test_distance_from_punkt(scitldr: Rows, mts_dialog: Rows) -> None:
             )
             .score(leads, references)
             .summary["rougeLsum"]
+            .value
             for splitter in ("sentencex", "punkt")
         ]
         assert means[0] == pytest.approx(means[1], abs=0.1)

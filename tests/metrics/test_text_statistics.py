@@ -1,7 +1,6 @@
 import pytest
 
-from summexp.metrics.config import NGRAMS
-from summexp.metrics.text_statistics import compression, length_ratio, novelty, repetition
+from summexp.metrics.text_statistics import NGRAMS, compression, length_ratio, novelty, repetition
 
 DOCUMENT = ["the", "cat", "sat", "on", "the", "mat", "and", "the", "dog", "sat", "too"]
 

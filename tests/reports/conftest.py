@@ -1,9 +1,14 @@
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from summexp.metrics.registry import METRICS as KNOWN
+from summexp.metrics.registry import SCORES as INFOS
+from summexp.metrics.score import GEN_LEN, LOSS, Baseline, Estimate, score_of
 
 SIGNATURE = "rouge|lang:ko(script)|tok:kiwi-0.24.0|stem:none|sents:sentencex-1.0.21|v:0.1.0"
 ATTACK = "<script>alert('owned')</script> & [link](javascript:alert(1)) `code` | cell \x1b[31mred"
@@ -44,6 +49,32 @@ SPLIT = {
     "truncated_summaries": 0,
     "streamed": False,
 }
+
+
+def score(
+    name: str,
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    lead: tuple[str, float] | None = None,
+    of: str = "eval",
+) -> dict[str, Any]:
+    """Return the record of a score, as `run.json` has it."""
+    info = {**INFOS, LOSS.name: LOSS, GEN_LEN.name: GEN_LEN}[name]
+    metric = next((one.name for one in KNOWN.values() if info in one.scores), None)
+    baseline = None if lead is None else Baseline(lead[0], {name: lead[1]})
+    return asdict(score_of(of, info, Estimate(value, low, high), metric=metric, baseline=baseline))
+
+
+SCORES = [
+    score("loss", 0.98765),
+    score("rouge1", 71.2345678, 69.5, 72.9, lead=("lead1", 30.1)),
+    score("rouge2", 55.5, 53.0, 57.8, lead=("lead1", 14.2)),
+    score("rougeL", 66.6666, 64.9, 68.3, lead=("lead1", 27.3)),
+    score("rougeLsum", 66.6666, 64.9, 68.3, lead=("lead1", 27.3)),
+    score("gen_len", 13.24),
+]
 
 RECORD: dict[str, Any] = {
     "status": "finished",
@@ -88,6 +119,8 @@ RECORD: dict[str, Any] = {
         "trainable": 1_478_912,
     },
     "metric": SIGNATURE,
+    "scores": SCORES,
+    "evaluated": {"eval": {"samples": 300}},
     "language": "language: ko (98 % of the letters in 300 references are Hangul)",
     "examples": [
         {
@@ -131,26 +164,6 @@ METRICS = {
     "train_runtime": 66.1,
     "epoch": 2.0,
     "train_samples": 2396,
-    "eval_loss": 0.98765,
-    "eval_rouge1": 71.2345678,
-    "eval_rouge1_low": 69.5,
-    "eval_rouge1_high": 72.9,
-    "eval_rouge2": 55.5,
-    "eval_rouge2_low": 53.0,
-    "eval_rouge2_high": 57.8,
-    "eval_rougeL": 66.6666,
-    "eval_rougeL_low": 64.9,
-    "eval_rougeL_high": 68.3,
-    "eval_rougeLsum": 66.6666,
-    "eval_rougeLsum_low": 64.9,
-    "eval_rougeLsum_high": 68.3,
-    "eval_lead1_rouge1": 30.1,
-    "eval_lead1_rouge2": 14.2,
-    "eval_lead1_rougeL": 27.3,
-    "eval_lead1_rougeLsum": 27.3,
-    "eval_gen_len": 13.24,
-    "eval_samples": 300,
-    "eval_runtime": 6.2,
 }
 
 HISTORY = [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 from tests.modeling.tiny_models import config, make
+from tests.reports.conftest import score
 
 from summexp.reports.card import write_model_card
 
@@ -34,8 +35,8 @@ def card(folder: Path) -> ModelCard:
 
 
 def test_the_metadata_of_a_hub_model(make_run: MakeRun) -> None:
-    metrics = {"eval_rougeL": 30.123456, "predict_rougeL": 29.5}
-    data = card(make_run(config=ON_THE_HUB, metrics=metrics)).data
+    scores = [score("rougeL", 30.123456), score("rougeL", 29.5, of="predict")]
+    data = card(make_run(config=ON_THE_HUB, scores=scores)).data
     assert data.base_model == "google-t5/t5-small"
     assert data.datasets == ["EdinburghNLP/xsum"]
     assert (data.language, data.pipeline_tag) == ("en", "summarization")

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.reports.conftest import score
 
 from summexp.reports.curves import charts, nice_ticks
 from summexp.reports.run_results import read_run
@@ -72,7 +73,11 @@ def test_several_validation_sets_are_distinguished(make_run: MakeRun) -> None:
     history = [
         {"step": step, "eval_a_rougeL": 10.0 + step, "eval_b_rougeL": 20.0} for step in (1, 2)
     ]
-    metrics = {"eval_a_rougeL": 12.0, "eval_a_lead1_rougeL": 5.0, "predict_lead1_rougeL": 1.0}
-    (chart,) = charts(read_run(make_run(history=history, metrics=metrics)))
+    scores = [
+        score("rougeL", 12.0, lead=("lead1", 5.0), of="eval_a"),
+        score("rougeL", 3.0, lead=("lead1", 1.0), of="predict"),
+    ]
+    config = "data: {validation_files: {a: a.csv, b: b.csv}}"
+    (chart,) = charts(read_run(make_run(config=config, history=history, scores=scores)))
     assert [line.label for line in chart.lines] == ["Validation: a", "Validation: b"]
     assert [rule.label for rule in chart.rules] == ["lead-1, Validation: a"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from tests.reports.conftest import score
 
 from summexp.data.health import CorpusHealth, SplitHealth
 from summexp.reports.report import health_rows, write_report
@@ -147,9 +148,11 @@ def test_a_run_that_only_began_has_a_report(make_run: MakeRun) -> None:
 
 
 def test_predictions_without_references(make_run: MakeRun) -> None:
-    metrics = {"predict_samples": 2, "predict_gen_len": 7.5}
+    scores, evaluated = [score("gen_len", 7.5, of="predict")], {"predict": {"samples": 2}}
     rows = [{"id": "0", "prediction": "요약"}, {"id": "1", "prediction": ""}]
-    folder = make_run(metrics=metrics, examples=[], history=None, predictions=rows)
+    folder = make_run(
+        scores=scores, evaluated=evaluated, examples=[], history=None, predictions=rows
+    )
     found = page(folder)
     assert "2 rows, 7.5 tokens a summary" in found.texts
     assert "Reference" not in found.texts
@@ -176,8 +179,8 @@ def test_the_markdown_renders_as_meant(run_folder: Path) -> None:
 
 @pytest.mark.parametrize("several", [2, 8])
 def test_every_validation_set_has_its_table(make_run: MakeRun, several: int) -> None:
-    metrics = {f"eval_set{number}_rougeL": 10.0 + number for number in range(several)}
-    found = page(make_run(metrics=metrics))
+    scores = [score("rougeL", 10.0 + n, of=f"eval_set{n}") for n in range(several)]
+    found = page(make_run(scores=scores, evaluated={}))
     titles = [text.strip() for text in found.texts if text.startswith("Validation: ")]
     assert titles == [f"Validation: set{number}" for number in range(several)]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.reports.conftest import SCORES
 
 from summexp.data.health import Overlap
 from summexp.errors import ConfigError
@@ -103,6 +104,11 @@ def test_a_nan_is_read(make_run: MakeRun) -> None:
         {"started": "yesterday"},
         {"model": {"adapted": 3}},
         {"examples": ["a text"]},
+        {"scores": ["a text"]},
+        {"scores": [{"set": "eval", "name": "rougeL", "value": 1.0}]},
+        {"scores": [{**SCORES[0], "set": "elsewhere"}]},
+        {"scores": [{**SCORES[0], "value": None}]},
+        {"evaluated": {"elsewhere": {"samples": 3}}},
     ],
 )
 def test_a_damaged_record_is_named(run_folder: Path, damage: dict[str, object]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from tests.reports.conftest import METRICS
+from tests.reports.conftest import score
 
 from summexp.reports.terminal import print_summary
 
@@ -50,7 +50,8 @@ def test_one_of_the_best_and_one_of_the_worst_are_shown(run_folder: Path) -> Non
 
 
 def test_a_model_below_its_baseline_is_called_so(make_run: MakeRun) -> None:
-    below = printed(make_run("below", metrics={**METRICS, "eval_lead1_rougeL": 80.0}))
+    scores = [score("rougeL", 66.6666, 64.9, 68.3, lead=("lead1", 80.0))]
+    below = printed(make_run("below", scores=scores))
     assert " The model is below the lead-1 baseline (ROUGE-L 66.67, lead-1 80.00)." in below
     above = printed(make_run("above"))
     assert " The model is above the lead-1 baseline (ROUGE-L 66.67, lead-1 27.30)." in above

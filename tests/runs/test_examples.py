@@ -20,7 +20,7 @@ def chosen(
         }
     )
     found = EvaluationResult({}, [f"p{number}" for number in range(len(rows))], scores)
-    examples = choose_examples(EvaluationSet("eval", table, table, None, {}), found)
+    examples = choose_examples(EvaluationSet("eval", table, table, None), found)
     for example in examples:
         assert example["prediction"] == f"p{example['id'][1:]}"
         assert example["set"] == "eval"
@@ -68,6 +68,6 @@ def test_without_rouge_bertscore_ranks_and_without_scores_the_first_rows_are_tak
 def test_a_document_is_recorded_in_part_with_its_line_ends() -> None:
     table = Dataset.from_dict({"id": ["a"], "document": ["A:\n" * 900], "summary": ["short"]})
     found = EvaluationResult({}, ["p"], {"rougeL": [5.0]})
-    (example,) = choose_examples(EvaluationSet("predict", table, table, None, {}), found)
+    (example,) = choose_examples(EvaluationSet("predict", table, table, None), found)
     assert example["document"] == "A:\n" * 200
     assert example["scores"] == {"rougeL": 5.0}

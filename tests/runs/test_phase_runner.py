@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.modeling.tiny_models import config, make
 from transformers.utils.logging import warning_once
 
 from summexp.data.shares import document_hash
+from summexp.metrics.score import Score, flat
 from summexp.runs.folder import clear
 from summexp.runs.phase_runner import _quiet_upstream
 
@@ -95,6 +97,29 @@ def test_each_validation_set_has_its_own_scores() -> None:
         assert f"eval_{name}" not in found
     assert (found["eval_near_samples"], found["eval_far_samples"]) == (5, 6)
     assert found["eval_near_loss"] != found["eval_far_loss"]
+
+
+def test_scores_are_records_whatever_a_set_is_called() -> None:
+    names = ["lead1", "rouge"]
+    sets = ", ".join(f"{name}: near.jsonl" for name in names)
+    folder = run(
+        *("data.train_file=train.jsonl", "data.test_file=far.jsonl", "training.do_predict=true"),
+        f"data.validation_files={{{sets}}}",
+    )
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    scores = [Score(**one) for one in record["scores"]]
+    prefixes = [*(f"eval_{name}" for name in names), "predict"]
+    assert list(record["evaluated"]) == list(dict.fromkeys(one.set for one in scores)) == prefixes
+    # Rows without a summary are dropped from the validation sets, and predicted all the same.
+    assert record["evaluated"]["eval_lead1"] == {"samples": 5}
+    assert record["evaluated"]["predict"] == {"samples": 8, "scored": 6}
+    assert flat(scores).items() <= results(folder).items()
+    one = next(one for one in scores if (one.set, one.name) == ("eval_lead1", "rougeL"))
+    assert (one.metric, one.label, one.baseline_name) == ("rouge", "ROUGE-L", "lead1")
+    report = (folder / "report.md").read_text("utf-8")
+    titles = [f"### Validation: {name}" for name in names]
+    assert re.findall("^### (?:Validation|Test).*", report, re.MULTILINE) == [*titles, "### Test"]
+    assert report.count("| ROUGE-L |") == len(prefixes)
 
 
 @pytest.mark.parametrize("generate", ["true", "false"])

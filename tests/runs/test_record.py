@@ -6,10 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from summexp.check import check
 from summexp.command_line import parse
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
+from summexp.engines.evaluation import EvaluationResult, EvaluationSet
+from summexp.metrics.score import LOSS, Estimate, score_of
 from summexp.runs.record import RunRecord, begin, git_state
 
 TOKEN = "hf_" + "a" * 30
@@ -81,3 +84,22 @@ def test_a_later_part_keeps_what_an_earlier_one_counted(tmp_path: Path) -> None:
     assert record["phases"]["train"]["steps"] == 3
     assert record["seconds"].keys() == {"train"}
     assert record["resumed_from"] == "finished"
+
+
+def test_the_scores_of_a_phase_take_the_place_of_its_earlier_ones(tmp_path: Path) -> None:
+    def evaluated(name: str, loss: float) -> tuple[EvaluationSet, EvaluationResult]:
+        rows = Dataset.from_dict({"document": ["a", "b"], "summary": ["a", None]})
+        scores = [score_of(name, LOSS, Estimate(loss))]
+        found = EvaluationResult({}, [], {}, scores, {"scored": 1})
+        return EvaluationSet(name, rows, rows, None), found
+
+    record = RunRecord(tmp_path, {"scores": ["of somebody else"]})
+    record.add_scores("eval", [evaluated("eval_a", 1.0), evaluated("eval_predict", 2.0)])
+    record.add_scores("predict", [evaluated("predict", 3.0)])
+    record.add_scores("eval", [evaluated("eval_predict", 4.0)])
+    assert [(one["set"], one["name"], one["value"]) for one in record.content["scores"]] == [
+        ("predict", "loss", 3.0),
+        ("eval_predict", "loss", 4.0),
+    ]
+    counts = {"samples": 2, "scored": 1}
+    assert record.content["evaluated"] == {"predict": counts, "eval_predict": counts}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import MISSING, Field
 from itertools import islice
@@ -14,13 +13,15 @@ from summexp.config.keys import declared_fields
 from summexp.data.split_sources import BUNDLED
 from summexp.engines.supported_fields import rejected
 from summexp.errors import Problem, nearest
-from summexp.metrics.config import LOWER_IS_BETTER, NEITHER_IS_BETTER, SCORES
 from summexp.metrics.language import language_problem
+from summexp.metrics.registry import METRICS, SCORES, chosen_metrics
+from summexp.metrics.rouge import ROUGE
+from summexp.metrics.score import BASELINES, GEN_LEN, LOSS, flat_name
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
 
-_METRICS = ("loss", "gen_len")
+_METRICS = (LOSS.name, GEN_LEN.name)
 _LARGEST_SEED = 2**32 - 1
 """Of numpy, which upstream seeds with the same number."""
 _SAMPLING: dict[str, float | None] = {
@@ -252,17 +253,20 @@ def _repository_name(config: Config) -> Iterator[Problem]:
 def _metric_names(config: Config) -> Iterator[Problem]:
     """Yield names of metrics that no run computes, found here before hours of training."""
     sets = config.data.validation_prefixes
-    scores = [name for metric in SCORES if metric in config.metric.names for name in SCORES[metric]]
+    scores = [score.name for one in chosen_metrics(config.metric.names) for score in one.scores]
     bounds = [f"{name}_{end}" for name in scores for end in ("low", "high")]
     generated = config.training.predict_with_generate and not config.training.prediction_loss_only
-    scored = (*_METRICS, *scores, *bounds) if generated else ("loss",)
-    names = [f"{one}_{name}" for one in sets for name in scored]
-    lead = re.compile(rf"({'|'.join(map(re.escape, sets))})_lead\d_rouge\w+")
+    scored = (*_METRICS, *scores, *bounds) if generated else (LOSS.name,)
+    names = [flat_name(one, name) for one in sets for name in scored]
     objectives = [*names, *(name.replace("eval", "predict", 1) for name in names)]
     objectives += _TRAINING_METRICS
+    if config.metric.baseline and ROUGE.name in config.metric.names:
+        # Which of the two baselines it is, the summaries decide.
+        leads = [f"{lead}_{score.name}" for lead in BASELINES for score in ROUGE.scores]
+        objectives += [flat_name(one, name) for one in sets for name in leads]
     chosen = config.objective != declared_fields()["objective"].default
-    if chosen and config.objective not in objectives and not lead.fullmatch(config.objective):
-        yield _no_metric("objective", config.objective, objectives, generated=generated)
+    if chosen and config.objective not in objectives:
+        yield _no_metric(config, "objective", config.objective, objectives)
     best = config.training.metric_for_best_model
     if best is None and "eval_loss" not in names and _chooses_by_score(config):
         yield Problem(
@@ -271,16 +275,20 @@ def _metric_names(config: Config) -> Iterator[Problem]:
             hint=f"Name one of its metrics, such as {names[0]}.",
         )
     if best is not None and best not in names and f"eval_{best}" not in names:
-        yield _no_metric("training.metric_for_best_model", best, names, generated=generated)
+        yield _no_metric(config, "training.metric_for_best_model", best, names)
     elif best is not None and config.training.greater_is_better is None:
-        yield from _direction(best)
+        yield from _direction(sets, best)
 
 
-def _direction(best: str) -> Iterator[Problem]:
+def _direction(sets: list[str], best: str) -> Iterator[Problem]:
     """Yield that upstream would take the largest value for the best, where that is not so."""
-    described = "|".join((*LOWER_IS_BETTER, *NEITHER_IS_BETTER, "gen_len"))
-    if match := re.search(rf"(?:^|_)({described})(?:_low|_high)?$", best):
-        better = "less is" if match[1] in LOWER_IS_BETTER else "neither more nor less is by itself"
+    described = [score for score in (*SCORES.values(), GEN_LEN) if not score.higher_is_better]
+    for score in described:
+        ends = (score.name, f"{score.name}_low", f"{score.name}_high")
+        if best not in (*ends, *(flat_name(one, end) for one in sets for end in ends)):
+            continue
+        is_lower = score.higher_is_better is False
+        better = "less is" if is_lower else "neither more nor less is by itself"
         yield Problem(
             key="training.greater_is_better",
             what=f"is required for {best}: {better} better",
@@ -299,18 +307,20 @@ def _chooses_by_score(config: Config) -> bool:
     )
 
 
-def _no_metric(key: str, name: str, known: list[str], *, generated: bool) -> Problem:
-    family = next((metric for metric, scores in SCORES.items() if name.endswith(scores)), None)
+def _no_metric(config: Config, key: str, name: str, known: list[str]) -> Problem:
     hint = nearest(name, known) or nearest(f"eval_{name}", known)
-    if family is not None and not any(one.endswith(SCORES[family]) for one in known):
-        hint = f"It is not computed: metric.names lacks {family}."
-        if not generated:
+    sets = (*config.data.validation_prefixes, "predict")
+    for metric in METRICS.values():
+        scores = [score.name for score in metric.scores]
+        if name not in (*scores, *(flat_name(one, score) for one in sets for score in scores)):
+            continue
+        hint = f"It is not computed: metric.names lacks {metric.name}."
+        if metric.name in config.metric.names:
             hint = (
                 "It is a score of generated summaries: set training.predict_with_generate=true "
                 "and leave training.prediction_loss_only away."
             )
-    own = (name for name in known if not name.endswith(("_low", "_high")))
-    listed = ", ".join(islice(own, _NAMED))
+    listed = ", ".join(islice(known, _NAMED))
     return Problem(
         key=key, what=f"there is no metric {name!r}", hint=hint or f"There are {listed}."
     )

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
 
@@ -28,6 +28,7 @@ from summexp.engines.long_documents import Summary, summarize_long
 from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.errors import RunError
 from summexp.launch.ranks import all_gather_object, broadcast_object, is_main, this_world
+from summexp.metrics.score import GEN_LEN, LOSS, Baseline, Estimate, Score, flat, score_of
 from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.weights import listed, non_finite_weights
 
@@ -50,8 +51,8 @@ class EvaluationSet:
     """`input_ids`, `labels`, and `document_empty` where nothing may be left of a document."""
     scorer: SummaryScorer | None
     """Scores the predictions; None where there are no references."""
-    baseline: dict[str, float]
-    """Scores of the documents' first sentences."""
+    baseline: Baseline | None = None
+    """Scores of the documents' first sentences, where there are any."""
     long: LongDocuments | None = None
     """The rows to summarise in chunks, where there are any; the loss is that of what is cut."""
 
@@ -114,6 +115,10 @@ class EvaluationResult:
     """One a row, in the rows' order, "" for a skipped one; none where nothing was generated."""
     row_scores: dict[str, list[float]]
     """Scores of each of the rows that were `scored`, by score name."""
+    scores: list[Score] = field(default_factory=list)
+    """The scores over all rows, the loss among them, as records; on rank 0 only."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """`skipped` and `scored` rows, where these are not none and not all."""
 
 
 def evaluate(
@@ -379,42 +384,43 @@ def _by_row(
 
 def _put_together(
     rows: EvaluationSet,
-    loss: dict[str, float],
+    loss: float | None,
     summaries: Mapping[int, Summary],
     tokenizer: PreTrainedTokenizerBase,
     settings: EvaluationSettings,
 ) -> EvaluationResult:
     """Return the metrics, and the summaries in the rows' order."""
-    metrics = dict(loss)
+    records = [] if loss is None else [score_of(rows.name, LOSS, Estimate(loss))]
     predictions: list[str] = []
     row_scores: dict[str, list[float]] = {}
-    if rows.skipped:
-        metrics["skipped"] = len(rows.skipped)
+    counts = {"skipped": len(rows.skipped)} if rows.skipped else {}
     if settings.generate:
         predictions = [
             "" if row in rows.skipped else summaries[row].text for row in range(len(rows.tokens))
         ]
-        scores, row_scores = _score(rows, predictions, tokenizer, settings)
-        metrics |= scores
+        scores, row_scores, scored = _score(rows, predictions, tokenizer, settings)
+        records += scores
+        counts |= scored
     if summaries:
-        metrics["gen_len"] = _mean_length(rows, summaries)
-    named = {f"{rows.name}_{key}": float(value) for key, value in metrics.items()}
-    return EvaluationResult(named, predictions, row_scores)
+        length = Estimate(_mean_length(rows, summaries))
+        records.append(score_of(rows.name, GEN_LEN, length))
+    named = flat(records) | {f"{rows.name}_{key}": float(value) for key, value in counts.items()}
+    return EvaluationResult(named, predictions, row_scores, records, counts)
 
 
-def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) -> dict[str, float]:
-    """Return `loss`, over all target tokens or over the batches' means.
+def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) -> float | None:
+    """Return the loss over all target tokens, or the mean of the batches'; None without targets.
 
     Upstream (5.23) repeats a batch's loss as often as a full batch has rows, so that a short one
     counts as much.
     """
     with_targets = [result for result in results if result.targets]
     if not with_targets:
-        return {}
+        return None
     if settings.mean_of_batches:
-        return {"loss": fmean(result.loss / result.targets for result in with_targets)}
+        return fmean(result.loss / result.targets for result in with_targets)
     targets = sum(result.targets for result in with_targets)
-    return {"loss": sum(result.loss for result in with_targets) / targets}
+    return sum(result.loss for result in with_targets) / targets
 
 
 def _mean_length(rows: EvaluationSet, summaries: Mapping[int, Summary]) -> float:
@@ -497,23 +503,21 @@ def _score(
     predictions: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     settings: EvaluationSettings,
-) -> tuple[dict[str, float], dict[str, list[float]]]:
+) -> tuple[list[Score], dict[str, list[float]], dict[str, int]]:
     """Score the rows that can be; the others' scores are left out (see `row_scores`).
 
-    How many these are is recorded where they are not all.
+    How many were `scored` is the third value, where they are not all.
     """
     references, scored = row_references(rows.rows), rows.scored
     if settings.references_from_labels:
         decoded = tokenizer.batch_decode(list(rows.tokens["labels"]), skip_special_tokens=True)
         references = [[text.strip()] for text in decoded]
     if rows.scorer is None or not scored:
-        return ({"scored": 0} if any(references) else {}), {}
+        return [], {}, {"scored": 0} if any(references) else {}
     scores = rows.scorer.score(
         [predictions[number] for number in scored],
         [references[number] for number in scored],
         [rows.rows[number]["document"] for number in scored],
     )
-    summary = {**scores.summary, **rows.baseline}
-    if len(scored) < len(rows.rows):
-        summary["scored"] = len(scored)
-    return summary, scores.rows
+    counts = {"scored": len(scored)} if len(scored) < len(rows.rows) else {}
+    return rows.scorer.records(rows.name, scores, rows.baseline), scores.rows, counts

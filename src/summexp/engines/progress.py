@@ -134,25 +134,21 @@ def _log_to_file(line: str) -> None:
             handler.handle(record)
 
 
-_SHOWN = ("loss", "rouge1", "rouge2", "rougeL")
-"""Scores that the line of an evaluation shows."""
-
-
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]
     """Reports the optimizer steps, on rank 0, and a line for each evaluation."""
 
     def __init__(
-        self, prefixes: Sequence[str] = ("eval",), publish: Publish = lambda _: None
+        self, shown: Sequence[str] = ("eval_loss",), publish: Publish = lambda _: None
     ) -> None:
         """Prepare to report a training.
 
         Args:
-            prefixes: with which the metrics of the validation sets begin, whose scores are shown.
+            shown: the metrics that the line of an evaluation shows, such as `eval_rougeL`.
             publish: takes the progress for `run.json`.
         """
         self._publish = publish
         self._progress: Progress | None = None
-        self._names = [f"{prefix}_{score}" for prefix in prefixes for score in _SHOWN]
+        self._names = shown
 
     def on_train_begin(
         self,

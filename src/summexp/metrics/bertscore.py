@@ -1,4 +1,4 @@
-"""BERTScore: how alike the words of two texts are in the eyes of an encoder.
+"""BERTScore: how alike the words of two texts are, by the vectors of an encoder.
 
 T. Zhang, V. Kishore, F. Wu, K. Weinberger, Y. Artzi, BERTScore: Evaluating Text Generation with
 BERT (ICLR 2020, arXiv:1904.09675). Without the weights by rarity (idf) and without rescaling, as
@@ -9,25 +9,143 @@ their own package has it where neither is asked for. That package is not used: i
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from summexp.errors import ConfigError, Problem
-from summexp.metrics.config import MetricConfig, bertscore_layer, bertscore_model
-from summexp.modeling.loading_errors import loading
+from summexp.metrics.language import primary
+from summexp.metrics.metric import Metric, ScoreInfo, Setting, Summaries, columns
 from summexp.options import at_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from summexp.metrics.config import MetricConfig
 
 log = logging.getLogger(__name__)
 
 _KEY = "metric.bertscore_model"
+
+BEST_LAYERS = {
+    "bert-base-chinese": 8,
+    "bert-base-multilingual-cased": 9,
+    "bert-base-uncased": 9,
+    "bert-large-uncased": 18,
+    "deberta-base-mnli": 9,
+    "deberta-large-mnli": 18,
+    "deberta-xlarge-mnli": 40,
+    "distilbert-base-uncased": 5,
+    "roberta-base": 10,
+    "roberta-large": 17,
+    "xlm-roberta-base": 9,
+    "xlm-roberta-large": 17,
+}
+"""Encoder, without its owner, to the layer that agrees best with human judgement, as the authors of
+BERTScore measured it on WMT16 (`model2layers` of bert-score 0.3.13)."""
+
+
+def default_model(language: str) -> str:
+    """Return the encoder for a language where the config names none: that of bert-score 0.3.13."""
+    by_language = {"en": "FacebookAI/roberta-large", "zh": "google-bert/bert-base-chinese"}
+    return by_language.get(language, "google-bert/bert-base-multilingual-cased")
+
+
+def layer_of(model: str, layer: int | None) -> int:
+    """Return the layer whose vectors are compared: the given one, else the measured one.
+
+    Raises:
+        KeyError: neither is known.
+    """
+    return BEST_LAYERS[PurePath(model).name] if layer is None else layer
+
+
+class BertScore(Metric):
+    """BERTScore; of several references each score takes the best, as the authors do."""
+
+    name = "bertscore"
+    scores = tuple(
+        ScoreInfo(
+            name=f"bertscore_{kind}",
+            label=f"BERTScore {shown}",
+            higher_is_better=True,
+            maximum=100.0,
+            quality=True,
+        )
+        for kind, shown in (("f1", "F1"), ("precision", "precision"), ("recall", "recall"))
+    )
+
+    def __init__(self, encoder: Encoder | None = None) -> None:
+        """Score with an encoder; `prepare` gives it one."""
+        self._encoder = encoder
+
+    def check_options(self, config: MetricConfig) -> Iterator[Problem]:
+        """Yield what is wrong with `metric.bertscore_…`."""
+        if config.bertscore_batch_size < 1:
+            yield Problem(key="metric.bertscore_batch_size", what="must be at least 1")
+        if config.bertscore_layer is not None and config.bertscore_layer < 1:
+            yield Problem(key="metric.bertscore_layer", what="must be at least 1")
+        model = config.bertscore_model
+        known = model is None or PurePath(model).name in BEST_LAYERS
+        if config.bertscore_layer is None and not known:
+            yield Problem(
+                key="metric.bertscore_layer",
+                what=f"is required for {model}, whose best layer nobody measured",
+                hint="About two thirds of the way up is usual: 8 of 12 layers, 16 of 24.",
+            )
+
+    def check_requirements(
+        self, config: MetricConfig, language: str | None, *, offline: bool
+    ) -> Iterator[Problem]:
+        """Yield why the encoder cannot be loaded, where its name is known before the data are."""
+        from summexp.modeling.model_checks import existing_folder, name_problem
+
+        if config.bertscore_model is None and language is None:
+            return
+        name = config.bertscore_model or default_model(primary(language or "und"))
+        if existing_folder(name) is not None:
+            return
+        if problem := name_problem(_KEY, name, None, offline=offline):
+            yield problem
+
+    def prepare(self, setting: Setting) -> BertScore:
+        """Choose the encoder, and read its config but not its weights.
+
+        Raises:
+            ConfigError: the model cannot be read, or has fewer layers.
+        """
+        return BertScore(
+            Encoder(setting.config, setting.language, device=setting.device, tiny=setting.tiny)
+        )
+
+    @property
+    def signature(self) -> str:
+        """Encoder, layer and library."""
+        assert self._encoder is not None
+        return f"bert:{self._encoder.label}"
+
+    def load(self) -> None:
+        """Load the encoder's weights."""
+        assert self._encoder is not None
+        self._encoder.load()
+
+    def compute(self, summaries: Summaries) -> dict[str, list[float]]:
+        """Return F1, precision and recall a row, up to 100."""
+        assert self._encoder is not None
+        pairs = [
+            (text, reference)
+            for text, row in zip(summaries.predictions, summaries.references, strict=True)
+            for reference in row
+        ]
+        scores = iter(self._encoder.score([text for text, _ in pairs], [one for _, one in pairs]))
+        found = [[next(scores) for _ in row] for row in summaries.references]
+        rows = [[100.0 * max(column) for column in zip(*one, strict=True)] for one in found]
+        return columns(self.scores, rows)
+
+
+BERTSCORE = BertScore()
 
 
 class PairScore(NamedTuple):
@@ -38,7 +156,7 @@ class PairScore(NamedTuple):
     recall: float
 
 
-class BertScore:
+class Encoder:
     """Scores pairs of texts with one encoder; its weights are loaded when they are needed."""
 
     label: str
@@ -63,20 +181,22 @@ class BertScore:
         Raises:
             ConfigError: the model cannot be read, or has fewer layers.
         """
-        self.model_name = config.bertscore_model or bertscore_model(language)
-        self.layer = 1 if tiny else bertscore_layer(self.model_name, config.bertscore_layer)
+        self.model_name = config.bertscore_model or default_model(language)
+        self.layer = 1 if tiny else layer_of(self.model_name, config.bertscore_layer)
         self.batch_size = config.bertscore_batch_size
         self.device = device
         self._revision = config.bertscore_revision
-        self._encoder: _Encoder | None = None
+        self._loaded: _Loaded | None = None
         if tiny:
-            self._encoder = _tiny()
+            self._loaded = _tiny()
             self.label = "tiny"
         else:
             self.label = self._describe()
 
     def _describe(self) -> str:
         import transformers
+
+        from summexp.modeling.loading_errors import loading
 
         with loading(_KEY, self.model_name):
             config = transformers.AutoConfig.from_pretrained(
@@ -103,9 +223,9 @@ class BertScore:
         Raises:
             ConfigError: they or the tokenizer cannot be loaded, or it is no encoder.
         """
-        if self._encoder is None:
+        if self._loaded is None:
             log.info("BERTScore: loading %s", self.model_name)
-            self._encoder = _load(self.model_name, self._revision or "main")
+            self._loaded = _load(self.model_name, self._revision or "main")
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> list[PairScore]:
         """Score each prediction against the reference of the same place.
@@ -114,27 +234,27 @@ class BertScore:
         at its end.
         """
         self.load()
-        assert self._encoder is not None
+        assert self._loaded is not None
         pairs = list(zip(predictions, references, strict=True))
         # Pairs of like length together: less padding.
         order = sorted(range(len(pairs)), key=lambda row: -max(map(len, pairs[row])))
         scores: dict[int, PairScore] = {}
-        model = self._encoder.model
+        model = self._loaded.model
         model.to(self.device)
         try:
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
-                found = self._batch([pairs[row] for row in rows], self._encoder)
+                found = self._batch([pairs[row] for row in rows], self._loaded)
                 scores |= zip(rows, found, strict=True)
         finally:
             model.to("cpu")
         return [scores[row] for row in range(len(pairs))]
 
-    def _batch(self, pairs: Sequence[tuple[str, str]], encoder: _Encoder) -> list[PairScore]:
+    def _batch(self, pairs: Sequence[tuple[str, str]], loaded: _Loaded) -> list[PairScore]:
         predictions, references = zip(*pairs, strict=True)
         return match(
-            encoder.vectors(predictions, self.layer, self.device),
-            encoder.vectors(references, self.layer, self.device),
+            loaded.vectors(predictions, self.layer, self.device),
+            loaded.vectors(references, self.layer, self.device),
         )
 
 
@@ -171,7 +291,7 @@ def _mean(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     return (values * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
-class _Encoder(NamedTuple):
+class _Loaded(NamedTuple):
     """A model and its tokenizer."""
 
     model: PreTrainedModel
@@ -201,9 +321,11 @@ class _Encoder(NamedTuple):
         return Vectors(units, present, present & ~batch["special_tokens_mask"].bool())
 
 
-def _load(name: str, revision: str) -> _Encoder:
+def _load(name: str, revision: str) -> _Loaded:
     import torch
     from transformers import AutoModel, AutoTokenizer
+
+    from summexp.modeling.loading_errors import loading
 
     with loading(_KEY, name), _quiet(), torch.random.fork_rng(devices=[]):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
@@ -223,7 +345,7 @@ def _load(name: str, revision: str) -> _Encoder:
         )
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
-    return _Encoder(model.eval(), tokenizer, _limit(model, tokenizer))
+    return _Loaded(model.eval(), tokenizer, _limit(model, tokenizer))
 
 
 def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
@@ -251,7 +373,7 @@ def _quiet() -> Iterator[None]:
         upstream.set_verbosity(before)
 
 
-def _tiny() -> _Encoder:
+def _tiny() -> _Loaded:
     """Return random weights that read bytes, always the same."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -279,4 +401,4 @@ def _tiny() -> _Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = BertModel(shape).eval()
-    return _Encoder(model, tokenizer, _limit(model, tokenizer))
+    return _Loaded(model, tokenizer, _limit(model, tokenizer))

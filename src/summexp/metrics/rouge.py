@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rouge_score.scoring import fmeasure
+from summexp.metrics.metric import Metric, ScoreInfo, Summaries, columns
+
+if TYPE_CHECKING:
+    from summexp.metrics.tokenized_texts import TokenizedTexts
 
 TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 """The scores, in the order in which `score_pair` returns them."""
@@ -32,6 +35,42 @@ class Text(NamedTuple):
         """Build a text from the words of its sentences."""
         kept = tuple(sentence for sentence in sentences if sentence)
         return cls(kept, kept[0] if len(kept) == 1 else list(chain.from_iterable(kept)))
+
+
+class Rouge(Metric):
+    """ROUGE; of several references each score takes the best, as rouge_score's `score_multi`."""
+
+    name = "rouge"
+    scores = tuple(
+        ScoreInfo(
+            name=name,
+            label=name.replace("rouge", "ROUGE-"),
+            higher_is_better=True,
+            maximum=100.0,
+            quality=True,
+        )
+        for name in TYPES
+    )
+
+    def compute(self, summaries: Summaries) -> dict[str, list[float]]:
+        """Return four f-measures a row, 0 to 100."""
+        return self.of_texts(summaries.tokenized, summaries.references, summaries.texts)
+
+    def of_texts(
+        self,
+        predictions: Sequence[Text],
+        references: Sequence[Sequence[str]],
+        texts: TokenizedTexts,
+    ) -> dict[str, list[float]]:
+        """Return the same for predictions that are split already."""
+        rows = []
+        for prediction, row in zip(predictions, references, strict=True):
+            scores = [score_pair(texts.text(reference), prediction) for reference in row]
+            rows.append([100.0 * max(column) for column in zip(*scores, strict=True)])
+        return columns(self.scores, rows)
+
+
+ROUGE = Rouge()
 
 
 def score_pair(reference: Text, prediction: Text) -> tuple[float, float, float, float]:
@@ -151,5 +190,8 @@ def _overlap(reference: Iterable[Any], prediction: Iterable[Any]) -> int:
 
 
 def _f(hits: int, size_reference: int, size_prediction: int) -> float:
+    # Brings NumPy, which a config is read without.
+    from rouge_score.scoring import fmeasure
+
     precision, recall = hits / max(size_prediction, 1), hits / max(size_reference, 1)
     return float(fmeasure(precision, recall))

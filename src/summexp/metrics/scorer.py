@@ -6,29 +6,23 @@ chosen, so that two numbers can be compared only where their signatures agree.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from summexp.metrics.bertscore import BertScore
 from summexp.metrics.bootstrap import intervals, upstream_medians
-from summexp.metrics.config import SCORES, MetricConfig
+from summexp.metrics.config import MetricConfig
 from summexp.metrics.language import choose_language
-from summexp.metrics.rouge import Text, Words, score_pair
-from summexp.metrics.sentences import SentenceSplitter
-from summexp.metrics.text_statistics import compression, length_ratio, novelty, repetition
-from summexp.metrics.word_tokenizer import WordTokenizer
+from summexp.metrics.metric import Setting, Summaries
+from summexp.metrics.registry import chosen_metrics
+from summexp.metrics.rouge import ROUGE
+from summexp.metrics.score import Baseline, Estimate, Score, score_of
+from summexp.metrics.tokenized_texts import TokenizedTexts
 
 if TYPE_CHECKING:
     import torch
-
-_REMEMBERED_TEXTS = 1 << 16
-
-_NAMES = tuple(name for names in SCORES.values() for name in names)
 
 References = Sequence[str] | Sequence[Sequence[str]]
 """For each row its reference, or all its references."""
@@ -41,9 +35,8 @@ class SummaryScores:
     rows: dict[str, list[float]]
     """Score name to one value a row, in the order of the predictions; never rounded. 0 to 100, but
     `length_ratio`, which is a ratio."""
-    summary: dict[str, float]
-    """Score name to the value over all rows, with `<name>_low` and `<name>_high` where
-    resampled; empty when there are no rows."""
+    summary: dict[str, Estimate]
+    """Score name to the value over all rows; empty when there are no rows."""
 
 
 class SummaryScorer:
@@ -70,49 +63,33 @@ class SummaryScorer:
             config: the `metric` group.
             language: code, or None.
             references: of all rows.
-            device: where BERTScore encodes texts.
-            tiny: take random weights for BERTScore.
+            device: where models run that score, such as BERTScore's.
+            tiny: take random weights for these.
             seed: the run's, from which the old scripts resample (`aggregate=bootstrap_median`).
 
         Raises:
             ConfigError: unknown language, no stemmer where one is asked for, punkt not installed,
-                an encoder that cannot be read.
+                a metric that cannot be computed.
         """
         self.config = config
         self._seed = seed
         rows = [_of_row(row) for row in references]
         chosen = choose_language(language, [row[0] for row in rows])
         self.remark = chosen.remark
-        self.words = WordTokenizer(
-            chosen.code, tokenizer=config.tokenizer, stemming=config.stemming
-        )
-        self.sentences = SentenceSplitter(chosen.code, config.sentences)
-        self.bertscore = (
-            BertScore(config, chosen.code, device=device, tiny=tiny)
-            if self._has("bertscore")
-            else None
-        )
+        self.texts = TokenizedTexts(config, chosen.code)
+        setting = Setting(config=config, language=chosen.code, device=device, tiny=tiny)
+        self.metrics = [one.prepare(setting) for one in chosen_metrics(config.names)]
         several = any(len(row) > 1 for row in rows)
         self.signature = self._describe(f"{chosen.code}({chosen.origin})", several=several)
-        self._count = lru_cache(maxsize=_REMEMBERED_TEXTS)(self._tokenize_text)
-        # Inflected forms are new words where novelty and repetition are published.
-        self._plain_words = WordTokenizer(chosen.code, tokenizer=config.tokenizer, stemming=False)
-        self._numbers: dict[str, int] = {}
-        self._document = lru_cache(maxsize=_REMEMBERED_TEXTS)(
-            lambda text: self._number(self._plain(text))
-        )
-
-    def _has(self, name: str) -> bool:
-        return name in self.config.names
 
     def load(self) -> None:
         """Load what is large, before the first row is scored.
 
         Raises:
-            ConfigError: the encoder of BERTScore cannot be loaded.
+            ConfigError: it cannot be loaded.
         """
-        if self.bertscore is not None:
-            self.bertscore.load()
+        for metric in self.metrics:
+            metric.load()
 
     def score(
         self,
@@ -130,115 +107,89 @@ class SummaryScorer:
         Raises:
             ValueError: they are not of one length.
         """
-        pairs = [(text, _of_row(row)) for text, row in zip(predictions, references, strict=True)]
-        rows: dict[str, list[float]] = {}
-        if self._has("rouge"):
-            counted = ((self._count(text), row) for text, row in pairs)
-            rows |= _columns("rouge", [self._best_rouge(*pair) for pair in counted])
-        if self.bertscore is not None:
-            rows |= _columns("bertscore", self._bertscore(self.bertscore, pairs))
-        rows |= self._statistics(pairs, documents)
-        return self._summarize({name: rows[name] for name in _NAMES if name in rows})
+        rows = [_of_row(row) for row in references]
+        for others in (rows, predictions if documents is None else documents):
+            if len(others) != len(predictions):
+                raise ValueError(f"{len(predictions)} predictions, {len(others)} of the others")
+        summaries = Summaries(predictions, rows, documents, self.texts)
+        columns: dict[str, list[float]] = {}
+        totals: dict[str, Estimate] = {}
+        for metric in self.metrics:
+            if documents is None and metric.needs_documents:
+                continue
+            for name, values in metric.compute(summaries).items():
+                if isinstance(values, Sequence):
+                    columns[name] = list(values)
+                else:
+                    totals[name] = Estimate(self._rounded(values))
+        return SummaryScores(columns, (self._means(columns) if rows else {}) | totals)
 
-    def _bertscore(
-        self, encoder: BertScore, rows: Sequence[tuple[str, Sequence[str]]]
-    ) -> list[tuple[float, ...]]:
-        pairs = [(text, reference) for text, row in rows for reference in row]
-        scores = iter(encoder.score([text for text, _ in pairs], [one for _, one in pairs]))
-        found = [[next(scores) for _ in row] for _, row in rows]
+    def records(
+        self, set_name: str, scores: SummaryScores, baseline: Baseline | None = None
+    ) -> list[Score]:
+        """Return the record of each score over all rows.
+
+        Args:
+            set_name: of the evaluated set, such as `eval_news`.
+            scores: of its predictions.
+            baseline: of the set.
+        """
         return [
-            tuple(100.0 * max(column) for column in zip(*scored, strict=True)) for scored in found
+            score_of(
+                *(set_name, info, scores.summary[info.name]), metric=metric.name, baseline=baseline
+            )
+            for metric in self.metrics
+            for info in metric.scores
+            if info.name in scores.summary
         ]
 
-    def _statistics(
-        self, rows: Sequence[tuple[str, Sequence[str]]], documents: Sequence[str] | None
-    ) -> dict[str, list[float]]:
-        """Return what is counted of each summary, alone and beside its references and document."""
-        columns: dict[str, list[float]] = {}
-        same = self.words.stemmer is None
-        words = (self._count(text).words if same else self._plain(text) for text, _ in rows)
-        texts = [self._number(one) for one in words]
-        if self._has("length_ratio"):
-            sizes = ([self._count(reference).words for reference in row] for _, row in rows)
-            pairs = zip(texts, sizes, strict=True)
-            columns |= _columns("length_ratio", [(length_ratio(*pair),) for pair in pairs])
-        if self._has("repetition"):
-            columns |= _columns("repetition", [repetition(text) for text in texts])
-        if documents is None or not (self._has("compression") or self._has("novelty")):
-            return columns
-        beside = [(self._document(one), text) for one, text in zip(documents, texts, strict=True)]
-        if self._has("compression"):
-            columns |= _columns("compression", [(compression(*pair),) for pair in beside])
-        if self._has("novelty"):
-            columns |= _columns("novelty", [novelty(*pair) for pair in beside])
-        return columns
-
-    def lead_baseline(self, documents: Sequence[str], references: References) -> dict[str, float]:
+    def lead_baseline(self, documents: Sequence[str], references: References) -> Baseline | None:
         """Score each document's first sentence, or its first 3, as if it were the summary.
 
-        Three where the (first) references have two sentences or more on average, as for news.
-        Returns `lead1_rouge1` and so on, 0 to 100, and no score but ROUGE; nothing when there are
-        no rows or `metric.baseline` is off.
+        Three where the (first) references have two sentences or more on average, as for news. Only
+        ROUGE is computed; nothing when there are no rows or `metric.baseline` is off.
 
         Raises:
             ValueError: the two are not of one length.
         """
-        if not (self.config.baseline and self._has("rouge") and references):
-            return {}
+        if not (self.config.baseline and ROUGE.name in self.config.names and references):
+            return None
         rows = [_of_row(row) for row in references]
-        lead = 3 if fmean(len(self._count(row[0]).sentences) for row in rows) >= 2 else 1
-        starts = [Text.of(map(self.words, self.sentences(one)[:lead])) for one in documents]
-        scores = [self._best_rouge(*pair) for pair in zip(starts, rows, strict=True)]
-        means = {name: fmean(column) for name, column in _columns("rouge", scores).items()}
-        return {f"lead{lead}_{name}": self._rounded(value) for name, value in means.items()}
+        lead = 3 if fmean(len(self.texts.text(row[0]).sentences) for row in rows) >= 2 else 1
+        starts = [self.texts.lead(document, lead) for document in documents]
+        scores = ROUGE.of_texts(starts, rows, self.texts)
+        means = {name: self._rounded(fmean(column)) for name, column in scores.items()}
+        return Baseline(f"lead{lead}", means)
 
-    def _best_rouge(self, text: Text, references: Sequence[str]) -> tuple[float, ...]:
-        scores = [score_pair(self._count(reference), text) for reference in references]
-        return tuple(100.0 * max(column) for column in zip(*scores, strict=True))
-
-    def _tokenize_text(self, text: str) -> Text:
-        return Text.of(map(self.words, self.sentences(text)))
-
-    def _plain(self, text: str) -> Words:
-        """Return the words of `text`, not stemmed, cut the same in a summary and its document."""
-        if self.words.stemmer is None:
-            return self._tokenize_text(text).words
-        return [word for one in self.sentences(text) for word in self._plain_words(one)]
-
-    def _number(self, words: Words) -> array[int]:
-        numbers = self._numbers
-        return array("I", [numbers.setdefault(word, len(numbers)) for word in words])
-
-    def _summarize(self, rows: dict[str, list[float]]) -> SummaryScores:
+    def _means(self, rows: dict[str, list[float]]) -> dict[str, Estimate]:
         config = self.config
-        if not rows or not next(iter(rows.values())):
-            return SummaryScores(rows, {})
-        summary = {name: fmean(column) for name, column in rows.items()}
+        values = {name: fmean(column) for name, column in rows.items()}
         if config.aggregate == "bootstrap_median":
-            summary = upstream_medians(rows, samples=config.bootstrap_samples, seed=self._seed)
-        if config.bootstrap_samples:
-            spread = intervals(rows, samples=config.bootstrap_samples, confidence=config.confidence)
-            for name, interval in spread.items():
-                summary[f"{name}_low"], summary[f"{name}_high"] = interval.low, interval.high
-        return SummaryScores(rows, {key: self._rounded(value) for key, value in summary.items()})
+            values = upstream_medians(rows, samples=config.bootstrap_samples, seed=self._seed)
+        if not config.bootstrap_samples:
+            return {name: Estimate(self._rounded(value)) for name, value in values.items()}
+        spread = intervals(rows, samples=config.bootstrap_samples, confidence=config.confidence)
+        return {
+            name: Estimate(*map(self._rounded, (value, spread[name].low, spread[name].high)))
+            for name, value in values.items()
+        }
 
     def _rounded(self, value: float) -> float:
         return value if self.config.decimals is None else round(value, self.config.decimals)
 
     def _describe(self, language: str, *, several: bool) -> str:
-        config = self.config
+        config, texts = self.config, self.texts
         parts = [
-            "+".join(name for name in SCORES if self._has(name)),
+            "+".join(metric.name for metric in self.metrics),
             f"lang:{language}",
-            f"tok:{self.words.label}",
-            f"stem:{self.words.stemmer or 'none'}",
-            f"sents:{self.sentences.label}",
+            f"tok:{texts.words.label}",
+            f"stem:{texts.words.stemmer or 'none'}",
+            f"sents:{texts.sentences.label}",
             f"boot:{config.bootstrap_samples}",
         ]
         if several:
             parts.append("refs:best")
-        if self.bertscore is not None:
-            parts.append(f"bert:{self.bertscore.label}")
+        parts += [metric.signature for metric in self.metrics if metric.signature is not None]
         if config.bootstrap_samples:
             parts.append(f"conf:{config.confidence:g}")
         if config.aggregate != "mean":
@@ -250,8 +201,3 @@ class SummaryScorer:
 
 def _of_row(references: str | Sequence[str]) -> Sequence[str]:
     return [references] if isinstance(references, str) else references
-
-
-def _columns(metric: str, rows: Sequence[Sequence[float]]) -> dict[str, list[float]]:
-    """Name the columns of one metric's scores."""
-    return {name: [row[i] for row in rows] for i, name in enumerate(SCORES[metric])}

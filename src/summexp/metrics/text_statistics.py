@@ -1,14 +1,17 @@
 """What can be counted of a summary without judging it: length, compression, novelty, repetition.
 
 Texts come as words, so that this module knows nothing of languages; which words these are, and that
-they are not stemmed, `summexp.metrics.scorer` decides.
+they are not stemmed, `summexp.metrics.tokenized_texts` decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from summexp.metrics.config import NGRAMS
+from summexp.metrics.metric import Metric, ScoreInfo, Summaries, columns
+
+NGRAMS = (1, 2, 3)
+"""Lengths of the n-grams whose novelty and repetition are counted."""
 
 Words = Sequence[str] | Sequence[int]
 """Words as texts, or as numbers that stand for them."""
@@ -68,3 +71,84 @@ def repetition(prediction: Words) -> tuple[float, ...]:
 
 def _ngrams(words: Words, n: int) -> Iterator[tuple[str | int, ...]]:
     return zip(*(words[start:] for start in range(n)), strict=False)
+
+
+class LengthRatio(Metric):
+    """The length of a summary beside its reference's."""
+
+    name = "length_ratio"
+    scores = (ScoreInfo(name="length_ratio", label="length / reference", higher_is_better=None),)
+
+    def compute(self, summaries: Summaries) -> dict[str, list[float]]:
+        """Return a ratio a row."""
+        texts = summaries.texts
+        sizes = ([texts.text(reference).words for reference in row] for row in summaries.references)
+        pairs = zip(summaries.words, sizes, strict=True)
+        return columns(self.scores, [(length_ratio(*pair),) for pair in pairs])
+
+
+class Compression(Metric):
+    """How much of a document its summary saves."""
+
+    name = "compression"
+    needs_documents = True
+    scores = (
+        ScoreInfo(
+            name="compression", label="compression", unit="%", higher_is_better=None, maximum=100.0
+        ),
+    )
+
+    def compute(self, summaries: Summaries) -> dict[str, list[float]]:
+        """Return a share a row, up to 100."""
+        pairs = zip(summaries.document_words, summaries.words, strict=True)
+        return columns(self.scores, [(compression(*pair),) for pair in pairs])
+
+
+class Novelty(Metric):
+    """How much of a summary its document lacks."""
+
+    name = "novelty"
+    needs_documents = True
+    scores = tuple(
+        ScoreInfo(
+            name=f"novel_{n}grams",
+            label=f"new {n}-grams",
+            unit="%",
+            higher_is_better=None,
+            maximum=100.0,
+        )
+        for n in NGRAMS
+    )
+
+    def compute(self, summaries: Summaries) -> dict[str, list[float]]:
+        """Return a share a row for each n, 0 to 100."""
+        pairs = zip(summaries.document_words, summaries.words, strict=True)
+        return columns(self.scores, [novelty(*pair) for pair in pairs])
+
+
+class Repetition(Metric):
+    """How much a summary repeats itself."""
+
+    name = "repetition"
+    scores = tuple(
+        ScoreInfo(
+            name=f"repeated_{n}grams",
+            label=f"repeated {n}-grams",
+            unit="%",
+            higher_is_better=False,
+            maximum=100.0,
+        )
+        for n in NGRAMS
+    )
+
+    def compute(self, summaries: Summaries) -> dict[str, list[float]]:
+        """Return a share a row for each n, 0 to 100."""
+        return columns(self.scores, [repetition(words) for words in summaries.words])
+
+
+LENGTH_RATIO, COMPRESSION, NOVELTY, REPETITION = (
+    LengthRatio(),
+    Compression(),
+    Novelty(),
+    Repetition(),
+)

@@ -9,7 +9,6 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 from markupsafe import Markup
 
-from summexp.metrics.config import SCORES
 from summexp.reports.facts import (
     command,
     commit,
@@ -91,7 +90,7 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
     split = {"eval": "validation", "predict": "test"}[phase]
     place = split if held_out_share(results, split) is None else "train"
     # How long or how new a summary is, is no result that the Hub could rank.
-    for row in (row for row in table.rows if row.is_quality):
+    for score in (row.score for row in table.rows if row.score.quality):
         yield EvalResult(
             task_type=_TASK,
             task_name="Summarization",
@@ -100,9 +99,9 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
             dataset_config=results.option("data.config_name") if on_hub else None,
             dataset_split=name or (results.option(f"data.{place}_split") if on_hub else split),
             dataset_revision=results.option("data.revision") if on_hub else None,
-            metric_type="bertscore" if row.name in SCORES["bertscore"] else "rouge",
-            metric_name=row.label,
-            metric_value=round(row.value, 4),
+            metric_type=score.metric,
+            metric_name=score.label,
+            metric_value=round(score.value, 4),
         )
 
 
@@ -162,7 +161,7 @@ def _limits(results: RunResults) -> Iterator[str]:
     if results.language and not results.option("data.language"):
         language = results.language.removeprefix("language: ").split(";")[0]
         yield f"The language of the summaries was recognised, not given: {language}."
-    if results.metrics:
+    if any(score.metric == "rouge" for score in results.scores):
         yield (
             "ROUGE counts words shared with a reference. Whether a summary is true to its document "
             "was not measured."

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeAlias
 
+from summexp.metrics.score import LOSS, flat_name
 from summexp.reports.run_results import RunResults
-from summexp.reports.scores import metric_keys, score_tables, set_title
+from summexp.reports.scores import score_tables, set_title
 
 WIDTH, HEIGHT = 480, 270
 """Size of a drawing in its own units."""
@@ -72,26 +73,30 @@ def charts(results: RunResults) -> list[Chart]:
     """Return the chart of the losses and that of ROUGE-L, each if it has a curve of two points."""
     losses = {"Training": _series(results, "loss")}
     scores: dict[str, Series] = {}
-    logged = dict.fromkeys(key for row in results.history for key in row)
-    for key, parts in metric_keys(results, logged):
-        if parts.lead or parts.bound or parts.set_name == "predict":
-            continue
-        if parts.name == "loss":
-            losses[set_title(parts.set_name)] = _series(results, key)
-        elif parts.name == "rougeL":
-            scores[set_title(parts.set_name)] = _series(results, key)
-    found = (_chart("Loss", losses), _chart("ROUGE-L", scores, _baselines(results, len(scores))))
+    for set_name in _validation_sets(results):
+        title = set_title(set_name)
+        losses[title] = _series(results, flat_name(set_name, LOSS.name))
+        scores[title] = _series(results, flat_name(set_name, "rougeL"))
+    found = (_chart("Loss", losses), _chart("ROUGE-L", scores, _baselines(results)))
     return [chart for chart in found if chart is not None]
 
 
-def _baselines(results: RunResults, sets: int) -> dict[str, float]:
+def _validation_sets(results: RunResults) -> list[str]:
+    """Return the sets that are evaluated; those of the config, as not all may have been yet."""
+    # With debug=overfit the training rows are evaluated.
+    several = {} if results.option("debug.overfit") else results.option("data.validation_files")
+    return [f"eval_{name}" for name in several or {}] or ["eval"]
+
+
+def _baselines(results: RunResults) -> dict[str, float]:
     """Return the baselines of the validation sets, with the set's name where there are several."""
+    several = len(_validation_sets(results)) > 1
     return {
-        f"{table.baseline_name}, {table.title}" if sets > 1 else table.baseline_name: row.baseline
+        f"{table.baseline_name}, {table.title}" if several else table.baseline_name: baseline
         for table in score_tables(results)
         if table.set_name != "predict" and table.baseline_name
         for row in table.rows
-        if row.name == "rougeL" and row.baseline is not None
+        if row.score.name == "rougeL" and (baseline := row.score.baseline) is not None
     }
 
 

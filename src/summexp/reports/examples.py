@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from summexp.metrics.registry import SCORES
 from summexp.reports.run_results import Example
-from summexp.reports.scores import LABELS, QUALITY, set_title
+from summexp.reports.scores import set_title
 
 
 class ExampleGroup(NamedTuple):
@@ -34,15 +35,16 @@ def example_groups(examples: Sequence[Example]) -> list[ExampleGroup]:
 
 def scores_of(example: Example) -> str:
     """Return how good a row is in one line, the score that ranks it first; or nothing."""
-    names = [name for name in QUALITY if name in example.scores]
+    names = [name for name, one in SCORES.items() if one.quality and name in example.scores]
     names.sort(key=lambda name: name != example.ranked_by)
-    return ", ".join(f"{LABELS[name]} {example.scores[name]:.2f}" for name in names)
+    return ", ".join(f"{SCORES[name].label} {example.scores[name]:.2f}" for name in names)
 
 
 def _title(kind: str, ranked_by: str | None) -> str:
     if ranked_by is None:
         return "The first rows"
-    return f"{kind.capitalize()} by {LABELS.get(ranked_by, ranked_by)}"
+    label = SCORES[ranked_by].label if ranked_by in SCORES else ranked_by
+    return f"{kind.capitalize()} by {label}"
 
 
 def _note(examples: tuple[Example, ...]) -> str:

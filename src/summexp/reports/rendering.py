@@ -41,7 +41,6 @@ def render(template: str, **values: Any) -> str:
         "quoted": quoted,
         "scores": scores_of,
         "one_line": one_line,
-        "score": lambda value: f"{value:.2f}",
         "count": lambda value: f"{value:,}",
         "coordinate": lambda value: f"{value:.1f}",
     }

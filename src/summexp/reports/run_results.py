@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from summexp.config.escaping import unescaped
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
 from summexp.errors import ConfigError, Problem
+from summexp.metrics.score import Score
 from summexp.runs.folder import (
     CONFIG_FILE,
     PREDICTION_FORMATS,
@@ -124,6 +125,11 @@ class RunResults:
     """What a decoder-only model reads after the document; None for an encoder-decoder."""
     adapted: tuple[str, ...]
     """Modules that an adapter changed, which is merged; empty where there was none."""
+    scores: tuple[Score, ...]
+    """The scores of the validation sets and of the test split."""
+    evaluated: Mapping[str, Mapping[str, int]]
+    """Of each of these sets, by its name: `samples`, its rows; `scored` of them where not all are;
+    `skipped` ones where there are any."""
     signature: str | None
     """How the scores were computed."""
     language: str | None
@@ -195,6 +201,11 @@ def _read(folder: Path, record: Mapping[str, Any]) -> RunResults:
         trainable=model.get("trainable"),
         target_prefix=model.get("target_prefix"),
         adapted=tuple(model.get("adapted") or ()),
+        scores=tuple(map(_score, record.get("scores") or ())),
+        evaluated={
+            _known_set(name): dict(counts)
+            for name, counts in (record.get("evaluated") or {}).items()
+        },
         signature=record.get("metric"),
         language=record.get("language"),
         examples=tuple(_examples(record.get("examples") or ())),
@@ -205,6 +216,21 @@ def _read(folder: Path, record: Mapping[str, Any]) -> RunResults:
         history=tuple(_numbers(row) for row in state.get("log_history", ())),
         steps=state.get("global_step"),
     )
+
+
+def _score(record: Mapping[str, Any]) -> Score:
+    score = Score(**record)
+    _known_set(score.set)
+    numbers = (score.value, *(one for one in (score.low, score.high, score.baseline) if one))
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError(f"{score.name} of {score.set} is no number")
+    return score
+
+
+def _known_set(name: str) -> str:
+    if name.partition("_")[0] not in ("eval", "predict"):
+        raise ValueError(f"there is no set {name!r}")
+    return name
 
 
 def _metrics(folder: Path) -> dict[str, float]:

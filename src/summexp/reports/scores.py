@@ -2,79 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from summexp.metrics.config import NGRAMS, SCORES
+from summexp.metrics.score import GEN_LEN, LOSS, Score
 from summexp.reports.run_results import RunResults
-
-LABELS: Mapping[str, str] = {
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "rougeLsum": "ROUGE-Lsum",
-    "bertscore_f1": "BERTScore F1",
-    "bertscore_precision": "BERTScore precision",
-    "bertscore_recall": "BERTScore recall",
-    "length_ratio": "length / reference",
-    "compression": "compression",
-    **{f"novel_{n}grams": f"new {n}-grams" for n in NGRAMS},
-    **{f"repeated_{n}grams": f"repeated {n}-grams" for n in NGRAMS},
-}
-"""Score name to the name that papers use, in the order of the table."""
-
-QUALITY = (*SCORES["rouge"], *SCORES["bertscore"])
-"""Scores of the quality of a summary."""
-_PERCENT = (*SCORES["compression"], *SCORES["novelty"], *SCORES["repetition"])
-
-_METRIC = (
-    r"(?:_(?P<lead>lead\d+))?"
-    rf"_(?P<name>{'|'.join(LABELS)}|loss|gen_len|samples|scored|skipped)(?:_(?P<bound>low|high))?"
-)
-_ANY_SET = r"(?:eval|predict)(?:_.+?)??"
-
-
-class MetricKey(NamedTuple):
-    """The parts of a metric's name."""
-
-    set_name: str
-    """`eval`, `eval_<name>` or `predict`."""
-    name: str
-    """Score name, `loss`, `gen_len`, `samples`, `scored` or `skipped`."""
-    lead: str | None = None
-    """`lead1` or `lead3` where it is the baseline's score."""
-    bound: str | None = None
-    """`low` or `high` where it is an end of the interval."""
-
-
-def parse_key(key: str, sets: Sequence[str] = ()) -> MetricKey | None:
-    """Take a metric's name apart, or return None where it is none of an evaluated set.
-
-    Args:
-        key: the metric's name.
-        sets: the sets that are known, such as `eval_news`. The name of another is guessed, which
-            goes wrong for one that is called `lead1`.
-
-    >>> parse_key("eval_news_lead1_rougeL")
-    MetricKey(set_name='eval_news', name='rougeL', lead='lead1', bound=None)
-    >>> parse_key("eval_lead1_rougeL", ["eval_lead1"])
-    MetricKey(set_name='eval_lead1', name='rougeL', lead=None, bound=None)
-    """
-    for one in (*map(re.escape, sets), _ANY_SET):
-        if match := re.fullmatch(rf"(?P<set>{one}){_METRIC}", key):
-            return MetricKey(match["set"], match["name"], match["lead"], match["bound"])
-    return None
-
-
-def metric_keys(results: RunResults, names: Iterable[str]) -> Iterator[tuple[str, MetricKey]]:
-    """Yield each name that is of a metric of an evaluated set, with its parts."""
-    several = results.option("data.validation_files") or {}
-    sets = [f"eval_{name}" for name in several]
-    for name in names:
-        if parts := parse_key(name, sets):
-            yield name, parts
 
 
 def set_title(set_name: str) -> str:
@@ -88,52 +19,43 @@ def set_title(set_name: str) -> str:
     return f"{title}: {name}" if name else title
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """One score over all rows of a set; all values 0 to 100, but the ratio of lengths."""
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score of a set, as its table shows it."""
 
-    name: str
-    """As in the metrics: `rougeL`."""
-    value: float
+    score: Score
     """The score."""
-    low: float | None = None
-    """Lower end of the interval."""
-    high: float | None = None
-    """Upper end of the interval."""
-    baseline: float | None = None
-    """The same score of the documents' first sentences."""
 
     @property
     def label(self) -> str:
         """The name that papers use."""
-        return LABELS[self.name]
-
-    @property
-    def unit(self) -> str:
-        """What follows the number: nothing for a score or a ratio, a percent sign for a share."""
-        return " %" if self.name in _PERCENT else ""
+        return self.score.label
 
     @property
     def shown(self) -> str:
         """The value with its unit."""
-        return f"{self.value:.2f}{self.unit}"
+        return f"{self.score.value:.2f}{self._unit}"
 
     @property
     def interval(self) -> str:
-        """The interval as text, or nothing."""
-        if self.low is None or self.high is None:
-            return ""
-        return f"{self.low:.2f} to {self.high:.2f}{self.unit}"
+        """The interval with its unit, or nothing."""
+        low, high = self.score.low, self.score.high
+        return "" if low is None or high is None else f"{low:.2f} to {high:.2f}{self._unit}"
 
     @property
-    def is_quality(self) -> bool:
-        """Whether it measures how good the summaries are: ROUGE and BERTScore, 0 to 100."""
-        return self.name in QUALITY
+    def baseline(self) -> str:
+        """The baseline's score, or nothing."""
+        return "" if self.score.baseline is None else f"{self.score.baseline:.2f}"
 
     @property
     def has_scale(self) -> bool:
         """Whether it can be drawn on a line from 0 to 100."""
-        return self.name in (*QUALITY, *_PERCENT) and min(self.value, self.low or 0.0) >= 0
+        lowest = min(self.score.value, self.score.low or 0.0)
+        return self.score.maximum == 100 and lowest >= 0
+
+    @property
+    def _unit(self) -> str:
+        return f" {self.score.unit}" if self.score.unit else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +64,7 @@ class ScoreTable:
 
     set_name: str
     """`eval`, `eval_<name>` or `predict`."""
-    rows: tuple[Score, ...]
+    rows: tuple[ScoreRow, ...]
     """None where nothing was generated, or where there are no references."""
     interval_name: str | None
     """Head of the intervals' column, `95 % interval`; None where there are none."""
@@ -202,44 +124,31 @@ class ScoreTable:
 
     @property
     def _ranked(self) -> Score | None:
-        return next((row for row in self.rows if row.name == "rougeL"), None)
+        return next((row.score for row in self.rows if row.score.name == "rougeL"), None)
 
 
 def score_tables(results: RunResults) -> list[ScoreTable]:
     """Return a table for each validation set, then one for the test split."""
-    sets: dict[str, dict[MetricKey, float]] = {}
-    for key, parts in metric_keys(results, results.metrics):
-        sets.setdefault(parts.set_name, {})[parts] = results.metrics[key]
-    names = sorted(sets, key=lambda name: name == "predict")
-    return [_table(name, sets[name], results.option("metric.confidence") or 0.95) for name in names]
+    names = dict.fromkeys([*results.evaluated, *(score.set for score in results.scores)])
+    ordered = sorted(names, key=lambda name: name == "predict")
+    return [_table(results, name) for name in ordered]
 
 
-def _table(set_name: str, values: Mapping[MetricKey, float], confidence: float) -> ScoreTable:
-    lead = next((key.lead for key in values if key.lead), None)
-
-    def value(name: str, lead: str | None = None, bound: str | None = None) -> float | None:
-        return values.get(MetricKey(set_name, name, lead, bound))
-
-    rows = tuple(
-        Score(
-            name=name,
-            value=score,
-            low=value(name, bound="low"),
-            high=value(name, bound="high"),
-            baseline=value(name, lead) if lead else None,
-        )
-        for name in LABELS
-        if (score := value(name)) is not None
-    )
-    samples, scored, skipped = value("samples"), value("scored"), value("skipped")
+def _table(results: RunResults, set_name: str) -> ScoreTable:
+    scores = {score.name: score for score in results.scores if score.set == set_name}
+    loss, gen_len = scores.pop(LOSS.name, None), scores.pop(GEN_LEN.name, None)
+    confidence = results.option("metric.confidence") or 0.95
+    has_intervals = any(score.low is not None for score in scores.values())
+    lead = next((score.baseline_name for score in scores.values() if score.baseline_name), None)
+    counts = results.evaluated.get(set_name, {})
     return ScoreTable(
         set_name=set_name,
-        rows=rows,
-        interval_name=f"{100 * confidence:g} % interval" if any(r.interval for r in rows) else None,
+        rows=tuple(map(ScoreRow, scores.values())),
+        interval_name=f"{100 * confidence:g} % interval" if has_intervals else None,
         baseline_name=lead.replace("lead", "lead-") if lead else None,
-        samples=None if samples is None else int(samples),
-        scored=None if scored is None else int(scored),
-        skipped=None if skipped is None else int(skipped),
-        loss=value("loss"),
-        gen_len=value("gen_len"),
+        samples=counts.get("samples"),
+        scored=counts.get("scored"),
+        skipped=counts.get("skipped"),
+        loss=None if loss is None else loss.value,
+        gen_len=None if gen_len is None else gen_len.value,
     )

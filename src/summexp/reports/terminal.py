@@ -102,7 +102,7 @@ def _scores(table: ScoreTable) -> RenderableType:
         if table.interval_name:
             cells.append(row.interval)
         if table.baseline_name:
-            cells.append("" if row.baseline is None else f"{row.baseline:.2f}")
+            cells.append(row.baseline)
         grid.add_row(*cells)
     return Group(head, grid, *verdict)
 

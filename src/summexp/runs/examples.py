@@ -7,13 +7,13 @@ from itertools import islice
 from typing import Any
 
 from summexp.engines.evaluation import EvaluationResult, EvaluationSet
-from summexp.metrics.config import SCORES
+from summexp.metrics.registry import SCORES
 
 _EACH = 3
 """Rows of each kind."""
 _EXCERPT = 600
 """Characters of a document that are recorded."""
-_RANKING = ("rougeL", *SCORES["rouge"], *SCORES["bertscore"])
+_RANKING = ("rougeL", *(name for name, score in SCORES.items() if score.quality))
 """Scores that rank rows; the first one that was computed decides."""
 
 

@@ -50,13 +50,14 @@ _KERNELS = ("/proc", "/sys")
 """Where Linux mounts file systems in which nobody can make a file."""
 
 _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("files", "argv", "devices", "examples"), list),
+    **dict.fromkeys(("files", "argv", "devices", "examples", "scores"), list),
     **dict.fromkeys(
         (
             "choices",
             "trained_with",
             "phases",
             "data",
+            "evaluated",
             "model",
             "predictions",
             "seconds",

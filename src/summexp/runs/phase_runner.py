@@ -28,6 +28,8 @@ from summexp.engines.training_guard import exit_on_request
 from summexp.errors import nearest
 from summexp.launch.ranks import broadcast_object, is_main
 from summexp.launch.signals import stop_requests
+from summexp.metrics.registry import chosen_metrics
+from summexp.metrics.score import LOSS, flat_name
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
@@ -124,8 +126,8 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext
     if is_main():
         drop_results(folder)
         _move_earlier_predictions(folder, record)
-    record.content.pop("examples", None)
-    record.content.pop("predictions", None)
+    for of_the_model_before in ("scores", "evaluated", "examples", "predictions"):
+        record.content.pop(of_the_model_before, None)
     # One rank looks, since others might see a folder that is being written.
     resume_from = broadcast_object(_checkpoint(config, folder) if is_main() else None)
     if resume_from is not None:
@@ -145,7 +147,7 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext
             for one in prepared.validation
         ],
         on_save=lambda saved: push_checkpoint(config, folder, saved) if is_main() else None,
-        progress=TrainingProgress(_prefixes(config), record.publish),
+        progress=TrainingProgress(_shown_in_training(config), record.publish),
     )
     # What was trained is kept whole, and is known to be so, before a signal ends the run.
     with stop_requests(lambda: "saving the trained model") as request:
@@ -168,9 +170,13 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext
     return fitted
 
 
-def _prefixes(config: Config) -> list[str]:
+def _shown_in_training(config: Config) -> list[str]:
+    """Return what a line of the log has room for: the loss, and three scores of the quality."""
     # With debug=overfit the training rows are evaluated.
-    return ["eval"] if config.debug.overfit else config.data.validation_prefixes
+    sets = ["eval"] if config.debug.overfit else config.data.validation_prefixes
+    metrics = chosen_metrics(config.metric.names)
+    scores = [score.name for metric in metrics for score in metric.scores if score.quality]
+    return [flat_name(one, name) for one in sets for name in (LOSS.name, *scores[:3])]
 
 
 def _checkpoint(config: Config, folder: Path) -> Path | None:
@@ -259,6 +265,7 @@ def _evaluate(
     examples = choose_examples(prepared.validation[0], evaluated[0])
     phases = record.content["phases"]
     digest = evaluation_digest(config, prepared.files, trained="train" in phases)
+    record.add_scores("eval", zip(prepared.validation, evaluated, strict=True))
     record.update(phases={**phases, "eval": digest}, examples=examples)
     return metrics
 
@@ -299,6 +306,7 @@ def _predict(
         chunks=rows.long.counts if rows.long else {},
     )
     write_predictions(folder, file_format, predictions, input_rows)
+    record.add_scores("predict", [(rows, found)])
     phases = record.content["phases"]
     digest = prediction_digest(config, prepared.files, trained="train" in phases)
     record.update(

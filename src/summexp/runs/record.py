@@ -8,9 +8,9 @@ import platform
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from summexp.runs.storage import release, reserve
 if TYPE_CHECKING:
     from summexp.config.schema import Config
     from summexp.data.health import CorpusHealth
+    from summexp.engines.evaluation import EvaluationResult, EvaluationSet
     from summexp.launch.config import HardwareConfig
 
 _PACKAGES = (
@@ -86,9 +87,15 @@ _KEPT = (
     "language",
     "examples",
     "predictions",
+    "scores",
+    "evaluated",
     "seconds",
 )
 """What a run that resumes has from the command before."""
+
+
+def _phase(set_name: str) -> str:
+    return set_name.partition("_")[0]
 
 
 def matches(key: str, patterns: tuple[str, ...]) -> bool:
@@ -136,6 +143,26 @@ class RunRecord:
         overlaps |= {(one["split"], one["also_in"]): one for one in counts["overlaps"]}
         splits = {**earlier["splits"], **counts["splits"]}
         known["health"] = {"splits": splits, "overlaps": list(overlaps.values())}
+
+    def add_scores(
+        self, phase: str, results: Iterable[tuple[EvaluationSet, EvaluationResult]]
+    ) -> None:
+        """Record the scores and the row counts of a phase, `eval` or `predict`, for the old ones.
+
+        Of each set: `samples`, its rows; `scored` of them, where these are not all; and `skipped`
+        ones, where there are any.
+        """
+        kept = [
+            one
+            for one in self.content.get("scores", [])
+            if isinstance(one, dict) and _phase(str(one.get("set"))) != phase
+        ]
+        earlier = self.content.get("evaluated", {})
+        counts = {name: one for name, one in earlier.items() if _phase(name) != phase}
+        for rows, found in results:
+            kept += map(asdict, found.scores)
+            counts[rows.name] = {"samples": len(rows.tokens), **found.counts}
+        self.content |= {"scores": kept, "evaluated": counts}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -164,7 +164,7 @@ class Splits:
         limit = self._config.data.eval_target_length
         tokenizing = replace(self._tokenizing, max_target_length=limit)
         tokens = self._tokenize(split, rows, tokenizing)
-        unscored, every = EvaluationSet(name, rows, tokens, None, {}), row_references(rows)
+        unscored, every = EvaluationSet(name, rows, tokens, None), row_references(rows)
         scored = unscored.scored
         if not scored:
             return unscored
@@ -174,7 +174,7 @@ class Splits:
             references = [texts[:1] for texts in references]
         _log_several(split, references, self._config.data)
         scorer = self._scorer(references)
-        baseline = {}
+        baseline = None
         # Only the rank that scores needs them; and whether they can be had shows before training.
         if is_main():
             scorer.load()
