@@ -7,6 +7,7 @@ and devices is kept. A test that is about a variable sets it.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import tempfile
@@ -33,3 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # One thread: the same sums in the same order on any machine, and no contention where several
     # tests share the cores.
     os.environ.update(kept, HOME=home.name, OMP_NUM_THREADS="1")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the tests have imported out of garbage collection.
+
+    A Trainer collects garbage as it begins, and to look through all of that takes longer than to
+    train a tiny model.
+    """
+    gc.collect()
+    gc.freeze()

@@ -6,17 +6,20 @@ and kill them as a user or a cluster would.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 
 from tests.terminal import heed_signals
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["summexp.runs.phase_runner", "summexp.engines.trainer"])
+_context.set_forkserver_preload(["tests.preloaded"])
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def start(
@@ -30,6 +33,9 @@ def start(
 
     `before`, a function of a module, is called in the new process first.
     """
+    # Wherever a test is: the server imports from where it starts.
+    with contextlib.chdir(_ROOT):
+        forkserver.ensure_running()
     process = _context.Process(
         target=_run, args=(words, str(log), str(cwd), dict(environment or {}), before)
     )

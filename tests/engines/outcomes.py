@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +21,6 @@ from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.protocol import Engine
 from summexp.engines.trainer import TrainerEngine
 from summexp.runs.checkpoints import checkpoints
-
-# The Trainer collects garbage as it begins, and to look through all that was imported takes longer
-# than to train a tiny model.
-gc.freeze()
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "trainer": TrainerEngine,

@@ -1,0 +1,30 @@
+"""What the server of `tests.forked` has imported and computed before it forks: all that runs share.
+
+A process that starts by `python train.py` begins without any of it; `tests/integration/` has those.
+"""
+
+from __future__ import annotations
+
+import gc
+
+import nltk.stem.porter
+import rouge_score.tokenize
+import sentencex
+import transformers.models.bart.modeling_bart
+import transformers.models.t5.modeling_t5
+
+import summexp.engines.accelerate
+import summexp.engines.trainer
+import summexp.runs.phase_runner
+from summexp.check import check
+from summexp.command_line import parse
+from summexp.data.news_briefs import generate
+
+__all__ = ["nltk", "rouge_score", "sentencex", "summexp", "transformers"]
+
+# Parsers and regular expressions of Hydra, and the rows of the bundled corpus.
+check(parse(["debug=tiny"]))
+next(generate("train"))
+# The Trainer collects garbage as it begins: looking through all of this takes longer than a tiny
+# training, and copies its pages.
+gc.freeze()
