@@ -17,6 +17,7 @@ check:  ## linters, types, spelling, and what is generated
 	ruff check
 	ruff format --check
 	mypy
+	lint-imports --no-logo --no-cache
 	yamllint --strict conf .yamllint.yaml .pre-commit-config.yaml
 	codespell
 	python tools/generate_schemas.py --check

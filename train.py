@@ -4,7 +4,7 @@ The whole way: compose the config from `conf/` (Hydra), check it, then data, mod
 and the run folder. `summexp train` is the same for whoever installed the wheel.
 """
 
-from summexp.launch.signals import end_at_once_on_interrupt
+from summexp.distributed.signals import end_at_once_on_interrupt
 
 if __name__ == "__main__":
     end_at_once_on_interrupt()

@@ -91,7 +91,10 @@ def prepare(words: list[str], folder: Path) -> TrainingJob:
     prepared = prepare_run(job.config, folder, RunRecord(folder, {}), plan)
     assert prepared.train is not None
     return TrainingJob(
-        config=job.config,
+        training=job.config.training,
+        engine=job.config.engine,
+        backend=job.config.hardware.backend,
+        seed=job.config.seed,
         folder=folder,
         model=prepared.model,
         tokenizer=prepared.tokenizer,
@@ -107,9 +110,9 @@ def step_seconds(
     """Train `job` from `weights` with `engine`; return the seconds of each step after `warm_up`."""
     job.model.load_state_dict(weights)
     clock: Any = Clock(job.collate)
-    config = replace(job.config, engine=replace(job.config.engine, name=engine))
-    build_engine(config.engine).fit(replace(job, config=config, collate=clock), None)
-    starts = clock.times[:: config.training.gradient_accumulation_steps][warm_up:]
+    chosen = replace(job.engine, name=engine)
+    build_engine(chosen).fit(replace(job, engine=chosen, collate=clock), None)
+    starts = clock.times[:: job.training.gradient_accumulation_steps][warm_up:]
     both = zip(*starts, strict=True)
     return {
         name: [after - before for before, after in pairwise(times)]

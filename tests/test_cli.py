@@ -11,7 +11,7 @@ from summexp import cli
 from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
-from summexp.runs.folder import write_json
+from summexp.run_folder.atomic_files import write_json
 from summexp.runs.resume import evaluation_digest
 
 DEAR = ["torch", "transformers", "datasets", "pandas", "numpy", "evaluate"]

@@ -31,7 +31,7 @@ from summexp.entry import format_error
 from summexp.errors import ConfigError
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.model_checks import check_model
-from summexp.runs.folder import check_is_free, check_is_writable
+from summexp.run_folder.creation import check_is_free, check_is_writable
 from summexp.runs.lock import check_is_unlocked
 from summexp.runs.resume import check_checkpoint
 

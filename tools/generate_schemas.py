@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-ENGINES = Path(__file__).resolve().parents[1] / "src" / "summexp" / "engines"
-TRAINING_FILE = ENGINES / "training_schema.py"
-GENERATION_FILE = ENGINES / "generation_schema.py"
+SUMMEXP = Path(__file__).resolve().parents[1] / "src" / "summexp"
+TRAINING_FILE = SUMMEXP / "engines" / "generated" / "training_config.py"
+GENERATION_FILE = SUMMEXP / "evaluation" / "generated" / "generation_options.py"
 LINE_LENGTH = 100
 
 TOKEN_COUNTS = ("all", "non_padding", "no")
@@ -219,13 +219,14 @@ def render(
     Args:
         class_name: name of the dataclass.
         title: first line of the module's and the class's docstring, without full stop.
-        check: name of the function in `schema_rules` that holds the cross-field rules.
+        check: the function that holds the cross-field rules, after its module's dotted name.
         fields: the fields.
         sentences: the sentence under each field; a field that has none gets an empty one.
     """
     imports = (
         "dataclass, field" if any("field(" in spec.default for spec in fields) else "dataclass"
     )
+    module, _, function = check.rpartition(".")
     head = f'''"""{title}.
 
 Written by `tools/generate_schemas.py` from the installed transformers: edit only the sentences.
@@ -236,7 +237,7 @@ from __future__ import annotations
 from dataclasses import {imports}
 from typing import Any
 
-from summexp.engines.schema_rules import {check}
+from {module} import {function}
 from summexp.options import choice
 
 
@@ -248,7 +249,7 @@ class {class_name}:
     body = "".join(
         f'    {_declaration(spec)}\n    """{sentences.get(spec.name, "")}"""\n' for spec in fields
     )
-    return f"{head}{body}\n    def __post_init__(self) -> None:\n        {check}(self)\n"
+    return f"{head}{body}\n    def __post_init__(self) -> None:\n        {function}(self)\n"
 
 
 def _declaration(spec: SchemaField) -> str:
@@ -281,14 +282,14 @@ def modules() -> dict[Path, str]:
         TRAINING_FILE: render(
             "TrainingConfig",
             "Every field of transformers' `Seq2SeqTrainingArguments`, with upstream's defaults",
-            "check_training",
+            "summexp.engines.training_rules.check_training",
             list(training_fields()),
             kept_sentences(TRAINING_FILE),
         ),
         GENERATION_FILE: render(
             "GenerationOptions",
             "Every option of transformers' `GenerationConfig`; null leaves it to the model's own",
-            "check_generation",
+            "summexp.evaluation.generation_rules.check_generation",
             list(generation_fields()),
             kept_sentences(GENERATION_FILE),
         ),

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from summexp.launch.slurm.config import SlurmConfig
+from summexp.config.slurm_launcher import SlurmConfig
 
 # Schema of conf/hydra/launcher/slurm.yaml, as `schema` is that of the root config.
 ConfigStore.instance().store(

@@ -1,6 +1,6 @@
 """The `summexp` command, which is also `python -m summexp`."""
 
-from summexp.launch.signals import end_at_once_on_interrupt
+from summexp.distributed.signals import end_at_once_on_interrupt
 
 
 def main() -> None:

@@ -14,19 +14,19 @@ from omegaconf import DictConfig, OmegaConf
 from summexp.command_line import CommandLine
 from summexp.config.compose import ChoiceTree, choice_tree
 from summexp.config.keys import default_advice
+from summexp.config.model_kind_rules import is_decoder_only_folder, kind_problems
 from summexp.config.overrides import check_words
 from summexp.config.schema import Config
+from summexp.config.slurm_launcher import LAUNCHER as SLURM
 from summexp.config.typed import Reading, read_tree
 from summexp.data.data_checks import check_data
+from summexp.distributed.world import outside_world
 from summexp.errors import ConfigError, Problem
 from summexp.launch.launch_checks import check_hardware, check_launch
-from summexp.launch.slurm.config import LAUNCHER as SLURM
 from summexp.launch.slurm.slurm_checks import check_slurm
-from summexp.launch.world import outside_world
 from summexp.metrics.registry import chosen_metrics
 from summexp.modeling.model_checks import check_adapter, check_model
-from summexp.modeling.model_kind_rules import is_decoder_only_folder, kind_problems
-from summexp.runs.folder import FRESH_FOLDERS, check_is_writable
+from summexp.run_folder.creation import FRESH_FOLDERS, check_is_writable
 from summexp.runs.inherit import Inherited, inherited
 from summexp.runs.lock import check_is_unlocked, lock
 from summexp.runs.resume import RunPlan, check_checkpoint, plan_run, resume_problem

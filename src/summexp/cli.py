@@ -12,8 +12,8 @@ from summexp.check import CheckedJob, check
 from summexp.command_line import parse
 from summexp.config.schema import Config
 from summexp.data.files import existing
+from summexp.distributed.signals import end_on_signals
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
-from summexp.launch.signals import end_on_signals
 from summexp.reports.texts import shown_size
 from summexp.runs.command import INSTALLED, MODULE
 from summexp.runs.process_environment import cache_remark

@@ -25,22 +25,22 @@ from omegaconf import DictConfig
 from summexp.check import CheckedJob, check, check_on_arrival, claim, is_elsewhere
 from summexp.command_line import CommandLine, parse
 from summexp.config.compose import conf_dir, register, shown_config
-from summexp.config.provenance import display_path
 from summexp.config.secrets import without_secrets
 from summexp.config.typed import typed_config
+from summexp.distributed.failures import RankFailedError, has_lost_peer
+from summexp.distributed.signals import Stopped, end_on_signals
+from summexp.distributed.world import outside_world, world_size
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
-from summexp.launch.failures import RankFailedError, has_lost_peer
-from summexp.launch.signals import Stopped, end_on_signals
-from summexp.launch.world import outside_world, world_size
+from summexp.launch.failed_jobs import FailedJob, SweepFailedError
+from summexp.launch.roles import abort, is_worker, run_worker, silence, start_ranks
+from summexp.paths import display_path
 from summexp.runs.process_environment import prepare
-from summexp.runs.roles import abort, is_worker, run_worker, silence, start_ranks
 from summexp.storage import ADVICE, storage_failure
 from summexp.streams import guard_standard_streams, print_error, show
-from summexp.sweeps import FailedJob, SweepFailedError
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
-    from summexp.launch.config import HardwareConfig
+    from summexp.distributed.config import HardwareConfig
     from summexp.runs.inherit import Inherited
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ def _unwritten(number: int | None, file: str | None) -> str:
 def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
     """Run one job, which Hydra has given its folder and its log."""
     # Imported only by a process that runs a job; a sweep's launcher may do so elsewhere.
-    from summexp.runs.job_runner import run_job
+    from summexp.launch.job_runner import run_job
 
     try:
         if inherited is not None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 import re
 import textwrap
-from collections.abc import Iterator
-from dataclasses import field, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, field, fields, is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig
+
+from summexp.errors import ConfigError, Problem
 
 _CHOICES = "choices"
 
@@ -29,14 +30,6 @@ def choice(default: str | None, *allowed: str) -> Any:
 def open_mapping() -> Any:
     """Declare a mapping that takes any key without the plus that Hydra wants for a plain dict."""
     return field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
-
-
-def at_home(path: str) -> str:
-    """Return a path, or the name of a repository, with the home folder in place of its `~`.
-
-    The `~` of a user who does not exist is left as it is: there will be no such file.
-    """
-    return os.path.expanduser(path)
 
 
 _HUB_PAGE = re.compile(
@@ -88,3 +81,37 @@ def _literals_under_fields(definition: ast.ClassDef) -> Iterator[tuple[str, str]
                 ast.Expr(value=ast.Constant(value=str(text))),
             ):
                 yield name, " ".join(text.split())
+
+
+def changed_fields(config: Any) -> dict[str, Any]:
+    """Return the fields of a config dataclass whose value is not the default, name to value."""
+    changed = {}
+    for spec in fields(config):
+        default = spec.default if spec.default_factory is MISSING else spec.default_factory()
+        value = getattr(config, spec.name)
+        if value != default:
+            changed[spec.name] = value
+    return changed
+
+
+def raise_problems(section: str, found: Iterable[tuple[str, str]]) -> None:
+    """Raise one error with every problem of a section.
+
+    Args:
+        section: the section, such as `training`.
+        found: name of a field of it, and what is wrong with its value.
+
+    Raises:
+        ConfigError: there are any.
+    """
+    problems = [Problem(key=f"{section}.{name}", what=what) for name, what in found]
+    if problems:
+        raise ConfigError(problems)
+
+
+def too_small(config: Any, minima: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield each field of `config` below its minimum, and what is wrong with it."""
+    for name, least in minima.items():
+        value = getattr(config, name)
+        if value is not None and value < least:
+            yield name, f"must be at least {least}, not {value}"

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from summexp.distributed.config import HardwareConfig
+from summexp.distributed.failures import report_failure
+from summexp.distributed.signals import end_on_signals, end_with
 from summexp.errors import SummexpError
-from summexp.launch.config import HardwareConfig
-from summexp.launch.failures import report_failure
 from summexp.launch.local import PARENT
-from summexp.launch.signals import end_on_signals, end_with
+from summexp.launch.roles import run_rank_zero, run_worker
 from summexp.runs.resume import RunPlan
-from summexp.runs.roles import run_rank_zero, run_worker
 from summexp.streams import guard_standard_streams
 
 

@@ -9,10 +9,10 @@ from transformers import GenerationConfig
 from summexp.config.cross_section_rules import rule_problems
 from summexp.data.config import DataConfig
 from summexp.engines.config import EngineConfig
-from summexp.engines.generation_schema import GenerationOptions
-from summexp.engines.hf_arguments import generation_config
-from summexp.engines.training_schema import TrainingConfig
+from summexp.engines.generated.training_config import TrainingConfig
 from summexp.errors import ConfigError
+from summexp.evaluation.generated.generation_options import GenerationOptions
+from summexp.evaluation.hf_generation_config import generation_config
 from summexp.modeling.config import ModelConfig
 
 EVALUATED = {"do_train": True, "do_eval": True, "eval_strategy": "epoch"}

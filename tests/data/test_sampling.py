@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from summexp.data.sampling import FILLER, GlobalBatches, epoch_order
-from summexp.launch.world import World
+from summexp.distributed.world import World
 
 LENGTHS = np.random.default_rng(0).lognormal(5, 1, size=1003).astype(int)
 """Skewed like real documents; the last global batch of 16 has 11 rows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from tests.modeling.tiny_models import Tiny, config, make
 
 from summexp.config.schema import SECTIONS, Config
 from summexp.data.collate import Collator
-from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.protocol import TrainingJob
+from summexp.evaluation.evaluate import EvaluationResult
 
 WORDS = "river dog bridge rain 버스 東京 snow road goat mill 요금 night".split()  # noqa: SIM905
 
@@ -86,7 +85,13 @@ def job(
     tiny = tiny or make(config(model_type))
     chosen = run_config(**sections)
     return TrainingJob(
-        config=replace(chosen, model=tiny.config),
+        training=chosen.training,
+        engine=chosen.engine,
+        backend=chosen.hardware.backend,
+        seed=chosen.seed,
+        trackers=chosen.tracking.trackers,
+        run_name=chosen.tracking.run_name,
+        profile=chosen.debug.profile,
         folder=folder,
         model=tiny.model,
         tokenizer=tiny.tokenizer,

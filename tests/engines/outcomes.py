@@ -17,10 +17,10 @@ from tests.modeling.tiny_models import Tiny
 
 from summexp.engines.accelerate import AccelerateEngine
 from summexp.engines.config import EngineConfig
-from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.protocol import Engine
 from summexp.engines.trainer import TrainerEngine
-from summexp.runs.checkpoints import checkpoints
+from summexp.evaluation.evaluate import EvaluationResult
+from summexp.run_folder.checkpoints import checkpoints
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "trainer": TrainerEngine,
@@ -102,7 +102,7 @@ def fit(
         states[place] = {**state, "best_model_checkpoint": best and Path(best).name}
         # Of the Trainer's own callbacks.
         del states[place]["stateful_callbacks"]
-        if one.config.training.save_strategy == "no":
+        if one.training.save_strategy == "no":
             # The Trainer takes no note of the best step where it saves none.
             del states[place]["best_global_step"]
         if not place:

@@ -15,14 +15,14 @@ from datasets import IterableDataset
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.engines.jobs import job, logged, rows, same_weights, training, with_dropout
 from tests.engines.outcomes import ENGINES, ROWS, SCORES, Outcome, assert_same, fit, scripted
-from tests.engines.test_evaluation import evaluation_set, settings
+from tests.evaluation.test_evaluate import evaluation_set, settings
 from tests.modeling.tiny_models import DECODER_ONLY, Tiny, config, make
 
+from summexp.config.run import TrackingConfig
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
 from summexp.engines import accelerate
-from summexp.engines.evaluation import evaluate
-from summexp.runs.config import TrackingConfig
+from summexp.evaluation.evaluate import evaluate
 
 CONTENTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 

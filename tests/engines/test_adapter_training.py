@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.engines.jobs import job, training
-from tests.engines.test_evaluation import evaluation_set, settings
+from tests.evaluation.test_evaluate import evaluation_set, settings
 from tests.modeling.tiny_models import Tiny, config, make, make_loud
 from transformers import AutoModelForSeq2SeqLM
 
 from summexp.engines.config import EngineConfig
-from summexp.engines.evaluation import evaluate
 from summexp.engines.protocol import FitResult
 from summexp.engines.registry import build_engine
+from summexp.evaluation.evaluate import evaluate
 from summexp.modeling.config import PeftConfig
 
 ENGINES = ["trainer", "accelerate"]

@@ -15,12 +15,12 @@ from tests.modeling.tiny_models import Tiny, config, make
 
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
+from summexp.distributed.signals import StopRequest
 from summexp.engines import batches
 from summexp.engines.batches import TrainingBatches
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.trainer import SummarizationTrainer
 from summexp.engines.trainer_arguments import job_arguments
-from summexp.launch.signals import StopRequest
 
 ROWS = 11
 SPLIT = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
@@ -165,7 +165,7 @@ def test_both_engines_make_the_loader_as_training_says(tiny: Tiny, tmp_path: Pat
     theirs = SummarizationTrainer(one, StopRequest()).get_train_dataloader()
     stream = replace(one, rows=rows(tiny, ROWS).to_iterable_dataset(num_shards=2))
     streams: Any = TrainingBatches(
-        replace(stream, config=replace(one.config, training=training(max_steps=2, **given))),
+        replace(stream, training=training(max_steps=2, **given)),
         args,
         Accelerator(cpu=True),
     )._loader

@@ -18,7 +18,7 @@ from summexp.engines import checkpoint
 from summexp.engines.checkpoint import load_weights, new_checkpoint, save_model
 from summexp.engines.trainer_arguments import job_arguments
 from summexp.modeling.config import PeftConfig
-from summexp.runs.checkpoints import checkpoints, step_of, verify
+from summexp.run_folder.checkpoints import checkpoints, step_of, verify
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 from datasets import Dataset
 from tests.engines.jobs import run_config, source, target, text
 from tests.engines.outcomes import ENGINES, fit
-from tests.engines.test_evaluation import (
+from tests.evaluation.test_evaluate import (
     DOCUMENTS,
     REFERENCES,
     SCORED,
@@ -21,12 +21,12 @@ from tests.engines.test_evaluation import (
 from tests.modeling.tiny_models import DECODER_ONLY, Tiny, config, make
 from torch.nn import functional
 
+from summexp.config.model_kind_rules import kind_problems
 from summexp.data.collate import IGNORED, Collator
 from summexp.data.config import DataConfig
-from summexp.engines.evaluation import EvaluationResult, batch_rows, evaluate
-from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.errors import ConfigError
-from summexp.modeling.model_kind_rules import kind_problems
+from summexp.evaluation.evaluate import EvaluationResult, batch_rows, evaluate
+from summexp.evaluation.loss import count_targets, token_loss_sum
 
 OTHERS = ["qwen3", "opt", "bloom", "gemma3_text", "gpt_neox", "gpt_neo", "gptj"]
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import torch
 from tests.engines.jobs import job, training
-from tests.engines.test_evaluation import evaluated
+from tests.evaluation.test_evaluate import evaluated
 from tests.modeling.tiny_models import config, make
 
+from summexp.distributed.signals import stop_requests
 from summexp.engines.config import EngineConfig
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.registry import build_engine
 from summexp.engines.training_guard import TrainingGuard
 from summexp.errors import RunError
-from summexp.launch.signals import stop_requests
 from summexp.modeling.adapters import add_adapter, lora_config
 from summexp.modeling.config import PeftConfig
-from summexp.runs.checkpoints import checkpoints
+from summexp.run_folder.checkpoints import checkpoints
 
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 

@@ -18,11 +18,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from summexp.config.aliases import ALIASES
-from summexp.engines.generation_schema import GenerationOptions
-from summexp.engines.hf_arguments import changed_fields, generation_config, training_arguments
-from summexp.engines.training_schema import TrainingConfig
+from summexp.engines.generated.training_config import TrainingConfig
+from summexp.engines.hf_training_arguments import training_arguments
 from summexp.errors import ConfigError
-from summexp.options import declared_choices, field_docs
+from summexp.evaluation.generated.generation_options import GenerationOptions
+from summexp.evaluation.hf_generation_config import generation_config
+from summexp.options import changed_fields, declared_choices, field_docs
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = [TrainingConfig, GenerationOptions]
@@ -85,7 +86,10 @@ def test_a_new_field_gets_an_empty_sentence_and_a_kept_one_keeps_its_own(
 ) -> None:
     field = generator.SchemaField
     text = generator.render(
-        "C", "Title", "check_training", [field("old", "int", "1"), field("new", "str", '"a"')],
+        "C",
+        "Title",
+        "summexp.engines.training_rules.check_training",
+        [field("old", "int", "1"), field("new", "str", '"a"')],
         {"old": "Kept."},
     )  # fmt: skip
     path = tmp_path / "schema.py"
@@ -155,10 +159,18 @@ def test_each_field_has_a_sentence_of_our_own(schema: type) -> None:
             assert text.lower().rstrip(".") not in theirs, f"{name} repeats upstream's words"
 
 
-@pytest.mark.parametrize("module", ["training_schema", "generation_schema", "hf_arguments"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "engines.generated.training_config",
+        "evaluation.generated.generation_options",
+        "engines.hf_training_arguments",
+        "evaluation.hf_generation_config",
+    ],
+)
 def test_importing_a_schema_loads_neither_torch_nor_transformers(module: str) -> None:
     code = (
-        f"import sys, summexp.engines.{module}\n"
+        f"import sys, summexp.{module}\n"
         "print([m for m in ('torch', 'transformers', 'datasets', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,17 +14,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.engines.jobs import job, training, with_dropout
-from tests.engines.test_evaluation import evaluation_set, settings
+from tests.evaluation.test_evaluate import evaluation_set, settings
 from tests.modeling.tiny_models import ARCHITECTURES, config, make
 
+from summexp.distributed.config import HardwareConfig
+from summexp.distributed.ranks import is_main, process_group
 from summexp.engines.config import EngineConfig
-from summexp.engines.evaluation import evaluate
 from summexp.engines.registry import build_engine
-from summexp.launch.config import HardwareConfig
-from summexp.launch.ranks import is_main, process_group
+from summexp.evaluation.evaluate import evaluate
 from summexp.modeling.config import PeftConfig
-from summexp.runs.checkpoints import checkpoints, verify
-from summexp.runs.folder import MANIFEST
+from summexp.run_folder.checkpoints import checkpoints, verify
+from summexp.run_folder.layout import MANIFEST
 
 _context = multiprocessing.get_context("forkserver")
 # What `tests.forked` has it import, and what the ranks here need besides.

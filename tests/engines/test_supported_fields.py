@@ -23,9 +23,9 @@ from summexp.config.aliases import ALIASES, NO_EFFECT
 from summexp.config.cross_section_rules import rule_problems
 from summexp.engines.accelerator import build_accelerator
 from summexp.engines.config import EngineConfig
+from summexp.engines.generated.training_config import TrainingConfig
 from summexp.engines.supported_fields import REJECTED, SUPPORTED_FIELDS, rejected
 from summexp.engines.trainer_arguments import job_arguments
-from summexp.engines.training_schema import TrainingConfig
 from summexp.options import declared_choices
 
 EACH_STEP: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 1}
@@ -366,7 +366,7 @@ OTHER_VALUES: dict[str, Any] = {
 
 def refusals(engine: dict[str, Any], options: dict[str, Any]) -> list[str | None]:
     chosen = run_config(engine=EngineConfig(**engine), training=TrainingConfig(**options))
-    found = [problem.key for problem in rejected(chosen)]
+    found = [problem.key for problem in rejected(chosen.training, chosen.engine)]
     assert set(found) <= {problem.key for problem in rule_problems(chosen)}
     return found
 

@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader
 from summexp.data.config import DataConfig
 from summexp.data.sampling import epoch_order
 from summexp.data.tokenize import row_lengths
+from summexp.distributed.signals import StopRequest
 from summexp.engines.config import EngineConfig
-from summexp.engines.evaluation import EvaluationResult
-from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.registry import build_engine
 from summexp.engines.trainer import SummarizationTrainer, TrainerEngine
-from summexp.launch.signals import StopRequest
-from summexp.runs.checkpoints import checkpoints, verify
+from summexp.evaluation.evaluate import EvaluationResult
+from summexp.evaluation.loss import count_targets, token_loss_sum
+from summexp.run_folder.checkpoints import checkpoints, verify
 
 WHOLE = {"per_device_train_batch_size": 16}
 SPLIT = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
@@ -258,7 +258,7 @@ def test_what_is_frozen_stays_as_it_was(part: str, engine: str, tmp_path: Path) 
     before = {name: weight.clone() for name, weight in tiny.model.named_parameters()}
     options = training(max_steps=3, weight_decay=0.1, **WHOLE)
     one = job(tmp_path, tiny=tiny, engine=EngineConfig(name=engine), training=options)
-    build_engine(one.config.engine).fit(one, None)
+    build_engine(one.engine).fit(one, None)
     after = load_file(tmp_path / "model.safetensors")
     frozen = {name for name, weight in tiny.model.named_parameters() if not weight.requires_grad}
     assert frozen

@@ -11,12 +11,12 @@ import torch
 from tests.engines.jobs import job, training
 
 from summexp.data.collate import Collator
+from summexp.distributed.signals import stop_requests
 from summexp.engines.config import EngineConfig
 from summexp.engines.registry import build_engine
 from summexp.engines.training_guard import FiniteLossGuard
 from summexp.errors import RunError
-from summexp.launch.signals import stop_requests
-from summexp.runs.checkpoints import checkpoints, verify
+from summexp.run_folder.checkpoints import checkpoints, verify
 
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 

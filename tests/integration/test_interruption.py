@@ -15,7 +15,8 @@ import pytest
 from tests import forked
 from tests.terminal import Terminal, python
 
-from summexp.runs.checkpoints import MANIFEST, checkpoints, verify
+from summexp.run_folder.checkpoints import checkpoints, verify
+from summexp.run_folder.layout import MANIFEST
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 TINY = (
@@ -54,10 +55,10 @@ def at(moment: str, number: int, when: int) -> None:
     import summexp.data.collate
     import summexp.engines.accelerate
     import summexp.engines.checkpoint
-    import summexp.engines.evaluation
     import summexp.engines.trainer
     import summexp.engines.training_guard
-    import summexp.runs.checkpoints
+    import summexp.evaluation.evaluate
+    import summexp.run_folder.checkpoints
     import summexp.runs.phase_runner
     import summexp.runs.preparation
 
@@ -65,8 +66,8 @@ def at(moment: str, number: int, when: int) -> None:
         "reading": [(summexp.runs.preparation, "load_corpus")],
         "beginning": [(summexp.engines.training_guard.TrainingGuard, "on_train_begin")],
         "training": [(summexp.engines.training_guard.FiniteLossGuard, "update")],
-        "batches": [(summexp.engines.evaluation, "_batch_result")],
-        "scoring": [(summexp.engines.evaluation, "_put_together")],
+        "batches": [(summexp.evaluation.evaluate, "_batch_result")],
+        "scoring": [(summexp.evaluation.evaluate, "_put_together")],
         "saving": [(summexp.engines.checkpoint, "write_manifest")],
         "model": [
             (summexp.engines.trainer, "save_trained"),

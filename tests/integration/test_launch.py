@@ -20,7 +20,7 @@ from tests.terminal import heed_signals
 
 from summexp.check import check
 from summexp.command_line import parse
-from summexp.runs.job_runner import run_job
+from summexp.launch.job_runner import run_job
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 MARK = "SUMMEXP_TEST_MARK"

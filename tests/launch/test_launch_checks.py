@@ -13,13 +13,13 @@ import pytest
 from summexp.check import check, check_on_arrival
 from summexp.command_line import parse
 from summexp.config.schema import Config
-from summexp.engines.training_schema import TrainingConfig
+from summexp.config.slurm_launcher import LAUNCHER
+from summexp.distributed.config import HardwareConfig
+from summexp.distributed.world import World, outside_world
+from summexp.engines.generated.training_config import TrainingConfig
 from summexp.errors import ConfigError, Problem, RunError
 from summexp.launch import launch_checks
 from summexp.launch.accelerators import Gpu, Gpus
-from summexp.launch.config import HardwareConfig
-from summexp.launch.slurm.config import LAUNCHER
-from summexp.launch.world import World, outside_world
 
 Machine = Callable[..., None]
 

@@ -16,7 +16,7 @@ from tests.migrate.composed import composed, value_at
 from summexp.config.aliases import ALIASES
 from summexp.config.compose import conf_dir
 from summexp.config.keys import allowed_values, declared, declared_fields
-from summexp.engines.training_schema import TrainingConfig
+from summexp.engines.generated.training_config import TrainingConfig
 from summexp.migrate.command import migrate
 from summexp.migrate.flag_parser import given_flags
 from summexp.migrate.flags import Flag, Kind, Script

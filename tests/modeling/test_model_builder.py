@@ -33,8 +33,8 @@ from transformers import (
 
 from summexp.data.collate import Collator
 from summexp.data.config import DataConfig
-from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.errors import ConfigError
+from summexp.evaluation.loss import count_targets, token_loss_sum
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.model_builder import build_model, build_tokenizer
 

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from summexp.modeling.config import ModelConfig
+from summexp.run_folder.checkpoints import write_manifest
+from summexp.run_folder.layout import MANIFEST, incomplete_marker
 from summexp.runs.checkpoint_checks import checkpoint_problem
-from summexp.runs.checkpoints import MANIFEST, write_manifest
-from summexp.runs.folder import incomplete_marker
 
 T5 = ModelConfig(init="random", architecture={"model_type": "t5", "d_model": 8})
 

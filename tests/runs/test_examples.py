@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datasets import Dataset
 
-from summexp.engines.evaluation import EvaluationResult, EvaluationSet
+from summexp.evaluation.evaluate import EvaluationResult, EvaluationSet
 from summexp.runs.examples import choose_examples
 
 

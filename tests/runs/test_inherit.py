@@ -14,7 +14,7 @@ from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
 from summexp.config.schema import Config
 from summexp.errors import ConfigError, Problem
-from summexp.runs.folder import write_json
+from summexp.run_folder.atomic_files import write_json
 from summexp.runs.resume import evaluation_digest, plan_run
 
 TRAINED = (

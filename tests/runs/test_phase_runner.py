@@ -21,7 +21,7 @@ from transformers.utils.logging import warning_once
 
 from summexp.data.shares import document_hash
 from summexp.metrics.score import Score, flat
-from summexp.runs.folder import clear
+from summexp.run_folder.deletion import clear
 from summexp.runs.phase_runner import _quiet_upstream
 
 DOCUMENTS = ["rain fell on the road", "snow", "", 'a "quoted" goat', "요금 인상"]

@@ -15,8 +15,8 @@ import pytest
 
 from summexp.check import check
 from summexp.command_line import parse
+from summexp.distributed.config import HardwareConfig
 from summexp.errors import RunError
-from summexp.launch.config import HardwareConfig
 from summexp.runs.process_environment import cache_dir, prepare
 
 _SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")

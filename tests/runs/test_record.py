@@ -11,7 +11,7 @@ from datasets import Dataset
 from summexp.check import check
 from summexp.command_line import parse
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
-from summexp.engines.evaluation import EvaluationResult, EvaluationSet
+from summexp.evaluation.evaluate import EvaluationResult, EvaluationSet
 from summexp.metrics.score import LOSS, Estimate, score_of
 from summexp.runs.record import RunRecord, begin, git_state
 

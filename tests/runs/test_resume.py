@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.schema import Config
+from summexp.distributed.config import HardwareConfig
 from summexp.errors import ConfigError
-from summexp.launch.config import HardwareConfig
-from summexp.runs.checkpoints import write_manifest
-from summexp.runs.folder import write_json
+from summexp.run_folder.atomic_files import write_json
+from summexp.run_folder.checkpoints import write_manifest
 from summexp.runs.resume import (
     RunPlan,
     evaluation_digest,

@@ -27,7 +27,7 @@ from summexp.config.provenance import ChoiceFile, files_of, source_of
 from summexp.config.saved import root_name, saved_root, store_root
 from summexp.config.schema import SECTIONS, schema_node
 from summexp.errors import ConfigError, Problem, nearest, nearest_path
-from summexp.runs.folder import register_resolvers
+from summexp.run_folder.creation import register_resolvers
 
 
 def conf_dir() -> Path:

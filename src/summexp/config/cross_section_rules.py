@@ -49,7 +49,7 @@ def rule_problems(config: Config) -> Iterator[Problem]:
     yield from _without_effect(config)
     yield from _sampler(config)
     yield from _generation_modes(config)
-    yield from rejected(config)
+    yield from rejected(config.training, config.engine)
     yield from _freezing(config)
     yield from _early_stopping(config)
     yield from _phases(config)

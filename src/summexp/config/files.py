@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.aliases import ALIASES
 from summexp.config.keys import declared, nearest_key
-from summexp.config.provenance import ChoiceFile, display_path
+from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
 from summexp.config.secrets import is_secret_key, looks_secret
 from summexp.config.values import value_problem
 from summexp.errors import Problem, nearest
+from summexp.paths import display_path
 
 IN_A_FILE = Problem(
     what="holds a secret, which would be saved with the run",

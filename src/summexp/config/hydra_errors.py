@@ -12,8 +12,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from summexp.config.provenance import COMMAND_LINE, SHIPPED, display_path
+from summexp.config.provenance import COMMAND_LINE, SHIPPED
 from summexp.errors import Problem, nearest
+from summexp.paths import display_path
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
 """What they raise on a file or word that they do not take (a defaults list: plain errors)."""

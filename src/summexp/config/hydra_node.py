@@ -10,8 +10,8 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from summexp.config.files import IN_A_FILE, holds_secret, plain
+from summexp.config.slurm_launcher import SlurmConfig
 from summexp.errors import Problem, nearest
-from summexp.launch.slurm.config import SlurmConfig
 
 _OURS = (
     "hydra._internal.core_plugins.",

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from summexp.config.schema import SECTIONS
+from summexp.paths import display_path
 
 COMMAND_LINE = "command line"
 """The source of a key that a word of the command line set."""
@@ -85,13 +86,6 @@ def source_of(key: str, files: Sequence[ChoiceFile], overrides: Sequence[str]) -
     if any(_sets(word, key) for word in overrides):
         return COMMAND_LINE
     return next((file.path for file in reversed(files) if file.sets(key)), None)
-
-
-def display_path(path: Path) -> str:
-    """Return `path` as a user would write it: relative, where it lies below the working folder."""
-    absolute = path.resolve()
-    here = Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
 
 def _sets(word: str, key: str) -> bool:

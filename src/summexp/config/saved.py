@@ -20,9 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from summexp.config.escaping import escaped, interpolates
 from summexp.config.files import wrong_entries
-from summexp.config.provenance import ChoiceFile, display_path
+from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
 from summexp.errors import ConfigError, Problem
+from summexp.paths import display_path
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config

@@ -7,15 +7,15 @@ from typing import get_type_hints
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from summexp.config.run import DebugConfig, HubConfig, TrackingConfig
 from summexp.data.config import DataConfig
+from summexp.distributed.config import HardwareConfig
 from summexp.engines.config import EngineConfig
-from summexp.engines.generation_schema import GenerationOptions
-from summexp.engines.training_schema import TrainingConfig
-from summexp.launch.config import HardwareConfig
+from summexp.engines.generated.training_config import TrainingConfig
+from summexp.evaluation.generated.generation_options import GenerationOptions
 from summexp.metrics.config import MetricConfig
 from summexp.modeling.config import ModelConfig, PeftConfig
-from summexp.options import at_home
-from summexp.runs.config import DebugConfig, HubConfig, TrackingConfig
+from summexp.paths import at_home
 
 
 @dataclass(kw_only=True)

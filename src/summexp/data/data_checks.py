@@ -19,7 +19,8 @@ from summexp.data.files import Head, errors_at, head_of, read_rows
 from summexp.data.shares import empty_ranges, share_problem, suggestions
 from summexp.data.split_sources import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.errors import ConfigError, Problem, nearest, nearest_path
-from summexp.options import at_home, repository_of
+from summexp.options import repository_of
+from summexp.paths import at_home
 
 _FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)

@@ -20,7 +20,7 @@ from unicodedata import normalize
 from summexp.data import csv_rows, json_rows
 from summexp.data.encoding import encoding_of, open_bytes, open_text
 from summexp.errors import ConfigError, Problem, nearest_path
-from summexp.options import at_home
+from summexp.paths import at_home
 
 if TYPE_CHECKING:
     import pyarrow as pa

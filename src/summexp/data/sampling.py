@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch.utils.data import Dataset, Sampler
 
 from summexp.data.collate import IGNORED
-from summexp.launch.world import World
+from summexp.distributed.world import World
 
 Lengths: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 """(rows,) tokens of each row's document, and of its summary where the two are one text."""

@@ -33,7 +33,7 @@ from summexp.data.config import DataConfig
 from summexp.data.data_checks import is_saved, no_data, stream_problem
 from summexp.data.split_sources import SplitSource
 from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
-from summexp.options import at_home
+from summexp.paths import at_home
 
 _CONVERTED = "refs/convert/parquet"
 """The branch on which the Hub keeps its own conversion of a repository into Parquet files."""

@@ -12,7 +12,7 @@ from summexp.data.config import DataConfig
 from summexp.data.files import columns_of
 from summexp.data.shares import HashRange, hash_ranges
 from summexp.errors import ConfigError
-from summexp.options import at_home
+from summexp.paths import at_home
 
 Phase = Literal["train", "eval", "predict"]
 """What a run does with a split."""

@@ -9,7 +9,7 @@ from itertools import islice
 from summexp.data.config import DataConfig
 from summexp.data.news_briefs import generate
 from summexp.data.split_sources import BUNDLED, ONLY_VALIDATION
-from summexp.options import at_home
+from summexp.paths import at_home
 
 _ROWS = 16
 

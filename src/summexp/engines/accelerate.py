@@ -16,20 +16,20 @@ from accelerate.utils import DistributedType, send_to_device, set_seed
 from transformers import get_scheduler
 from transformers.trainer_utils import speed_metrics
 
+from summexp.distributed.ranks import this_world
+from summexp.distributed.signals import StopRequest, stop_requests
 from summexp.engines.accelerator import build_accelerator
 from summexp.engines.batches import Batch, TrainingBatches
 from summexp.engines.best import best_score, gains_nothing, is_better
 from summexp.engines.callbacks import CallbackHandler
 from summexp.engines.checkpoint import Checkpoints, load_weights
-from summexp.engines.evaluation import EvaluationResult
-from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.optimizers import build_optimizer, decayed_weights
 from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
-from summexp.launch.ranks import this_world
-from summexp.launch.signals import StopRequest, stop_requests
+from summexp.evaluation.evaluate import EvaluationResult
+from summexp.evaluation.loss import count_targets, token_loss_sum
 
 
 class AccelerateEngine:
@@ -71,11 +71,11 @@ class TrainingLoop:
         )
         self.goes_by_score = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
         # Nothing that came before may move the random numbers; each rank has a dropout of its own.
-        set_seed(job.config.seed + this_world().rank)
+        set_seed(job.seed + this_world().rank)
         prepared = self.model, self.optimizer, self.schedule
         self.checkpoints = Checkpoints(job, args, self.accelerator, self.whole, *prepared)
         self.state = self.checkpoints.begin(self.batches, resume_from)
-        self.guard = TrainingGuard(request, job.config.training)
+        self.guard = TrainingGuard(request, job.training)
         self.callbacks = CallbackHandler(job, args, self.state, self.guard)
         self.evaluated: list[EvaluationResult] = []
         self.evaluated_at = -1
@@ -216,7 +216,7 @@ class TrainingLoop:
             return False
         if self.goes_by_score:
             self.schedule.step(score)
-        if gains_nothing(self.args, self.job.config.engine, self.state.log_history):
+        if gains_nothing(self.args, self.job.engine, self.state.log_history):
             self.stopped_early = self.is_over = True
         if not is_better(self.args, score, self.state.best_metric):
             return False

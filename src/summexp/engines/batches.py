@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from transformers import Seq2SeqTrainingArguments
 
 from summexp.data.sampling import FilledRows, GlobalBatches
+from summexp.distributed.ranks import this_world
+from summexp.distributed.signals import leave_sigterm_to_parent
 from summexp.engines.protocol import TrainingJob
-from summexp.launch.ranks import this_world
-from summexp.launch.signals import leave_sigterm_to_parent
 
 Batch = dict[str, torch.Tensor]
 """A micro-batch: `input_ids`, `attention_mask`, `labels`, …, each of (rows, tokens)."""

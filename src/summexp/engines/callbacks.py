@@ -13,9 +13,9 @@ from transformers import (
 )
 from transformers.integrations import get_reporting_integration_callbacks
 
+from summexp.distributed.ranks import is_main
 from summexp.engines.divergence import keep_valid_json
 from summexp.engines.protocol import TrainingJob
-from summexp.launch.ranks import is_main
 
 
 def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
@@ -25,7 +25,7 @@ def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
         from summexp.engines.xla import Programs
 
         callbacks.append(Programs())
-    if job.config.debug.profile and is_main():
+    if job.profile and is_main():
         from summexp.engines.profiling import StepProfiler
 
         callbacks.append(StepProfiler(job.folder / "profile"))

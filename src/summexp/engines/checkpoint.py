@@ -34,18 +34,28 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import safe_globals
 
+from summexp.distributed.ranks import any_reduce, barrier, is_main, this_world
 from summexp.engines.batches import TrainingBatches
 from summexp.engines.divergence import check_weights
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import WholeModel
 from summexp.errors import ConfigError, Problem
-from summexp.launch.ranks import any_reduce, barrier, is_main, this_world
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.modeling.weights import listed, mismatch, non_finite_weights, weight_files
 from summexp.permissions import follow_umask
-from summexp.runs.checkpoints import keep_only, make_checkpoint, rotate, step_of, write_manifest
-from summexp.runs.folder import is_checkpoint
-from summexp.runs.storage import StorageError, discard_incomplete_checkpoints, storage_errors
+from summexp.run_folder.checkpoints import (
+    keep_only,
+    make_checkpoint,
+    rotate,
+    step_of,
+    write_manifest,
+)
+from summexp.run_folder.layout import is_checkpoint
+from summexp.run_folder.storage_errors import (
+    StorageError,
+    discard_incomplete_checkpoints,
+    storage_errors,
+)
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +105,7 @@ def drop_foreign_best(job: TrainingJob, state: TrainerState, resumed_from: Path)
     """
     if state.best_model_checkpoint is None:
         return
-    best, given = Path(state.best_model_checkpoint), job.config.training.resume_from_checkpoint
+    best, given = Path(state.best_model_checkpoint), job.training.resume_from_checkpoint
     places = [job.folder, resumed_from.parent, *([Path(given).parent] if given else [])]
     if is_checkpoint(best) and best.parent.resolve() in [place.resolve() for place in places]:
         return
@@ -254,7 +264,7 @@ class Checkpoints:
         self._accelerator = accelerator
         self._whole = whole
         self._tokenizer = job.tokenizer
-        self._fp16 = job.config.training.fp16
+        self._fp16 = job.training.fp16
         self._model = model
         self._optimizer = optimizer
         self._fsdp = accelerator.distributed_type == DistributedType.FSDP

@@ -1,18 +1,17 @@
-"""Training that has diverged: weights, losses or scores that are not finite end the run."""
+"""Training that has diverged: weights or losses that are not finite end the run."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from transformers import TrainerState
 
+from summexp.distributed.ranks import any_reduce
 from summexp.errors import RunError
-from summexp.launch.ranks import any_reduce
+from summexp.evaluation.divergence import advice, not_finite
 from summexp.modeling.weights import listed, non_finite_weights
-from summexp.runs.checkpoints import checkpoints, has_manifest
+from summexp.run_folder.checkpoints import checkpoints, has_manifest
 
 
 def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool) -> None:
@@ -37,28 +36,6 @@ def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool
         f"the weights are not finite after step {step}{which}, and are not saved{kept}. "
         f"{advice(fp16=fp16)}"
     )
-
-
-def advice(*, fp16: bool) -> str:
-    """Return what to try where a loss or the weights are not finite."""
-    if fp16:
-        return (
-            "T5 and its relatives overflow in fp16; train in bf16, which has the range of fp32: "
-            "hardware=gpu_bf16 (or training.fp16=false training.bf16=true), in a new output_dir"
-        )
-    return (
-        "Try a lower training.learning_rate in a new output_dir; debug.detect_anomaly=true stops "
-        "at the operation that it comes from"
-    )
-
-
-def not_finite(metrics: Mapping[str, object]) -> list[str]:
-    """Return the names of the metrics that are NaN or infinite."""
-    return [
-        name
-        for name, value in metrics.items()
-        if isinstance(value, float) and not math.isfinite(value)
-    ]
 
 
 def keep_valid_json(state: TrainerState) -> None:

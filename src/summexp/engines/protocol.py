@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from summexp.data.collate import Collator
-from summexp.engines.evaluation import EvaluationResult
+from summexp.engines.config import EngineConfig
+from summexp.engines.generated.training_config import TrainingConfig
 from summexp.engines.progress import TrainingProgress
-
-if TYPE_CHECKING:
-    from summexp.config.schema import Config
+from summexp.evaluation.evaluate import EvaluationResult
 
 
 @dataclass(frozen=True)
 class TrainingJob:
     """All that a training loop needs."""
 
-    config: Config
-    """The whole config."""
+    training: TrainingConfig
+    """The fields of transformers' Seq2SeqTrainingArguments."""
+    engine: EngineConfig
+    """Which loop, and what it does in its own way."""
+    backend: str
+    """`hardware.backend`."""
+    seed: int
+    """Of everything random."""
     folder: Path
     """The run folder, where checkpoints go."""
     model: PreTrainedModel
@@ -37,6 +42,12 @@ class TrainingJob:
     evaluate: Callable[[PreTrainedModel, Callable[[], None]], list[EvaluationResult]]
     """Evaluates every validation set; calls its second argument after each batch, on every rank as
     often."""
+    trackers: Sequence[str] = ()
+    """Experiment trackers, by upstream's names."""
+    run_name: str | None = None
+    """Name of the run at the trackers; the folder's name where None."""
+    profile: bool = False
+    """Whether to profile a few steps into the run folder."""
     on_save: Callable[[Path], None] = lambda _checkpoint: None
     """Called by `engine=trainer` with each checkpoint that is whole, on the rank that writes."""
     progress: TrainingProgress = field(default_factory=TrainingProgress)

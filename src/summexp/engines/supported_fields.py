@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from summexp.errors import Problem
 
 if TYPE_CHECKING:
-    from summexp.config.schema import Config
+    from summexp.engines.config import EngineConfig
+    from summexp.engines.generated.training_config import TrainingConfig
 
 SUPPORTED_FIELDS = {
     "the steps": (
@@ -149,9 +150,8 @@ _BITSANDBYTES_8BIT = (
 """Optimizers for which the Trainer keeps embeddings in 32 bits by way of the model."""
 
 
-def rejected(config: Config) -> Iterator[Problem]:
+def rejected(training: TrainingConfig, engine: EngineConfig) -> Iterator[Problem]:
     """Yield what of a config the loop of `engine=accelerate` would leave out."""
-    training, engine = config.training, config.engine
     if engine.name != "accelerate":
         return
     hint = "Leave it away, or choose engine=trainer."

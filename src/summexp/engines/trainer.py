@@ -17,6 +17,8 @@ from transformers.trainer_pt_utils import nested_gather
 
 from summexp.data.collate import IGNORED
 from summexp.data.sampling import GlobalBatches
+from summexp.distributed.ranks import barrier, this_world
+from summexp.distributed.signals import StopRequest, stop_requests
 from summexp.engines.batches import global_batches, training_loader
 from summexp.engines.best import best_score, gains_nothing
 from summexp.engines.callbacks import training_callbacks
@@ -31,17 +33,15 @@ from summexp.engines.checkpoint import (
     save_trained,
 )
 from summexp.engines.divergence import check_weights, keep_valid_json
-from summexp.engines.evaluation import EvaluationResult
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
-from summexp.engines.loss import count_targets, token_loss_sum
 from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.sharded import WholeModel, prepare_for_fsdp, use_deepspeed, use_fsdp
 from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
-from summexp.launch.ranks import barrier, this_world
-from summexp.launch.signals import StopRequest, stop_requests
+from summexp.evaluation.evaluate import EvaluationResult
+from summexp.evaluation.loss import count_targets, token_loss_sum
 from summexp.permissions import follow_umask
-from summexp.runs.checkpoints import keep_only, step_of
+from summexp.run_folder.checkpoints import keep_only, step_of
 
 
 class TrainerEngine:
@@ -53,7 +53,7 @@ class TrainerEngine:
             trainer = SummarizationTrainer(job, request, resume_from)
             # Nothing that came before, such as training a tokenizer, may move the random numbers;
             # each rank has a dropout of its own.
-            set_seed(job.config.seed + this_world().rank)
+            set_seed(job.seed + this_world().rank)
             if resume_from is not None:
                 check_same_model(job.model, resume_from)
                 read_state(resume_from)
@@ -88,9 +88,9 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Prepare the training of `job`, which ends early on `request`."""
         self._job = job
         self._resume_from = resume_from
-        self.guard = TrainingGuard(request, job.config.training)
+        self.guard = TrainingGuard(request, job.training)
         self.stopped_early = False
-        self._own_loss = job.config.engine.loss == "token_mean"
+        self._own_loss = job.engine.loss == "token_mean"
         self._batches: GlobalBatches | None = None
         self._evaluated: list[EvaluationResult] = []
         self._evaluated_at = -1
@@ -177,7 +177,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         Upstream's sharding repeats rows of the beginning where the last batch is short.
         """
         rows, args = self.train_dataset, self.args
-        if self._job.config.engine.sampler == "upstream" or not isinstance(rows, Dataset):
+        if self._job.engine.sampler == "upstream" or not isinstance(rows, Dataset):
             theirs: DataLoader[Any] = super().get_train_dataloader()
             return theirs
         self._batches = global_batches(self._job, args)
@@ -204,7 +204,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         """Evaluate every validation set with the evaluation that all engines share."""
         self._evaluated = self.guard.evaluate(self._job, self.whole_model())
         self._evaluated_at = self.state.global_step
-        if self._job.config.engine.sampler == "upstream":
+        if self._job.engine.sampler == "upstream":
             # Upstream reads each set with a DataLoader, which takes a random number to begin with:
             # dropout goes on with the next.
             for _ in self._evaluated:
@@ -217,7 +217,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
-        engine = self._job.config.engine
+        engine = self._job.engine
         if gains_nothing(self.args, engine, self.state.log_history):
             self.stopped_early = self.control.should_training_stop = True
         return metrics
@@ -301,7 +301,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         barrier()
 
     def _check_weights(self, model: torch.nn.Module) -> None:
-        folder, fp16 = Path(self.args.output_dir), self._job.config.training.fp16
+        folder, fp16 = Path(self.args.output_dir), self._job.training.fp16
         check_weights(model, self.state.global_step, folder, fp16=fp16)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, Seq2SeqTrainingArguments
 
-from summexp.engines.hf_arguments import training_arguments
+from summexp.distributed.devices import devices_behind, select_device
+from summexp.engines.hf_training_arguments import training_arguments
 from summexp.engines.protocol import TrainingJob
 from summexp.errors import ConfigError, Problem
-from summexp.launch.devices import devices_behind, select_device
 
 
 def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
@@ -19,9 +19,9 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
     Raises:
         ConfigError: what upstream refuses, or a model that cannot be split as it is asked to be.
     """
-    config = job.config
-    device = select_device(config.hardware.backend)
-    rows = config.training.per_device_train_batch_size
+    training = job.training
+    device = select_device(job.backend)
+    rows = training.per_device_train_batch_size
     over: dict[str, Any] = {
         # Rows hold tokens alone, and the collator adds what the model needs.
         "remove_unused_columns": False,
@@ -30,25 +30,25 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
         "per_device_train_batch_size": rows * devices_behind(device),
         # Upstream would upload whatever the folder holds.
         "push_to_hub": False,
-        "run_name": config.tracking.run_name or job.folder.name,
+        "run_name": job.run_name or job.folder.name,
     }
-    if not config.training.do_eval:
+    if not training.do_eval:
         over["eval_strategy"] = "no"
-    if config.engine.early_stopping_patience and config.training.metric_for_best_model is None:
+    if job.engine.early_stopping_patience and training.metric_for_best_model is None:
         over["metric_for_best_model"] = "loss"
-    options = config.training.accelerator_config
+    options = training.accelerator_config
     if not isinstance(job.rows, Dataset) and not isinstance(options, str):
         # Each rank reads the stream and takes its share. Handed out by rank 0, as upstream has it,
         # all batches would have to have one length.
         over["accelerator_config"] = {"dispatch_batches": False} | dict(options or {})
-    if config.training.ddp_find_unused_parameters is None:
+    if training.ddp_find_unused_parameters is None:
         # Upstream looks through the graph for them at each step; only dropped layers leave any.
         over["ddp_find_unused_parameters"] = bool(_drops_layers(job.model))
     args = training_arguments(
-        config.training,
+        training,
         output_dir=job.folder,
-        seed=config.seed,
-        report_to=list(config.tracking.trackers),
+        seed=job.seed,
+        report_to=list(job.trackers),
         **over,
     )
     if args.n_gpu > 1:

@@ -15,15 +15,15 @@ from transformers import (
     TrainingArguments,
 )
 
-from summexp.engines.divergence import advice
+from summexp.distributed.ranks import any_reduce
+from summexp.distributed.signals import StopRequest
 from summexp.errors import RunError
-from summexp.launch.ranks import any_reduce
-from summexp.launch.signals import StopRequest
+from summexp.evaluation.divergence import advice
 
 if TYPE_CHECKING:
-    from summexp.engines.evaluation import EvaluationResult
+    from summexp.engines.generated.training_config import TrainingConfig
     from summexp.engines.protocol import TrainingJob
-    from summexp.engines.training_schema import TrainingConfig
+    from summexp.evaluation.evaluate import EvaluationResult
 
 _PATIENCE = 10
 """Losses in a row that are not finite before training is given up; a loss scaler needs a few."""

@@ -1,4 +1,4 @@
-"""Training and evaluation on the cores of a TPU.
+"""Training on the cores of a TPU.
 
 There is one program, written as if for one device, which the compiler splits over the cores: each
 batch is laid out with a share of its rows on every core and the weights with a copy on each, from
@@ -11,61 +11,29 @@ Imports torch_xla, which reads its variables then: `runs.process_environment.pre
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import accelerate.data_loader
 import torch
 import torch_xla
-import torch_xla.distributed.spmd as spmd
 from torch.utils.data import DataLoader
 from torch_xla.debug import metrics
 from transformers import (
-    GenerationConfig,
-    PreTrainedModel,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
 
-from summexp.data.collate import IGNORED
-from summexp.launch.xla import ROWS, cores
+from summexp.distributed.xla import cores
+from summexp.evaluation.xla import spread
 
 log = logging.getLogger(__name__)
 
 _WARM_UP = 20
 """Steps after which a new program is worth a warning: by then each kind of step has been taken."""
-
-
-def spread(batch: Mapping[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
-    """Return the batch on the cores, each with its share of the rows.
-
-    Args:
-        batch: tensors of (rows, …).
-        rows: how many to make of them, by repeating the last one without its labels.
-    """
-    device = torch_xla.device()
-    return {
-        name: _by_rows(_filled(name, tensor, rows).to(device)) for name, tensor in batch.items()
-    }
-
-
-def _filled(name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
-    missing = rows - len(tensor)
-    if missing <= 0:
-        return tensor
-    filler = tensor[-1:].expand(missing, *tensor.shape[1:])
-    return torch.cat([tensor, torch.full_like(filler, IGNORED) if name == "labels" else filler])
-
-
-def _by_rows(tensor: torch.Tensor) -> torch.Tensor:
-    rest = (None,) * (tensor.dim() - 1)
-    spmd.mark_sharding(tensor, spmd.get_global_mesh(), (ROWS, *rest))
-    return tensor
 
 
 class SpreadingLoader(accelerate.data_loader.MpDeviceLoaderWrapper):  # type: ignore[misc]
@@ -91,61 +59,6 @@ class SpreadingLoader(accelerate.data_loader.MpDeviceLoaderWrapper):  # type: ig
 def spread_loaders() -> None:
     """Let accelerate (1.15) take `SpreadingLoader`, also to skip what a checkpoint has seen."""
     accelerate.data_loader.MpDeviceLoaderWrapper = SpreadingLoader
-
-
-def generate(
-    model: PreTrainedModel,
-    batch: Mapping[str, torch.Tensor],
-    generation: GenerationConfig,
-    rows: int,
-) -> torch.Tensor:
-    """Return (rows of the batch, target tokens) generated token ids, on the CPU.
-
-    The search runs on the CPU, where its tensors may grow from token to token, and the model on the
-    cores with a cache of full length from the start. So a handful of programs do for summaries of
-    any length; with all of it on the cores there are two for each token.
-
-    Args:
-        model: on the cores.
-        batch: `input_ids`, `attention_mask` and the like, on the CPU.
-        generation: how to search.
-        rows: of every batch; a short one is filled up.
-    """
-    filled = {name: _filled(name, tensor, rows) for name, tensor in batch.items()}
-    generation = copy.copy(generation)
-    generation.use_cache, generation.cache_implementation = True, "static"
-    encoded = model.get_encoder()(**spread(filled, rows), return_dict=True)
-    _by_rows(encoded.last_hidden_state)
-    torch_xla.sync()
-    with _one_program_a_token(model):
-        generated = model.generate(**filled, encoder_outputs=encoded, generation_config=generation)
-    assert isinstance(generated, torch.Tensor)
-    return generated[: len(batch["input_ids"])]
-
-
-@contextlib.contextmanager
-def _one_program_a_token(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's every pass be one program, with nothing left over for the next."""
-
-    def before(_model: Any, _arguments: Any, named: dict[str, Any]) -> None:
-        _by_rows(named["decoder_input_ids"])
-
-    def after(_model: Any, _arguments: Any, outputs: Any) -> None:
-        # To put its shares together on the way to the CPU would be a program that is not kept.
-        everywhere = (None,) * outputs.logits.dim()
-        spmd.mark_sharding(outputs.logits, spmd.get_global_mesh(), everywhere)
-        # What was fetched alone would leave the growth of the cache for the next program.
-        torch_xla.sync()
-
-    hooks = [
-        model.register_forward_pre_hook(before, with_kwargs=True),
-        model.register_forward_hook(after),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def compiled() -> int:

@@ -13,11 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from summexp.engines.training_schema import TrainingConfig
-from summexp.errors import Problem, RunError
-from summexp.launch.accelerators import Gpus, has_amd_driver, has_tpu, is_apple, nvidia_gpus
-from summexp.launch.config import HardwareConfig
-from summexp.launch.world import (
+from summexp.distributed.config import HardwareConfig
+from summexp.distributed.world import (
     Nodes,
     World,
     nodes,
@@ -25,6 +22,9 @@ from summexp.launch.world import (
     slurm_rendezvous_port,
     world_size,
 )
+from summexp.engines.generated.training_config import TrainingConfig
+from summexp.errors import Problem, RunError
+from summexp.launch.accelerators import Gpus, has_amd_driver, has_tpu, is_apple, nvidia_gpus
 
 _RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 _AMPERE = (8, 0)

@@ -19,15 +19,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from summexp.distributed.failures import Failure, failure_environment, read_failure
+from summexp.distributed.signals import Stopped, stop_requests
+from summexp.distributed.threads import OMP_NUM_THREADS, threads_of_rank
+from summexp.distributed.world import Nodes, nodes
 from summexp.errors import RunError
-from summexp.launch.failures import Failure, failure_environment, read_failure
 from summexp.launch.rendezvous import POLL_SECONDS, Rendezvous
-from summexp.launch.signals import Stopped, stop_requests
-from summexp.launch.threads import OMP_NUM_THREADS, threads_of_rank
-from summexp.launch.world import Nodes, nodes
 
 if TYPE_CHECKING:
-    from summexp.launch.config import HardwareConfig
+    from summexp.distributed.config import HardwareConfig
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 
+from summexp.distributed.world import Nodes
 from summexp.errors import RunError
-from summexp.launch.world import Nodes
 
 POLL_SECONDS = 1.0
 """Seconds between two checks for a failure on another node."""

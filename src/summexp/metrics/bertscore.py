@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from summexp.errors import ConfigError, Problem
 from summexp.metrics.language import primary
 from summexp.metrics.metric import Metric, ScoreInfo, Setting, Summaries, columns
-from summexp.options import at_home
+from summexp.paths import at_home
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.metrics.registry import METRICS
-from summexp.options import at_home, choice
+from summexp.options import choice
+from summexp.paths import at_home
 
 
 @dataclass(kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from summexp.config.run import TRACKERS
 from summexp.migrate.flags import Settings
-from summexp.runs.config import TRACKERS
 
 
 def trackers(names: list[str]) -> Settings:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from summexp.config.aliases import ALIASES, NO_EFFECT
-from summexp.engines.training_schema import TrainingConfig
+from summexp.engines.generated.training_config import TrainingConfig
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.flags import Flag, Kind, Settings, fixed
 from summexp.migrate.trackers import trackers

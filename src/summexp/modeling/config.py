@@ -7,7 +7,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from summexp.errors import ConfigError, Problem
-from summexp.options import at_home, choice, open_mapping
+from summexp.options import choice, open_mapping
+from summexp.paths import at_home
 
 TARGET_PREFIX = "\nTL;DR:\n"
 """Where nothing else is set, what tells a decoder-only model that a summary follows: how GPT-2 was

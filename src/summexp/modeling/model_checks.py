@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from summexp.errors import Problem, nearest_path
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.model_files import config_problem, tokenizer_problems, weights_problems
-from summexp.options import at_home, repository_of
+from summexp.options import repository_of
+from summexp.paths import at_home
 
 _NAMES = ("name_or_path", "config_name", "tokenizer_name")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)

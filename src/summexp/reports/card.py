@@ -27,7 +27,7 @@ from summexp.reports.facts import (
 from summexp.reports.rendering import render
 from summexp.reports.run_results import RunResults, read_run
 from summexp.reports.scores import ScoreTable, score_tables
-from summexp.runs.folder import write_text
+from summexp.run_folder.atomic_files import write_text
 
 _TASK = "summarization"
 _NOT_ON_THE_HUB = "unknown"

@@ -15,7 +15,7 @@ from summexp.reports.local_paths import config_without_folders, without_folders
 from summexp.reports.rendering import render
 from summexp.reports.run_results import read_run
 from summexp.reports.scores import score_tables
-from summexp.runs.folder import write_text
+from summexp.run_folder.atomic_files import write_text
 
 NAMES = ("report.md", "report.html")
 """The files of a report."""

@@ -18,13 +18,8 @@ from summexp.config.escaping import unescaped
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
 from summexp.errors import ConfigError, Problem
 from summexp.metrics.score import Score
-from summexp.runs.folder import (
-    CONFIG_FILE,
-    PREDICTION_FORMATS,
-    RUN_FILE,
-    predictions_file,
-    read_record,
-)
+from summexp.run_folder.layout import CONFIG_FILE, PREDICTION_FORMATS, RUN_FILE, predictions_file
+from summexp.run_folder.record_file import read_record
 
 _METRIC_FILES = (
     "all_results.json",

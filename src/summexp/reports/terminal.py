@@ -16,7 +16,7 @@ from summexp.reports.examples import example_groups
 from summexp.reports.run_results import Example, read_run
 from summexp.reports.scores import ScoreTable, score_tables
 from summexp.reports.texts import excerpt, one_line
-from summexp.runs.folder import CONFIG_FILE, RUN_FILE
+from summexp.run_folder.layout import CONFIG_FILE, RUN_FILE
 
 _EXAMPLES = 3
 _DOCUMENT_CHARACTERS = 400

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from summexp.errors import Problem
 from summexp.modeling.config import ModelConfig
-from summexp.runs.checkpoints import checkpoints, has_manifest, holds_progress, size_problem
-from summexp.runs.folder import RUN_FILE, incomplete_marker
+from summexp.run_folder.checkpoints import checkpoints, has_manifest, holds_progress, size_problem
+from summexp.run_folder.layout import RUN_FILE, incomplete_marker
 
 _KEY = "training.resume_from_checkpoint"
 _STATE, _WEIGHTS, _INDEX = "trainer_state.json", "model.safetensors", "model.safetensors.index.json"

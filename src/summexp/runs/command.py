@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from summexp.config.escaping import override
 from summexp.config.saved import named_root, root_flag
 from summexp.config.secrets import looks_secret
-from summexp.launch.world import outside_world
+from summexp.distributed.world import outside_world
 
 INSTALLED = "summexp train"
 """`sys.argv[0]` of a run that the `summexp` command starts."""

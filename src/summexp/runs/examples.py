@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from summexp.engines.evaluation import EvaluationResult, EvaluationSet
+from summexp.evaluation.evaluate import EvaluationResult, EvaluationSet
 from summexp.metrics.registry import SCORES
 
 _EACH = 3

@@ -28,13 +28,8 @@ from summexp.reports.local_paths import config_without_folders, tree_without_fol
 from summexp.reports.report import report_texts
 from summexp.reports.run_results import read_run
 from summexp.reports.texts import shown_size
-from summexp.runs.folder import (
-    CONFIG_FILE,
-    PREDICTION_FORMATS,
-    RUN_FILE,
-    predictions_file,
-    read_record,
-)
+from summexp.run_folder.layout import CONFIG_FILE, PREDICTION_FORMATS, RUN_FILE, predictions_file
+from summexp.run_folder.record_file import read_record
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config

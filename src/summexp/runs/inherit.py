@@ -22,10 +22,12 @@ from summexp.config.compose import ChoiceTree
 from summexp.config.escaping import escaped, unescaped
 from summexp.config.files import plain
 from summexp.config.keys import declared_fields
-from summexp.config.provenance import ChoiceFile, display_path
+from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
 from summexp.config.typed import read_tree
-from summexp.runs.folder import CONFIG_FILE, read_record
+from summexp.paths import display_path
+from summexp.run_folder.layout import CONFIG_FILE
+from summexp.run_folder.record_file import read_record
 from summexp.runs.record import OF_THE_MACHINE, matches
 from summexp.runs.resume import is_trained, read_run_config, trained_columns, was_rejected
 

@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from summexp.config.escaping import override
-from summexp.config.provenance import display_path
-from summexp.launch.world import outside_world
-from summexp.runs.checkpoints import checkpoints, has_manifest
+from summexp.distributed.world import outside_world
+from summexp.paths import display_path
+from summexp.run_folder.checkpoints import checkpoints, has_manifest
 from summexp.runs.command import relative, run_command, typed_command
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from summexp.errors import ConfigError, Problem
+from summexp.run_folder.atomic_files import write_json
+from summexp.run_folder.creation import make_folder
 from summexp.runs.command import typed_command
-from summexp.runs.folder import make_folder, write_json
 
 LOCK_FILE = ".summexp.lock"
 """Held while a run lives."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from summexp.runs.folder import write_json
+from summexp.run_folder.atomic_files import write_json
 
 _PHASES = ("train", "eval", "predict")
 

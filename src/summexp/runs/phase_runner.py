@@ -14,28 +14,29 @@ from datasets import Dataset
 from transformers import PreTrainedModel
 from transformers.utils import logging as upstream_logging
 
-from summexp.engines.divergence import not_finite
-from summexp.engines.evaluation import (
-    EvaluationResult,
-    EvaluationSet,
-    evaluate,
-    row_references,
-)
+from summexp.distributed.ranks import broadcast_object, is_main
+from summexp.distributed.signals import stop_requests
 from summexp.engines.progress import Progress, Publish, TrainingProgress
 from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.registry import build_engine
 from summexp.engines.training_guard import exit_on_request
 from summexp.errors import nearest
-from summexp.launch.ranks import broadcast_object, is_main
-from summexp.launch.signals import stop_requests
+from summexp.evaluation.divergence import not_finite
+from summexp.evaluation.evaluate import (
+    EvaluationResult,
+    EvaluationSet,
+    evaluate,
+    row_references,
+)
 from summexp.metrics.registry import chosen_metrics
 from summexp.metrics.score import LOSS, flat_name
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
-from summexp.runs.checkpoints import checkpoints, has_manifest, last_complete_checkpoint
+from summexp.run_folder.checkpoints import checkpoints, has_manifest, last_complete_checkpoint
+from summexp.run_folder.layout import predictions_file
+from summexp.run_folder.storage_errors import storage_errors
 from summexp.runs.examples import choose_examples
-from summexp.runs.folder import predictions_file
 from summexp.runs.hub_upload import push, push_checkpoint
 from summexp.runs.metric_files import drop_results, read_json, save_metrics
 from summexp.runs.predictions import (
@@ -54,7 +55,6 @@ from summexp.runs.resume import (
     training_length,
     upload_digest,
 )
-from summexp.runs.storage import storage_errors
 from summexp.runs.tracking import no_trackers, trackers
 
 if TYPE_CHECKING:
@@ -136,7 +136,13 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext
             _log_foreign_checkpoint(config, folder, resume_from)
     assert prepared.train is not None
     job = TrainingJob(
-        config=config,
+        training=config.training,
+        engine=config.engine,
+        backend=config.hardware.backend,
+        seed=config.seed,
+        trackers=config.tracking.trackers,
+        run_name=config.tracking.run_name,
+        profile=config.debug.profile,
         folder=folder,
         model=prepared.model,
         tokenizer=prepared.tokenizer,

@@ -15,13 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from summexp.data.input_rows import InputRows, as_dicts, as_table, cell_text, column_names
-from summexp.runs.folder import (
-    EARLIER_PREDICTIONS,
-    PREDICTION_FORMATS,
-    predictions_file,
-    replacing,
-    to_json,
-)
+from summexp.run_folder.atomic_files import replacing, to_json
+from summexp.run_folder.layout import EARLIER_PREDICTIONS, PREDICTION_FORMATS, predictions_file
 
 if TYPE_CHECKING:
     from summexp.data.config import DataConfig

@@ -13,21 +13,21 @@ import torch
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from summexp.config.model_kind_rules import kind_problems
 from summexp.data.collate import Collator
 from summexp.data.corpus import Corpus, load_corpus
 from summexp.data.input_rows import InputRows
 from summexp.data.split_sources import Phase, data_of
 from summexp.data.synthetic import needs_synthetic_rows, synthetic_rows
-from summexp.engines.evaluation import EvaluationSet, EvaluationSettings
-from summexp.engines.hf_arguments import generation_config
+from summexp.distributed.devices import describe, devices_behind, select_device
+from summexp.distributed.ranks import all_gather_object, is_main, local_main_first
 from summexp.errors import ConfigError, Problem
-from summexp.launch.devices import describe, devices_behind, select_device
-from summexp.launch.ranks import all_gather_object, is_main, local_main_first
+from summexp.evaluation.evaluate import EvaluationSet, EvaluationSettings
+from summexp.evaluation.hf_generation_config import generation_config
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
 from summexp.modeling.architecture import is_decoder_only, prefix_left_out
 from summexp.modeling.config import TARGET_PREFIX, ModelConfig
 from summexp.modeling.model_builder import CorpusTexts, build_model, build_tokenizer
-from summexp.modeling.model_kind_rules import kind_problems
 from summexp.runs.process_environment import cache_dir
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan, model_digests
@@ -35,7 +35,7 @@ from summexp.runs.tokenized_splits import Splits
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
-    from summexp.launch.config import HardwareConfig
+    from summexp.distributed.config import HardwareConfig
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
 
 def _to_device(model: PreTrainedModel, hardware: HardwareConfig) -> None:
     if hardware.backend == "xla":
-        from summexp.launch.xla import place
+        from summexp.distributed.xla import place
 
         place(model, hardware)
     else:

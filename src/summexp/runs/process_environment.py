@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from summexp.data.split_sources import BUNDLED
 from summexp.errors import RunError
-from summexp.runs.folder import may_write
+from summexp.run_folder.creation import may_write
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config

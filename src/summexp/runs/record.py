@@ -20,23 +20,18 @@ from omegaconf import OmegaConf
 
 from summexp.config.saved import saved_yaml
 from summexp.config.secrets import looks_secret
-from summexp.launch.world import world_size
+from summexp.distributed.world import world_size
+from summexp.run_folder.atomic_files import write_json, write_text
+from summexp.run_folder.layout import CONFIG_FILE, RUN_FILE, own_names
+from summexp.run_folder.record_file import read_record
+from summexp.run_folder.storage_errors import release, reserve
 from summexp.runs.command import program, relative, run_command
-from summexp.runs.folder import (
-    CONFIG_FILE,
-    RUN_FILE,
-    own_names,
-    read_record,
-    write_json,
-    write_text,
-)
-from summexp.runs.storage import release, reserve
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
     from summexp.data.health import CorpusHealth
-    from summexp.engines.evaluation import EvaluationResult, EvaluationSet
-    from summexp.launch.config import HardwareConfig
+    from summexp.distributed.config import HardwareConfig
+    from summexp.evaluation.evaluate import EvaluationResult, EvaluationSet
 
 _PACKAGES = (
     "summexp",

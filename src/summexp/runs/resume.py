@@ -18,13 +18,15 @@ from summexp.config.schema import schema_node
 from summexp.config.typed import load_config
 from summexp.data.files import digest, folder_digest
 from summexp.data.split_sources import named_folder
+from summexp.distributed.world import world_size
 from summexp.errors import ConfigError, Problem
-from summexp.launch.world import world_size
 from summexp.modeling.model_files import model_digest
-from summexp.options import at_home
+from summexp.paths import at_home
+from summexp.run_folder.checkpoints import checkpoints, has_manifest, holds_progress, verify
+from summexp.run_folder.creation import check_is_free
+from summexp.run_folder.layout import CONFIG_FILE, predictions_file
+from summexp.run_folder.record_file import read_record
 from summexp.runs.checkpoint_checks import checkpoint_problem
-from summexp.runs.checkpoints import checkpoints, has_manifest, holds_progress, verify
-from summexp.runs.folder import CONFIG_FILE, check_is_free, predictions_file, read_record
 from summexp.runs.record import OF_THE_MACHINE, TRAINED_COLUMNS, cores, matches
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from summexp.data.columns import is_blank
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus
 from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
-from summexp.engines.evaluation import EvaluationSet, row_references
-from summexp.launch.devices import select_device
-from summexp.launch.ranks import is_main
+from summexp.distributed.devices import select_device
+from summexp.distributed.ranks import is_main
+from summexp.evaluation.evaluate import EvaluationSet, row_references
 from summexp.metrics.language import choose_language
 from summexp.metrics.scorer import SummaryScorer
 from summexp.metrics.sentences import SentenceSplitter

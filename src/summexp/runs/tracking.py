@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from summexp.runs.storage import storage_errors
+from summexp.run_folder.storage_errors import storage_errors
 from summexp.storage import quiet_writer_threads
 
 if TYPE_CHECKING:

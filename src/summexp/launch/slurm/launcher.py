@@ -25,13 +25,15 @@ from hydra.core.utils import (
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from summexp.config.provenance import display_path
 from summexp.errors import EXIT_FAILED
+from summexp.launch.failed_jobs import FailedJob, SweepFailedError
 from summexp.launch.slurm.slurm_job import Outcome, read_outcome
 from summexp.launch.slurm.states import GONE, SlurmState, states
 from summexp.launch.slurm.submission import Job, plan_jobs, submit_jobs
-from summexp.runs.folder import RUN_FILE, read_record, write_json
-from summexp.sweeps import FailedJob, SweepFailedError
+from summexp.paths import display_path
+from summexp.run_folder.atomic_files import write_json
+from summexp.run_folder.layout import RUN_FILE
+from summexp.run_folder.record_file import read_record
 
 log = logging.getLogger(__name__)
 

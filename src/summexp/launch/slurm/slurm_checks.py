@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from summexp.config.slurm_launcher import LAUNCHER
 from summexp.errors import ConfigError, Problem
-from summexp.launch.slurm.config import LAUNCHER
 
 
 def check_slurm(launcher: DictConfig, *, in_sweep: bool) -> Iterator[Problem]:

@@ -26,9 +26,9 @@ from submitit.core.utils import UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from summexp.config.compose import register
+from summexp.distributed.signals import Stopped
 from summexp.errors import EXIT_FAILED
-from summexp.launch.signals import Stopped
-from summexp.runs.folder import write_json
+from summexp.run_folder.atomic_files import write_json
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from submitit.core.utils import FailedJobError
 
+from summexp.config.slurm_launcher import SlurmConfig
 from summexp.config.typed import typed_config
 from summexp.errors import ConfigError, Problem
-from summexp.launch.slurm.config import SlurmConfig
 from summexp.launch.slurm.slurm_job import Outcome, SlurmJob
 from summexp.launch.slurm.states import SlurmState
 

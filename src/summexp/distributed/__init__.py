@@ -1,0 +1,1 @@
+"""The processes of a run: which one this is, its device, its signals, and their collectives."""

@@ -1,0 +1,1 @@
+"""Schemas that `tools/generate_schemas.py` writes from the installed transformers."""

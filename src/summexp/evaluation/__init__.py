@@ -1,0 +1,1 @@
+"""What every engine evaluates with: the loss, generation, long documents, and their settings."""

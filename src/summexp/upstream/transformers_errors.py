@@ -1,0 +1,46 @@
+"""Errors of transformers about options, as problems that name the key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from summexp.errors import Problem
+
+OPTION_ERRORS = (ValueError, TypeError, KeyError, ImportError, OSError, NotImplementedError)
+"""What transformers raises on values that it does not take (OSError: a JSON file is not there)."""
+
+
+def rejection(
+    section: str, error: Exception, changed: Mapping[str, Any], names: Iterable[str]
+) -> Problem:
+    """Return an error of upstream's as a problem, with the key that it most likely names.
+
+    Args:
+        section: the section of the config that was given to upstream.
+        error: what upstream raised.
+        changed: the fields that are not at their default, name to value.
+        names: of all fields.
+    """
+    text = str(error) or type(error).__name__
+    named = [word for word in re.findall(r"\w+", text) if word in set(names)]
+    # A JSON error keeps the text that it could not read.
+    mentioned = f"{text} {getattr(error, 'doc', '')}".lower()
+    shown = [name for name, value in changed.items() if _appears(name, value, mentioned)]
+    key = next(iter([word for word in named if word in changed] or shown or named), None)
+    return option_problem(section, key, text)
+
+
+def _appears(name: str, value: Any, text: str) -> bool:
+    """Return whether `text` holds the value, an item of it, or a class named like the field."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    shown = [str(item).lower() for item in items if isinstance(item, str)]
+    return any(item and item in text for item in [name.replace("_", ""), *shown])
+
+
+def option_problem(section: str, key: str | None, text: str) -> Problem:
+    """Return a message of upstream's about an option, without its command-line and code marks."""
+    # Upstream writes names as command-line flags or in backticks.
+    text = re.sub(r"--(\w+)", rf"{section}.\1", text).replace("`", "")
+    return Problem(key=f"{section}.{key}" if key else section, what=" ".join(text.split()))
