@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 from tests.terminal import heed_signals
 
@@ -33,12 +34,15 @@ def start(
 
     `before`, a function of a module, is called in the new process first.
     """
+    return call(_run, words, str(log), str(cwd), dict(environment or {}), before)
+
+
+def call(function: Callable[..., object], *args: Any) -> multiprocessing.process.BaseProcess:
+    """Call a function of a module, with `args`, in a process that is forked from the server."""
     # Wherever a test is: the server imports from where it starts.
     with contextlib.chdir(_ROOT):
         forkserver.ensure_running()
-    process = _context.Process(
-        target=_run, args=(words, str(log), str(cwd), dict(environment or {}), before)
-    )
+    process = _context.Process(target=function, args=args)
     process.start()
     return process
 

@@ -12,6 +12,7 @@ import rouge_score.tokenize
 import sentencex
 import transformers.models.bart.modeling_bart
 import transformers.models.t5.modeling_t5
+from tests.modeling import tiny_models
 
 import summexp.engines.accelerate
 import summexp.engines.trainer
@@ -20,7 +21,7 @@ from summexp.check import check
 from summexp.command_line import parse
 from summexp.data.news_briefs import generate
 
-__all__ = ["nltk", "rouge_score", "sentencex", "summexp", "transformers"]
+__all__ = ["nltk", "rouge_score", "sentencex", "summexp", "tiny_models", "transformers"]
 
 # Parsers and regular expressions of Hydra, and the rows of the bundled corpus.
 check(parse(["debug=tiny"]))

@@ -11,13 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tests import forked
 from tests.mistakes import GOOD_FILES, MISTAKES, make_folder
 
 from summexp.check import check
 from summexp.command_line import parse
 from summexp.errors import ConfigError, Problem
-
-TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
 STEPS = 2
 """So many messages may come before the command is right."""
@@ -233,12 +232,5 @@ def test_of_all_advice_hardly_any_fails() -> None:
 def test_what_was_advised_is_a_command_that_runs(line: str, folder: Path) -> None:
     words, left = mend(line)
     assert left == []
-    done = subprocess.run(
-        [sys.executable, str(TRAIN), "debug=tiny", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code, output = forked.run("debug=tiny", *words, log=folder / "log", cwd=folder)
+    assert code == 0, output

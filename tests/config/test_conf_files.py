@@ -1,4 +1,4 @@
-"""Every file of `conf/`: its voice, and that it composes alone."""
+"""Every file of `conf/`: its voice; `tests/test_docs.py` composes the commands that it names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from summexp.config.compose import choice_tree, conf_dir
-from summexp.config.typed import read_tree
+from summexp.config.compose import conf_dir
 
 CONF = conf_dir()
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -40,14 +39,3 @@ def test_no_file_names_code_to_import() -> None:
     for path in FILES:
         text = OmegaConf.to_yaml(OmegaConf.load(path))
         assert not re.search(r"\b_target_\b", text), path
-
-
-def test_a_choice_composes_alone() -> None:
-    with choice_tree() as tree:
-        for path in CHOICES:
-            group, choice = name(path).rsplit("/", 1)
-            # The one choice that says nothing without a name beside it.
-            beside = ["model.name_or_path=my/model"] if choice == "custom" else []
-            composed, problems = tree.compose([f"{group}={choice}", *beside])
-            assert problems == [], path
-            assert read_tree(composed).problems == [], path

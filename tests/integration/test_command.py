@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,36 +93,53 @@ def test_the_config_of_a_run_and_a_job_of_a_sweep(place: Path) -> None:
     assert command.endswith(" output_dir=two/1")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("start", "recorded"),
-    [
-        (["summexp", "train"], "summexp train "),
-        (["python", "-m", "summexp", "train"], "python -m summexp train "),
-        (["python", TRAIN], f"python {TRAIN} "),
-        (
-            ["torchrun", "--nproc-per-node", "2", "train.py"],
-            "torchrun --nproc-per-node 2 train.py ",
-        ),
-        (
-            ["accelerate", "launch", "--multi_gpu", "--num_processes=2", "train.py"],
-            "accelerate launch --multi_gpu --num_processes=2 train.py ",
-        ),
-        (
-            ["torchrun", "--nproc-per-node=2", "-m", "summexp", "train"],
-            "torchrun --nproc-per-node=2 -m summexp train ",
-        ),
-    ],
-)
-def test_another_way_of_starting(start: list[str], recorded: str, place: Path) -> None:
-    program = str(Path(sys.executable).parent / start[0])
+def started(program: str, *words: str, place: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command of a shell's line to its end, and require that it succeeds."""
+    # As most users have it.
+    environment = {name: one for name, one in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(
-        [program, *start[1:], *OWN, *WORDS, "hardware=cpu", "output_dir=run"],
+        [str(Path(sys.executable).parent / program), *words],
         cwd=place,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"},
+        env={**environment, "ACCELERATE_USE_CPU": "1"},
         capture_output=True,
         text=True,
         timeout=400,
     )
     assert done.returncode == 0, done.stderr
-    assert assert_repeats(place / "run", place).startswith(recorded)
+    return done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "start", [["summexp", "train"], ["python", "-m", "summexp", "train"], ["python", TRAIN]]
+)
+def test_another_way_of_starting(start: list[str], place: Path) -> None:
+    started(*start, *OWN, *WORDS, "hardware=cpu", "output_dir=run", place=place)
+    assert assert_repeats(place / "run", place).startswith(f"{' '.join(start)} ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "launcher"),
+    [
+        ("trainer", ["torchrun", "--nproc-per-node", "2", "train.py"]),
+        ("accelerate", ["accelerate", "launch", "--multi_gpu", "--num_processes=2", "train.py"]),
+        ("trainer", ["torchrun", "--nproc-per-node=2", "-m", "summexp", "train"]),
+    ],
+)
+def test_other_launchers_start_the_ranks(engine: str, launcher: list[str], place: Path) -> None:
+    words = (*OWN, *WORDS, "training.do_eval=true", "training.eval_strategy=epoch")
+    before = {*place.iterdir()}
+    done = started(
+        *launcher, *words, f"engine={engine}", "hardware=ddp2_cpu", "output_dir=run", place=place
+    )
+    # torchrun says that it sets it; Accelerate would say that it is not set.
+    assert "OMP_NUM_THREADS/MKL_NUM_THREADS" not in done.stderr
+    run = place / "run"
+    assert {*place.iterdir()} - before == {run}
+    assert record(run)["world_size"] == 2
+    log = (run / "train.log").read_text(encoding="utf-8")
+    assert "starting" not in log
+    assert len(re.findall(r"^.*model: Bart", log, re.MULTILINE)) == 1
+    assert (run / ".hydra" / "overrides.yaml").is_file()
+    assert assert_repeats(run, place).startswith(f"{' '.join(launcher)} ")

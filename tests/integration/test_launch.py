@@ -147,9 +147,6 @@ def runs(tmp_path: Path) -> Iterator[Any]:
         one.kill()
 
 
-TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node=2")
-LAUNCH = ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2")
-
 HYDRA = """
 import atexit, os, sys
 
@@ -178,9 +175,8 @@ def record(folder: Path) -> dict[str, Any]:
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
-                ("trainer", "exit", *["rank 1 ended with exit code 7"] * 2),
+                ("accelerate", "exit", *["rank 1 ended with exit code 7"] * 2),
                 ("trainer", "segv", *["rank 1 was killed by SIGSEGV"] * 2),
-                ("trainer", "memory", "possibly out of memory", "rank 1 was killed by SIGKILL"),
                 ("accelerate", "memory", "possibly out of memory", "rank 1 was killed by SIGKILL"),
             )
         ),
@@ -206,11 +202,8 @@ def test_a_rank_that_fails_ends_the_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["trainer", "accelerate"])
-def test_sigterm_saves_a_checkpoint_from_which_the_run_resumes(
-    engine: str, runs: Any, tmp_path: Path
-) -> None:
-    words = (*SMALL, f"engine={engine}", "output_dir=run")
+def test_sigterm_saves_a_checkpoint_from_which_the_run_resumes(runs: Any, tmp_path: Path) -> None:
+    words = (*SMALL, "output_dir=run")
     run = runs(*words)
     run.wait_for_steps()
     run.process.terminate()
@@ -249,18 +242,6 @@ def test_ranks_that_take_too_long_to_save_are_reported(runs: Any) -> None:
     run.process.terminate()
     assert run.end(20) == 128 + signal.SIGTERM
     assert "saved no checkpoint within 0 s (hardware.grace_seconds)" in run.output()
-
-
-@pytest.mark.slow
-def test_a_closed_terminal_ends_the_run(runs: Any, tmp_path: Path) -> None:
-    run = runs(*SMALL, "output_dir=run", "hydra.output_subdir=null")
-    run.wait_for_steps()
-    run.process.send_signal(signal.SIGHUP)
-    assert run.end(60) == 128 + signal.SIGHUP
-    assert record(tmp_path / "run")["reason"] == "SIGHUP"
-    assert len(list((tmp_path / "run").glob("checkpoint-*/manifest.json"))) == 1
-    # Without Hydra's own files there is a log all the same.
-    assert "model: T5" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -357,34 +338,3 @@ def test_a_node_that_fails_ends_the_others(runs: Any, tmp_path: Path) -> None:
     assert first.end(10) == 1
     assert "rank 1 was killed by SIGKILL" in second.output()
     assert record(tmp_path / "run")["status"] == "failed"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("engine", "launcher"), [("trainer", TORCHRUN), ("trainer", LAUNCH), ("accelerate", LAUNCH)]
-)
-def test_other_launchers_start_the_ranks(
-    engine: str, launcher: tuple[str, ...], tmp_path: Path
-) -> None:
-    words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch", "output_dir=run")
-    words = (*words, f"engine={engine}")
-    # As most users have it.
-    environment = {name: one for name, one in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run(
-        [sys.executable, "-m", *launcher, str(TRAIN), *words],
-        cwd=tmp_path,
-        env=environment | {"ACCELERATE_USE_CPU": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    # torchrun says that it sets it; Accelerate would say that it is not set.
-    assert "OMP_NUM_THREADS/MKL_NUM_THREADS" not in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert record(tmp_path / "run")["world_size"] == 2
-    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
-    assert "starting" not in log
-    assert len(re.findall(r"^.*model: T5", log, re.MULTILINE)) == 1
-    assert (tmp_path / "run" / ".hydra" / "overrides.yaml").is_file()

@@ -78,12 +78,11 @@ def grow(disk: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(
-            ["engine=trainer", "training.dataloader_num_workers=1"], marks=pytest.mark.slow
-        ),
         ["engine=accelerate"],
-        pytest.param(["hardware=ddp2_cpu"], marks=pytest.mark.slow),
-        pytest.param(["hardware=ddp2_cpu", "engine=accelerate"], marks=pytest.mark.slow),
+        pytest.param(
+            ["engine=trainer", "hardware=ddp2_cpu", "training.dataloader_num_workers=1"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_full_disk_ends_a_run_that_resumes(
