@@ -21,6 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tests import forked
+from tests.metrics.evaluate_modules import write_metric
 from tests.mistakes import make_model
 
 from summexp.check import check
@@ -93,6 +94,8 @@ def make_what_is_named(words: list[str], folder: Path) -> None:
         value = value_of(words, word)
         if value is not None and value.startswith(("corpora/", "models/")):
             write_rows(folder / value / name, rows)
+    for script in re.findall(r"evaluate:\./([\w/]+)", " ".join(words)):
+        write_metric(folder / script)
     model = value_of(words, "model.name_or_path")
     if model is not None and model.startswith("models/"):
         make_model(folder / model)

@@ -202,13 +202,16 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
     yield from kind_problems(config, decoder_only=is_decoder_only_folder(config.model))
     if config.metric.sentences == "punkt":
         yield from _punkt_problems()
-    if not config.debug.tiny:
-        if plan is None or plan.train or not Path(config.output_dir or "", "config.json").is_file():
-            # Otherwise the model is the one in the run folder.
-            yield from check_model(config.model, offline=config.offline)
-        for metric in chosen_metrics(config.metric.names):
-            options = (config.metric, config.data.language)
-            yield from metric.check_requirements(*options, offline=config.offline)
+    for metric in chosen_metrics(config.metric.names):
+        options = (config.metric, config.data.language)
+        yield from metric.check_requirements(
+            *options, offline=config.offline, tiny=config.debug.tiny
+        )
+    # The model may be the one in the run folder.
+    trains = plan is None or plan.train
+    is_here = not trains and Path(config.output_dir or "", "config.json").is_file()
+    if not config.debug.tiny and not is_here:
+        yield from check_model(config.model, offline=config.offline)
     yield from problems
 
 

@@ -13,15 +13,20 @@ from summexp.engines.generated.training_config import TrainingConfig
 from summexp.errors import ConfigError
 from summexp.evaluation.generated.generation_options import GenerationOptions
 from summexp.evaluation.hf_generation_config import generation_config
+from summexp.metrics.config import MetricConfig
 from summexp.modeling.config import ModelConfig
 
 EVALUATED = {"do_train": True, "do_eval": True, "eval_strategy": "epoch"}
 
 
 def problems(
-    engine: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **training: Any
+    engine: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
+    metric: MetricConfig | None = None,
+    **training: Any,
 ) -> dict[str | None, str]:
     chosen = run_config(
+        metric=metric or MetricConfig(),
         engine=EngineConfig(**(engine or {})),
         data=DataConfig(**(data or {})),
         training=TrainingConfig(**{**EVALUATED, **training}),
@@ -142,3 +147,27 @@ def test_options_of_the_other_kind_of_generation_are_rejected_as_upstream_does(
     except ConfigError as error:
         rejected = {problem.key for problem in error.problems}
     assert found == rejected
+
+
+def test_what_a_metric_of_others_computes_shows_later_and_its_direction_never() -> None:
+    metric = MetricConfig(names=["rouge", "evaluate:owner/style"])
+    for name in ("style_f1", "style", "eval_news_style_f1"):
+        best = {"metric_for_best_model": name, "predict_with_generate": True}
+        found = problems(data=SETS, metric=metric, **best)
+        assert "which way is better is not known" in found["training.greater_is_better"]
+        assert problems(data=SETS, metric=metric, greater_is_better=False, **best) == {}
+    other = {"metric_for_best_model": "stylish", "predict_with_generate": True}
+    assert "no metric" in problems(metric=metric, **other)["training.metric_for_best_model"]
+    assert (
+        "no metric" in problems(metric_for_best_model="style_f1")["training.metric_for_best_model"]
+    )
+
+
+def test_the_direction_of_our_own_metrics_is_known() -> None:
+    for data, name, way in (
+        (None, "repeated_1grams", "less is better"),
+        (SETS, "eval_talks_length_ratio_low", "neither more nor less is by itself better"),
+        (None, "eval_gen_len", "neither more nor less is by itself better"),
+    ):
+        best = {"metric_for_best_model": name, "predict_with_generate": True}
+        assert way in problems(data=data, **best)["training.greater_is_better"]

@@ -182,7 +182,7 @@ def test_the_encoder_must_be_at_hand_without_the_network(
         language: str | None = None, *, offline: bool = True, **options: object
     ) -> list[str]:
         config = MetricConfig(**{"names": ["bertscore"], **options})  # type: ignore[arg-type]
-        found = list(BERTSCORE.check_requirements(config, language, offline=offline))
+        found = list(BERTSCORE.check_requirements(config, language, offline=offline, tiny=False))
         assert {one.key for one in found} <= {"metric.bertscore_model"}
         return [one.what for one in found]
 

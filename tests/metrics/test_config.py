@@ -6,9 +6,10 @@ import pytest
 from summexp.errors import ConfigError
 from summexp.metrics.bertscore import default_model, layer_of
 from summexp.metrics.config import MetricConfig
+from summexp.metrics.registry import METRICS, chosen_metrics
 from summexp.metrics.word_tokenizer import WordTokenizer
 from summexp.modeling.config import ModelConfig
-from summexp.options import declared_choices
+from summexp.options import declared_choices, field_docs
 
 
 def test_every_mistake_is_reported_at_once() -> None:
@@ -69,3 +70,30 @@ def test_a_folder_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     config = MetricConfig(names=["bertscore"], bertscore_model="~/enc", bertscore_layer=1)
     assert config.bertscore_model == "/home/mina/enc"
     assert ModelConfig(name_or_path="~/t5", tokenizer_name="a~/b").name_or_path == "/home/mina/t5"
+
+
+def test_the_names_of_all_metrics_are_documented() -> None:
+    documented = field_docs(MetricConfig)["names"].partition(";")[0]
+    assert documented == f"Any of {', '.join(METRICS)}"
+
+
+def test_metrics_of_the_evaluate_library_are_named_by_prefix() -> None:
+    config = MetricConfig(
+        names=["rouge", "evaluate:./metrics/coverage/", "evaluate:owner/style"],
+        evaluate_kwargs={"style": {"lang": "ko"}},
+    )
+    metrics = chosen_metrics(config.names)
+    assert [one.name for one in metrics] == ["rouge", "evaluate:coverage", "evaluate:style"]
+    assert (config.kwargs_of("style"), config.kwargs_of("coverage")) == ({"lang": "ko"}, {})
+    with pytest.raises(ConfigError) as error:
+        MetricConfig(
+            names=["evaluate:", "evaluate:a/b", "evaluate:c/b"],
+            evaluate_kwargs={"a": {"x": 1}, "b": "x"},
+        )
+    whats = [f"{one.key} {one.what}" for one in error.value.problems]
+    assert whats == [
+        "metric.names 'evaluate:' names no metric",
+        "metric.names has 2 metrics of the name b, whose scores would be one",
+        "metric.evaluate_kwargs.a has no effect: metric.names has no evaluate:a",
+        "metric.evaluate_kwargs.b must be arguments by name, not 'x'",
+    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.metrics.evaluate_modules import write_metric
 
 from summexp.check import CheckedJob, check
 from summexp.command_line import parse
@@ -131,6 +133,32 @@ def test_what_deletes_publishes_or_is_of_a_machine_is_never_inherited() -> None:
     edit(training={"fp16": True, "deepspeed": {"zero_optimization": {"stage": 2}}})
     assert composed(*PREDICT).training.fp16 is False
     assert composed(*PREDICT).training.deepspeed is None
+
+
+@pytest.mark.usefixtures("trained")
+def test_code_of_others_that_computes_a_metric_is_never_inherited(tmp_path: Path) -> None:
+    write_metric(tmp_path / "coverage")
+    folder = Path("out1")
+    saved = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    saved["metric"] |= {
+        "names": ["rouge", "evaluate:./coverage"],
+        "evaluate_kwargs": {"coverage": {"power": 2}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(saved), "utf-8")
+    with pytest.raises(ConfigError) as error:
+        checked(*PREDICT)
+    (problem,) = error.value.problems
+    assert problem.key == "metric.names"
+    assert "evaluate:coverage, which out1/config.yaml names, runs code" in problem.what
+    assert problem.hint is not None
+    again, without = problem.hint.partition(": ")[2].splitlines()
+    config = composed(*PREDICT, *shlex.split(again))
+    assert config.metric.names == ["rouge", "evaluate:./coverage"]
+    assert config.metric.kwargs_of("coverage") == {"power": 2}
+    config = composed(*PREDICT, *shlex.split(without.partition(": ")[2]))
+    assert (config.metric.names, dict(config.metric.evaluate_kwargs)) == (["rouge"], {})
+    # A file that the run had chosen too does not bring in what the folder made of it.
+    assert "evaluate:./coverage" not in composed(*PREDICT, "metric=rouge").metric.names
 
 
 @pytest.mark.usefixtures("trained")

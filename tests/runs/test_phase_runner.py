@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests import in_process
+from tests.metrics.evaluate_modules import write_metric
 from tests.modeling.tiny_models import config, make
 from transformers.utils.logging import warning_once
 
@@ -120,6 +121,28 @@ def test_scores_are_records_whatever_a_set_is_called() -> None:
     titles = [f"### Validation: {name}" for name in names]
     assert re.findall("^### (?:Validation|Test).*", report, re.MULTILINE) == [*titles, "### Test"]
     assert report.count("| ROUGE-L |") == len(prefixes)
+
+
+def test_a_metric_of_the_evaluate_library_is_one_of_the_metrics() -> None:
+    write_metric(Path("coverage"))
+    folder = run(
+        *("data.train_file=train.jsonl", "data.test_file=far.jsonl", "training.do_predict=true"),
+        "data.validation_file=near.jsonl",
+        "metric.names=[rouge,evaluate:./coverage]",
+        *("training.metric_for_best_model=coverage_rows", "training.greater_is_better=true"),
+        "training.load_best_model_at_end=true",
+    )
+    found = results(folder)
+    assert {"eval_coverage_score", "predict_coverage_rows_high"} <= found.keys()
+    state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
+    assert state["best_metric"] == found["eval_coverage_rows"]
+    record = json.loads((folder / "run.json").read_text("utf-8"))
+    assert "rouge+evaluate:coverage|" in record["metric"]
+    assert [line["coverage_rows"] for line in predictions(folder) if "rougeL" in line]
+    card = (folder / "README.md").read_text("utf-8")
+    assert "- type: coverage\n" in card
+    assert "(coverage: on a scale of its own)" in card
+    assert "| coverage score |" in (folder / "report.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("generate", ["true", "false"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from summexp.data.split_sources import BUNDLED
 from summexp.engines.supported_fields import rejected
 from summexp.errors import Problem, nearest
 from summexp.metrics.language import language_problem
-from summexp.metrics.registry import METRICS, SCORES, chosen_metrics
+from summexp.metrics.registry import METRICS, SCORES, chosen_metrics, evaluate_metrics
 from summexp.metrics.rouge import ROUGE
 from summexp.metrics.score import BASELINES, GEN_LEN, LOSS, flat_name
 
@@ -264,8 +264,10 @@ def _metric_names(config: Config) -> Iterator[Problem]:
         # Which of the two baselines it is, the summaries decide.
         leads = [f"{lead}_{score.name}" for lead in BASELINES for score in ROUGE.scores]
         objectives += [flat_name(one, name) for one in sets for name in leads]
+    sets_of_all = (*sets, "predict")
     chosen = config.objective != declared_fields()["objective"].default
-    if chosen and config.objective not in objectives:
+    is_foreign = _is_of_evaluate(config, sets_of_all, config.objective) and generated
+    if chosen and config.objective not in objectives and not is_foreign:
         yield _no_metric(config, "objective", config.objective, objectives)
     best = config.training.metric_for_best_model
     if best is None and "eval_loss" not in names and _chooses_by_score(config):
@@ -274,10 +276,27 @@ def _metric_names(config: Config) -> Iterator[Problem]:
             what="is not set, and there are several validation sets to choose by",
             hint=f"Name one of its metrics, such as {names[0]}.",
         )
-    if best is not None and best not in names and f"eval_{best}" not in names:
+    if best is None:
+        return
+    is_foreign = _is_of_evaluate(config, sets, best) and generated
+    if best not in names and f"eval_{best}" not in names and not is_foreign:
         yield _no_metric(config, "training.metric_for_best_model", best, names)
-    elif best is not None and config.training.greater_is_better is None:
+    elif config.training.greater_is_better is None and is_foreign:
+        yield _no_direction(best, "which way is better is not known of a metric of evaluate")
+    elif config.training.greater_is_better is None:
         yield from _direction(sets, best)
+
+
+def _is_of_evaluate(config: Config, sets: Sequence[str], name: str) -> bool:
+    """Return whether a metric of the `evaluate` library may compute it.
+
+    Whether it does shows when it is loaded: see `runs/score_checks.py`.
+    """
+    return any(
+        metric.may_compute(name.removeprefix(f"{one}_"))
+        for metric in evaluate_metrics(config.metric.names)
+        for one in sets
+    )
 
 
 def _direction(sets: list[str], best: str) -> Iterator[Problem]:
@@ -289,11 +308,15 @@ def _direction(sets: list[str], best: str) -> Iterator[Problem]:
             continue
         is_lower = score.higher_is_better is False
         better = "less is" if is_lower else "neither more nor less is by itself"
-        yield Problem(
-            key="training.greater_is_better",
-            what=f"is required for {best}: {better} better",
-            hint="Set training.greater_is_better=false to look for the least, or true.",
-        )
+        yield _no_direction(best, f"{better} better")
+
+
+def _no_direction(best: str, why: str) -> Problem:
+    return Problem(
+        key="training.greater_is_better",
+        what=f"is required for {best}: {why}",
+        hint="Set training.greater_is_better=false to look for the least, or true.",
+    )
 
 
 def _chooses_by_score(config: Config) -> bool:

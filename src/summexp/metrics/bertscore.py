@@ -97,12 +97,12 @@ class BertScore(Metric):
             )
 
     def check_requirements(
-        self, config: MetricConfig, language: str | None, *, offline: bool
+        self, config: MetricConfig, language: str | None, *, offline: bool, tiny: bool
     ) -> Iterator[Problem]:
         """Yield why the encoder cannot be loaded, where its name is known before the data are."""
         from summexp.modeling.model_checks import existing_folder, name_problem
 
-        if config.bertscore_model is None and language is None:
+        if tiny or (config.bertscore_model is None and language is None):
             return
         name = config.bertscore_model or default_model(primary(language or "und"))
         if existing_folder(name) is not None:

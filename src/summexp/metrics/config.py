@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from summexp.errors import ConfigError, Problem, nearest
-from summexp.metrics.registry import METRICS
-from summexp.options import choice
+from summexp.metrics.evaluate_metric import PREFIX
+from summexp.metrics.registry import METRICS, evaluate_metrics
+from summexp.options import choice, open_mapping
 from summexp.paths import at_home
 
 
@@ -16,7 +19,8 @@ class MetricConfig:
     """Which scores are computed, and how; every choice is part of the metric's signature."""
 
     names: list[str] = field(default_factory=lambda: ["rouge", "length_ratio", "repetition"])
-    """Any of rouge, bertscore, length_ratio, compression, novelty, repetition."""
+    """Any of rouge, bertscore, length_ratio, compression, novelty, repetition; and metrics of the
+    evaluate library: `evaluate:FOLDER`, or `evaluate:NAME`, which runs its code from the Hub."""
     stemming: bool | None = None
     """Compare word stems; where not set, on for the languages that have a stemmer."""
     tokenizer: str | None = choice(
@@ -45,11 +49,13 @@ class MetricConfig:
     """Its layer that is compared, from 1; where not set, the one that its authors found best."""
     bertscore_batch_size: int = 32
     """Pairs of texts that it encodes at once."""
+    evaluate_kwargs: Any = open_mapping()
+    """Arguments of `evaluate:` metrics, such as `evaluate_kwargs.sacrebleu.tokenize=ko-mecab`."""
 
     def __post_init__(self) -> None:
         if self.bertscore_model is not None:
             self.bertscore_model = at_home(self.bertscore_model)
-        problems = [*self._unknown_names(), *self._option_problems()]
+        problems = [*self._name_problems(), *self._option_problems(), *self._kwargs_problems()]
         if self.bootstrap_samples < 0:
             problems.append(Problem(key="metric.bootstrap_samples", what="must not be negative"))
         if self.aggregate == "bootstrap_median" and self.bootstrap_samples == 0:
@@ -67,11 +73,17 @@ class MetricConfig:
         if problems:
             raise ConfigError(problems)
 
-    def _unknown_names(self) -> Iterator[Problem]:
-        known = ", ".join(METRICS)
+    def kwargs_of(self, name: str) -> Mapping[str, Any]:
+        """Return the arguments of a metric of the `evaluate` library, by the name of its script."""
+        kwargs: Mapping[str, Any] = self.evaluate_kwargs.get(name, {})
+        return kwargs
+
+    def _name_problems(self) -> Iterator[Problem]:
+        known = f"{', '.join(METRICS)}, {PREFIX}NAME"
         if not self.names:
             yield Problem(key="metric.names", what="is empty", hint=f"Take any of {known}.")
-        for name in self.names:
+        own = (name for name in self.names if not name.startswith(PREFIX))
+        for name in own:
             if name not in METRICS:
                 hint = f"Take any of {known}."
                 near = nearest(name, METRICS)
@@ -80,6 +92,29 @@ class MetricConfig:
                     what=f"there is no metric {name!r}",
                     hint=f"{near} {hint}" if near else hint,
                 )
+        modules = Counter(metric.module_name for metric in evaluate_metrics(self.names))
+        for module, count in modules.items():
+            if not module:
+                what = f"{PREFIX!r} names no metric"
+                hint = f"Write a name of the Hub or a folder after it: {PREFIX}sacrebleu"
+                yield Problem(key="metric.names", what=what, hint=hint)
+            elif count > 1:
+                what = f"has {count} metrics of the name {module}, whose scores would be one"
+                yield Problem(key="metric.names", what=what, hint="Give one folder another name.")
+
+    def _kwargs_problems(self) -> Iterator[Problem]:
+        modules = [metric.module_name for metric in evaluate_metrics(self.names)]
+        for name, kwargs in self.evaluate_kwargs.items():
+            key = f"metric.evaluate_kwargs.{name}"
+            if name not in modules:
+                known = nearest(str(name), modules) or (
+                    f"There are {', '.join(modules)}." if modules else None
+                )
+                what = f"has no effect: metric.names has no {PREFIX}{name}"
+                yield Problem(key=key, what=what, hint=known)
+            elif not isinstance(kwargs, Mapping):
+                what = f"must be arguments by name, not {kwargs!r}"
+                yield Problem(key=key, what=what, hint=f"Write {key}.NAME=VALUE")
 
     def _option_problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the options of single metrics, `<metric>_<option>`."""

@@ -92,7 +92,7 @@ class Metric:
     A subclass sets `name` and `scores`, and computes them.
     """
 
-    name: ClassVar[str]
+    name: str
     """As in `metric.names`."""
     scores: tuple[ScoreInfo, ...]
     """In the order of every table."""
@@ -109,6 +109,7 @@ class Metric:
         language: str | None,  # noqa: ARG002
         *,
         offline: bool,  # noqa: ARG002
+        tiny: bool,  # noqa: ARG002
     ) -> Iterator[Problem]:
         """Yield what it lacks on this machine, as far as that shows without heavy imports.
 
@@ -116,6 +117,7 @@ class Metric:
             config: the `metric` group, which has this metric.
             language: `data.language`; None where the references decide.
             offline: whether the Hub's cache is all there is.
+            tiny: whether random weights take the place of trained ones.
         """
         yield from ()
 

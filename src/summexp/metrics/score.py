@@ -65,6 +65,15 @@ class Score:
     """Whether it measures how good the summaries are, and does not only describe them."""
 
 
+COUNTS = (
+    "samples",
+    "scored",
+    "skipped",
+    "runtime",
+    "samples_per_second",
+    "steps_per_second",
+)
+"""What else has a flat name with that of a set before it."""
 LOSS = ScoreInfo(name="loss", label="loss", higher_is_better=False)
 """The mean loss over the target tokens, in nats."""
 GEN_LEN = ScoreInfo(name="gen_len", label="length", unit="tokens", higher_is_better=None)
@@ -106,6 +115,12 @@ def flat_name(set_name: str, score_name: str) -> str:
     'eval_news_rougeL'
     """
     return f"{set_name}_{score_name}"
+
+
+def names_of(score_name: str, *, baseline: bool = True) -> list[str]:
+    """Return the flat names that a score may have, without the name of its set."""
+    leads = [f"{lead}_{score_name}" for lead in BASELINES] if baseline else []
+    return [score_name, f"{score_name}_low", f"{score_name}_high", *leads]
 
 
 def flat_numbers(score: Score) -> Iterator[tuple[str, float]]:

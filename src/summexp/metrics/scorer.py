@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -42,8 +43,6 @@ class SummaryScores:
 class SummaryScorer:
     """Scores summaries of one language; reference texts are counted once and remembered."""
 
-    signature: str
-    """One line: everything that the numbers depend on."""
     remark: str
     """What was recognised and chosen, to be logged."""
 
@@ -80,7 +79,7 @@ class SummaryScorer:
         setting = Setting(config=config, language=chosen.code, device=device, tiny=tiny)
         self.metrics = [one.prepare(setting) for one in chosen_metrics(config.names)]
         several = any(len(row) > 1 for row in rows)
-        self.signature = self._describe(f"{chosen.code}({chosen.origin})", several=several)
+        self._language, self._several = f"{chosen.code}({chosen.origin})", several
 
     def load(self) -> None:
         """Load what is large, before the first row is scored.
@@ -122,7 +121,7 @@ class SummaryScorer:
                     columns[name] = list(values)
                 else:
                     totals[name] = Estimate(self._rounded(values))
-        return SummaryScores(columns, (self._means(columns) if rows else {}) | totals)
+        return SummaryScores(columns, (self._means(columns) if rows and columns else {}) | totals)
 
     def records(
         self, set_name: str, scores: SummaryScores, baseline: Baseline | None = None
@@ -177,17 +176,23 @@ class SummaryScorer:
     def _rounded(self, value: float) -> float:
         return value if self.config.decimals is None else round(value, self.config.decimals)
 
-    def _describe(self, language: str, *, several: bool) -> str:
+    @cached_property
+    def signature(self) -> str:
+        """One line: everything that the numbers depend on.
+
+        Raises:
+            ConfigError: a metric of others, whose version is a part of it, cannot be loaded.
+        """
         config, texts = self.config, self.texts
         parts = [
             "+".join(metric.name for metric in self.metrics),
-            f"lang:{language}",
+            f"lang:{self._language}",
             f"tok:{texts.words.label}",
             f"stem:{texts.words.stemmer or 'none'}",
             f"sents:{texts.sentences.label}",
             f"boot:{config.bootstrap_samples}",
         ]
-        if several:
+        if self._several:
             parts.append("refs:best")
         parts += [metric.signature for metric in self.metrics if metric.signature is not None]
         if config.bootstrap_samples:

@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 from markupsafe import Markup
 
+from summexp.metrics.evaluate_metric import PREFIX
 from summexp.reports.facts import (
     command,
     commit,
@@ -52,6 +53,7 @@ def write_model_card(folder: Path) -> Path:
         title=title(results),
         about=list(_about(results)),
         tables=tables,
+        own_scales=list(dict.fromkeys(_own_scales(results))),
         limits=list(_limits(results)),
         snippet=_snippet(results) if (folder / "config.json").exists() else None,
         command=command(results, with_folders=False),
@@ -99,10 +101,17 @@ def _eval_results(results: RunResults, table: ScoreTable) -> Iterator[EvalResult
             dataset_config=results.option("data.config_name") if on_hub else None,
             dataset_split=name or (results.option(f"data.{place}_split") if on_hub else split),
             dataset_revision=results.option("data.revision") if on_hub else None,
-            metric_type=score.metric,
+            metric_type=score.metric.removeprefix(PREFIX),
             metric_name=score.label,
             metric_value=round(score.value, 4),
         )
+
+
+def _own_scales(results: RunResults) -> Iterator[str]:
+    """Yield each metric of the `evaluate` library: its scores are as it gives them."""
+    for score in results.scores:
+        if score.metric.startswith(PREFIX):
+            yield score.metric.removeprefix(PREFIX)
 
 
 def _about(results: RunResults) -> Iterator[str]:

@@ -8,6 +8,7 @@ What deletes, publishes, runs the code of others or belongs to a machine never d
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from summexp.config.aliases import ALIASES
 from summexp.config.compose import ChoiceTree
-from summexp.config.escaping import escaped, unescaped
+from summexp.config.escaping import escaped, override, unescaped
 from summexp.config.files import plain
 from summexp.config.keys import declared_fields
 from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
 from summexp.config.typed import read_tree
+from summexp.errors import ConfigError, Problem
+from summexp.metrics.evaluate_metric import PREFIX, EvaluateMetric
+from summexp.metrics.registry import evaluate_metrics
 from summexp.paths import display_path
 from summexp.run_folder.layout import CONFIG_FILE
 from summexp.run_folder.record_file import read_record
@@ -35,6 +39,7 @@ _SECTIONS = ("model", "data", "training", "generation", "metric", "engine", "pef
 _NEVER = (
     "model.trust_remote_code",
     "model.cache_dir",
+    "metric.evaluate_kwargs",
     "data.overwrite_cache",
     "data.preprocessing_num_workers",
     "training.do_*",
@@ -115,6 +120,9 @@ def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> I
         # A file of one's own stands beside a dataset only to be predicted.
         values.pop("data.test_file", None)
     given = _Given.of(tree, composed, words, values)
+    if foreign := evaluate_metrics(values.get("metric.names") or ()):
+        _check_named(given, foreign, saved, path)
+        del values["metric.names"]
     found = {key: value for key, value in values.items() if not given.gives(key)}
     same = {key: value for key, value in values.items() if given.gives_as_then(key, record)}
     result = _made(path, found, composed, given)
@@ -127,6 +135,36 @@ def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> I
         if config is None or not config.training.do_train or is_trained(config, trained):
             result = _made(path, found | same, composed, given)
     return result if result.news else None
+
+
+def _check_named(
+    given: _Given, metrics: Sequence[EvaluateMetric], saved: DictConfig, path: Path
+) -> None:
+    """Check that the command line names the metrics itself, where they run the code of others.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if given.gives("metric.names"):
+        return
+    names = plain(OmegaConf.select(saved, "metric.names"))
+    own = [name for name in names if not name.startswith(PREFIX)]
+    words = [override("metric.names", names)]
+    kwargs = plain(OmegaConf.select(saved, "metric.evaluate_kwargs")) or {}
+    words += [
+        override(f"metric.evaluate_kwargs.{metric}.{key}", value)
+        for metric, arguments in kwargs.items()
+        for key, value in arguments.items()
+    ]
+    without = f"\nOr leave it out: {shlex.quote(override('metric.names', own))}" if own else ""
+    raise ConfigError(
+        Problem(
+            key="metric.names",
+            what=f"{metrics[0].name}, which {display_path(path)} names, runs code that is not "
+            "summexp's, and is not taken from a folder",
+            hint=f"Name it on the command line: {shlex.join(words)}{without}",
+        )
+    )
 
 
 def _folder(composed: DictConfig) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,6 @@ from summexp.evaluation.evaluate import (
     evaluate,
     row_references,
 )
-from summexp.metrics.registry import chosen_metrics
 from summexp.metrics.score import LOSS, flat_name
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
@@ -153,7 +152,7 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext
             for one in prepared.validation
         ],
         on_save=lambda saved: push_checkpoint(config, folder, saved) if is_main() else None,
-        progress=TrainingProgress(_shown_in_training(config), record.publish),
+        progress=TrainingProgress(_shown_in_training(prepared.validation), record.publish),
     )
     # What was trained is kept whole, and is known to be so, before a signal ends the run.
     with stop_requests(lambda: "saving the trained model") as request:
@@ -176,13 +175,14 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext
     return fitted
 
 
-def _shown_in_training(config: Config) -> list[str]:
+def _shown_in_training(sets: Sequence[EvaluationSet]) -> list[str]:
     """Return what a line of the log has room for: the loss, and three scores of the quality."""
-    # With debug=overfit the training rows are evaluated.
-    sets = ["eval"] if config.debug.overfit else config.data.validation_prefixes
-    metrics = chosen_metrics(config.metric.names)
-    scores = [score.name for metric in metrics for score in metric.scores if score.quality]
-    return [flat_name(one, name) for one in sets for name in (LOSS.name, *scores[:3])]
+    shown = []
+    for one in sets:
+        metrics = one.scorer.metrics if one.scorer else []
+        scores = [score.name for metric in metrics for score in metric.scores if score.quality]
+        shown += [flat_name(one.name, name) for name in (LOSS.name, *scores[:3])]
+    return shown
 
 
 def _checkpoint(config: Config, folder: Path) -> Path | None:

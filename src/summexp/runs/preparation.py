@@ -31,6 +31,7 @@ from summexp.modeling.model_builder import CorpusTexts, build_model, build_token
 from summexp.runs.process_environment import cache_dir
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan, model_digests
+from summexp.runs.score_checks import check_scores
 from summexp.runs.tokenized_splits import Splits
 
 if TYPE_CHECKING:
@@ -107,9 +108,14 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
         log.info("%s", line)
     splits.log_skipped()
     splits.log_long_documents()
-    # Sets of one language have one signature; it is logged once.
-    for scorer in {one.scorer.signature: one.scorer for one in sets if one.scorer}.values():
-        log.info("%s", scorer.remark)
+    # Of several ranks, rank 0 scores, and has loaded what it scores with.
+    if is_main():
+        scorers = [one.scorer for one in sets if one.scorer]
+        metrics = scorers[0].metrics if scorers else []
+        check_scores(config, [one.name for one in sets], metrics)
+        # Sets of one language have one signature; it is logged once.
+        for scorer in {one.signature: one for one in scorers}.values():
+            log.info("%s", scorer.remark)
     with record.phase("model"):
         model = build_model(
             chosen,
@@ -297,6 +303,8 @@ def _describe(
 
 def _signatures(sets: list[EvaluationSet], earlier: Mapping[str, str]) -> dict[str, str]:
     """Return the signature of each set's scores, those of earlier commands in the folder too."""
+    if not is_main():
+        return dict(earlier)
     return {**earlier, **{one.name: one.scorer.signature for one in sets if one.scorer}}
 
 
