@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from tests.metrics.evaluate_modules import write_metric
 
 from summexp.check import check
 from summexp.command_line import parse
@@ -242,6 +243,16 @@ def test_digests_depend_on_their_own_keys_only() -> None:
     assert prediction_digest(base) != prediction_digest(beams)
     assert evaluation_digest(base) == evaluation_digest(test_rows)
     assert prediction_digest(base) != prediction_digest(test_rows)
+
+
+def test_digests_depend_on_the_script_of_a_metric(tmp_path: Path) -> None:
+    folder = write_metric(tmp_path / "coverage")
+    config = composed(*SAME, f"metric.names=[rouge,evaluate:{folder}]")
+    evaluation, prediction = evaluation_digest(config), prediction_digest(config)
+    assert evaluation_digest(config) == evaluation
+    write_metric(folder, 'return {"score": 1}')
+    assert evaluation_digest(config) != evaluation
+    assert prediction_digest(config) != prediction
 
 
 def test_flat() -> None:

@@ -20,6 +20,8 @@ from summexp.data.files import digest, folder_digest
 from summexp.data.split_sources import named_folder
 from summexp.distributed.world import world_size
 from summexp.errors import ConfigError, Problem
+from summexp.metrics.evaluate_scripts import local_script
+from summexp.metrics.registry import evaluate_metrics
 from summexp.modeling.model_files import model_digest
 from summexp.paths import at_home
 from summexp.run_folder.checkpoints import checkpoints, has_manifest, holds_progress, verify
@@ -432,6 +434,9 @@ def _digest(
 
 def _content(key: str, value: Any) -> Any:
     """Return the digest of a file or folder in place of its name; other values as they are."""
+    if key == "metric.names":
+        scripts = (local_script(metric.path) for metric in evaluate_metrics(value))
+        return [*value, *(digest(script) for script in scripts if script is not None)]
     if not value or not isinstance(value, str):
         return value
     path = Path(at_home(value))
