@@ -55,6 +55,8 @@ def test_a_score_that_the_metric_does_not_compute_is_reported(tmp_path: Path) ->
     for best in ("coverage_score", "eval_coverage_rows_low", "rougeL", None):
         training = TrainingConfig(metric_for_best_model=best)
         assert problems(coverage, config=run_config(training=training)) == []
+        # A command may predict alone with what was trained before.
+        assert problems(coverage, sets=("predict",), config=run_config(training=training)) == []
     config = run_config(
         training=TrainingConfig(metric_for_best_model="coverage_f1"), objective="eval_coverage_r"
     )

@@ -33,7 +33,7 @@ def check_scores(config: Config, sets: Sequence[str], metrics: Sequence[Metric])
     foreign = [metric for metric in metrics if isinstance(metric, EvaluateMetric)]
     if not foreign:
         return
-    problems = [*_collisions(sets, metrics, foreign), *_unknown(config, sets, foreign)]
+    problems = [*_collisions(sets, metrics, foreign), *_unknown(config, foreign)]
     if problems:
         raise ConfigError(problems)
 
@@ -68,28 +68,25 @@ def _collisions(
             )
 
 
-def _unknown(
-    config: Config, sets: Sequence[str], foreign: Sequence[EvaluateMetric]
-) -> Iterator[Problem]:
-    """Yield each key that goes by a score which its metric turns out not to compute."""
+def _unknown(config: Config, foreign: Sequence[EvaluateMetric]) -> Iterator[Problem]:
+    """Yield each key that goes by a score which its metric turns out not to compute.
+
+    Of whichever set: the command may predict alone, and the best model be of the training before.
+    """
+    sets = (*config.data.validation_prefixes, "predict")
     keys = {
         "objective": config.objective,
-        "training.metric_for_best_model": config.training.metric_for_best_model,
+        "training.metric_for_best_model": config.training.metric_for_best_model or "",
     }
     for key, chosen in keys.items():
         for metric in foreign:
-            known = [
-                flat_name(one, name)
-                for one in sets
-                for score in metric.scores
-                for name in names_of(score.name, baseline=False)
-            ]
-            is_its = any(metric.may_compute((chosen or "").removeprefix(f"{one}_")) for one in sets)
-            if chosen is None or not is_its or {chosen, f"eval_{chosen}"} & set(known):
-                continue
-            listed = ", ".join(score.name for score in metric.scores)
-            yield Problem(
-                key=key,
-                what=f"there is no metric {chosen!r}",
-                hint=nearest(chosen, known) or f"{metric.name} computes {listed}.",
-            )
+            own = [name for score in metric.scores for name in names_of(score.name, baseline=False)]
+            known = [*own, *(flat_name(one, name) for one in sets for name in own)]
+            is_its = any(metric.may_compute(chosen.removeprefix(f"{one}_")) for one in sets)
+            if is_its and chosen not in known:
+                listed = ", ".join(score.name for score in metric.scores)
+                yield Problem(
+                    key=key,
+                    what=f"there is no metric {chosen!r}",
+                    hint=nearest(chosen, known) or f"{metric.name} computes {listed}.",
+                )
