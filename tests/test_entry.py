@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from tests.terminal import heed_signals
 
 from summexp.config.compose import conf_dir
+from summexp.entry import main
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
@@ -30,13 +31,25 @@ def train(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
     )
 
 
+def assert_one_message(printed: str) -> None:
+    assert "Nothing was started." in printed
+    assert "Traceback" not in printed
+    assert "HYDRA_FULL_ERROR" not in printed
+
+
+@pytest.mark.parametrize("words", [["model=t5_smal"], ["--cfg", "hydra", "model=t5_smal"]])
+def test_a_mistake_is_one_message_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
+    done = train(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert_one_message(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "words",
     [
-        ["model=t5_smal"],
         ["+training.learning_rate=1"],
         ["-m", "seed=1,x"],
-        ["--cfg", "hydra", "model=t5_smal"],
         ["--cfg", "job", "--package", "modle"],
         ["--info", "defaults", "model=t5_smal"],
         ["hydra.launcher._target_=os.system"],
@@ -44,12 +57,18 @@ def train(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
         ["--cfg"],
     ],
 )
-def test_a_mistake_is_one_message_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
-    done = train(*words, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Nothing was started." in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "HYDRA_FULL_ERROR" not in done.stderr
+def test_other_mistakes_in_this_process(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out) == (2, "")
+    assert_one_message(err)
     assert list(tmp_path.iterdir()) == []
 
 

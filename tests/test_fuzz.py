@@ -319,5 +319,4 @@ def test_paths_that_are_no_ordinary_files(tmp_path: Path) -> None:
 def test_environments(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    is_told(["model=t5_small", "offline=true", "data.name=~/corpus"])
-    is_told(["hardware.processes=2"])
+    is_told(["model=t5_small", "offline=true", "data.name=~/corpus", "hardware.processes=2"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -36,10 +37,17 @@ def written(folder: Path) -> dict[str, int]:
     }
 
 
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    run(folder, "output_dir=run")
+    return folder / "run"
+
+
 @pytest.fixture
-def finished(tmp_path: Path) -> Path:
-    run(tmp_path, "output_dir=run")
-    return tmp_path / "run"
+def finished(finished_once: Path, tmp_path: Path) -> Path:
+    """The folder `run` of a run that has ended, a copy that is the test's own."""
+    return shutil.copytree(finished_once, tmp_path / "run")
 
 
 def test_a_finished_run_does_nothing(finished: Path) -> None:

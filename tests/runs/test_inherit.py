@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -71,16 +72,26 @@ def csv(path: Path, columns: str = "body,gist") -> None:
     path.write_text(f"{columns}\n" + "It rained. All day.,Rain.\n" * 3, encoding="utf-8")
 
 
-@pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The config of a run in `out1`, which has trained, evaluated and predicted."""
-    monkeypatch.chdir(tmp_path)
+def place_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     for name in ("train.csv", "dev.csv", "new.csv"):
-        csv(tmp_path / name)
-    config = composed(*TRAINED)
+        csv(folder / name)
+
+
+@pytest.fixture(scope="module")
+def composed_once(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        place_files(tmp_path_factory.mktemp("inherit"), monkeypatch)
+        return composed(*TRAINED)
+
+
+@pytest.fixture
+def trained(composed_once: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The config of a run in `out1`, which has trained, evaluated and predicted."""
+    place_files(tmp_path, monkeypatch)
     Path("out1").mkdir()
-    save(config)
-    return config
+    save(composed_once)
+    return copy.deepcopy(composed_once)
 
 
 def save(config: Config, **entries: Any) -> None:

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 from tests.metrics.evaluate_modules import write_metric
 
-from summexp.check import check
+from summexp.check import CheckedJob, check
 from summexp.command_line import parse
 from summexp.config.schema import Config
+from summexp.config.typed import typed_config
 from summexp.distributed.config import HardwareConfig
 from summexp.errors import ConfigError
 from summexp.run_folder.atomic_files import write_json
@@ -25,8 +27,16 @@ from summexp.runs.resume import (
 )
 
 
+@cache
+def chosen(*words: str) -> CheckedJob:
+    return check(parse(list(words)))[0]
+
+
 def composed(*words: str) -> Config:
-    return check(parse(list(words)))[0].config
+    """The config of a command line; its choices are composed once for all that name the same."""
+    choices = [word for word in words if "." not in word.partition("=")[0]]
+    keys = [word for word in words if word not in choices]
+    return typed_config(OmegaConf.merge(chosen(*choices).tree, OmegaConf.from_dotlist(keys)))
 
 
 @pytest.fixture
@@ -99,7 +109,7 @@ def test_held_out_rows_depend_on_the_training_file(tmp_path: Path) -> None:
     def digests(number: int, *words: str) -> tuple[str, str]:
         rows = [{"document": f"{number} {n}", "summary": "a"} for n in range(50)]
         train.write_text("\n".join(map(json.dumps, rows)))
-        config = composed("data=custom_json", f"data.train_file={train}", *words)
+        config = chosen("data=custom_json", f"data.train_file={train}", *words).config
         return evaluation_digest(config), prediction_digest(config)
 
     shares = ("data.validation_share=0.2", "data.test_share=0.2")
@@ -276,7 +286,7 @@ def test_a_checkpoint_of_weights_alone_is_nothing_to_resume_from(
     assert [problem.key for problem in caught.value.problems] == ["training.save_only_model"]
     assert not plan_run(composed(*SAME), finished).train
     with pytest.raises(ConfigError) as caught:
-        composed(*more, f"training.resume_from_checkpoint={checkpoint}")
+        chosen(*more, f"training.resume_from_checkpoint={checkpoint}")
     assert [problem.key for problem in caught.value.problems] == ["training.resume_from_checkpoint"]
     (checkpoint / "scheduler.pt").write_bytes(b"")
     assert plan_run(composed(*more), finished).train
