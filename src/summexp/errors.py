@@ -2,6 +2,8 @@
 
 A mistake of the user is a list of `Problem`s, so that one message reports all of them.
 Anything else that escapes is a bug of ours, and keeps its traceback.
+
+Tested in tests/test_check.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Paths as users write them, and as messages show them."""
+"""Paths as users write them, and as messages show them.
+
+Tested in tests/data/test_files.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Who may read what a run writes: file modes by the umask."""
+"""Who may read what a run writes: file modes by the umask.
+
+Tested in tests/run_folder/test_layout.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Recognizes errors of the system and the libraries that mean a full disk."""
+"""Recognizes errors of the system and the libraries that mean a full disk.
+
+Tested in tests/integration/test_storage.py.
+"""
 
 from __future__ import annotations
 

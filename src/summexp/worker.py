@@ -1,4 +1,7 @@
-"""A rank of a run: `python -m summexp.worker`, as the launcher starts it."""
+"""A rank of a run: `python -m summexp.worker`, as the launcher starts it.
+
+Tested in tests/integration/test_launch.py.
+"""
 
 from __future__ import annotations
 

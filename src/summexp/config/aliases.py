@@ -1,4 +1,7 @@
-"""Keys that are rejected: aliases of our own, and options of upstream without effect."""
+"""Keys that are rejected: aliases of our own, and options of upstream without effect.
+
+Tested in tests/test_check.py.
+"""
 
 from __future__ import annotations
 

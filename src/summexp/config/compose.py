@@ -1,4 +1,7 @@
-"""The tree of choices, and what Hydra composes from it for one job."""
+"""The tree of choices, and what Hydra composes from it for one job.
+
+Tested in tests/config/test_precedence.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Check each YAML file of choices by itself, so that every mistake is reported with its file.
 
 Hydra stops at the first key that it cannot merge, and does not name its file.
+
+Tested in tests/test_check.py.
 """
 
 from __future__ import annotations

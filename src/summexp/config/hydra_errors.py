@@ -1,4 +1,7 @@
-"""What Hydra, OmegaConf and the YAML reader object to while a config is composed, in our words."""
+"""What Hydra, OmegaConf and the YAML reader object to while a config is composed, in our words.
+
+Tested in tests/test_check.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What Hydra's own node may hold: no code of others, no secrets, only keys that exist."""
+"""What Hydra's own node may hold: no code of others, no secrets, only keys that exist.
+
+Tested in tests/test_check.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The keys of the typed tree: what they are, what they take, and which a misspelled one means."""
+"""The keys of the typed tree: what they are, what they take, and which a misspelled one means.
+
+Tested in tests/test_check.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Encoder-decoder or decoder-only: what a choice of the one or the other rules out.
 
 Cheap: which of the two a folder holds is read from its config.json alone.
+
+Tested in tests/engines/test_decoder_only.py, tests/integration/test_decoder_only.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Hydra stops at its first objection and advises to append a misspelled key with a plus. Here each
 word is held against the tree of choices and the typed schema, and every mistake is reported with
 the nearest name.
+
+Tested in tests/test_check.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The files that a job is composed of, and which of them, or which word, set a key."""
+"""The files that a job is composed of, and which of them, or which word, set a key.
+
+Tested in tests/test_check.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How a run is watched, debugged and published: `tracking`, `debug` and `hub` of the config."""
+"""How a run is watched, debugged and published: `tracking`, `debug` and `hub` of the config.
+
+Tested in tests/config/test_typed.py.
+"""
 
 from __future__ import annotations
 

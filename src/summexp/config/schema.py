@@ -1,4 +1,7 @@
-"""The whole config as one typed tree, assembled from the dataclasses beside the code of each."""
+"""The whole config as one typed tree, assembled from the dataclasses beside the code of each.
+
+Tested in tests/config/test_typed.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What would hold a secret, which no config, log or report may show."""
+"""What would hold a secret, which no config, log or report may show.
+
+Tested in tests/test_check.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Config of the Slurm launcher: the choice `hydra/launcher=slurm`."""
+"""Config of the Slurm launcher: the choice `hydra/launcher=slurm`.
+
+Tested in tests/launch/slurm/test_slurm_checks.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is wrong with a value: its type, or that it is none of the allowed ones."""
+"""What is wrong with a value: its type, or that it is none of the allowed ones.
+
+Tested in tests/test_check.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The rows to predict with all columns of their source, for predictions beside them."""
+"""The rows to predict with all columns of their source, for predictions beside them.
+
+Tested in tests/runs/test_predictions.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which data belongs to which phase of a run: the one place that knows the keys."""
+"""Which data belongs to which phase of a run: the one place that knows the keys.
+
+Tested in tests/data/test_corpus.py, tests/data/test_shares.py.
+"""
 
 from __future__ import annotations
 

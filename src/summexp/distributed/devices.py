@@ -1,4 +1,7 @@
-"""Selection of the torch device of this process."""
+"""Selection of the torch device of this process.
+
+Tested in tests/launch/test_launch_checks.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Collectives over the ranks of a run: broadcast, gather, reduce, barrier.
 
 With one process every function here is the identity.
+
+Tested in tests/engines/test_sharded.py, tests/integration/test_ranks.py.
 """
 
 from __future__ import annotations

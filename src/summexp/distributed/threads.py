@@ -1,4 +1,7 @@
-"""Number of CPU threads of a rank. Standard library only."""
+"""Number of CPU threads of a rank. Standard library only.
+
+Tested in tests/integration/test_ranks.py.
+"""
 
 from __future__ import annotations
 

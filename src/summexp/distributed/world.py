@@ -1,4 +1,7 @@
-"""Rank, world size and nodes of a run, from environment variables. Standard library only."""
+"""Rank, world size and nodes of a run, from environment variables. Standard library only.
+
+Tested in tests/launch/test_launch_checks.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Import it after `runs.process_environment.prepare`: torch_xla reads its environment variables when
 it is imported.
+
+Tested in tests/tpu/test_tpu.py.
 """
 
 from __future__ import annotations

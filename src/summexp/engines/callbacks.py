@@ -1,4 +1,7 @@
-"""The callbacks of a training that do not steer it: progress, trackers, profiler."""
+"""The callbacks of a training that do not steer it: progress, trackers, profiler.
+
+Tested in tests/engines/test_trainer.py, tests/engines/test_accelerate.py.
+"""
 
 from __future__ import annotations
 

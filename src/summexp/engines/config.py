@@ -1,4 +1,7 @@
-"""Which training loop runs, and what it does in its own way: the `engine` group of the config."""
+"""Which training loop runs, and what it does in its own way: the `engine` group of the config.
+
+Tested in tests/config/test_cross_section_rules.py.
+"""
 
 from __future__ import annotations
 

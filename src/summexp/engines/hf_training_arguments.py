@@ -1,6 +1,8 @@
 """From the `training` group to transformers' `Seq2SeqTrainingArguments`.
 
 Importing this module is cheap; its function imports transformers (and so torch) when it is called.
+
+Tested in tests/engines/test_schemas.py.
 """
 
 from __future__ import annotations

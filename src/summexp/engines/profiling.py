@@ -1,4 +1,7 @@
-"""`debug=profile`: where a training step spends its time and memory."""
+"""`debug=profile`: where a training step spends its time and memory.
+
+Tested in tests/integration/test_choices.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What every training loop takes and gives, so that one can be exchanged for another."""
+"""What every training loop takes and gives, so that one can be exchanged for another.
+
+Tested in tests/engines/test_trainer.py, tests/engines/test_accelerate.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The engine that `engine.name` names."""
+"""The engine that `engine.name` names.
+
+Tested in tests/engines/test_adapter_training.py.
+"""
 
 from __future__ import annotations
 

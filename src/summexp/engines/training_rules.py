@@ -3,6 +3,8 @@
 Upstream checks most of them too, but reports one at a time and only after torch was imported.
 A test holds both to each other. `hf_training_arguments.py` passes on whatever else upstream
 rejects.
+
+Tested in tests/engines/test_schemas.py.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ anew for every shape, so batches have one: padded to the longest document and su
 one filled up with rows that count for nothing.
 
 Imports torch_xla, which reads its variables then: `runs.process_environment.prepare` comes first.
+
+Tested in tests/tpu/test_tpu.py.
 """
 
 from __future__ import annotations

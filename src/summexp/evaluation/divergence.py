@@ -1,4 +1,7 @@
-"""Metrics that are not finite, and what to try then."""
+"""Metrics that are not finite, and what to try then.
+
+Tested in tests/engines/test_divergence.py.
+"""
 
 from __future__ import annotations
 

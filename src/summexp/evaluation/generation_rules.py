@@ -2,6 +2,8 @@
 
 Upstream checks most of them too, but reports one at a time, in the middle of the first evaluation.
 A test holds both to each other. `hf_generation_config.py` passes on whatever else upstream rejects.
+
+Tested in tests/engines/test_schemas.py.
 """
 
 from __future__ import annotations

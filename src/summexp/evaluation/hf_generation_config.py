@@ -1,6 +1,8 @@
 """From the `generation` group to transformers' `GenerationConfig`.
 
 Importing this module is cheap; its function imports transformers (and so torch) when it is called.
+
+Tested in tests/engines/test_schemas.py.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The compiler makes a new program for every shape, so all batches have one shape:
 filled up with rows that count for nothing.
 
 Imports torch_xla, which reads its variables then: `runs.process_environment.prepare` comes first.
+
+Tested in tests/tpu/test_tpu.py.
 """
 
 from __future__ import annotations

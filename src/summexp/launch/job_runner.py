@@ -2,6 +2,8 @@
 
 Nothing here imports torch: that a run is finished, or that another is at work in its folder, is
 known first.
+
+Tested in tests/integration/test_launch.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 torch's own launcher (`torch.distributed.run`) sends SIGTERM and waits half a minute, both when
 another rank has failed and when the run is to stop. A rank that saves a checkpoint on SIGTERM could
 then outlive a dead peer by that time.
+
+Tested in tests/integration/test_launch.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The rendezvous of a run: its nodes join, leave, and learn of a failure on another one."""
+"""The rendezvous of a run: its nodes join, leave, and learn of a failure on another one.
+
+Tested in tests/integration/test_launch.py.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Rank 0 has the config, folder and plan, and broadcasts them as a `RunSpec`, so that a run has one of
 each however it was started.
+
+Tested in tests/integration/test_launch.py, tests/integration/test_ranks.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Where the script of a metric of the `evaluate` library lies, and what it imports.
 
 Only the standard library is used, so that a config can be checked cheaply; no script is run.
+
+Tested in tests/metrics/test_evaluate_metric.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A metric is one object in a module of its own, listed in `summexp.metrics.registry`. These modules
 are imported wherever a config is read: what is heavy is imported where it is used.
+
+Tested in tests/metrics/test_scorer.py.
 """
 
 from __future__ import annotations

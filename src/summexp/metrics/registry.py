@@ -1,4 +1,7 @@
-"""The metrics that there are: the one list that a new metric is added to."""
+"""The metrics that there are: the one list that a new metric is added to.
+
+Tested in tests/metrics/test_config.py.
+"""
 
 from __future__ import annotations
 

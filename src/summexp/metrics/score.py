@@ -1,4 +1,7 @@
-"""A score as a record, and the flat names that result files, logs and trackers have for it."""
+"""A score as a record, and the flat names that result files, logs and trackers have for it.
+
+Tested in tests/metrics/test_scorer.py.
+"""
 
 from __future__ import annotations
 

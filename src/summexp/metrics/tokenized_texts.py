@@ -1,4 +1,7 @@
-"""The texts of a run in sentences and words, each split once: what its metrics share."""
+"""The texts of a run in sentences and words, each split once: what its metrics share.
+
+Tested in tests/metrics/test_scorer.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Errors of loading from the Hub or a folder, with messages of our own."""
+"""Errors of loading from the Hub or a folder, with messages of our own.
+
+Tested in tests/integration/test_choices.py.
+"""
 
 from __future__ import annotations
 

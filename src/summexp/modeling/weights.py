@@ -1,4 +1,7 @@
-"""The weights of a model: whether they are numbers, and whether a file holds exactly these."""
+"""The weights of a model: whether they are numbers, and whether a file holds exactly these.
+
+Tested in tests/modeling/test_model_builder.py.
+"""
 
 from __future__ import annotations
 

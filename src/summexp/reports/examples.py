@@ -1,4 +1,7 @@
-"""The examples of a run in groups: the best rows, the worst, or the first where none is scored."""
+"""The examples of a run in groups: the best rows, the worst, or the first where none is scored.
+
+Tested in tests/reports/test_report.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Paths of this machine, taken out of what is shown to others."""
+"""Paths of this machine, taken out of what is shown to others.
+
+Tested in tests/runs/test_hub_upload.py.
+"""
 
 from __future__ import annotations
 

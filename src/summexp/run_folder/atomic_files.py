@@ -1,4 +1,7 @@
-"""Writes files so that a reader sees the old one or the new one, never half of it."""
+"""Writes files so that a reader sees the old one or the new one, never half of it.
+
+Tested in tests/run_folder/test_layout.py.
+"""
 
 from __future__ import annotations
 

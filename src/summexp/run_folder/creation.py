@@ -1,4 +1,7 @@
-"""Makes run folders, and checks beforehand that a run may be written to one."""
+"""Makes run folders, and checks beforehand that a run may be written to one.
+
+Tested in tests/run_folder/test_layout.py.
+"""
 
 from __future__ import annotations
 

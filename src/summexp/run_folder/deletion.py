@@ -1,4 +1,7 @@
-"""Deletes what a run wrote, and nothing else."""
+"""Deletes what a run wrote, and nothing else.
+
+Tested in tests/run_folder/test_layout.py.
+"""
 
 from __future__ import annotations
 

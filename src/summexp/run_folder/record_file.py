@@ -1,4 +1,7 @@
-"""Reads `run.json`, whoever wrote it."""
+"""Reads `run.json`, whoever wrote it.
+
+Tested in tests/run_folder/test_layout.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Files that cannot be written: a full disk, a quota, a limit, a file system gone read-only."""
+"""Files that cannot be written: a full disk, a quota, a limit, a file system gone read-only.
+
+Tested in tests/integration/test_storage.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command that a run is started again with, as the words of a shell."""
+"""The command that a run is started again with, as the words of a shell.
+
+Tested in tests/integration/test_command.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The message about a run that a signal stopped: what it kept, and the command that resumes it."""
+"""The message about a run that a signal stopped: what it kept, and the command that resumes it.
+
+Tested in tests/integration/test_interruption.py.
+"""
 
 from __future__ import annotations
 

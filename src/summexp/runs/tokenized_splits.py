@@ -1,4 +1,7 @@
-"""The splits of a run's corpus in tokens: rows to train on, and sets to evaluate and predict."""
+"""The splits of a run's corpus in tokens: rows to train on, and sets to evaluate and predict.
+
+Tested in tests/runs/test_preparation.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Errors of transformers about options, as problems that name the key."""
+"""Errors of transformers about options, as problems that name the key.
+
+Tested in tests/modeling/test_model_builder.py.
+"""
 
 from __future__ import annotations
 

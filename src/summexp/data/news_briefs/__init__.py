@@ -8,6 +8,8 @@ pools, the same in every split, and each kind of event is summarized in one way,
 say that training works, and nothing about summarizing real news.
 
 The rows are a pure function of the code here: no clock, no locale, no hash seed.
+
+Tested in tests/data/test_news_briefs.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 In contrast to hydra-submitit-launcher, it detects a job that died without a result even if Slurm
 keeps no accounting, keeps the results of the other jobs, and cancels the jobs on Ctrl-C.
+
+Tested in tests/slurm/test_slurm.py.
 """
 
 from __future__ import annotations
