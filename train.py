@@ -1,14 +1,14 @@
 """Fine-tune, evaluate and predict: `python train.py model=t5_small data=cnn_dailymail`.
 
-The whole way: compose the config from `conf/` (Hydra), check it, then data, model, engine, metrics
-and the run folder. `summexp train` is the same for whoever installed the wheel.
+It composes the config from `conf/` with Hydra, checks it, and runs data, model, engine, metrics and
+reports. `summexp train` of the installed package is the same.
 """
 
 from summexp.distributed.signals import end_at_once_on_interrupt
 
 if __name__ == "__main__":
     end_at_once_on_interrupt()
-    # Takes a moment, in which Ctrl-C may come.
+    # The import takes a moment.
     from summexp.entry import main
 
     main()

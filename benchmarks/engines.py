@@ -88,18 +88,18 @@ def prepare(words: list[str], folder: Path) -> TrainingJob:
     ]
     (job,) = check(parse([*words, *quiet]))
     plan = RunPlan(resumes=False, train=True, evaluate=False, predict=False)
-    prepared = prepare_run(job.config, folder, RunRecord(folder, {}), plan)
-    assert prepared.train is not None
+    context = prepare_run(job.config, folder, RunRecord(folder, {}), plan)
+    assert context.train is not None
     return TrainingJob(
         training=job.config.training,
         engine=job.config.engine,
         backend=job.config.hardware.backend,
         seed=job.config.seed,
         folder=folder,
-        model=prepared.model,
-        tokenizer=prepared.tokenizer,
-        rows=prepared.train,
-        collate=prepared.collate,
+        model=context.model,
+        tokenizer=context.tokenizer,
+        rows=context.train,
+        collate=context.collate,
         evaluate=lambda *_: [],
     )
 

@@ -47,7 +47,7 @@ PLACEHOLDERS = {
 _SETTING = re.compile(r"""'([\w./]+="[^']*")'|(?<![\w./-])([\w./]+=(?:\[[^\]]*\]|[^\s,;'")]+))""")
 _MEANT = re.compile(r"Did you mean '([^']+)'")
 _INSTEAD = re.compile(r"\b[Ss]et ([\w.]+) instead")
-_AWAY = re.compile(r"\b[Ll]eave (?:out )?((?:[~\w./-]+)(?: and [\w./-]+)*)(?: away)?")
+_REMOVED = re.compile(r"\b[Rr]emove ((?:[~\w./-]+)(?: and [\w./-]+)*)")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def problems(words: list[str]) -> list[Problem]:
     return []
 
 
-def follow(words: list[str], problem: Problem) -> list[str]:
+def apply_advice(words: list[str], problem: Problem) -> list[str]:
     """Do the first thing that the hint of a problem advises; return the words as they were if none.
 
     Alternatives are parted by `, or` and by the ends of sentences.
@@ -89,7 +89,7 @@ def _done(words: list[str], problem: Problem, advice: str) -> list[str]:
         return shlex.split(line)
     if found := _INSTEAD.search(advice):
         return [re.sub(rf"^{re.escape(key)}=", f"{found[1]}=", word) for word in words]
-    if "Leave the plus away" in advice:
+    if "Remove the plus" in advice:
         return [word.lstrip("+") if _name(word) == key else word for word in words]
     if "Add -m" in advice:
         return ["-m", *words]
@@ -97,7 +97,7 @@ def _done(words: list[str], problem: Problem, advice: str) -> list[str]:
         return ["--cfg", "job", *words]
     if "Copy or download" in advice:
         _copy_again(problem)
-    if (found := _AWAY.search(advice)) and "one of them" not in advice:
+    if (found := _REMOVED.search(advice)) and "one of them" not in advice:
         gone = {key if one in ("it", "them") else one for one in found[1].split(" and ")}
         gone |= {after for word, after in pairwise(words) if word in gone and word[:2] == "--"}
         words = [word for word in words if _name(word) not in gone and word not in gone]
@@ -116,7 +116,7 @@ def _done(words: list[str], problem: Problem, advice: str) -> list[str]:
 
 def _replaced(words: list[str], problem: Problem, meant: str) -> list[str]:
     """Put what is meant in place of a key, a value, an item of a list, or a flag's value."""
-    if typed := re.match(r"'(.+)' cannot be read: it has", problem.what):
+    if typed := re.match(r"cannot parse '(.+)': it has", problem.what):
         wide = typed[1].replace("\\u3000", "\u3000")
         return [one for word in words for one in (shlex.split(meant) if word == wide else [word])]
     if problem.key is None:
@@ -169,14 +169,14 @@ def _name(word: str) -> str:
     return word.partition("=")[0].lstrip("+~")
 
 
-def mend(line: str) -> tuple[list[str], list[Problem]]:
+def apply_all_advice(line: str) -> tuple[list[str], list[Problem]]:
     """Follow what is advised for so many steps; return the words, and what is wrong with them."""
     words = shlex.split(line)
     found = problems(words)
     assert found, line
     for _ in range(STEPS):
         for problem in found:
-            words = follow(list(words), problem)
+            words = apply_advice(list(words), problem)
         if not (found := problems(words)):
             break
     return words, found
@@ -191,7 +191,7 @@ def _trial(lines: list[str]) -> list[str]:
         assert other.stdout is not None
         assert other.stdout.readline() == b"locked\n"
         try:
-            ends = [(line, *mend(line)) for line in lines]
+            ends = [(line, *apply_all_advice(line)) for line in lines]
         finally:
             other.communicate()
     return [f"{line[:80]} -> {words}: {found[0]}" for line, words, found in ends if found]
@@ -230,7 +230,7 @@ def test_of_all_advice_hardly_any_fails() -> None:
     ],
 )
 def test_what_was_advised_is_a_command_that_runs(line: str, folder: Path) -> None:
-    words, left = mend(line)
+    words, left = apply_all_advice(line)
     assert left == []
     code, output = forked.run("debug=tiny", *words, log=folder / "log", cwd=folder)
     assert code == 0, output

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from summexp.check import CheckedJob, check, claim
+from summexp.check import CheckedJob, check, lock_folder
 from summexp.command_line import parse
 from summexp.config.compose import shown_config
 from summexp.entry import format_error
@@ -48,7 +48,7 @@ def own(name: str, body: str, *, header: str = "# @package _global_\n") -> str:
     return str(path)
 
 
-MISTAKES_IN_WORDS = [
+MISTAKES_IN_OVERRIDES = [
     # what Hydra's grammar keeps to ASCII
     ("data.validation_files.뉴스=a.csv", "data.validation_files.뉴스", "in Latin letters"),
     ("data.text_column=본문(글)", "data.text_column", "'data.text_column=\"본문(글)\"'"),
@@ -84,21 +84,21 @@ MISTAKES_IN_WORDS = [
     (
         "training.resume_from_checkpoint=true",
         "training.resume_from_checkpoint",
-        "Leave it away: a",
+        "Remove it: a",
     ),
     # Hydra's own
     ("hydra.job.nam=x", "hydra.job.nam", "'hydra.job.name'"),
     ("model.name_or_path", "model.name_or_path", "Write model.name_or_path=VALUE"),
     # a plus or a tilde
-    ("+training.learning_rate=1", "training.learning_rate", "away: training.learning_rate=1"),
-    ("++training.learning_rate=1", "training.learning_rate", "away: training.learning_rate=1"),
+    ("+training.learning_rate=1", "training.learning_rate", "the plus: training.learning_rate=1"),
+    ("++training.learning_rate=1", "training.learning_rate", "the plus: training.learning_rate=1"),
     ("+training.foo=1", "training.foo", "--help"),
-    ("~training.learning_rate", "training.learning_rate", "Leave it away"),
-    ("+model=t5_small", "model", "Leave the plus away: model=t5_small"),
+    ("~training.learning_rate", "training.learning_rate", "Remove it"),
+    ("+model=t5_small", "model", "Remove the plus: model=t5_small"),
     ("~model", "model", "Choose another"),
     # a choice
     ("model=t5_smal", "model", "Did you mean 't5_small'"),
-    ("model=", "model", "There are: bart_base"),
+    ("model=", "model", "Available: bart_base"),
     ("model=google-t5/t5-small", "model", "model=custom model.name_or_path=google-t5/t5-small"),
     ("data=a/b.jsonl.gz", "data", "data=custom_json data.train_file=a/b.jsonl.gz"),
     ("data=knkarthick/samsum", "data", "data=custom_hub data.name=knkarthick/samsum"),
@@ -123,7 +123,7 @@ MISTAKES_IN_WORDS = [
     # a sweep
     ("seed=1,2", "seed", "Add -m to run 2 jobs"),
     ("tracking.tags=a,b", "tracking.tags", "Write a list: tracking.tags=[a,b], or add -m"),
-    ("metric.names=[rouge;novelty]", "metric.names", "Part its items by commas"),
+    ("metric.names=[rouge;novelty]", "metric.names", "Separate items by commas"),
     # another name, or none
     ("training.seed=1", "training.seed", "Set seed instead."),
     ("hydra.run.dir=x", "hydra.run.dir", "Set output_dir instead."),
@@ -138,9 +138,9 @@ BATCHES = 8
 
 
 @pytest.mark.parametrize("number", range(BATCHES))
-def test_mistakes_in_words(number: int) -> None:
+def test_mistakes_in_overrides(number: int) -> None:
     """All of a command line are reported at once, in the order in which they were typed."""
-    batch = MISTAKES_IN_WORDS[number::BATCHES]
+    batch = MISTAKES_IN_OVERRIDES[number::BATCHES]
     found = problems(" ".join(line for line, _, _ in batch))
     assert [problem.key for problem in found] == [key for _, key, _ in batch]
     for problem, (line, _, hint) in zip(found, batch, strict=True):
@@ -152,17 +152,17 @@ def test_mistakes_in_words(number: int) -> None:
     [
         # a key
         ("--overwrite_output_dir", None, "Keys have no dashes: overwrite_output_dir=true"),
-        ("--config mine.yaml", None, "Write one of them in full."),
+        ("--config mine.yaml", None, "Write the full name of one of them."),
         ("--learning_rate 1e-4", None, "Keys have no dashes: training.learning_rate=1e-4"),
         ("--learning_rate=1e-4", None, "Keys have no dashes: training.learning_rate=1e-4"),
         # what transformers 5 removed
         ("--warmup_ratio 0.1", None, "below 1, training.warmup_steps is a share of all steps"),
-        ("training.sortish_sampler=true", "training.sortish_sampler", "Leave it away."),
+        ("training.sortish_sampler=true", "training.sortish_sampler", "Remove it."),
         # a plus or a tilde
         (
             "+model.architecture.d_model=8",
             "model.architecture.d_model",
-            "Leave the plus away: model.architecture.d_model=…",
+            "Remove the plus: model.architecture.d_model=…",
         ),
         # a choice
         ("training={learning_rate: 1}", "training={learning_rate:", None),
@@ -192,7 +192,7 @@ def test_mistakes_in_words(number: int) -> None:
         ("-m 'model=glob(zz*)'", "model", None),
         ("-m 'seed=interval(1,4)'", "seed", "range"),
         # another name, or none
-        ("training.batch_eval_metrics=true", "training.batch_eval_metrics", "Leave it away."),
+        ("training.batch_eval_metrics=true", "training.batch_eval_metrics", "Remove it."),
         ("training.length_column_name=n", "training.length_column_name", "engine.sampler=upstream"),
         ("generation.num_return_sequences=2", "generation.num_return_sequences", None),
         ("generation.output_scores=true", "generation.output_scores", None),
@@ -324,7 +324,7 @@ def test_a_file_that_is_not_yaml_is_reported_with_the_line() -> None:
     assert problem.where == f"{path}, line 4"
     Path(path).write_bytes("# modèle\nseed: 1\n".encode("latin-1"))
     (problem,) = problems("--config-dir own experiment=mine")
-    assert (problem.what, problem.where) == ("a file of choices is not UTF-8", path)
+    assert (problem.what, problem.where) == ("a choice file is not UTF-8", path)
 
 
 def test_a_file_without_its_header() -> None:
@@ -344,7 +344,7 @@ def test_names_in_ones_own_folder_that_would_never_be_read() -> None:
     assert len(found) == 3
     assert {problem.where: problem.hint for problem in found} == {
         "own/data/mine.yml": "Rename it to mine.yaml.",
-        "own/model/t5_small.yaml": "Give it a name of its own.",
+        "own/model/t5_small.yaml": "Rename it.",
         "own/modle": "Did you mean 'model'?",
     }
 
@@ -368,7 +368,7 @@ def assert_rejected(found: list[Problem], lines: list[str], secret: str) -> None
 
 @pytest.mark.usefixtures("key_in_the_environment")
 @pytest.mark.parametrize("secret", SECRETS)
-def test_secrets_in_words_are_rejected_and_not_repeated(secret: str) -> None:
+def test_secrets_in_overrides_are_rejected_and_not_repeated(secret: str) -> None:
     lines = [
         "HF_TOKEN={}",
         "training.hub_token={}",
@@ -455,10 +455,10 @@ def test_columns_of_real_files() -> None:
     assert all("Did you mean" in (problem.hint or "") for problem in found)
 
 
-def test_a_claimed_folder_refuses_another_run() -> None:
+def test_a_locked_folder_rejects_another_run() -> None:
     found = jobs("output_dir=here")
-    held = claim(found)
+    held = lock_folder(found)
     assert held is not None
     assert held.is_locked
     held.release()
-    assert claim(jobs("")) is None
+    assert lock_folder(jobs("")) is None

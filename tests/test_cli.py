@@ -14,7 +14,7 @@ from summexp.config.saved import saved_yaml
 from summexp.run_folder.atomic_files import write_json
 from summexp.runs.resume import evaluation_digest
 
-DEAR = ["torch", "transformers", "datasets", "pandas", "numpy", "evaluate"]
+SLOW_IMPORTS = ["torch", "transformers", "datasets", "pandas", "numpy", "evaluate"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -52,7 +52,7 @@ def test_an_unknown_verb_brings_the_nearest(capsys: pytest.CaptureFixture[str]) 
     assert "Did you mean 't5_small'" in err
 
 
-def test_check_says_what_would_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_check_reports_what_would_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, err = run(capsys, "check", "model=t5_small", "data=xlsum", "output_dir=runs/a")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
@@ -66,27 +66,27 @@ def test_check_says_what_would_run(capsys: pytest.CaptureFixture[str], tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_check_says_that_nothing_would_be_cached(
+def test_check_reports_that_nothing_would_be_cached(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUMMEXP_CACHE", "/dev/null/cache")
     code, _, err = run(capsys, "check")
     assert (code, err) == (
         0,
-        "nothing would be cached: /dev/null/cache cannot be written; SUMMEXP_CACHE names another "
+        "caching is disabled: /dev/null/cache is not writable; set SUMMEXP_CACHE to another "
         "folder\n",
     )
     assert run(capsys, "check", "debug=tiny")[2] == ""
 
 
-def test_check_says_what_a_sweep_would_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_what_a_sweep_would_run(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "check", "-m", "seed=1,2")
     assert code == 0
     assert out.splitlines() == [
         "all checks passed for this sweep of 2 jobs:",
         "   0 seed=1",
         "   1 seed=2",
-        "folder   a fresh one under multirun/, a numbered one below it for each job",
+        "folder   a new folder under multirun/, with a numbered folder for each job",
     ]
 
 
@@ -101,17 +101,18 @@ def test_check_says_what_a_sweep_would_run(capsys: pytest.CaptureFixture[str]) -
         ["train", "training.learnin_rate=1"],
     ],
 )
-def test_what_answers_at_once_imports_nothing_dear(words: list[str]) -> None:
+def test_what_answers_at_once_imports_nothing_slow(words: list[str]) -> None:
     code = f"""
 import sys
 from summexp.cli import main
 try:
     main({words!r})
 except SystemExit:
-    print(*(name for name in {DEAR!r} if name in sys.modules), file=sys.stderr, end="<dear>")
+    found = (name for name in {SLOW_IMPORTS!r} if name in sys.modules)
+    print(*found, file=sys.stderr, end="<slow>")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "<dear>"
+    assert done.stderr.splitlines()[-1] == "<slow>"
 
 
 def test_the_module_is_the_program() -> None:
@@ -120,7 +121,7 @@ def test_the_module_is_the_program() -> None:
     assert done.stdout == f"summexp {version('summexp')}\n"
 
 
-def test_check_says_what_is_left_to_do_in_a_folder(
+def test_check_reports_what_is_left_to_do_in_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = ("data=custom_csv", "data.train_file=gone.csv", "data.validation_file=gone.csv")
@@ -132,8 +133,8 @@ def test_check_says_what_is_left_to_do_in_a_folder(
     write_json(tmp_path / "out" / "run.json", {"status": "finished", "phases": phases})
     (tmp_path / "new.csv").write_text("document,summary\nIt rained.,Rain.\n", encoding="utf-8")
     predict = ("output_dir=out", "training.do_predict=true", "data.test_file=new.csv")
-    for words, shown in ((predict, "predict"), (predict[:1], "none: the run in the folder is")):
+    for words, shown in ((predict, "predict"), (predict[:1], "none, the run is already")):
         code, out, err = run(capsys, "check", *words)
         assert (code, err) == (0, "")
         assert f"phases   {shown}" in out
-        assert "taken    from out/config.yaml: data (9)\n" in out
+        assert "config   inherited from out/config.yaml: data (9)\n" in out

@@ -41,7 +41,7 @@ def test_words_in_any_script_need_no_quotes_of_their_own() -> None:
     assert parse(["metric.names=[가，나]"]).overrides == ["metric.names=[가，나]"]
 
 
-def test_a_secret_is_handed_to_nobody() -> None:
+def test_a_secret_is_passed_to_nobody() -> None:
     command = parse(["training.hub_token=x", "seed=1", "--hub_token", "y"])
     assert command.overrides == ["seed=1"]
     assert command.for_hydra == ["seed=1"]

@@ -76,7 +76,7 @@ def test_a_run_folder_that_cannot_be_made_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("")
     done = train("debug=tiny", cwd=tmp_path)
     assert done.returncode == 2
-    assert "the folder outputs cannot be made: outputs is a file, not a folder" in done.stderr
+    assert "cannot create the folder outputs: outputs is a file, not a folder" in done.stderr
     advice = re.search(r"such as (output_dir=(\S+))", done.stderr)
     assert advice is not None
     # Not below the file that is in the way.

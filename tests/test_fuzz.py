@@ -61,7 +61,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.chdir(before)
 
 
-def is_told(words: list[str]) -> bool:
+def is_reported(words: list[str]) -> bool:
     """Check a command line; return whether it was refused, with a message that can be printed."""
     try:
         command = parse(words)
@@ -80,7 +80,7 @@ def is_told(words: list[str]) -> bool:
 
 
 KEYS = [*declared_fields(), *SECTIONS, "hydra.job.name", "hydra/launcher", "experiment"]
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         *(
             "=",
@@ -128,8 +128,8 @@ PIECES = st.sampled_from(
     ]
 )
 TEXTS = st.one_of(
-    PIECES,
-    st.lists(PIECES, max_size=4).map("".join),
+    FRAGMENTS,
+    st.lists(FRAGMENTS, max_size=4).map("".join),
     st.text(max_size=12),
     st.integers().map(str),
     st.floats().map(str),
@@ -154,7 +154,7 @@ WORDS = st.one_of(
 @example(["--config-dir=a\0b"])
 @example(["output_dir=\udcff"])
 def test_words(words: list[str]) -> None:
-    is_told(words)
+    is_reported(words)
 
 
 @fuzz(12)
@@ -165,7 +165,7 @@ def test_words(words: list[str]) -> None:
 @example(key="training.logging_steps", value="inf", more=False)
 def test_values(key: str, value: str, *, more: bool) -> None:
     words = ["data=custom_csv"] if more and key.startswith("data.") else []
-    is_told([*words, f"{key}={value}"])
+    is_reported([*words, f"{key}={value}"])
 
 
 NAMES = st.sampled_from(
@@ -319,4 +319,4 @@ def test_paths_that_are_no_ordinary_files(tmp_path: Path) -> None:
 def test_environments(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    is_told(["model=t5_small", "offline=true", "data.name=~/corpus", "hardware.processes=2"])
+    is_reported(["model=t5_small", "offline=true", "data.name=~/corpus", "hardware.processes=2"])

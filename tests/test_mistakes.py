@@ -41,7 +41,7 @@ print(json.dumps({"found": found, "torch": "torch" in sys.modules}))
 @pytest.mark.parametrize(
     "mistakes", [MISTAKES[::9], pytest.param(MISTAKES, marks=pytest.mark.slow)]
 )
-def test_check_and_run_refuse_the_same_for_the_same_reasons(
+def test_check_and_run_reject_the_same_for_the_same_reasons(
     mistakes: list[tuple[str, str | None]], tmp_path: Path
 ) -> None:
     make_folder(tmp_path)

@@ -121,11 +121,11 @@ def test_a_run_continues_with_its_output_closed(command: str, tmp_path: Path) ->
 
 
 @needs_full_device
-def test_what_a_full_disk_refuses_is_no_success(tmp_path: Path) -> None:
+def test_what_a_full_disk_rejects_is_no_success(tmp_path: Path) -> None:
     for command in ("$TRAIN --cfg job", "$SUMMEXP check", "$SUMMEXP --help"):
         code, error = shell(f"{command} > /dev/full", tmp_path)
         assert code == 1, command
-        assert error == "standard output could not be written: No space left on device\n"
+        assert error == "cannot write to standard output: No space left on device\n"
 
 
 @needs_full_device

@@ -1,1 +1,1 @@
-"""Experiments in text summarization, configured by one tree of small YAML files."""
+"""Training and evaluation of summarization models, configured by Hydra."""

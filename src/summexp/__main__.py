@@ -1,4 +1,4 @@
-"""The `summexp` command, which is also `python -m summexp`."""
+"""Entry point of `summexp` and `python -m summexp`."""
 
 from summexp.distributed.signals import end_at_once_on_interrupt
 
@@ -6,7 +6,7 @@ from summexp.distributed.signals import end_at_once_on_interrupt
 def main() -> None:
     """Run the command line of this process."""
     end_at_once_on_interrupt()
-    # Takes a moment, in which Ctrl-C may come.
+    # The import takes a moment.
     from summexp.cli import main as run
 
     run()

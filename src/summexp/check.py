@@ -1,4 +1,4 @@
-"""All that can be found wrong before torch is imported, a model loaded or a process started."""
+"""Checks of a command line before a run, without importing torch or starting a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from summexp.command_line import CommandLine
 from summexp.config.compose import ChoiceTree, choice_tree
 from summexp.config.keys import default_advice
 from summexp.config.model_kind_rules import is_decoder_only_folder, kind_problems
-from summexp.config.overrides import check_words
+from summexp.config.overrides import check_overrides
 from summexp.config.schema import Config
 from summexp.config.slurm_launcher import LAUNCHER as SLURM
 from summexp.config.typed import Reading, read_tree
@@ -34,34 +34,34 @@ from summexp.runs.resume import RunPlan, check_checkpoint, plan_run, resume_prob
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that has passed every cheap check."""
+    """A job that has passed all checks."""
 
     overrides: list[str]
-    """Its overrides, the sweep expanded."""
+    """Overrides of the job."""
     config: Config
-    """Its typed config."""
+    """Typed config."""
     tree: DictConfig
-    """The composed tree, its `hydra` node and what is inherited included."""
+    """Composed tree, with the `hydra` node and inherited values."""
     inherited: Inherited | None = None
-    """What it inherits from its run folder."""
+    """Values inherited from the run folder."""
 
 
 def check(command: CommandLine) -> list[CheckedJob]:
-    """Compose and check each job of a command line, and change nothing.
+    """Compose and check each job of a command line, without changing anything.
 
-    A command that only shows the config (`--cfg job`) is held against the schema alone: whether its
-    files exist, or this machine has a GPU, is of no concern then.
+    A command that only shows the config (`--cfg job`) is checked against the schema only, not for
+    existing files or GPUs.
 
     Raises:
-        ConfigError: with every problem of every job.
+        ConfigError: some job is invalid; has all problems of all jobs.
     """
     with choice_tree(command.config_dir, command.config_name, command.overrides) as tree:
-        words = check_words(command.overrides, tree.loader, multirun=command.multirun)
+        words = check_overrides(command.overrides, tree.loader, multirun=command.multirun)
         problems = [*command.problems, *tree.problems, *words.problems]
-        wrong_keys = {problem.key for problem in problems if problem.key}
+        invalid_keys = {problem.key for problem in problems if problem.key}
         jobs = []
         for overrides in words.jobs:
-            job = _check_job(tree, overrides, wrong_keys, command)
+            job = _check_job(tree, overrides, invalid_keys, command)
             if isinstance(job, CheckedJob):
                 jobs.append(job)
             else:
@@ -77,12 +77,12 @@ def _with_advice(problem: Problem) -> Problem:
     return problem if problem.hint else replace(problem, hint=default_advice(problem.key))
 
 
-def claim(jobs: list[CheckedJob]) -> FileLock | None:
-    """Take the lock of the folder that the command line names, for as long as it is referred to.
+def lock_folder(jobs: list[CheckedJob]) -> FileLock | None:
+    """Acquire the lock of `output_dir`, if set; it is held as long as it is referenced.
 
     Raises:
-        ConfigError: another live run holds it; or (among ranks or nodes, of which only the first
-            looks) it holds another run.
+        ConfigError: another live run holds it; or the folder holds another run (checked here for
+            ranks and nodes).
     """
     config = jobs[0].config
     if config.output_dir is None:
@@ -93,10 +93,10 @@ def claim(jobs: list[CheckedJob]) -> FileLock | None:
 
 
 def check_on_arrival(config: Config, hydra: Any) -> None:
-    """Check the machine that a sweep handed this job to, which the sweep itself could not.
+    """Check this machine for a job that was submitted on another one.
 
     Raises:
-        ConfigError: it has not what the job needs.
+        ConfigError: the machine does not meet the requirements of the job.
     """
     problems = [*check_hardware(config.hardware, config.training)] if is_elsewhere(hydra) else []
     if problems:
@@ -109,24 +109,24 @@ def is_elsewhere(hydra: Any) -> bool:
 
 
 def _check_job(
-    tree: ChoiceTree, overrides: list[str], wrong_keys: set[str], command: CommandLine
+    tree: ChoiceTree, overrides: list[str], invalid_keys: set[str], command: CommandLine
 ) -> CheckedJob | list[Problem]:
-    """Compose and check one job; return it, or all that is wrong with it.
+    """Compose and check one job; return it, or its problems.
 
     Args:
         tree: the choices.
-        overrides: of the job.
-        wrong_keys: what was wrong on the command line, and so has no part in the job.
-        command: whether it runs, and whether as a sweep.
+        overrides: the overrides of the job.
+        invalid_keys: keys of invalid overrides, which were removed from the job.
+        command: the command line.
     """
     try:
         composed, problems = tree.compose(overrides)
     except ConfigError as error:
         return error.problems
-    wrong_keys = wrong_keys | {problem.key for problem in problems if problem.key}
+    invalid_keys = invalid_keys | {problem.key for problem in problems if problem.key}
     from_folder = None
     if not command.multirun:
-        # A job of a sweep has a folder of its own, and all its values from the sweep.
+        # A job of a sweep has its own folder and inherits nothing.
         try:
             from_folder = inherited(tree, composed, overrides)
         except ConfigError as error:
@@ -142,9 +142,9 @@ def _check_job(
     if found:
         last = from_folder.file if from_folder is not None else None
         located = tree.locate(found, overrides, last)
-        problems += (one for one in located if not _follows_from(one, wrong_keys))
-    # Without a config there are problems, be it those that others follow from.
-    if problems or wrong_keys or reading.config is None:
+        problems += (one for one in located if not _is_consequence(one, invalid_keys))
+    # A missing config implies problems, here or on the command line.
+    if problems or invalid_keys or reading.config is None:
         return problems
     return CheckedJob(overrides, reading.config, composed, from_folder)
 
@@ -152,10 +152,10 @@ def _check_job(
 def _sweep_folder_problems(
     tree: ChoiceTree, jobs: list[CheckedJob], words: list[str]
 ) -> Iterator[Problem]:
-    """Yield that `output_dir`, the folder of the whole sweep, depends on what its jobs set.
+    """Yield the problem of an `output_dir`, the sweep folder, that depends on the job.
 
-    Hydra (1.3) fills it in once, with the values that hold without the sweep: `s${seed}` would be
-    `s42` for all of them.
+    Hydra (1.3) resolves it once, with the values outside of the sweep: `s${seed}` would be `s42`
+    for all jobs.
     """
     raw: Any = OmegaConf.to_container(jobs[0].tree, resolve=False)
     if "${" not in str(raw["output_dir"]):
@@ -168,21 +168,22 @@ def _sweep_folder_problems(
     outer = str(raw["output_dir"]).partition("${")[0].rpartition("/")[0] or "sweep"
     yield Problem(
         key="output_dir",
-        what=f"names one folder for the whole sweep, and would differ between its jobs: {shown}",
-        hint=f"The jobs go to 0/, 1/, … below it: {shlex.quote(f'output_dir={outer}')}",
+        what=f"is the folder of the sweep, and differs between its jobs: {shown}",
+        hint="The jobs are written to 0/, 1/, … below it; set "
+        f"{shlex.quote(f'output_dir={outer}')}",
     )
 
 
-def _follows_from(problem: Problem, wrong_keys: set[str]) -> bool:
-    """Return whether nobody set the key of a problem, and a mistake elsewhere may be why."""
+def _is_consequence(problem: Problem, invalid_keys: set[str]) -> bool:
+    """Return whether a problem of a default value may be caused by an invalid key."""
     if not problem.key or problem.where:
         return False
     section, _, name = problem.key.partition(".")
-    return any(section == wrong.split(".")[0] or name == wrong for wrong in wrong_keys)
+    return any(section == key.split(".")[0] or name == key for key in invalid_keys)
 
 
 def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Iterator[Problem]:
-    """Yield what the config asks of files, folders and this machine that is not there."""
+    """Yield the problems of files, folders and this machine."""
     sections, config = reading.sections, reading.config
     plan, problems = _plan(config, in_sweep=in_sweep)
     if {"data", "training", "debug"} <= sections.keys():
@@ -216,10 +217,10 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
 
 
 def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, list[Problem]]:
-    """Return what is left to do in a folder that holds the run, and the problems."""
+    """Return the plan of a run in an existing folder, and the problems."""
     if config is None:
         return None, []
-    # Whoever follows would look while the run is being begun; of several, `claim` looks.
+    # Whoever follows would look while the run is being begun; of several, `lock_folder` looks.
     alone = outside_world() is None and config.hardware.nodes == 1
     other = [] if (problem := resume_problem(config)) is None else [problem]
     try:
@@ -238,7 +239,7 @@ def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, lis
 def _data_problems(
     sections: dict[str, Any], plan: RunPlan | None, *, offline: bool
 ) -> list[Problem]:
-    """Return what is wrong with the data of the phases that are left to do."""
+    """Return the problems of the data of the remaining phases."""
     training, debug = sections["training"], sections["debug"]
     trains, evaluates, predicts = training.do_train, training.do_eval, training.do_predict
     if plan is not None:
@@ -246,7 +247,7 @@ def _data_problems(
         evaluates = plan.evaluate or (plan.train and evaluates)
     return check_data(
         sections["data"],
-        # With debug=overfit the training rows are evaluated.
+        # debug=overfit evaluates the training rows.
         do_train=trains or (debug.overfit and (plan is None or evaluates)),
         do_eval=evaluates and not debug.overfit,
         do_predict=predicts,
@@ -256,12 +257,12 @@ def _data_problems(
 
 
 def _folder_to_be(config: Config, *, in_sweep: bool) -> Path:
-    """Return the folder that a run (of a sweep: all of its jobs) will write to or below."""
+    """Return the folder to which a run, or all jobs of a sweep, will write."""
     return Path(config.output_dir or FRESH_FOLDERS["sweep_dir" if in_sweep else "run_dir"])
 
 
 def _punkt_problems() -> Iterator[Problem]:
-    # Brings nltk, which only the old scripts' sentences need.
+    # Imports nltk, which only metric.sentences=punkt needs.
     from summexp.metrics.sentences import load_punkt
 
     try:

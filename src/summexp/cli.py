@@ -1,4 +1,4 @@
-"""The `summexp` command: one verb for each thing that can be done with the package."""
+"""The `summexp` command and its verbs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _SHOWN_JOBS = 20
 TRAIN_HELP = """\
 usage: summexp train [FLAG ...] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
-Trains, evaluates and predicts: the same entry as train.py of a checkout.
+Train, evaluate and predict; the same as train.py of a checkout.
 
 examples:
   summexp train                                            the bundled corpus and a tiny model
   summexp train model=t5_small data=cnn_dailymail hardware=gpu_bf16
   summexp train data=custom_csv data.train_file=train.csv data.validation_file=dev.csv
   summexp train -m model=t5_tiny seed=1,2,3                a sweep of three runs
-  summexp train --config-dir mine model=my_model           choices of your own, in mine/model/
+  summexp train --config-dir mine model=my_model           your own choices, in mine/model/
 
 Every group, choice and key:
 """
@@ -40,9 +40,9 @@ Every group, choice and key:
 CHECK_HELP = """\
 usage: summexp check [FLAG ...] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
-Composes the config and checks it, its files and this machine as `summexp train` with the same
-words would, and says what would run. Nothing is run, downloaded or written. Exit code 0 if a run
-could start, 2 if not, with every problem on standard error.
+Compose the config, check it, its files and this machine like `summexp train` with the same
+arguments, and print what would run. Nothing is run, downloaded or written. The exit code is 0 if a
+run could start, else 2, with every problem on standard error.
 
 examples:
   summexp check model=t5_small data=cnn_dailymail
@@ -73,7 +73,7 @@ def _run(words: list[str]) -> int:
         return entry.show_version()
     verb = _VERBS.get(words[0])
     if verb is None:
-        known = f"The verbs are {', '.join(_VERBS)}; summexp --help says more."
+        known = f"The verbs are {', '.join(_VERBS)}; see summexp --help."
         hint = " ".join(filter(None, (nearest(words[0], _VERBS), known)))
         entry.report_error(ConfigError(f"there is no verb {words[0]!r}\n    {hint}"))
         return EXIT_USAGE
@@ -90,14 +90,15 @@ def _overview() -> str:
         "  summexp train model=t5_small data=cnn_dailymail\n"
         "  summexp check data=custom_csv data.train_file=train.csv\n"
         "  summexp train --help\n\n"
-        "flags:\n  --help     this text; after a verb, the verb's own\n  --version  the version"
+        "flags:\n  --help     show this help; after a verb, that of the verb\n"
+        "  --version  show the version"
     )
 
 
 def _train(words: list[str]) -> int:
     if _asks_for_help(words):
         print(TRAIN_HELP)
-    # What the run records as its command line.
+    # The run records it as its command line.
     sys.argv = [MODULE if Path(sys.argv[0]).name == "__main__.py" else INSTALLED, *words]
     entry.main(words)
     return 0
@@ -118,7 +119,7 @@ def _check(words: list[str]) -> int:
 
 
 def _migrate(words: list[str]) -> int:
-    # Brings the table of the old scripts' flags.
+    # Imports the table of the old scripts' flags.
     from summexp.migrate.verb import run_verb
 
     return run_verb(words)
@@ -129,24 +130,24 @@ def _asks_for_help(words: list[str]) -> bool:
 
 
 def _described(job: CheckedJob) -> str:
-    """Return a few lines on what a job would do."""
+    """Format the phases, data and folder of a job."""
     config = job.config
     phases = [name for name, is_left in _phases(config).items() if is_left]
     rows = {
         "model": _model(config),
         "data": _data(config) if phases else "not read",
-        "phases": ", ".join(phases) or "none: the run in the folder is finished",
+        "phases": ", ".join(phases) or "none, the run is already finished",
         "device": config.hardware.backend,
-        "folder": config.output_dir or "a fresh one under outputs/",
+        "folder": config.output_dir or "a new folder under outputs/",
     }
     if job.inherited is not None:
-        rows["taken"] = str(job.inherited)
+        rows["config"] = str(job.inherited)
     lines = [f"{name:8} {value}" for name, value in rows.items()]
     return "\n".join(["all checks passed:", *lines])
 
 
 def _phases(config: Config) -> dict[str, bool]:
-    """Return which phases are left to do, of a run that its folder may hold already."""
+    """Return the phases and whether each remains, for a new or an existing run folder."""
     if config.output_dir is None:
         training = config.training
         return {
@@ -182,7 +183,7 @@ def _data(config: Config) -> str:
     if left["eval"]:
         files |= {f"validation {name}": path for name, path in data.validation_files.items()}
     named = [f"{split} {_sized(path)}" for split, path in files.items() if path]
-    return ", ".join(named) or "made-up rows"
+    return ", ".join(named) or "synthetic rows"
 
 
 def _sized(path: str) -> str:
@@ -190,22 +191,22 @@ def _sized(path: str) -> str:
 
 
 def _described_sweep(jobs: list[CheckedJob]) -> str:
-    """Return a line for each job of a sweep."""
+    """Format the jobs of a sweep, one per line."""
     count = len(jobs)
     lines = [f"all checks passed for this sweep of {count} job{'' if count == 1 else 's'}:"]
     lines += [
-        f"{number:4} {' '.join(job.overrides) or '(the default)'}"
+        f"{number:4} {' '.join(job.overrides) or '(defaults)'}"
         for number, job in enumerate(jobs[:_SHOWN_JOBS])
     ]
     if count > _SHOWN_JOBS:
         lines.append(f"     … and {count - _SHOWN_JOBS} more")
-    folder = jobs[0].config.output_dir or "a fresh one under multirun/"
-    return "\n".join([*lines, f"folder   {folder}, a numbered one below it for each job"])
+    folder = jobs[0].config.output_dir or "a new folder under multirun/"
+    return "\n".join([*lines, f"folder   {folder}, with a numbered folder for each job"])
 
 
 _VERBS = {
     "train": _Verb("train, evaluate and predict", _train),
     "check": _Verb("compose the config and check it without running", _check),
-    "migrate": _Verb("turn a command of the old scripts into the new one", _migrate),
+    "migrate": _Verb("convert a command of the old scripts", _migrate),
 }
-"""What `summexp` can do, verb to implementation."""
+"""Verbs of `summexp`, name to implementation."""

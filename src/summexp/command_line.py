@@ -1,4 +1,4 @@
-"""What the words of a command line ask for: Hydra's own flags, and the overrides."""
+"""Parser of the command line: Hydra's flags and the overrides."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from summexp.config.secrets import is_secret_key, looks_secret
 from summexp.errors import ConfigError, Problem, nearest
 
 _PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%~-]|[^\x00-\x7f])+)", re.ASCII)
-"""A setting whose value has nothing that Hydra's grammar gives a meaning to."""
+"""An override whose value has no special character of Hydra's grammar."""
 
 _INSIDE = re.compile(
     r"""("[^"]*"|'[^']*')|(?<=[\[{,:\s])"""
     r"""([^\s,:\[\]{}"'\uff0c\uff1a][^,:\[\]{}"'\uff0c\uff1a]*)(?=\s*[,\]}])"""
 )
-"""In a list or a mapping a text in quotes, or one without that is an item or a value."""
+"""Inside a list or mapping: a quoted text, or an unquoted item or value."""
 
 _FLAGS = ("help", "version", "multirun", "cfg", "resolve", "package", "info", "config-dir")
 
@@ -33,48 +33,48 @@ class CommandLine:
     """A parsed command line of `train.py`."""
 
     overrides: list[str]
-    """The words `key=value` and `group=choice`."""
+    """Overrides, `key=value` and `group=choice`."""
     multirun: bool
     """Whether it is a sweep (`-m`)."""
     config_dir: str | None
-    """The user's own folder of choices (`--config-dir`)."""
+    """The user's folder of choices (`--config-dir`)."""
     config_name: str | None
-    """Another root than `conf/config.yaml` (`--config-name`)."""
+    """Root config other than `conf/config.yaml` (`--config-name`)."""
     wants_help: bool
-    """Whether it asks for the help text."""
+    """Whether `--help` is given."""
     wants_version: bool
-    """Whether it asks for the version."""
+    """Whether `--version` is given."""
     shows_job: bool
-    """Whether it asks for the composed config (`--cfg job`)."""
+    """Whether to print the composed config (`--cfg job`)."""
     package: str | None
-    """The part of the config that it asks for (`--package`)."""
+    """Part of the config to print (`--package`)."""
     resolve: bool
-    """Whether interpolations are filled in before the config is shown (`--resolve`)."""
+    """Whether to resolve interpolations before printing (`--resolve`)."""
     starts_a_run: bool
-    """Whether it runs something, and not only shows a part of the config."""
+    """Whether it runs jobs, and does not only print information."""
     for_hydra: list[str]
-    """The words to hand on to Hydra, flags first."""
+    """Arguments for Hydra, flags first."""
     problems: list[Problem]
-    """Flags that do not exist, or that are refused, and secrets; these are in no other field."""
+    """Unknown and rejected flags, and secrets; these are in no other field."""
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
-    """Parse the words that follow `train.py`.
+    """Parse the arguments of `train.py`.
 
     Raises:
-        ConfigError: a flag of Hydra's lacks its value.
+        ConfigError: a flag of Hydra lacks its value.
     """
     unreadable = [word for word in arguments if not _is_unicode(word)]
     readable = [word for word in arguments if _is_unicode(word)]
     words, problems = _without_secrets([_quoted(word) for word in _with_info(readable)])
     problems += map(_not_unicode, unreadable)
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser.error = _raise_error  # type: ignore[method-assign]
     wants_version = "--version" in words
     try:
         args, unknown = parser.parse_known_intermixed_args([w for w in words if w != "--version"])
     except ConfigError as error:
-        # A flag may lack its value because that was a secret, which is the mistake to report.
+        # The missing value of a flag may be a removed secret, which is reported instead.
         raise ConfigError(problems or error.problems) from None
     flags = [word for word in unknown if word.startswith("-")]
     values = _values_of(flags, words)
@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
 
 
 def _is_unicode(word: str) -> bool:
-    """Return whether a word can be written to a file: Python keeps foreign bytes as surrogates."""
+    """Return whether a word is valid Unicode: Python decodes invalid bytes as surrogates."""
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -108,20 +108,20 @@ def _is_unicode(word: str) -> bool:
 
 def _not_unicode(word: str) -> Problem:
     shown = word.encode(errors="backslashreplace").decode()
-    hint = "Rename the file or folder that it names, or write the word in a UTF-8 terminal."
-    what = f"'{shown}' holds bytes that are not UTF-8"
+    hint = "Rename the file or folder, or type it in a UTF-8 terminal."
+    what = f"'{shown}' is not valid UTF-8"
     return Problem(what=what, where=COMMAND_LINE, hint=hint)
 
 
 def _with_info(arguments: Sequence[str]) -> Iterator[str]:
-    """Yield the words, a bare `--info` with its value, for which argparse would take the next."""
+    """Yield the words, with a value for a bare `--info`: argparse would consume the next word."""
     for word, following in pairwise([*arguments, ""]):
         is_other = not following or following.startswith("-") or "=" in following
         yield "--info=all" if word in ("--info", "-i") and is_other else word
 
 
 def _quoted(word: str) -> str:
-    """Return `data.text_column=본문` or `output_dir=~/a` in the quotes that Hydra (1.3) wants."""
+    """Return `data.text_column=본문` or `output_dir=~/a` with the quotes that Hydra (1.3) needs."""
     readable = word.isascii() and "=~" not in word
     found = None if readable else _PLAIN_SETTING.fullmatch(word)
     if found:
@@ -133,7 +133,7 @@ def _quoted(word: str) -> str:
 
 
 def _quoted_inside(found: re.Match[str]) -> str:
-    """Return an item of a list, or a value of a mapping, in quotes where it is not in ASCII."""
+    """Return an item of a list or mapping, quoted if it is not ASCII."""
     plain = found[2]
     return found[0] if plain is None or plain.isascii() else f'"{plain.rstrip()}"'
 
@@ -141,9 +141,9 @@ def _quoted_inside(found: re.Match[str]) -> str:
 def _for_hydra(
     words: list[str], positional: list[str], config_dir: str | None, config_name: str | None
 ) -> list[str]:
-    """Return the words with the positional ones at the end: Hydra takes no flag between them.
+    """Return the words with the overrides last: Hydra allows no flag between them.
 
-    Where the root is the config of a run, another flag gives the name that Hydra knows it by.
+    If the root is the config of a run, a further `--config-name` gives Hydra's name of it.
     """
     rest = list(positional)
     flags = []
@@ -157,19 +157,19 @@ def _for_hydra(
     return [*flags, *named, *positional]
 
 
-def _refuse(message: str) -> NoReturn:
-    hint = "Write one of them in full." if message.startswith("ambiguous") else None
+def _raise_error(message: str) -> NoReturn:
+    hint = "Write the full name of one of them." if message.startswith("ambiguous") else None
     raise ConfigError(Problem(what=message, where=COMMAND_LINE, hint=hint))
 
 
 def _without_secrets(arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:
-    """Return the words that hold no secret, and a problem for each of the others."""
+    """Return the words without secrets, and a problem for each secret."""
     words: list[str] = []
     problems = []
     previous = ""
     for word in arguments:
         name = word.split("=", 1)[0].lstrip("+~-")
-        # `--hub_token abc` has its secret in a word of its own.
+        # In `--hub_token abc` the secret is a separate word.
         follows_secret_flag = previous.startswith("-") and is_secret_key(previous.lstrip("-"))
         if looks_secret(word) or is_secret_key(name) or follows_secret_flag:
             if not (word.startswith("-") and "=" not in word and not looks_secret(word)):
@@ -184,14 +184,14 @@ def _without_secrets(arguments: Sequence[str]) -> tuple[list[str], list[Problem]
 def _secret(key: str | None) -> Problem:
     return Problem(
         key=key,
-        what="a secret does not belong on the command line, where it would be saved with the run",
+        what="a secret on the command line would be saved with the run",
         where=COMMAND_LINE,
         hint="Set it in the environment instead: HF_TOKEN for the Hub, WANDB_API_KEY for wandb.",
     )
 
 
 def _values_of(flags: list[str], words: list[str]) -> dict[str, str]:
-    """Return the word after each unknown flag that looks like its value: `--seed 1`."""
+    """Return the word after each unknown flag that may be its value: `--seed 1`."""
     return {
         word: following
         for word, following in pairwise(words)
@@ -215,20 +215,20 @@ def _unknown_flag(flag: str, following: str | None) -> Problem:
 
 
 def _rejected_flags(args: object) -> list[Problem]:
-    """Return the problems of Hydra's flags that are refused or contradict each other."""
+    """Return the problems of Hydra's flags that are not supported or exclude each other."""
     given = vars(args)
     problems = []
     if given["experimental_rerun"] is not None:
-        what = "--experimental-rerun loads a pickle, which could run anything, and is refused"
-        hint = "Run train.py with the words in the run's .hydra/overrides.yaml."
+        what = "--experimental-rerun is not supported, since it loads a pickle"
+        hint = "Run train.py with the overrides in the run's .hydra/overrides.yaml."
         problems.append(Problem(what=what, where=COMMAND_LINE, hint=hint))
     if given["config_path"] is not None:
-        what = "--config-path would hide the choices that come with summexp"
-        hint = f"Add a folder of your own with --config-dir {given['config_path']}"
+        what = "--config-path is not supported, since it would hide the shipped choices"
+        hint = f"Add your own folder with --config-dir {given['config_path']}"
         problems.append(Problem(what=what, where=COMMAND_LINE, hint=hint))
     if given["resolve"] and given["cfg"] != "job":
-        # In Hydra's own node it would make the run folder.
-        what, hint = "--resolve goes with --cfg job", "Write --cfg job --resolve."
+        # Resolving the `hydra` node would create the run folder.
+        what, hint = "--resolve requires --cfg job", "Write --cfg job --resolve."
         problems.append(Problem(what=what, where=COMMAND_LINE, hint=hint))
     modes = ("run", "multirun", "cfg", "info", "shell_completion")
     chosen = [f"--{name.replace('_', '-')}" for name in modes if given[name]]

@@ -1,7 +1,6 @@
-"""The path of a command line: check everything cheaply, then let Hydra start the job or the sweep.
+"""Entry point of `train.py`: checks the command line, then runs the job or sweep with Hydra.
 
-Nothing here, nor in what is imported at the top, imports torch or transformers: a mistake is
-reported in well under a second.
+The module does not import torch or transformers, so that errors are reported in under a second.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from hydra.core.utils import filter_overrides
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from summexp.check import CheckedJob, check, check_on_arrival, claim, is_elsewhere
+from summexp.check import CheckedJob, check, check_on_arrival, is_elsewhere, lock_folder
 from summexp.command_line import CommandLine, parse
 from summexp.config.compose import conf_dir, register, shown_config
 from summexp.config.secrets import without_secrets
@@ -47,14 +46,14 @@ log = logging.getLogger(__name__)
 
 
 _failed: list[FailedJob] = []
-"""Jobs of the sweep of this process that failed; Hydra (1.3) would name the first alone."""
+"""Failed jobs of the sweep of this process; Hydra (1.3) would report the first one only."""
 
 
 class _JobFailedError(SummexpError):
-    """A job of a sweep failed and has logged why; takes its exit code past Hydra."""
+    """A job of a sweep failed and has logged its error; carries the exit code through Hydra."""
 
     def __init__(self, exit_code: int, reason: str) -> None:
-        """Take the code and the reason."""
+        """Store the exit code and the reason."""
         self.reason = " ".join(reason.splitlines()[:2])
         super().__init__(self.reason)
         self.exit_code = exit_code
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line of `train.py` and exit: 0, 1 or 2, or 128+n when ended by signal n."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     guard_standard_streams()
-    # A library's half-written bytecode or output must not hide the reason of an end by a signal.
+    # A signal must end the process with its exit code, whatever a library is writing.
     end_on_signals()
     try:
         code = _run(words)
@@ -81,7 +80,7 @@ def _run(words: list[str]) -> int:
         if command.wants_version:
             return show_version()
         if command.wants_help:
-            # Reads the sources of the schemas, which no other command needs.
+            # Imported late: it reads the sources of the schemas.
             from summexp.config.help import help_text
 
             return show(help_text(command.config_dir))
@@ -100,25 +99,25 @@ def _run(words: list[str]) -> int:
             report_error(error)
         return error.exit_code
     try:
-        # Referred to until the end: the lock falls with the last reference to it.
-        held = claim(jobs) if command.starts_a_run else None
+        # The lock is released with its last reference.
+        held = lock_folder(jobs) if command.starts_a_run else None
     except ConfigError as error:
         report_error(error)
-        # The other ranks found nothing wrong, and wait for this one.
+        # The other ranks are waiting for this one.
         abort(jobs[0].config.hardware, error.exit_code)
         return error.exit_code
     try:
-        code = _hand_to_hydra(command, jobs)
+        code = _run_hydra(command, jobs)
     finally:
         del held
     if code and command.starts_a_run and outside_world() is not None:
-        # A failure before the ranks have joined, such as a folder that cannot be made.
+        # A failure before the process group exists, such as a folder that cannot be created.
         abort(jobs[0].config.hardware, code)
     return code
 
 
 def prints_errors() -> bool:
-    """Return whether this process is the one on its node that prints what all of them find."""
+    """Return whether this process prints errors: one rank per node does."""
     try:
         world = outside_world()
     except ConfigError:
@@ -127,7 +126,7 @@ def prints_errors() -> bool:
 
 
 def _run_worker(config: Config) -> int:
-    """Run as a rank other than 0, or as a node that is not the first."""
+    """Run as a rank other than 0, or on a node other than the first."""
     prepare(config)
     if outside_world() is None:
         return _exit_code(lambda: start_ranks(config), config.hardware)
@@ -143,20 +142,20 @@ def _exit_code(role: Callable[[], None], hardware: HardwareConfig) -> int:
     except Exception as error:
         if not has_lost_peer(error, world_size(hardware)):
             raise
-        print_error("another rank was lost; its own error is the cause")
+        print_error("another rank failed; see its error")
         return EXIT_FAILED
     return 0
 
 
 def show_version() -> int:
     """Print the name and version of this package; return the exit code."""
-    # Slow to import: it brings the parser of e-mails.
+    # Imported late: it is slow.
     from importlib.metadata import version
 
     return show(f"summexp {version('summexp')}")
 
 
-def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
+def _run_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
     inherited = jobs[0].inherited if jobs else None
 
     def job(tree: DictConfig) -> float | None:
@@ -165,9 +164,9 @@ def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
     register()
     _failed.clear()
     sys.argv = [sys.argv[0], *command.for_hydra]
-    # Hydra then hands every error to us instead of printing it in its own words.
+    # Hydra then raises every error instead of printing it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # The jobs of a sweep inherit nothing, and a launcher may pickle what it runs.
+    # The jobs of a sweep inherit nothing, and a launcher may pickle the task.
     task = _job if inherited is None else job
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(task)()
@@ -177,7 +176,7 @@ def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
         print_error(str(error))
         return error.exit_code
     except Exception as error:
-        # OmegaConf wraps what our resolvers raise, such as a folder that cannot be made.
+        # OmegaConf wraps errors of resolvers, such as a folder that cannot be created.
         wrapped: BaseException | None = error
         while wrapped is not None:
             if isinstance(wrapped, ConfigError):
@@ -186,7 +185,7 @@ def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
             wrapped = wrapped.__cause__ or wrapped.__context__
         failure = storage_failure(error)
         if failure is not None:
-            # Of what Hydra writes before the job begins.
+            # Hydra could not write a file before the job.
             print_error(_unwritten(*failure))
             return EXIT_FAILED
         traceback.print_exc()
@@ -197,12 +196,12 @@ def _hand_to_hydra(command: CommandLine, jobs: list[CheckedJob]) -> int:
 def _unwritten(number: int | None, file: str | None) -> str:
     number = number or errno.ENOSPC
     what = file or "a file of the run folder"
-    return f"{what} could not be written: {os.strerror(number)}; {ADVICE[number]}"
+    return f"cannot write {what}: {os.strerror(number)}; {ADVICE[number]}"
 
 
 def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
-    """Run one job, which Hydra has given its folder and its log."""
-    # Imported only by a process that runs a job; a sweep's launcher may do so elsewhere.
+    """Run one job, in the folder and with the log of Hydra."""
+    # Imported late: a launcher may run the jobs in other processes.
     from summexp.launch.job_runner import run_job
 
     try:
@@ -214,20 +213,20 @@ def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             check_on_arrival(config, HydraConfig.get())
         if is_worker(config.hardware):
-            # A launcher has started the job on each node, and the first one logs for it.
+            # Slurm has started the job on each node, and the first one logs.
             silence()
         return run_job(config)
     except SummexpError as error:
         code, reason = error.exit_code, format_error(error)
         log.error("%s", reason)
         if isinstance(error, RankFailedError):
-            log.error("the traceback means a bug in summexp or a library\n%s", error.traceback)
+            log.error("this is a bug in summexp or a library\n%s", error.traceback)
     except Exception as error:
         code, reason = EXIT_FAILED, f"{type(error).__name__}: {error}"
-        log.exception("the run failed; the traceback means a bug in summexp or a library")
+        log.exception("the run failed; this is a bug in summexp or a library")
     hydra_config = HydraConfig.get()
     if hydra_config.mode == RunMode.RUN:
-        # Hydra lets this pass without words of its own.
+        # Hydra does not handle it.
         raise SystemExit(code)
     if is_elsewhere(hydra_config):
         raise _JobFailedError(code, reason)
@@ -244,13 +243,13 @@ def _job(tree: DictConfig, inherited: Inherited | None = None) -> float | None:
 
 
 def report_error(error: SummexpError) -> None:
-    """Print what went wrong to standard error, without a traceback and without any secret."""
+    """Print an error to standard error, without a traceback and without secrets."""
     print_error(without_secrets(format_error(error)))
     print_error("Nothing was started.")
 
 
 def format_error(error: SummexpError) -> str:
-    """Return the message of an error, each problem of a wrong config on lines of its own."""
+    """Format an error, with each problem of a `ConfigError` on separate lines."""
     if not isinstance(error, ConfigError):
         return str(error)
     count = len(error.problems)

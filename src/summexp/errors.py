@@ -1,7 +1,7 @@
-"""The errors that a user is meant to read, and their messages.
+"""Exceptions that are reported to the user without a traceback.
 
-A mistake of the user is a list of `Problem`s, so that one message reports all of them.
-Anything else that escapes is a bug of ours, and keeps its traceback.
+A `ConfigError` has a list of `Problem`s, so that one message reports all of them. Any other
+exception is a bug and is reported with its traceback.
 
 Tested in tests/test_check.py.
 """
@@ -23,16 +23,16 @@ EXIT_USAGE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, where it is, and what to do about it."""
+    """A problem of the config or its input, with its source and a hint."""
 
     what: str
-    """What is wrong, a sentence in plain words. Never holds a secret."""
+    """Description of the problem. Never contains a secret."""
     key: str | None = None
-    """The config key that holds it, such as `data.train_file`."""
+    """Config key, such as `data.train_file`."""
     where: str | None = None
-    """The file or command-line word that set the key."""
+    """Source of the key: a file or the command line."""
     hint: str | None = None
-    """What to do, a sentence."""
+    """Advice, one or more sentences."""
 
     def __str__(self) -> str:
         head = f"{self.key}: {self.what}" if self.key else self.what
@@ -42,18 +42,18 @@ class Problem:
 
 
 class SummexpError(Exception):
-    """The base of every error that is reported without a traceback."""
+    """Base class of errors that are reported without a traceback."""
 
     exit_code = EXIT_FAILED
 
 
 class ConfigError(SummexpError):
-    """The config, or the input that it names, is wrong: exit code 2."""
+    """The config or its input is invalid: exit code 2."""
 
     exit_code = EXIT_USAGE
 
     def __init__(self, problems: Iterable[Problem] | Problem | str) -> None:
-        """Take one problem or many; a bare sentence becomes a problem without a key."""
+        """Store one or several problems; a string becomes a problem without a key."""
         if isinstance(problems, str):
             problems = Problem(what=problems)
         if isinstance(problems, Problem):
@@ -63,11 +63,11 @@ class ConfigError(SummexpError):
 
 
 class RunError(SummexpError):
-    """The run could not go on, for a reason that the message gives: exit code 1."""
+    """The run failed, for the reason in the message: exit code 1."""
 
 
 def shortened(text: str, length: int = 200) -> str:
-    """Return `text` with its middle left out where it is longer than a message should be.
+    """Return `text` with its middle elided if it is longer than `length`.
 
     >>> shortened("a" * 30, 9)
     'aaaa…aaaa'
@@ -82,7 +82,7 @@ _SHORTEST_BEGINNING = 2
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the sentence that names the known names nearest to `name`, or None.
+    """Return a hint with the known names nearest to `name`, or None.
 
     >>> nearest("t5_smal", ["t5_small", "bart_base"])
     "Did you mean 't5_small'?"
@@ -91,11 +91,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def nearest_path(path: str, parent: Path, is_wanted: Callable[[str], bool]) -> str | None:
-    """Return the sentence that names the paths beside `path` whose names are nearest, or None.
+    """Return a hint with the paths whose names are nearest to that of `path`, or None.
 
     Args:
-        path: as the user wrote it; what is named is written in the same way, to be copied.
-        parent: the folder that `path` means to lie in.
+        path: the path as the user wrote it; suggestions are written in the same way.
+        parent: the folder of `path`.
         is_wanted: whether a path is of the right kind, such as `os.path.isdir`.
     """
     folder, name = os.path.split(path.rstrip("/"))
@@ -111,15 +111,15 @@ def _did_you_mean(names: list[str]) -> str | None:
 
 
 def _nearest(name: str, known: list[str]) -> list[str]:
-    # The case and the width of letters are no difference.
+    # Ignore case and full-width forms.
     plain = {one: _plain(one) for one in reversed(known)}
     spelt = {plain[one]: one for one in plain}
     name = _plain(name)
     near = get_close_matches(name, spelt, n=3, cutoff=0.6)
-    # The second and third are worth naming only if they are about as near as the first.
+    # Keep the second and third only if they are about as near as the first.
     near = [one for one in near if _likeness(name, one) > _likeness(name, near[0]) - 0.1]
     if len(name) >= _SHORTEST_BEGINNING and name not in spelt:
-        # `bart` means `bart_base`, and not `mbart50`, which has more letters in common.
+        # Prefer prefixes: `bart` means `bart_base`, not `mbart50`, which is more similar.
         near = [plain[one] for one in known if plain[one].startswith(name)][:3] or near
     return [spelt[one] for one in dict.fromkeys(near)]
 

@@ -1,8 +1,8 @@
-"""How a config dataclass declares its options, and reads what was given for them.
+"""Helpers of config dataclasses: choices, open mappings, and docs of fields.
 
-The dataclasses themselves lie beside the code that they configure (`data/config.py`, …):
-keyword-only, a docstring under each field, cross-field rules in `__post_init__` (raising
-`ConfigError`). None of them may import torch or transformers: they are read before either is.
+The dataclasses are in the packages that they configure (`data/config.py`, …): keyword-only, with a
+docstring under each field and cross-field rules in `__post_init__` (raising `ConfigError`). They
+must not import torch or transformers, since they are read before.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CHOICES = "choices"
 
 
 def choice(default: str | None, *allowed: str) -> Any:
-    """Declare a text field that takes only the `allowed` values (and None if it is the default)."""
+    """Declare a text field with `allowed` values (and None if it is the default)."""
     return field(default=default, metadata={_CHOICES: allowed})
 
 
 def open_mapping() -> Any:
-    """Declare a mapping that takes any key without the plus that Hydra wants for a plain dict."""
+    """Declare a mapping with arbitrary keys; Hydra would require a plus for a plain dict."""
     return field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
 
 
@@ -38,7 +38,7 @@ _HUB_PAGE = re.compile(
 
 
 def repository_of(address: str) -> str | None:
-    """Return the repository that the address of a page on the Hub belongs to, or None.
+    """Return the repository of a URL of the Hub, or None.
 
     >>> repository_of("https://huggingface.co/google-t5/t5-small/tree/main")
     'google-t5/t5-small'
@@ -55,13 +55,13 @@ def declared_choices(config_class: type) -> Iterator[tuple[str, tuple[str, ...]]
 
 
 def field_docs(config_class: type) -> dict[str, str]:
-    """Return the text under each field of `config_class`, field name to text, in their order.
+    """Return the docstring under each field of `config_class`, field name to text, in order.
 
-    It is read from the class's source, since Python keeps no docstring of a field; line breaks
-    become spaces. A field without a text is left out.
+    They are read from the source, since Python does not store them; line breaks become spaces. A
+    field without a docstring is left out.
 
     Raises:
-        OSError: if the class has no source file.
+        OSError: the class has no source file.
     """
     docs: dict[str, str] = {}
     for base in reversed(config_class.__mro__):
@@ -99,10 +99,10 @@ def raise_problems(section: str, found: Iterable[tuple[str, str]]) -> None:
 
     Args:
         section: the section, such as `training`.
-        found: name of a field of it, and what is wrong with its value.
+        found: (field name, description of the problem).
 
     Raises:
-        ConfigError: there are any.
+        ConfigError: there are problems.
     """
     problems = [Problem(key=f"{section}.{name}", what=what) for name, what in found]
     if problems:
@@ -110,7 +110,7 @@ def raise_problems(section: str, found: Iterable[tuple[str, str]]) -> None:
 
 
 def too_small(config: Any, minima: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Yield each field of `config` below its minimum, and what is wrong with it."""
+    """Yield (field name, description) of each field of `config` below its minimum."""
     for name, least in minima.items():
         value = getattr(config, name)
         if value is not None and value < least:

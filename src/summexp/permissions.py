@@ -1,4 +1,4 @@
-"""Who may read what a run writes: file modes by the umask.
+"""File permissions of a model folder, by the umask.
 
 Tested in tests/run_folder/test_layout.py.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def follow_umask(folder: Path) -> None:
-    """Give the weights in a model folder the permissions that its other files have by themselves.
+    """Set the permissions of the weights in a model folder by the umask.
 
-    safetensors (0.8) lets only the user read what it writes, whatever the umask.
+    safetensors (0.8) writes files that only the user can read, whatever the umask.
     """
     umask = os.umask(0o077)
     os.umask(umask)

@@ -1,4 +1,4 @@
-"""Recognizes errors of the system and the libraries that mean a full disk.
+"""Detection of storage failures in errors of the system and of libraries.
 
 Tested in tests/integration/test_storage.py.
 """
@@ -14,12 +14,12 @@ from contextlib import contextmanager
 ADVICE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of the quota",
-    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
+    errno.EFBIG: "raise the file size limit (ulimit -f)",
     errno.EROFS: "make the file system writable",
 }
-"""Error number of a write to what helps."""
+"""Error number of a write to advice."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How libraries in Rust (safetensors, tokenizers) quote the system."""
+"""Error number in messages of libraries in Rust (safetensors, tokenizers)."""
 _CUT_SHORT = re.compile(
     r"PytorchStreamWriter|unexpected pos \d+ vs \d+|basic_ios::clear|\d+ requested and \d+ written"
     r"|Not enough disk space"
@@ -28,10 +28,10 @@ _CUT_SHORT = re.compile(
 
 
 def storage_failure(error: BaseException) -> tuple[int | None, str | None] | None:
-    """Return what kept `error`'s library from writing, or None where it is about something else.
+    """Return the storage failure behind an error, or None for any other error.
 
     Returns:
-        The system's error number and the file, each None where the library gives none.
+        Error number and file, each None if unknown.
     """
     for one in error_chain(error):
         number, file = _errno(one), getattr(one, "filename", None)
@@ -44,7 +44,7 @@ def storage_failure(error: BaseException) -> tuple[int | None, str | None] | Non
 
 @contextmanager
 def quiet_writer_threads() -> Iterator[None]:
-    """Keep a thread that writes in the background from printing a failure that its owner raises."""
+    """Do not print storage failures of background writer threads, which their owners raise."""
     shown = threading.excepthook
 
     def show(arguments: threading.ExceptHookArgs, /) -> None:
@@ -59,11 +59,11 @@ def quiet_writer_threads() -> Iterator[None]:
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, then what it was raised from or in the handling of."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    """Yield an error and its chain of causes and contexts."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
 
 
 def _errno(error: BaseException) -> int | None:

@@ -1,7 +1,7 @@
-"""Standard output, standard error and log files whose reader or disk may go away.
+"""Robust standard streams and log files: a lost reader or a full disk does not stop a run.
 
-`train.py | head`, a log collector that died, a closed terminal and a full disk make every later
-write fail. What is printed is a copy of what the run folder holds, so a run goes on without it.
+`train.py | head`, a dead log collector, a closed terminal and a full disk make every later write
+fail. The output is a copy of what the run folder holds, so the run continues without it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _STANDARD = 3
 
 
 class LossyFileIO(io.FileIO):
-    """A file for text that may be lost: a write that fails drops its data and raises nothing."""
+    """A file whose failed writes are dropped instead of raised."""
 
     error: OSError | None = None
-    """The last failure that is not the reader's end, such as a full disk."""
+    """The last failure other than a lost reader, such as a full disk."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write `data`, or drop it; return its length in bytes."""
@@ -40,9 +40,9 @@ class LossyFileIO(io.FileIO):
 
 
 class LossyFileHandler(logging.FileHandler):
-    """A log file of which a full disk takes lines, but not the run.
+    """A log file that drops lines on a full disk.
 
-    `logging` itself would print a traceback for each line that it cannot write.
+    `logging` would print a traceback for each line.
     """
 
     def _open(self) -> io.TextIOWrapper:
@@ -51,11 +51,10 @@ class LossyFileHandler(logging.FileHandler):
 
 
 def guard_standard_streams() -> None:
-    """Let `sys.stdout` and `sys.stderr` outlive their readers, to the interpreter's last flush.
+    """Make `sys.stdout` and `sys.stderr` ignore failed writes, until the interpreter exits.
 
-    A descriptor that was closed at the start (`2>&-`) is opened on the null device, or the next
-    file of the run would get its number and whatever a library prints there. Streams that a
-    program or a test has put in place of the interpreter's own are left alone.
+    A closed descriptor (`2>&-`) is opened on the null device; otherwise the next file would get its
+    number, and the output of libraries. Replaced streams (by a program or a test) are not changed.
     """
     for descriptor in range(_STANDARD):
         _open_descriptor(descriptor)
@@ -66,26 +65,25 @@ def guard_standard_streams() -> None:
 
 
 def show(text: str) -> int:
-    """Print what a command produces, and return its exit code.
+    """Print the output of a command, and return its exit code.
 
-    A reader that needs no more of it (`| head`) changes nothing; where it could not be written,
-    as to a full disk, the command has failed.
+    A reader that stops early (`| head`) is no failure; a failed write, as to a full disk, is.
     """
     print(text, flush=True)
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     error = raw.error if isinstance(raw, LossyFileIO) else None
     if error is None:
         return 0
-    print(f"standard output could not be written: {error.strerror}", file=sys.stderr)
+    print(f"cannot write to standard output: {error.strerror}", file=sys.stderr)
     return EXIT_FAILED
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):
-    """Writes to a terminal above its progress bars, which would have the message behind them."""
+    """Log handler that writes messages above progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a message."""
-        # Slow to import; where nothing has, there is no bar.
+        # If tqdm was not imported, there is no bar.
         tqdm = sys.modules.get("tqdm")
         if tqdm is None or not self.stream.isatty():
             super().emit(record)
@@ -95,27 +93,27 @@ class TerminalHandler(logging.StreamHandler[TextIO]):
 
 
 class TerminalFormatter(logging.Formatter):
-    """Fits messages into the width of the terminal; a traceback is left as it is.
+    """Log formatter that wraps messages to the terminal's width, except tracebacks.
 
-    So is a message that was logged with `extra={"verbatim": True}`, as one with a command to copy.
+    A message logged with `extra={"verbatim": True}`, such as a command to copy, is not wrapped.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """Return the message in lines that fit."""
+        """Return the wrapped message."""
         message = super().formatMessage(record)
         return message if getattr(record, "verbatim", False) else fit(message, sys.stderr)
 
 
 def print_error(text: str) -> None:
-    """Print a message to standard error, in lines that fit where that is a terminal."""
+    """Print a message to standard error, wrapped if that is a terminal."""
     print(fit(text, sys.stderr), file=sys.stderr)
 
 
 def fit(text: str, stream: TextIO) -> str:
-    """Return `text` in lines that fit into the terminal behind `stream`; as it is where none is.
+    """Return `text` wrapped to the width of the terminal of `stream`, if it is one.
 
-    Lines are broken at spaces alone, and go on two further in, so that a path or an override that
-    is longer than a line can still be copied.
+    Lines are only broken at spaces, with an indent of two, so that a long path or override can be
+    copied.
     """
     if not stream.isatty():
         return text
@@ -124,14 +122,14 @@ def fit(text: str, stream: TextIO) -> str:
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """Return a line in parts of at most `width` terminal cells, each broken at a space.
+    """Wrap a line at spaces to at most `width` terminal cells.
 
     >>> wrapped("  a message that is long", 14)
     ['  a message', '    that is', '    long']
     """
     if len(line) * 2 <= width:
         return [line]
-    # Measures Han and Hangul, which take two cells.
+    # Han and Hangul take two cells.
     from rich.cells import cell_len
 
     indent = line[: len(line) - len(line.lstrip(" "))]

@@ -1,4 +1,4 @@
-"""A rank of a run: `python -m summexp.worker`, as the launcher starts it.
+"""Entry point of a rank, `python -m summexp.worker`, started by the local launcher.
 
 Tested in tests/integration/test_launch.py.
 """
@@ -24,12 +24,12 @@ from summexp.streams import guard_standard_streams
 
 
 def main() -> NoReturn:
-    """Run as a rank, report a failure to the parent, and exit."""
+    """Run as a rank, report a failure to the launcher, and exit."""
     end_with(int(os.environ[PARENT]))
-    # Of the signals, what the parent sends.
+    # The launcher sends SIGTERM, even if it is ignored.
     end_on_signals(also_ignored=[signal.SIGTERM])
     guard_standard_streams()
-    # A crash in compiled code then prints its traceback.
+    # Print a traceback on a crash in compiled code.
     faulthandler.enable()
     code = 0
     try:
@@ -41,7 +41,7 @@ def main() -> NoReturn:
         code = error.exit_code if isinstance(error, SummexpError) else 1
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not by way of the interpreter's end, where a library could wait for a rank that is gone.
+    # Skip the interpreter's shutdown, where a library could wait for a lost rank.
     os._exit(code)
 
 

@@ -72,7 +72,7 @@ def test_every_published_model_has_its_file() -> None:
 
 
 @each_file
-def test_header_says_what_the_file_is_and_how_to_use_it(path: Path) -> None:
+def test_header_describes_what_the_file_is_and_how_to_use_it(path: Path) -> None:
     first, second, *rest = path.read_text(encoding="utf-8").splitlines()
     assert first == "# @package _global_"
     assert second.startswith("# ")

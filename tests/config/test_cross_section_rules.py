@@ -38,7 +38,7 @@ PATIENT = {"early_stopping_patience": 2}
 
 
 @pytest.mark.parametrize("name", ["trainer", "accelerate"])
-def test_early_stopping_goes_by_evaluations(name: str) -> None:
+def test_early_stopping_depends_on_evaluations(name: str) -> None:
     engine = {"name": name, **PATIENT}
     assert problems(engine) == {}
     for without in ({"do_eval": False}, {"eval_strategy": "no"}):
@@ -60,7 +60,7 @@ SETS = {"validation_files": {"news": "a.json", "talks": "b.json"}}
         ({}, {"lr_scheduler_type": "greedy"}),
     ],
 )
-def test_what_goes_by_a_score_has_to_know_which_of_several_sets(
+def test_what_depends_on_a_score_has_to_know_which_of_several_sets(
     engine: dict[str, Any], training: dict[str, Any]
 ) -> None:
     found = problems(engine, SETS, **training)

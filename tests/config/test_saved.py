@@ -119,7 +119,7 @@ def test_a_saved_config_never_asks_to_delete(plain: Config, tmp_path: Path) -> N
     path.write_text(
         path.read_text().replace("overwrite_output_dir: false", "overwrite_output_dir: true")
     )
-    with pytest.raises(ConfigError, match="a file is not asked about that") as raised:
+    with pytest.raises(ConfigError, match="can only be set on the command line") as raised:
         composed("--config-dir", str(tmp_path), "--config-name", "mine")
     assert [(one.key, one.where) for one in raised.value.problems] == [
         ("overwrite_output_dir", str(path))
@@ -134,13 +134,13 @@ def test_a_saved_config_never_asks_to_delete(plain: Config, tmp_path: Path) -> N
             "model.source_prefix",
             "interpolation",
         ),
-        ({"tracking": {"tags": ["a", "${seed}"]}}, "tracking.tags", "holds the interpolation"),
+        ({"tracking": {"tags": ["a", "${seed}"]}}, "tracking.tags", "contains the interpolation"),
         ({"model": {"architecture": {"_target_": "os.system"}}}, "model.architecture", "code"),
         ({"model": {"_target_": "os.system"}}, "model._target_", "code"),
         ({"hydra": {"run": {"dir": "/"}}, "seed": 1}, "hydra", "has no hydra"),
         ({"training": {"hub_token": "abcdefgh"}}, "training.hub_token", "secret"),
         ({"tracking": {"run_name": "hf_" + "a" * 30}}, "tracking.run_name", "secret"),
-        ({"seed": "one"}, "seed", "not a whole number"),
+        ({"seed": "one"}, "seed", "not an integer"),
         ({"sead": 1}, "sead", "no such key"),
         ({"model": {"beams": 1}}, "model.beams", "no such key"),
         ({"model": 3}, "model", "is a group of keys"),

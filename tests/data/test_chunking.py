@@ -10,7 +10,7 @@ from datasets import Dataset
 from tests.modeling.tiny_models import config, make
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 
-from summexp.data.chunking import LEAST_ROOM, Chunker, LongDocuments
+from summexp.data.chunking import MINIMUM_BUDGET, Chunker, LongDocuments
 from summexp.data.config import DataConfig
 from summexp.data.tokenize import Tokenizing, tokenize
 from summexp.errors import ConfigError
@@ -70,7 +70,7 @@ def tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize(("length", "overlap"), [(40, None), (64, 0), (64, 20)])
-def test_pieces_hold_the_whole_text_in_order(
+def test_chunks_hold_the_full_text_in_order(
     name: str, kind: str, length: int, overlap: int | None
 ) -> None:
     tokenizer, text = TOKENIZERS[kind](), TEXTS[name]
@@ -92,7 +92,7 @@ def test_pieces_hold_the_whole_text_in_order(
         assert ids == tokenizer(PREFIX + text[start:end].strip())["input_ids"]
 
 
-def test_cuts_are_at_the_ends_of_sentences_and_pieces_share_whole_ones() -> None:
+def test_cuts_are_at_the_ends_of_sentences_and_chunks_share_complete_ones() -> None:
     text = "".join(f"The river number {n} rose in May. " for n in range(30))
     for start, end, _ in chunker(150, overlap=40).spans(text):
         assert text[start:].startswith("The river")
@@ -120,7 +120,7 @@ def test_a_cut_leaves_a_letter_with_its_accent_and_its_vowel_sign() -> None:
 
 
 @pytest.mark.parametrize("count", [21, 22, 30, 41])
-def test_pieces_are_of_like_length(count: int) -> None:
+def test_chunks_are_of_like_length(count: int) -> None:
     text = "The dog came home today. " * count
     lengths = [len(ids) for _, _, ids in chunker(100, overlap=0).spans(text)]
     assert max(lengths) - min(lengths) <= 2 * tokens(fast(), "The dog came home today. ")
@@ -144,16 +144,18 @@ def test_white_space_alone_is_no_chunk(kind: str) -> None:
 def test_the_room_is_what_prefix_and_special_tokens_leave() -> None:
     tokenizer = fast()
     cut = chunker(64, tokenizer=tokenizer)
-    assert cut.room == 64 - len(tokenizer(PREFIX)["input_ids"])
-    assert cut.overlap == cut.room // 8
+    assert cut.budget == 64 - len(tokenizer(PREFIX)["input_ids"])
+    assert cut.overlap == cut.budget // 8
 
 
 def test_too_little_room_is_reported() -> None:
     taken = len(fast()(PREFIX)["input_ids"])
-    with pytest.raises(ConfigError, match=r"data\.max_source_length: is 20, of which") as raised:
+    with pytest.raises(
+        ConfigError, match=r"data\.max_source_length: is 20, which leaves"
+    ) as raised:
         chunker(20)
-    assert f"at least {taken + LEAST_ROOM}" in str(raised.value)
-    chunker(taken + LEAST_ROOM)
+    assert f"at least {taken + MINIMUM_BUDGET}" in str(raised.value)
+    chunker(taken + MINIMUM_BUDGET)
     with pytest.raises(ConfigError, match=r"data\.chunk_overlap: is 32, more than half of the"):
         chunker(64, overlap=32)
 
@@ -164,18 +166,18 @@ def test_summaries_that_fit_are_joined_to_one() -> None:
     assert merged == [tokenizer(f"{PREFIX}The river rose. 버스 요금")["input_ids"]]
 
 
-def test_summaries_as_long_as_their_pieces_are_cut_to_equal_shares() -> None:
+def test_summaries_as_long_as_their_chunks_are_cut_to_equal_shares() -> None:
     tokenizer = fast()
     summaries = [f"{word} " + "river dog bridge " * 20 for word in ("first", "second", "third")]
     (ids,) = chunker(64).merge(summaries)
     assert len(ids) <= 64
-    said = tokenizer.decode(ids, skip_special_tokens=True)
-    assert all(word in said for word in ("first", "second", "third"))
+    decoded = tokenizer.decode(ids, skip_special_tokens=True)
+    assert all(word in decoded for word in ("first", "second", "third"))
 
 
 @pytest.mark.parametrize("length", [40, 64])
 @pytest.mark.parametrize("count", [2, 5, 40])
-def test_each_round_has_fewer_pieces(length: int, count: int) -> None:
+def test_each_round_has_fewer_chunks(length: int, count: int) -> None:
     cut = chunker(length)
     for text in ("", "a", "river dog bridge " * 9, TEXTS["one word"]):
         chunks = cut.merge([text] * count)
@@ -183,7 +185,7 @@ def test_each_round_has_fewer_pieces(length: int, count: int) -> None:
         assert all(len(ids) <= length for ids in chunks)
 
 
-def test_pieces_are_kept_by_content_and_settings(tmp_path: Path) -> None:
+def test_chunks_are_cached_by_content_and_settings(tmp_path: Path) -> None:
     rows = Dataset.from_dict({"document": [ENGLISH, TEXTS["ko"]], "summary": [None, "b"]})
     calls: list[int] = []
 
@@ -213,5 +215,5 @@ def test_an_impossible_overlap_is_reported_before_anything_is_loaded(overlap: in
     with pytest.raises(ConfigError, match=f"from 0 to half of .*, not {overlap}"):
         DataConfig(max_source_length=64, long_documents="chunk", chunk_overlap=overlap)
     DataConfig(max_source_length=64, long_documents="chunk", chunk_overlap=32)
-    with pytest.raises(ConfigError, match="has no effect where long documents are cut"):
+    with pytest.raises(ConfigError, match=r"has no effect with data\.long_documents=truncate"):
         DataConfig(chunk_overlap=32)

@@ -37,7 +37,7 @@ def test_a_known_pair_is_taken_wherever_it_stands_and_logged(
 ) -> None:
     with caplog.at_level(logging.INFO):
         assert choose("url", summary.upper(), "title", document) == (document, summary.upper())
-    assert f"documents are taken from column {document!r}" in caplog.text
+    assert f"using column {document!r} for documents" in caplog.text
 
 
 def test_what_is_named_wins_and_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -69,13 +69,17 @@ def test_the_other_half_is_found_by_its_name(
 @pytest.mark.parametrize(
     ("names", "config", "reason"),
     [
-        (("ID", "section_header", "section_text", "dialogue"), {}, "no known names"),
-        (("a", "b"), {}, "no known names"),
-        (("document", "article", "summary"), {}, "more than one choice"),
-        (("article", "highlights", "abstract"), {}, "more than one choice"),
-        (("article", "highlights", "abstract"), {"text_column": "article"}, "more than one choice"),
-        (("dialogue", "x"), {"text_column": "dialogue"}, "no known names"),
-        (("text", "Text", "summary"), {}, "more than one choice"),
+        (("ID", "section_header", "section_text", "dialogue"), {}, "no known column names"),
+        (("a", "b"), {}, "no known column names"),
+        (("document", "article", "summary"), {}, "several pairs are possible"),
+        (("article", "highlights", "abstract"), {}, "several pairs are possible"),
+        (
+            ("article", "highlights", "abstract"),
+            {"text_column": "article"},
+            "several pairs are possible",
+        ),
+        (("dialogue", "x"), {"text_column": "dialogue"}, "no known column names"),
+        (("text", "Text", "summary"), {}, "several pairs are possible"),
     ],
 )
 def test_without_one_answer_the_run_stops_with_a_sample_of_each_column(
@@ -90,7 +94,7 @@ def test_without_one_answer_the_run_stops_with_a_sample_of_each_column(
 
 @pytest.mark.parametrize("config", [{}, {"text_column": "document"}])
 def test_one_column_holds_no_summaries(config: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"the one column 'document'.*\n.*data.test_file"):
+    with pytest.raises(ConfigError, match=r"only the column 'document'.*\n.*data.test_file"):
         choose("document", **config)
 
 
@@ -126,7 +130,7 @@ def test_references_that_are_named_and_missing_are_reported(
 ) -> None:
     with caplog.at_level(logging.INFO):
         assert choose("text", "summary", references_column="gold") == ("text", "summary")
-    assert "rows.csv has no column 'gold': one reference a row counts." in caplog.text
+    assert "rows.csv: no column 'gold', scoring with one reference per row" in caplog.text
 
 
 def test_a_list_of_summaries_in_the_column_of_summaries() -> None:
@@ -155,7 +159,7 @@ class TestPrediction:
             choose("text", "summary", needs_summary=False, summary_column="sumary")
 
     def test_is_not_guessed_by_position(self) -> None:
-        with pytest.raises(ConfigError, match="no known names"):
+        with pytest.raises(ConfigError, match="no known column names"):
             choose("only", needs_summary=False)
 
 

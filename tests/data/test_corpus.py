@@ -59,7 +59,7 @@ def test_each_split_in_its_own_format(rows: str, tmp_path: Path) -> None:
         {"id": "2", "document": "new", "summary": None},
     ]
     assert corpus.health.lines() == [
-        "train: 3 rows (2 dropped, 1 without a document, 1 without a summary, 1 repeated)",
+        "train: 3 rows (2 dropped, 1 without a document, 1 without a summary, 1 duplicate)",
         "validation: 2 rows (1 dropped, 1 without a document)",
         "test: 3 rows (1 without a document, 3 without a summary)",
         "documents of validation that are also in train: 1 (50.0 %)",
@@ -151,8 +151,8 @@ def test_rows_given_by_the_caller(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("phase", "config", "message"),
     [
-        ("eval", {}, r"data.validation_file: training.do_eval is on, but there is no validation"),
-        ("predict", {}, r"data.test_file: training.do_predict is on, but there is no test data"),
+        ("eval", {}, r"data.validation_file: training.do_eval is true, but there is no validation"),
+        ("predict", {}, r"data.test_file: training.do_predict is true, but there is no test data"),
         ("eval", {"name": "news_briefs", "validation_split": "dev"}, "has no split 'dev'"),
     ],
 )
@@ -167,11 +167,11 @@ def test_a_phase_without_its_split(
 def test_no_usable_row(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("document,summary\na,\n,b\n")
-    with pytest.raises(ConfigError, match=r"no row of .* can be used: of 2 rows, 1 have no doc"):
+    with pytest.raises(ConfigError, match=r"no usable row in .*: of 2 rows, 1 have no doc"):
         load(tmp_path, "train", train_file=str(path))
 
 
-def test_a_broken_line_is_blamed_on_its_key(tmp_path: Path) -> None:
+def test_a_broken_line_names_its_key(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     lines = [json.dumps({"document": "a", "summary": "b"})] * 50 + ['{"document": ']
     path.write_text("\n".join(lines))
@@ -187,7 +187,7 @@ def test_another_encoding_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         corpus = load(tmp_path, "train", train_file=str(path))
     assert next(iter(corpus.train or []))["summary"] == "예산안 제출"
-    assert caplog.text.count("it is read as cp949") == 1
+    assert caplog.text.count("reading it as cp949") == 1
 
 
 def test_streaming_reads_the_training_rows_when_asked(rows: str, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ class TestFolder:
         folder = tmp_path / "corpus"
         folder.mkdir()
         (folder / "train.jsonl").write_text('{"document": "a"\n')
-        with pytest.raises(ConfigError, match=r"data.name: a file of .* cannot be read"):
+        with pytest.raises(ConfigError, match=r"data.name: cannot read a file of "):
             load(tmp_path, "train", name=str(folder))
 
 

@@ -91,7 +91,7 @@ def test_a_file_of_a_phase_that_is_off(train: str) -> None:
     (problem,) = check("eval", test_file=train)
     assert (problem.key, problem.what) == (
         "data.test_file",
-        "is the only data, and training.do_predict is off",
+        "is the only data, and training.do_predict is false",
     )
     assert problem.hint is not None
     assert problem.hint.startswith("Set training.do_predict=true and training.do_eval=false.")
@@ -116,7 +116,7 @@ def test_a_phase_without_data(train: str, phase: str, key: str, debug_tiny: bool
     del files[key.removeprefix("data.")]
     (problem,) = check("train", "eval", "predict", **files, debug_tiny=debug_tiny)
     assert problem.key == key
-    assert f"training.do_{phase} is on" in problem.what
+    assert f"training.do_{phase} is true" in problem.what
     assert problem.hint == f"Set {key}=FILE, or training.do_{phase}=false."
 
 
@@ -182,7 +182,7 @@ def test_the_splits_of_a_saved_folder_are_known(tmp_path: Path) -> None:
     assert not check("train", "eval", name=str(tmp_path), validation_split="dev[:10]")
 
 
-def test_nothing_dear_is_imported(train: str) -> None:
+def test_nothing_slow_is_imported(train: str) -> None:
     code = """
 import sys
 from summexp.data.config import DataConfig

@@ -72,10 +72,10 @@ def test_only_what_is_worth_it_is_shown() -> None:
         ],
     )
     assert health.lines() == [
-        "train: 1,200 rows (10 dropped, 2 without a document, 8 without a summary, 3 repeated, "
-        "2 with a repeated document, 25.0 % of the documents cut)",
+        "train: 1,200 rows (10 dropped, 2 without a document, 8 without a summary, 3 duplicate, "
+        "2 with a duplicate document, 25.0 % of the documents truncated)",
         "validation: 100 rows",
-        "test: read while training, so its rows are not counted",
+        "test: streamed, rows are not counted",
         "documents of validation that are also in train: 4 (4.0 %)",
     ]
 

@@ -35,7 +35,7 @@ def test_every_shape_gives_the_same_rows(text: str) -> None:
 
 @pytest.mark.parametrize("cells", [["정부", "b"], {"0": "정부", "1": "b"}], ids=["lists", "pandas"])
 def test_whole_columns_are_distinguished_from_a_row(cells: object) -> None:
-    with pytest.raises(ConfigError, match="whole columns, not rows"):
+    with pytest.raises(ConfigError, match="object of columns, not rows"):
         read(json.dumps({"document": cells, "summary": cells}))
     assert read(json.dumps({"document": "a", "references": ["b"]})) == [
         {"document": "a", "references": ["b"]}
@@ -71,16 +71,16 @@ def test_one_row_with_a_list_of_objects_in_json_lines_is_a_row() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1}\n{"a": 2,}\n{"a": 3}\n', r"line 2: the row that begins here is not valid JSON"),
+        ('{"a": 1}\n{"a": 2,}\n{"a": 3}\n', r"line 2: this row is not valid JSON"),
         ('{"a": 1}\n{"a": "x\n{"a": 3}\n', r"line 2: .* \(line 2, column"),
         # Cut off, so that more is read for first.
         ('{"a": 1}\n{"a": 2}\n{"a":', r"line 3: .* \(line 3, column"),
         ('{"a": 1}\n{"a": 2}\n{\n"a":', r"line 3: .* \(line 4, column"),
-        ('{"a": 1}\n\n{"a": 2', r"line 3: the row that begins here"),
-        ('[{"a": 1},\n {"a": 2}\n', r"line 3: ',' or '\]' is due after a row, but the file ends"),
-        ('[{"a": 1}]\n{"a": 2}', "line 2: there is more after the end of the array"),
-        ('{"a": 1}\n["x", "y"]\n', "line 2: a row must be an object with named values, not a list"),
-        ('["x"]', 'line 1: a row must be an object with named values, not "x"'),
+        ('{"a": 1}\n\n{"a": 2', r"line 3: this row is not valid"),
+        ('[{"a": 1},\n {"a": 2}\n', r"line 3: expected ',' or '\]' after a row, but the file ends"),
+        ('[{"a": 1}]\n{"a": 2}', "line 2: unexpected content after the array"),
+        ('{"a": 1}\n["x", "y"]\n', "line 2: a row must be an object, not a list"),
+        ('["x"]', 'line 1: a row must be an object, not "x"'),
         ('{"a": [{"x": 1}], "b": [{"x": 2}]}', "several lists of rows: 'a', 'b'"),
     ],
 )

@@ -187,7 +187,7 @@ def test_a_file_goes_before_the_share_which_stays_out_of_the_training(
         assert train == alone
         assert (test if "test_file" in files else validation) == {"It rained."}
         name = next(iter(files)).partition("_")[0]
-        reported = f"the rows of data.{name}_share={HELD_OUT[f'{name}_share']} are held out and not"
+        reported = f"the rows of data.{name}_share={HELD_OUT[f'{name}_share']} are held out but not"
         assert reported in caplog.text
 
 
@@ -198,7 +198,7 @@ def test_a_share_that_leaves_a_side_empty_is_rejected(
     few = jsonl(tmp_path / "few.jsonl", ROWS[:10])
     (problem,) = check(train_file=few, validation_share=share)
     assert problem.key == "data.validation_share"
-    assert problem.what == f"no usable row of {few} is left for the {split} split"
+    assert problem.what == f"{few} has no usable row for the {split} split"
     assert problem.hint == "Set data.validation_share=0.1."
     assert not check(train_file=few, validation_share=0.1)
     # What only loading finds says the same.
@@ -214,7 +214,7 @@ def test_a_share_that_leaves_a_side_empty_is_rejected(
 def test_documents_that_are_all_the_same_cannot_be_split(tmp_path: Path) -> None:
     same = jsonl(tmp_path / "same.jsonl", [ROWS[0]] * 9)
     (problem,) = check(train_file=same, validation_share=0.1)
-    assert problem.hint == "Name a file for it: data.validation_file."
+    assert problem.hint == "Set data.validation_file to a file."
 
 
 def test_what_a_broken_file_has_is_reported_once(tmp_path: Path) -> None:

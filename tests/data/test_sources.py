@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.hub_stand_in import HubStandIn
+from tests.local_hub import LocalHub
 
 CHILD = """
 import json, sys
@@ -69,8 +69,8 @@ def parquet(split: str, count: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[HubStandIn]:
-    with HubStandIn() as hub:
+def hub() -> Iterator[LocalHub]:
+    with LocalHub() as hub:
         hub.add("owner/plain", {"train.jsonl": jsonl("t", 3), "validation.jsonl": jsonl("v", 2)})
         hub.add(
             "owner/configs",
@@ -96,7 +96,7 @@ def hub() -> Iterator[HubStandIn]:
         yield hub
 
 
-def ask(hub: HubStandIn, folder: Path, *requests: dict[str, Any], endpoint: str = "") -> list[Any]:
+def ask(hub: LocalHub, folder: Path, *requests: dict[str, Any], endpoint: str = "") -> list[Any]:
     """Return what a fresh process loads for each request: ids per split, or the message."""
     environment = {**os.environ, **hub.environment(folder / "hf")}
     if endpoint:
@@ -115,7 +115,7 @@ def request(name: str, *phases: str, offline: bool = False, **data: Any) -> dict
 
 
 def test_repositories_of_files_configurations_and_conversions(
-    hub: HubStandIn, tmp_path: Path
+    hub: LocalHub, tmp_path: Path
 ) -> None:
     converted = {"revision": "refs/convert/parquet", "config_name": "3.0.0"}
     half = {"train_split": "train[:50%]", "validation_split": "train[50%:]"}
@@ -138,7 +138,7 @@ def test_repositories_of_files_configurations_and_conversions(
     assert hub.requests[asked:] == []
 
 
-def test_streaming(hub: HubStandIn, tmp_path: Path) -> None:
+def test_streaming(hub: LocalHub, tmp_path: Path) -> None:
     limits = {"streaming": True, "max_train_samples": 2, "max_eval_samples": 1}
     assert ask(
         hub,
@@ -150,21 +150,21 @@ def test_streaming(hub: HubStandIn, tmp_path: Path) -> None:
     ) == [
         [["t0", "t1"], ["v0"], None],
         [["p0", "p1"], None],
-        "ConfigError data.train_split: 'train[:2]' is a slice, which data.streaming=true cannot "
-        "read\n    Name the whole split and limit it by data.max_*_samples.",
+        "ConfigError data.train_split: 'train[:2]' is a slice, which data.streaming=true does not "
+        "support\n    Name the full split and limit it by data.max_*_samples.",
         "ConfigError data.streaming: owner/plain cannot be streamed from the Hub with "
         "offline=true\n    Set data.streaming=false, or offline=false.",
     ]
 
 
-def test_what_is_wrong_is_reported(hub: HubStandIn, tmp_path: Path) -> None:
+def test_what_is_wrong_is_reported(hub: LocalHub, tmp_path: Path) -> None:
     requests = {
         "data.name: there is no folder and no Hub dataset owner/absent": request("owner/absent"),
-        "data.name: owner/never was not downloaded before, and offline=true": request(
+        "data.name: owner/never is not in the cache, and offline=true": request(
             "owner/never", offline=True
         ),
         "data.name: owner/gated is gated": request("owner/gated"),
-        "data.name: owner/empty holds no data files": request("owner/empty"),
+        "data.name: owner/empty has no supported data files": request("owner/empty"),
         "data.name: owner/script is a loading script": request("owner/script"),
         "data.revision: owner/plain has no revision 'no'": request("owner/plain", revision="no"),
         "data.config_name: owner/configs has several configurations": request("owner/configs"),

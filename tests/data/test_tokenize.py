@@ -105,7 +105,7 @@ def test_a_prefix_leaves_room_for_a_document(model_type: str, prefix: str) -> No
         max_target_length=20,
     )
     rows = {"document": ["rain"], "summary": ["rain"]}
-    with pytest.raises(ConfigError, match=rf"is {taken}, and model.source_prefix alone takes"):
+    with pytest.raises(ConfigError, match=rf"is {taken}, and model.source_prefix takes"):
         one(rows)
     assert len(replace(one, max_source_length=taken + 1)(rows)["input_ids"][0]) == taken + 1
 
@@ -197,7 +197,7 @@ class Counted(Tokenizing):
         return super().__call__(batch)
 
 
-def test_the_cache_goes_by_content_and_settings(tokenizing: Tokenizing, tmp_path: Path) -> None:
+def test_the_cache_depends_on_content_and_settings(tokenizing: Tokenizing, tmp_path: Path) -> None:
     def batches(content: str, data: DataConfig | None = None, **changes: Any) -> int:
         Counted.batches = 0
         one = Counted(**{**vars(tokenizing), **changes})

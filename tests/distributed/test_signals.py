@@ -86,7 +86,7 @@ def test_a_second_one_does_not_wait() -> None:
     assert process.returncode == 128 + signal.SIGTERM
 
 
-def test_a_terminal_that_is_closed_says_so_twice() -> None:
+def test_a_terminal_that_is_closed_reports_it_twice() -> None:
     process = start(SAVES)
     process.send_signal(signal.SIGHUP)
     assert announced(process) == ANNOUNCED

@@ -111,7 +111,7 @@ def fit(
     for place in _places(folder):
         saved = load_file(folder / place / "model.safetensors")
         weights |= {f"{place}/{name}": weight for name, weight in saved.items()}
-    evaluated = fitted.evaluated and [one.metrics for one in fitted.evaluated]
+    evaluated = fitted.evaluations and [one.metrics for one in fitted.evaluations]
     return Outcome(
         reported={
             "steps": fitted.steps,

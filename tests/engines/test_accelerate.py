@@ -45,13 +45,13 @@ def test_it_has_the_numbers_and_texts_of_the_trainer(
     """Two epochs of 42 rows: two whole steps, and one of 10 rows, in micro-batches of 4, 4, 2."""
     tiny = loud(model_type)
     collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
-    said: dict[str, list[list[str]]] = {name: [] for name in ENGINES}
+    predictions: dict[str, list[list[str]]] = {name: [] for name in ENGINES}
     models = []
     for name, engine in ENGINES.items():
 
-        def evaluated(model: Any, _: Any, said: list[list[str]] = said[name]) -> Any:
+        def evaluated(model: Any, _: Any, predictions: list[list[str]] = predictions[name]) -> Any:
             found = evaluate(model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny))
-            said.append(found.predictions)
+            predictions.append(found.predictions)
             return [found]
 
         folder = tmp_path / name
@@ -77,8 +77,8 @@ def test_it_has_the_numbers_and_texts_of_the_trainer(
         assert one_step == pytest.approx(other, rel=1e-6, abs=1e-9)
     for name, weight in models[0].named_parameters():
         assert weight.allclose(models[1].get_parameter(name), rtol=0, atol=1e-6), name
-    assert said["accelerate"] == said["trainer"]
-    assert len(set(said["accelerate"][-1])) > 1
+    assert predictions["accelerate"] == predictions["trainer"]
+    assert len(set(predictions["accelerate"][-1])) > 1
 
 
 @pytest.mark.parametrize("model_type", ["t5", "bart", "gpt2"])

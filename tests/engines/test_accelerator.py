@@ -36,8 +36,8 @@ def test_deepspeed_brings_no_optimizer_and_no_schedule(tmp_path: Path) -> None:
     one = job(tmp_path, engine=ENGINE, training=training(max_steps=1, deepspeed=options))
     with pytest.raises(ConfigError) as caught:
         AccelerateEngine().fit(one, None)
-    said = [problem.what for problem in caught.value.problems]
-    assert [("optim" in what, "lr_scheduler_type" in what) for what in said] == [
+    reported = [problem.what for problem in caught.value.problems]
+    assert [("optim" in what, "lr_scheduler_type" in what) for what in reported] == [
         (True, False),
         (False, True),
     ]

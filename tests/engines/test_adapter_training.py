@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 class Trained:
     tiny: Tiny
     fitted: FitResult
-    said: list[list[str]]
+    predictions: list[list[str]]
 
 
 def train(
@@ -43,13 +43,13 @@ def train(
     tiny = make(config("bart"), peft=PeftConfig(name="lora", **(peft or {})))
     make_loud(tiny.model)
     collate = job(folder, tiny=tiny).collate
-    said = []
+    predictions = []
 
     def evaluated(model: Any, each: Any) -> Any:
         found = evaluate(
             model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny), lambda _: each()
         )
-        said.append(found.predictions)
+        predictions.append(found.predictions)
         return [found]
 
     chosen = {
@@ -66,7 +66,7 @@ def train(
     one = job(folder, tiny=tiny, evaluate=evaluated, training=training(**chosen))
     fitted = build_engine(EngineConfig(name=engine)).fit(one, resume_from)
     evaluated(fitted.model, lambda: None)
-    return Trained(tiny, fitted, said)
+    return Trained(tiny, fitted, predictions)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -78,7 +78,7 @@ def is_of_the_adapter(name: str) -> bool:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_adapter_alone_is_trained_and_the_model_that_is_saved_is_whole(
+def test_the_adapter_alone_is_trained_and_the_model_that_is_saved_is_complete(
     engine: str, tmp_path: Path
 ) -> None:
     trained = train(tmp_path, engine)
@@ -99,7 +99,7 @@ def test_the_adapter_alone_is_trained_and_the_model_that_is_saved_is_whole(
             base = base + 16 / 8 * b @ a
         torch.testing.assert_close(weight, base)
     # What was said in training is what the folder says, and there is something to tell apart.
-    assert trained.said[-1] == trained.said[-2] != trained.said[0]
+    assert trained.predictions[-1] == trained.predictions[-2] != trained.predictions[0]
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert all(one.equal(loaded.state_dict()[name]) for name, one in merged.items())
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
@@ -130,7 +130,7 @@ def test_it_resumes_bit_by_bit(engine: str, variant: str, tmp_path: Path) -> Non
         one, other = weights(tmp_path / "whole" / name), weights(tmp_path / "rest" / name)
         assert one.keys() == other.keys()
         assert [key for key in one if not one[key].equal(other[key])] == []
-    assert rest.said == whole.said[1:]
+    assert rest.predictions == whole.predictions[1:]
     first, last = (weights(tmp_path / "whole" / f"checkpoint-{step}") for step in (3, 6))
     changed = {name for name in last if not first[name].equal(last[name])}
     assert any("magnitude" in name for name in changed) == (variant == "dora")
@@ -147,7 +147,7 @@ def test_the_best_adapter_is_merged_at_the_end(engine: str, tmp_path: Path) -> N
     }
     # The loss goes down, and the model with the highest is said to be the best.
     trained = train(tmp_path, engine, **best)
-    assert trained.said[-1] == trained.said[0] != trained.said[1]
+    assert trained.predictions[-1] == trained.predictions[0] != trained.predictions[1]
     a_query = "model.decoder.layers.0.self_attn.q_proj"
     third = weights(tmp_path / "checkpoint-3")
     a, b = (third[f"{a_query}.lora_{side}.default.weight"] for side in "AB")

@@ -130,9 +130,7 @@ def test_a_stream_begins_again_in_another_order(tiny: Tiny, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("done", range(6))
-def test_a_stream_is_passed_over_as_far_as_it_was_read(
-    done: int, tiny: Tiny, tmp_path: Path
-) -> None:
+def test_a_stream_is_skipped_as_far_as_it_was_read(done: int, tiny: Tiny, tmp_path: Path) -> None:
     whole = [step for steps in taken(streamed(tiny, tmp_path), 0, 4) for step in steps]
     left = [step for steps in taken(streamed(tiny, tmp_path), done, 4) for step in steps]
     assert left == whole[done:]
@@ -150,7 +148,7 @@ def test_what_a_stream_was_read_for_draws_no_random_number(
     assert steps is not None
 
 
-def test_both_engines_make_the_loader_as_training_says(tiny: Tiny, tmp_path: Path) -> None:
+def test_both_engines_make_the_loader_from_the_training_config(tiny: Tiny, tmp_path: Path) -> None:
     options = {
         "num_workers": 2,
         "persistent_workers": True,

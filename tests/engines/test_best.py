@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from summexp.engines.best import best_score, best_score_name, gains_nothing, is_better
+from summexp.engines.best import best_score, best_score_name, is_better, should_stop_early
 from summexp.engines.config import EngineConfig
 from summexp.errors import ConfigError, RunError
 
@@ -60,7 +60,7 @@ def stops(
     history: list[dict[str, float]] = []
     for step, score in enumerate(scores, start=1):
         history += [{"loss": 9.0, "step": step}, {"eval_loss": score, "step": step}]
-    return gains_nothing(arguments(**options), engine, history)
+    return should_stop_early(arguments(**options), engine, history)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_another_score_or_none_does_not_count() -> None:
 def test_what_was_evaluated_before_the_first_step_is_left_out() -> None:
     engine = EngineConfig(early_stopping_patience=1)
     history = [{"eval_loss": 1.0, "step": 0}, {"eval_loss": 2.0, "step": 1}]
-    assert not gains_nothing(arguments(), engine, history)
-    assert gains_nothing(arguments(), engine, [*history, {"eval_loss": 3.0, "step": 2}])
+    assert not should_stop_early(arguments(), engine, history)
+    assert should_stop_early(arguments(), engine, [*history, {"eval_loss": 3.0, "step": 2}])
 
 
 def test_a_step_that_is_evaluated_again_counts_once() -> None:
     engine = EngineConfig(early_stopping_patience=1)
     history = [{"eval_loss": 1.0, "step": 2}, {"eval_loss": 1.0, "step": 2}]
-    assert not gains_nothing(arguments(), engine, history)
+    assert not should_stop_early(arguments(), engine, history)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def steps_in(folder: Path) -> list[int]:
     return sorted(step_of(one) for one in checkpoints(folder))
 
 
-def test_a_checkpoint_is_whole_once_it_is_written(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_checkpoint_is_complete_once_it_is_written(tiny: Tiny, tmp_path: Path) -> None:
     args = arguments(tiny, tmp_path)
     stale = tmp_path / "checkpoint-3"
     stale.mkdir()
@@ -51,7 +51,9 @@ def test_a_checkpoint_is_whole_once_it_is_written(tiny: Tiny, tmp_path: Path) ->
     assert verify(folder) is None
 
 
-def test_what_fails_while_it_is_written_is_not_taken_for_whole(tiny: Tiny, tmp_path: Path) -> None:
+def test_what_fails_while_it_is_written_is_not_taken_as_complete(
+    tiny: Tiny, tmp_path: Path
+) -> None:
     args = arguments(tiny, tmp_path, save_total_limit=1)
     with new_checkpoint(args, state_at(1)) as first:
         save_model(tiny.model, tiny.tokenizer, first)
@@ -67,7 +69,7 @@ def break_off(tiny: Tiny, args: Seq2SeqTrainingArguments) -> None:
         raise OSError("the disk is full")
 
 
-def test_older_ones_go_when_the_new_one_is_whole(tiny: Tiny, tmp_path: Path) -> None:
+def test_older_ones_go_when_the_new_one_is_complete(tiny: Tiny, tmp_path: Path) -> None:
     args = arguments(tiny, tmp_path, save_total_limit=2)
     for step in (2, 9, 10):
         with new_checkpoint(args, state_at(step)):
@@ -110,7 +112,7 @@ def test_the_random_numbers_of_either_engine_are_restored(
     engine: str, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_the_end = []
-    sealed = checkpoint.write_manifest
+    complete = checkpoint.write_manifest
 
     def write_manifest(folder: Path) -> None:
         # What is drawn next is put back.
@@ -119,7 +121,7 @@ def test_the_random_numbers_of_either_engine_are_restored(
         random.setstate(numbers["python"])
         np.random.set_state(numbers["numpy"])
         torch.set_rng_state(numbers["cpu"])
-        sealed(folder)
+        complete(folder)
 
     monkeypatch.setattr(checkpoint, "write_manifest", write_manifest)
     fit(engine, tmp_path / "run", tiny, {"max_steps": 1, "save_strategy": "steps"})
@@ -214,7 +216,7 @@ def test_a_best_checkpoint_elsewhere_is_not_loaded(
     fit(engine, tmp_path / "run", tiny, options, resume_from=checkpoint_1, scores=(3.0,))
     state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
     assert Path(state["best_model_checkpoint"] or checkpoint_1).parent == tmp_path / "run"
-    assert "the best checkpoint is not used" in caplog.text
+    assert "ignoring the best checkpoint" in caplog.text
     assert (elsewhere / "model.safetensors").read_bytes() == b"not to be read"
 
 

@@ -218,7 +218,7 @@ def test_the_budget_of_a_batch_has_room_for_its_summaries(tiny: Tiny) -> None:
     assert sizes == [3, 3]
 
 
-def test_the_sampler_goes_by_prompt_and_summary(tiny: Tiny) -> None:
+def test_the_sampler_depends_on_prompt_and_summary(tiny: Tiny) -> None:
     tokens = Dataset.from_dict({"input_ids": [[1] * 3, [1]], "labels": [[1], [1] * 9]})
     assert collator(tiny).lengths(tokens).tolist() == [4, 10]
 

@@ -25,10 +25,10 @@ ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 
 
 def strict_json(path: Path) -> Any:
-    def refuse(token: str) -> None:
+    def reject(token: str) -> None:
         raise AssertionError(f"{path.name} holds {token}, which is no JSON")
 
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=reject)
 
 
 def poison(one: TrainingJob, batch: int) -> None:
@@ -115,11 +115,11 @@ def test_a_loss_that_recovers_is_no_failure(engine: str, tmp_path: Path) -> None
 def test_the_end_is_judged_by_loss_and_gradient() -> None:
     def ended(loss: float, norm: float, *, fp16: bool = False) -> str:
         with stop_requests() as request:
-            watch = TrainingGuard(request, training(fp16=fp16))
-            watch.losses.update(torch.tensor(loss))
-            watch.grad_norm = torch.tensor(norm)
+            guard = TrainingGuard(request, training(fp16=fp16))
+            guard.losses.update(torch.tensor(loss))
+            guard.grad_norm = torch.tensor(norm)
             try:
-                watch.exit(7)
+                guard.exit(7)
             except RunError as error:
                 return str(error).partition(" that is")[0].rpartition("with a ")[2]
         return ""
@@ -140,5 +140,5 @@ def test_an_evaluation_of_such_weights_has_no_scores(
     tiny = make(config(model_type))
     with torch.no_grad():
         tiny.model.get_input_embeddings().weight.fill_(math.nan)
-    with pytest.raises(RunError, match=r"eval_loss is not a number in 3 of 3 batches.*not finite"):
+    with pytest.raises(RunError, match=r"eval_loss is not finite in 3 of 3 batches.*not finite"):
         evaluated(tiny, **options)

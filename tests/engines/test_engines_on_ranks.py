@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tests.engines.test_sharded import assert_whole, fit_on, logged, said_in
+from tests.engines.test_sharded import assert_full, fit_on, logged, said_in
 
 ROWS = 33
 """Two global batches of 16, and one of a single row, of which the second rank has nothing."""
@@ -48,7 +48,7 @@ def assert_equal(trainer: Path, ours: Path) -> None:
 def test_the_trainers_numbers(model_type: str, accumulation: int, tmp_path: Path) -> None:
     options = {"gradient_accumulation_steps": accumulation}
     assert_equal(*both(tmp_path, model_type, 8 // accumulation, None, options))
-    assert_whole(tmp_path / "accelerate" / "checkpoint-3", "optimizer.pt", "scheduler.pt")
+    assert_full(tmp_path / "accelerate" / "checkpoint-3", "optimizer.pt", "scheduler.pt")
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def not_finite(weights: dict[str, torch.Tensor]) -> None:
         (foreign, "not of this model: of.another.model"),
         (one_missing, "missing: encoder.final_layer_norm.weight"),
         (other_shape, "of another shape: encoder.final_layer_norm.weight 3 in place of "),
-        (not_finite, "not numbers (NaN or infinite): encoder.final_layer_norm.weight"),
+        (not_finite, "not finite (NaN or infinite): encoder.final_layer_norm.weight"),
     ],
 )
 def test_other_weights_are_rejected(

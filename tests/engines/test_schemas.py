@@ -271,9 +271,9 @@ def test_the_closed_sets_of_generation_are_upstreams() -> None:
         for value in allowed:
             config = generation_config(GenerationConfig(), GenerationOptions(**{name: value}))
             assert getattr(config, name) == value
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(ConfigError) as rejection:
         generation_config(GenerationConfig(), GenerationOptions(cache_implementation="bogus"))
-    assert refusal.value.problems[0].key == "generation.cache_implementation"
+    assert rejection.value.problems[0].key == "generation.cache_implementation"
     documented = " ".join((GenerationConfig.__doc__ or "").split())
     for value in choices["num_assistant_tokens_schedule"]:
         assert f'- `"{value}"`:' in documented
@@ -372,7 +372,7 @@ def test_the_run_decides_output_dir_seed_and_trackers() -> None:
     assert arguments(TrainingConfig()).report_to == []
 
 
-def test_only_changed_fields_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_fields_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     import transformers
 
     monkeypatch.setattr(transformers, "Seq2SeqTrainingArguments", dict)
@@ -398,12 +398,12 @@ def test_only_changed_fields_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> N
         ({"lr_scheduler_kwargs": "{bad"}, "training.lr_scheduler_kwargs", "double quotes"),
     ],
 )
-def test_what_upstream_refuses_is_reported_with_its_key(
+def test_what_upstream_rejects_is_reported_with_its_key(
     options: dict[str, Any], key: str, word: str
 ) -> None:
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(ConfigError) as rejection:
         arguments(TrainingConfig(**options))
-    (problem,) = refusal.value.problems
+    (problem,) = rejection.value.problems
     assert problem.key == key
     assert word in problem.what
     assert "`" not in problem.what
@@ -430,7 +430,7 @@ def rejected_by_us(schema: type, options: dict[str, Any]) -> set[str]:
     return set()
 
 
-def test_interval_rules_refuse_exactly_what_upstream_refuses() -> None:
+def test_interval_rules_reject_exactly_what_upstream_rejects() -> None:
     from transformers import Seq2SeqTrainingArguments
 
     steps = (0, 0.1, 0.3, 1.5, 2, 3, 500)
@@ -635,7 +635,7 @@ def test_lengths_of_a_decoder_only_model_are_those_of_its_summaries(tmp_path: Pa
     assert lengths() == (64, None)
     assert lengths(max_length=80, min_length=7) == (80, 7)
     assert lengths(max_new_tokens=30, min_new_tokens=3) == (30, 3)
-    with pytest.raises(ConfigError, match="min_new_tokens: asks for summaries longer"):
+    with pytest.raises(ConfigError, match="min_new_tokens: is above the maximum length"):
         lengths(min_new_tokens=70)
 
 
@@ -654,22 +654,24 @@ def test_lengths_of_a_decoder_only_model_are_those_of_its_summaries(tmp_path: Pa
     ],
 )
 def test_generation_mistakes_name_their_keys(options: dict[str, Any], keys: list[str]) -> None:
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(ConfigError) as rejection:
         generation_config(bart_like(), GenerationOptions(**options))
-    assert [problem.key for problem in refusal.value.problems] == [f"generation.{k}" for k in keys]
+    assert [problem.key for problem in rejection.value.problems] == [
+        f"generation.{k}" for k in keys
+    ]
 
 
 @pytest.fixture
 def warnings_of_transformers() -> Iterator[list[str]]:
-    said: list[str] = []
+    messages: list[str] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
+            messages.append(record.getMessage())
 
     logger, listener = logging.getLogger("transformers"), Listener(level=logging.WARNING)
     logger.addHandler(listener)
-    yield said
+    yield messages
     logger.removeHandler(listener)
 
 
@@ -683,7 +685,7 @@ def warnings_of_transformers() -> Iterator[list[str]]:
         {"max_new_tokens": 6, "min_length": 7, "num_beams": 2, "num_return_sequences": 1},
     ],
 )
-def test_generating_twice_says_nothing_and_keeps_to_the_length(
+def test_generating_twice_logs_nothing_and_keeps_to_the_length(
     options: dict[str, Any], warnings_of_transformers: list[str]
 ) -> None:
     import torch

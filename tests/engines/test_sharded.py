@@ -58,14 +58,14 @@ def fit(
             # Loud enough to say something else of each document.
             weight.add_(torch.randn_like(weight) * 0.2)
     collate = job(folder, tiny=tiny).collate
-    said = []
+    predictions = []
 
     def evaluated(model: Any, each: Any) -> Any:
         # Eight rows make three batches, so that ranks have different numbers of them.
         found = evaluate(
             model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny), lambda _: each()
         )
-        said.append(found.predictions)
+        predictions.append(found.predictions)
         return [found]
 
     chosen = {
@@ -86,7 +86,7 @@ def fit(
     fitted = build_engine(loop).fit(one, Path(resume_from) if resume_from else None)
     evaluated(fitted.model, lambda: None)
     if is_main():
-        (folder / "said.json").write_text(json.dumps(said))
+        (folder / "predictions.json").write_text(json.dumps(predictions))
 
 
 def rank(world: dict[str, str], words: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -134,11 +134,11 @@ def assert_same(folder: Path, alone: Path, *, places: float = 3e-5) -> None:
             assert weight.allclose(other[name], atol=1e-4), name
 
 
-def said_in(folder: Path) -> list[list[str]]:
-    return list(json.loads((folder / "said.json").read_text()))
+def predictions_in(folder: Path) -> list[list[str]]:
+    return list(json.loads((folder / "predictions.json").read_text()))
 
 
-def assert_whole(checkpoint: Path, *parts: str) -> None:
+def assert_full(checkpoint: Path, *parts: str) -> None:
     """Every rank has written its part, and the manifest knows of it."""
     assert verify(checkpoint) is None
     files = json.loads((checkpoint / MANIFEST).read_text())
@@ -167,12 +167,12 @@ def test_fsdp_trains_evaluates_and_saves_as_one_process(
     fit(tmp_path / "alone", model_type, 12, None, {})
     fit_on(2, tmp_path / "fsdp", model_type, 6, None, FSDP, engine=engine)
     assert_same(tmp_path / "fsdp", tmp_path / "alone")
-    assert said_in(tmp_path / "fsdp") == said_in(tmp_path / "alone")
+    assert predictions_in(tmp_path / "fsdp") == predictions_in(tmp_path / "alone")
     if model_type == "t5":
-        assert len(set(said_in(tmp_path / "fsdp")[0])) > 1
+        assert len(set(predictions_in(tmp_path / "fsdp")[0])) > 1
     parts = [f"{kind}_0/__{number}_0.distcp" for kind in ("optimizer", "pytorch_model_fsdp")
              for number in (0, 1)]  # fmt: skip
-    assert_whole(checkpoints(tmp_path / "fsdp")[0], *parts)
+    assert_full(checkpoints(tmp_path / "fsdp")[0], *parts)
 
 
 @ENGINES
@@ -194,7 +194,7 @@ def test_fsdp_resumes_with_another_number_of_ranks(first: str, second: str, tmp_
     begun = str(tmp_path / "first" / "checkpoint-3")
     fit_on(3, tmp_path / "rest", "t5", 4, begun, FSDP, engine=second)
     assert_same(tmp_path / "rest", tmp_path / "alone")
-    assert said_in(tmp_path / "rest")[-1] == said_in(tmp_path / "alone")[-1]
+    assert predictions_in(tmp_path / "rest")[-1] == predictions_in(tmp_path / "alone")[-1]
 
 
 @ENGINES
@@ -212,8 +212,8 @@ def test_fsdp_ends_with_the_best_model(engine: str, tmp_path: Path) -> None:
     saved = load_file(tmp_path / "fsdp" / "model.safetensors")
     for name, weight in load_file(tmp_path / "fsdp/checkpoint-3/model.safetensors").items():
         assert saved[name].equal(weight), name
-    said = said_in(tmp_path / "fsdp")
-    assert said[-1] == said[0] != said[1]
+    predictions = predictions_in(tmp_path / "fsdp")
+    assert predictions[-1] == predictions[0] != predictions[1]
 
 
 LORA = {"peft": PeftConfig(name="lora", dropout=0.0)}
@@ -239,7 +239,7 @@ def test_lora_on_ranks_trains_evaluates_and_saves_as_one_process(
     fit(tmp_path / "alone", "t5", 6, None, one, engine=engine)
     fit_on(2, tmp_path / "ranks", "t5", 6, None, options, engine=engine)
     assert_same(tmp_path / "ranks", tmp_path / "alone")
-    assert said_in(tmp_path / "ranks") == said_in(tmp_path / "alone")
+    assert predictions_in(tmp_path / "ranks") == predictions_in(tmp_path / "alone")
     adapters = [
         load_file(tmp_path / name / "adapter" / "adapter_model.safetensors")
         for name in ("ranks", "alone")
@@ -284,8 +284,8 @@ def test_deepspeed_trains_evaluates_and_saves_as_one_process(
     fit(tmp_path / "alone", model_type, 12, None, {})
     fit_on(2, tmp_path / "zero", model_type, 3, None, options, engine=first)
     assert_same(tmp_path / "zero", tmp_path / "alone", places=1e-4)
-    assert said_in(tmp_path / "zero") == said_in(tmp_path / "alone")
-    assert_whole(tmp_path / "zero" / "checkpoint-3", "latest")
+    assert predictions_in(tmp_path / "zero") == predictions_in(tmp_path / "alone")
+    assert_full(tmp_path / "zero" / "checkpoint-3", "latest")
     begun = str(tmp_path / "zero" / "checkpoint-3")
     fit_on(2, tmp_path / "rest", model_type, 3, begun, options, engine=second)
     assert_same(tmp_path / "rest", tmp_path / "alone", places=1e-4)

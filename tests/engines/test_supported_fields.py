@@ -313,9 +313,9 @@ ELSEWHERE = {
         "logging_nan_inf_filter",
     ),
     "in the tests of evaluation, which is every engine's": ("bf16_full_eval", "fp16_full_eval"),
-    "in those of several processes": (*SUPPORTED_FIELDS["the processes"], "save_on_each_node"),
+    "in those of several processes": (*SUPPORTED_FIELDS["processes"], "save_on_each_node"),
     "in test_accelerate": ("resume_from_checkpoint",),
-    "in those of runs": SUPPORTED_FIELDS["what surrounds the training, whatever the engine"],
+    "in those of runs": SUPPORTED_FIELDS["independent of the engine"],
 }
 """Fields that no case above has, by where they are tested."""
 

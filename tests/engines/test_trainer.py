@@ -37,7 +37,7 @@ def steps_of(folder: Path, **options: Any) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("model_type", ["t5", "bart", "led", *DECODER_ONLY])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_split_batch_has_the_loss_and_gradient_of_the_whole(
+def test_a_split_batch_has_the_loss_and_gradient_of_the_full_batch(
     model_type: str, smoothing: float, tmp_path: Path
 ) -> None:
     """Two epochs of 42 rows: two whole steps, and one of 10 rows in micro-batches of 4, 4 and 2."""
@@ -112,7 +112,7 @@ def test_padding_to_the_maximum_changes_no_loss(smoothing: float, tmp_path: Path
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
-class Seen:
+class Recorded:
     """Remembers the rows of each batch."""
 
     def __init__(self, collate: Any) -> None:
@@ -126,10 +126,10 @@ class Seen:
 
 
 def seen(one: Any, resume_from: Path | None = None) -> list[list[list[int]]]:
-    watch = Seen(one.collate)
-    object.__setattr__(one, "collate", watch)
+    guard = Recorded(one.collate)
+    object.__setattr__(one, "collate", guard)
     TrainerEngine().fit(one, resume_from)
-    return watch.batches
+    return guard.batches
 
 
 def test_rows_come_in_the_samplers_order_and_resume_in_it(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_rows_come_in_the_samplers_order_and_resume_in_it(tmp_path: Path) -> Non
         assert torch.equal(weight, same)
 
 
-def test_the_loader_is_made_as_training_says(tmp_path: Path) -> None:
+def test_the_loader_is_made_from_the_training_config(tmp_path: Path) -> None:
     options = {
         "num_workers": 2,
         "persistent_workers": True,
@@ -217,7 +217,7 @@ def test_evaluations_checkpoints_and_the_best_model(
     assert [int(path.name.split("-")[1]) for path in checkpoints(tmp_path)] == kept
     assert all(verify(path) is None for path in checkpoints(tmp_path))
     # The last evaluation is of the model at hand only if no better one was loaded.
-    assert (fitted.evaluated is None) is best
+    assert (fitted.evaluations is None) is best
     state = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))
     scores = [line["eval_a_rougeL"] for line in state["log_history"] if "eval_a_rougeL" in line]
     assert scores == [10.0, 30.0, 20.0]
@@ -229,7 +229,7 @@ def test_no_evaluation_where_none_is_wanted(tmp_path: Path) -> None:
     options = training(max_steps=3, eval_strategy="epoch", do_eval=False, **WHOLE)
     fitted = TrainerEngine().fit(job(tmp_path, training=options, evaluate=evaluation(calls)), None)
     assert calls == []
-    assert fitted.evaluated is None
+    assert fitted.evaluations is None
 
 
 def test_half_written_checkpoints_are_replaced(tmp_path: Path) -> None:

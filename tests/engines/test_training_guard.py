@@ -110,17 +110,17 @@ def test_sigterm_leaves_an_evaluation_and_saves(engine: str, tmp_path: Path) -> 
     assert [checkpoint.name for checkpoint in checkpoints(tmp_path)] == ["checkpoint-3"]
 
 
-def test_what_slurm_sends_is_handed_on_after_the_checkpoint() -> None:
-    handed: list[int] = []
-    earlier = signal.signal(signal.SIGUSR2, lambda signum, _: handed.append(signum))
+def test_what_slurm_sends_is_passed_on_after_the_checkpoint() -> None:
+    received: list[int] = []
+    earlier = signal.signal(signal.SIGUSR2, lambda signum, _: received.append(signum))
     try:
         with stop_requests() as request:
             os.kill(os.getpid(), signal.SIGUSR2)
             assert request.received
-            assert handed == []
+            assert received == []
             with pytest.raises(SystemExit):
                 request.exit()
             request.signum = None
-        assert handed == [signal.SIGUSR2]
+        assert received == [signal.SIGUSR2]
     finally:
         signal.signal(signal.SIGUSR2, earlier)

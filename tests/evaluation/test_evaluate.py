@@ -179,7 +179,7 @@ def test_the_length_is_that_of_the_scored_rows(tiny: Tiny, monkeypatch: pytest.M
 
 def test_row_scores_belong_to_the_scored_rows(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is made to say what it was asked for in all rows but one."""
-    said = [
+    expected = [
         "river bridge",
         "dog",
         "goat",
@@ -190,12 +190,12 @@ def test_row_scores_belong_to_the_scored_rows(tiny: Tiny, monkeypatch: pytest.Mo
         "",
     ]
     # Rows that are not scored come last, and row 7 is not asked for.
-    answers = iter([said[row] for row in (*SCORED, 2, 4)])
+    answers = iter([expected[row] for row in (*SCORED, 2, 4)])
     monkeypatch.setattr(
         tiny.tokenizer, "batch_decode", lambda ids, **_: [next(answers) for _ in ids]
     )
     found = evaluated(tiny, sort_by_length=False)
-    assert found.predictions == said
+    assert found.predictions == expected
     # Rows 2 and 4 have no reference, row 7 no document, row 5 is wrong.
     assert found.row_scores["rouge1"] == [100, 100, 100, 0, 100]
     assert found.metrics["eval_rouge1"] == 80
@@ -360,7 +360,7 @@ def test_batches_of_rows(tiny: Tiny) -> None:
     assert list(batch_rows(tokens, settings(tiny, batch_rows=2))) == [[1, 3], [2, 0], [4]]
 
 
-def test_sampling_goes_by_the_seed_and_moves_no_other_random_number(tiny: Tiny) -> None:
+def test_sampling_depends_on_the_seed_and_moves_no_other_random_number(tiny: Tiny) -> None:
     sampled = {"do_sample": True, "temperature": 2.0}
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -380,7 +380,7 @@ def test_the_mode_of_the_model_is_left_as_it_was(tiny: Tiny) -> None:
         assert tiny.model.training is training
 
 
-def test_generation_options_are_obeyed(tiny: Tiny) -> None:
+def test_generation_options_are_applied(tiny: Tiny) -> None:
     short = evaluated(tiny, generation={"max_new_tokens": 2})
     assert short.metrics["eval_gen_len"] <= 2
     beams = evaluated(tiny, generation={"num_beams": 3, "no_repeat_ngram_size": 1, "min_length": 8})

@@ -60,15 +60,15 @@ def evaluated(tiny: Tiny, rows: EvaluationSet, **options: Any) -> EvaluationResu
     return evaluate(tiny.model, tiny.tokenizer, collate, rows, settings(tiny, **options))
 
 
-def test_what_the_end_says_reaches_the_summary(tiny: Tiny) -> None:
+def test_what_the_end_reports_reaches_the_summary(tiny: Tiny) -> None:
     """A model that says the first and the last words that it reads."""
     read: list[str] = []
 
     def summarize(chunks: Dataset) -> dict[int, Summary]:
         texts = tiny.tokenizer.batch_decode(list(chunks["input_ids"]), skip_special_tokens=True)
         read.extend(texts)
-        said = [" ".join([*one.split()[:2], *one.split()[-2:]]) for one in texts]
-        return {number: Summary(one, len(one)) for number, one in enumerate(said)}
+        summaries = [" ".join([*one.split()[:2], *one.split()[-2:]]) for one in texts]
+        return {number: Summary(one, len(one)) for number, one in enumerate(summaries)}
 
     rounds: list[int] = []
     long = long_documents(tiny, {4: LONG, 9: DOCUMENTS[3]})
@@ -112,15 +112,15 @@ def test_chunks_are_summarised_as_documents_are(tiny: Tiny) -> None:
     """By hand, one after the other."""
     cut = chunker(tiny)
 
-    def say(ids: list[int]) -> str:
+    def summary_of(ids: list[int]) -> str:
         one = evaluation_set(tiny, [None], ["x"])
         tokens = Dataset.from_dict({"input_ids": [ids], "labels": [[]]})
         return evaluated(tiny, replace(one, tokens=tokens)).predictions[0]
 
     chunks = cut.chunks(LONG)
     while len(chunks) > 1:
-        chunks = cut.merge([say(ids) for ids in chunks])
-    assert evaluated(tiny, rows(tiny, chunk=True)).predictions[1] == say(chunks[0])
+        chunks = cut.merge([summary_of(ids) for ids in chunks])
+    assert evaluated(tiny, rows(tiny, chunk=True)).predictions[1] == summary_of(chunks[0])
 
 
 def test_progress_counts_chunks_too(tiny: Tiny) -> None:
@@ -136,12 +136,12 @@ def test_progress_counts_chunks_too(tiny: Tiny) -> None:
     assert sum(done) == 5 + sum(more)
 
 
-def test_without_generation_no_piece_is_read(tiny: Tiny) -> None:
+def test_without_generation_no_chunk_is_read(tiny: Tiny) -> None:
     whole = evaluated(tiny, rows(tiny, chunk=True), generate=False)
     assert whole.predictions == []
 
 
-def test_led_gives_each_piece_global_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_led_gives_each_chunk_global_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     led = make(config("led"))
     seen: list[int] = []
     encoder = led.model.get_encoder()

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests import forked, in_process
-from tests.hub_stand_in import HubStandIn
+from tests.local_hub import LocalHub
 from tests.modeling.tiny_models import config, make
 from transformers import (
     AutoModelForCausalLM,
@@ -320,7 +320,7 @@ def test_validation_length_bounds_the_models_own(pretrained: Path) -> None:
     assert (generation["max_length"], generation["num_beams"]) == (12, 4)
 
 
-def hub_run(hub: HubStandIn, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def hub_run(hub: LocalHub, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run in a process of its own, since the endpoint is read at import."""
     words = (
         "model=bart_base",
@@ -342,7 +342,7 @@ def hub_run(hub: HubStandIn, name: str, folder: Path) -> subprocess.CompletedPro
 
 
 def test_a_model_is_loaded_from_the_hub(pretrained: Path, tmp_path: Path) -> None:
-    with HubStandIn() as hub:
+    with LocalHub() as hub:
         hub.add_folder("someone/bart-tiny", pretrained)
         done = hub_run(hub, "someone/bart-tiny", tmp_path / "run")
     assert done.returncode == 0, done.stderr
@@ -352,7 +352,7 @@ def test_a_model_is_loaded_from_the_hub(pretrained: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_model_that_the_hub_has_not(tmp_path: Path) -> None:
-    with HubStandIn() as hub:
+    with LocalHub() as hub:
         missing = hub_run(hub, "someone/nothing", tmp_path / "missing")
     reported = missing.stdout + missing.stderr
     assert missing.returncode == 2, reported

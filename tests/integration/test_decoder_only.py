@@ -128,8 +128,8 @@ def test_a_stream(engine: str, place: Path) -> None:
     ("word", "reported"),
     [
         ("model.lang=ko_KR", "model.lang: is for multilingual encoder-decoders"),
-        ("engine.loss=upstream", "engine.loss: upstream is that of the old scripts"),
-        ("experiment=hf_parity", "engine.loss: upstream is that of the old scripts"),
+        ("engine.loss=upstream", "engine.loss: upstream is the loss of the old scripts"),
+        ("experiment=hf_parity", "engine.loss: upstream is the loss of the old scripts"),
         ("data.max_source_length=2000", "data.max_source_length: "),
         ("data.max_source_length=3", "model.target_prefix alone takes"),
     ],
@@ -148,8 +148,8 @@ def test_mistakes_are_reported(
         assert "Set it to 1920" in output
 
 
-def test_an_encoder_decoder_refuses_what_goes_between(place: Path) -> None:
+def test_an_encoder_decoder_rejects_what_goes_between(place: Path) -> None:
     words = ("debug=tiny", "model=t5_small", "model.target_prefix='TL;DR: '", "output_dir=between")
     code, output = forked.run(*words, log=place / "log", cwd=place)
     assert code == 2, output
-    assert "model.target_prefix: goes between document and summary" in output
+    assert "model.target_prefix: is for decoder-only models" in output

@@ -63,7 +63,7 @@ def test_a_model_with_weights_that_are_not_finite_is_not_evaluated(tmp_path: Pat
         *("hardware=cpu", "output_dir=run", "training.do_predict=true"),
     )
     assert code == 2
-    assert f"weights that are not numbers (NaN or infinite): {name}" in output
+    assert f"weights that are not finite (NaN or infinite): {name}" in output
     assert (tmp_path / "run" / "eval_results.json").read_bytes() == before
     assert not (tmp_path / "run" / "generated_predictions.jsonl").exists()
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))

@@ -95,9 +95,9 @@ ANNOUNCED = {
     "model": "saving the trained model",
     "report": "finishing the report",
 }
-NOTHING = "there was nothing to save; the same command in that folder starts again: "
-TRAINED = "the trained model is in {}; the same command in that folder does what is left: "
-RESUMES = "{}/checkpoint-%d is saved; the same command in that folder resumes from it: "
+NOTHING = "nothing to save; the same command in that folder starts again: "
+TRAINED = "the trained model is in {}; the same command in that folder does the rest: "
+RESUMES = "saved {}/checkpoint-%d; the same command in that folder resumes from it: "
 # Three batches of an evaluation are those of step 3; four rows in each.
 CASES = {
     "reading": ("reading", 1, None, NOTHING),
@@ -156,7 +156,7 @@ def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
     assert [f"checkpoint-{step}" in output for step in steps] == [True] * len(steps)
     assert ("resuming from" in output) is bool(steps)
     if "the trained model" in last:
-        assert "the model is the one that was trained in" in output
+        assert "loading the trained model from" in output
 
 
 def stop_group(when: int) -> None:
@@ -177,7 +177,7 @@ def test_sigterm_for_every_process_of_a_run(engine: str, tmp_path: Path) -> None
     process.join(300)
     output = log.read_text(encoding="utf-8")
     assert process.exitcode == 128 + signal.SIGTERM, output
-    assert output.splitlines()[-1].startswith("stopped by SIGTERM; run/checkpoint-2 is saved; ")
+    assert output.splitlines()[-1].startswith("stopped by SIGTERM; saved run/checkpoint-2; ")
     assert verify(tmp_path / "run" / "checkpoint-2") is None
 
 
@@ -193,10 +193,10 @@ def test_a_signal_during_the_report_of_a_finished_run(tmp_path: Path) -> None:
     assert output.endswith("stopped by SIGTERM; the run in run is finished\n")
 
 
-def twice_while_it_saves(sealed: int) -> None:
+def second_signal_while_saving(complete: int) -> None:
     """Send this process two signals while it writes the checkpoint after so many others."""
-    at("training", signal.SIGINT, sealed + 2)
-    at("saving", signal.SIGINT, sealed + 1)
+    at("training", signal.SIGINT, complete + 2)
+    at("saving", signal.SIGINT, complete + 1)
 
 
 @pytest.mark.parametrize("engine", ["trainer", pytest.param("accelerate", marks=pytest.mark.slow)])
@@ -204,7 +204,7 @@ def test_a_checkpoint_that_a_second_signal_cut_short(engine: str, tmp_path: Path
     words = (*TINY, f"engine={engine}", "output_dir=run", "training.eval_strategy=no")
     words = (*words, "training.save_strategy=steps", "training.save_steps=2")
     log = tmp_path / "log"
-    before = functools.partial(twice_while_it_saves, 1)
+    before = functools.partial(second_signal_while_saving, 1)
     process = forked.start(*words, log=log, cwd=tmp_path, before=before)
     process.join(300)
     output = log.read_text(encoding="utf-8")
@@ -212,7 +212,7 @@ def test_a_checkpoint_that_a_second_signal_cut_short(engine: str, tmp_path: Path
     assert "saving checkpoint-3, Ctrl-C again" in output
     (whole,) = checkpoints(tmp_path / "run")
     assert verify(whole) is None
-    reported = "stopped by SIGINT; run/checkpoint-2 is saved; the same command resumes from it: "
+    reported = "stopped by SIGINT; saved run/checkpoint-2; the same command resumes from it: "
     assert output.splitlines()[-1].startswith(reported)
     code, output = forked.run(*words, log=tmp_path / "again", cwd=tmp_path)
     assert code == 0, output
@@ -245,9 +245,7 @@ def test_ctrl_c_on_a_terminal(
     (checkpoint,) = checkpoints(tmp_path / "run")
     assert line == f"saving {checkpoint.name}, Ctrl-C again to stop at once"
     assert verify(checkpoint) is None
-    reported = (
-        f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it: "
-    )
+    reported = f"stopped by SIGINT; saved run/{checkpoint.name}; the same command resumes from it: "
     assert terminal.last_line.startswith(reported)
     assert record(tmp_path / "run")["reason"] == "SIGINT"
 
@@ -336,9 +334,7 @@ def test_ctrl_c_under_another_launcher(tmp_path: Path) -> None:
     assert terminal.end() != 0
     (checkpoint,) = checkpoints(tmp_path / "run")
     assert verify(checkpoint) is None
-    reported = (
-        f"stopped by SIGINT; run/{checkpoint.name} is saved; the same command resumes from it"
-    )
+    reported = f"stopped by SIGINT; saved run/{checkpoint.name}; the same command resumes from it"
     assert reported in terminal.output
     assert terminal.output.count("Ctrl-C again") == 1
     assert record(tmp_path / "run")["reason"] == "SIGINT"

@@ -169,7 +169,7 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("engine", "kind", "said", "reason"),
+    ("engine", "kind", "expected", "reason"),
     [
         ("trainer", "exception", "ValueError: a fault of the test", "rank 1 failed: ValueError: "),
         *(
@@ -183,19 +183,19 @@ def record(folder: Path) -> dict[str, Any]:
     ],
 )
 def test_a_rank_that_fails_ends_the_run(
-    engine: str, kind: str, said: str, reason: str, runs: Any, tmp_path: Path
+    engine: str, kind: str, expected: str, reason: str, runs: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(FAULTY)
     words = (*SMALL, f"engine={engine}", "output_dir=run")
     run = runs(*words, FAULT=kind, PYTHONPATH=str(tmp_path))
     assert run.end(120) == 1
-    assert said in run.output()
+    assert expected in run.output()
     assert record(tmp_path / "run")["status"] == "failed"
     assert record(tmp_path / "run")["reason"].startswith(reason)
     assert (tmp_path / "run" / "report.html").is_file()
     # What went wrong is in the log too, and a crash in compiled code says where it was.
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
-    assert said in log
+    assert expected in log
     if kind == "segv":
         assert "ends_after" in log
     assert ("Traceback" in run.output()) is (kind == "exception")
@@ -273,9 +273,9 @@ def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path
         assert len(re.findall(r"^.*model: T5", log, re.MULTILINE)) == 1
     for job in "01":
         for rank in "01":
-            said = (tmp_path / "sweep" / job / f"hydra-{rank}").read_text(encoding="utf-8")
-            assert said.startswith(f"{job} <RunMode.MULTIRUN: 2> hardware=ddp2_cpu")
-            assert f"seed={int(job) + 1}" in said
+            expected = (tmp_path / "sweep" / job / f"hydra-{rank}").read_text(encoding="utf-8")
+            assert expected.startswith(f"{job} <RunMode.MULTIRUN: 2> hardware=ddp2_cpu")
+            assert f"seed={int(job) + 1}" in expected
     results = [tmp_path / "sweep" / name / "all_results.json" for name in "01"]
     assert results[0].read_text(encoding="utf-8") != results[1].read_text(encoding="utf-8")
 
@@ -294,8 +294,8 @@ def test_the_objective_of_a_job_whose_ranks_computed_it(
     assert value == json.loads((tmp_path / "run" / "eval_results.json").read_text())["eval_loss"]
     assert "OMP_NUM_THREADS" not in "".join(capfd.readouterr())
     threads = max(1, len(os.sched_getaffinity(0)) // 2)
-    said = f"cpu ({threads} thread{'s' if threads > 1 else ''})"
-    assert record(tmp_path / "run")["devices"] == [said] * 2
+    expected = f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+    assert record(tmp_path / "run")["devices"] == [expected] * 2
 
 
 @pytest.mark.slow
@@ -313,11 +313,11 @@ def test_two_nodes_that_were_started_by_hand_are_one_run(runs: Any, tmp_path: Pa
     assert record(tmp_path / "run")["world_size"] == 2
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     assert log.count("run folder:") == 1
-    # There is nothing left to do: the first node tells the other.
+    # Nothing is left to do: the first node aborts the other.
     first = runs(*words, **rendezvous, NODE_RANK="0")
     second = runs(*words, **rendezvous, NODE_RANK="1")
     assert (first.end(60), second.end(30)) == (0, 0)
-    assert "is finished: there is nothing left to do" in first.output()
+    assert "already finished, nothing to do: " in first.output()
     # Or that the folder holds another run.
     first = runs(*words, "seed=7", **rendezvous, NODE_RANK="0")
     second = runs(*words, "seed=7", **rendezvous, NODE_RANK="1")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.hub_stand_in import HubStandIn
+from tests.local_hub import LocalHub
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 WORDS = ("hardware=cpu", "model=custom", "model.name_or_path=someone/tiny")
@@ -17,7 +17,7 @@ WORDS = ("hardware=cpu", "model=custom", "model.name_or_path=someone/tiny")
 @pytest.mark.slow
 def test_no_job_of_a_sweep_asks_the_hub(tmp_path: Path) -> None:
     # Other variables and values: tests/runs/test_process_environment.py.
-    with HubStandIn() as hub:
+    with LocalHub() as hub:
         environment = {**os.environ, **hub.environment(tmp_path / "home")}
         del environment["HF_HUB_OFFLINE"]
         done = subprocess.run(

@@ -87,8 +87,8 @@ def test_any_split_gives_the_same_numbers(
     name = f"{engine}-{ranks}x{rows}x{accumulation}"
     words = (*COMMON, f"engine={engine}", *batch(rows, accumulation), f"output_dir={name}")
     codes = forked.run_ranks(ranks, *words, log=place / f"{name}.log", cwd=place)
-    said = (place / f"{name}.log.0").read_text()
-    assert codes == [0] * ranks, said
+    output = (place / f"{name}.log.0").read_text()
+    assert codes == [0] * ranks, output
     folder = place / name
     assert record(folder)["world_size"] == ranks
     assert record(folder)["devices"] == ["cpu (1 thread)"] * ranks
@@ -156,8 +156,8 @@ def test_a_stream_is_shared_out(engine: str, place: Path) -> None:
     words = (*words, "training.eval_strategy=no", "training.save_strategy=no")
     names = [f"stream-{engine}-{ranks}" for ranks in (1, 2)]
     one = (*words, *batch(16), f"output_dir={names[0]}")
-    code, said = forked.run(*one, log=place / f"{names[0]}.log", cwd=place)
-    assert code == 0, said
+    code, output = forked.run(*one, log=place / f"{names[0]}.log", cwd=place)
+    assert code == 0, output
     two = (*words, f"engine={engine}", *batch(8), f"output_dir={names[1]}")
     codes = forked.run_ranks(2, *two, log=place / f"{names[1]}.log", cwd=place)
     assert codes == [0, 0], (place / f"{names[1]}.log.0").read_text()
@@ -196,7 +196,7 @@ def test_a_run_resumes_with_another_number_of_ranks(place: Path) -> None:
 def test_ranks_are_dismissed_where_there_is_nothing_to_do(place: Path, alone: Path) -> None:
     words = (*COMMON, *batch(8), f"output_dir={alone}")
     assert forked.run_ranks(2, *words, log=place / "nothing", cwd=place) == [0, 0]
-    assert "is finished: there is nothing left to do" in (place / "nothing.0").read_text()
+    assert "already finished, nothing to do: " in (place / "nothing.0").read_text()
 
 
 def test_a_mistake_is_reported_once_and_ends_all(place: Path) -> None:

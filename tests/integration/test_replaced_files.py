@@ -141,7 +141,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_reported(
     monkeypatch.setattr(corpus, "read_rows", replacing)
     cache = tmp_path / "cache"
     config = composed(*WORDS).data
-    with pytest.raises(ConfigError, match="was replaced while it was read") as caught:
+    with pytest.raises(ConfigError, match="changed while it was being read") as caught:
         corpus.load_corpus(config, phases=("eval",), offline=True, cache_dir=cache, in_memory=tiny)
     assert [problem.key for problem in caught.value.problems] == ["data.validation_file"]
     assert not list(cache.glob("corpus/*"))

@@ -53,7 +53,7 @@ def finished(finished_once: Path, tmp_path: Path) -> Path:
 def test_a_finished_run_does_nothing(finished: Path) -> None:
     before = written(finished)
     output = run(finished.parent, "output_dir=run")
-    assert "is finished: there is nothing left to do" in output
+    assert "already finished, nothing to do: " in output
     assert written(finished) == before
 
 
@@ -70,7 +70,7 @@ def test_prediction_of_a_finished_run_only_predicts(finished: Path) -> None:
         (finished / "all_results.json").read_text()
     ).keys()
     again = run(finished.parent, "output_dir=run", "training.do_predict=true")
-    assert "nothing left to do" in again
+    assert "nothing to do" in again
     beams = run(finished.parent, "output_dir=run", "training.do_predict=true", "generation=beam4")
     assert "predict" in beams
     assert written(finished)["model.safetensors"] == before["model.safetensors"]
@@ -149,7 +149,7 @@ def test_a_second_live_run_is_rejected_and_the_first_continues(
 ) -> None:
     before = {name: t for name, t in written(tmp_path / "run").items() if name == "config.yaml"}
     output = run(tmp_path, "output_dir=run", expect=2)
-    assert f"another run is at work in run: process {long_run.pid} of " in output
+    assert f"another run is using run: process {long_run.pid} of " in output
     assert long_run.is_alive()
     after = written(tmp_path / "run")
     assert {name: after[name] for name in before} == before
@@ -169,7 +169,7 @@ def test_a_signal_ends_it_with_its_code_and_is_recorded(
     assert "Traceback" not in (tmp_path / "long.log").read_text()
 
 
-def test_the_config_of_a_run_is_whole_and_loadable(finished: Path) -> None:
+def test_the_config_of_a_run_is_complete_and_loadable(finished: Path) -> None:
     from omegaconf import OmegaConf
 
     from summexp.config.schema import known_keys
@@ -225,7 +225,7 @@ def test_training_does_not_resume_with_other_rows(own_data: Path) -> None:
     run(own_data, *OWN, "output_dir=run")
     csv(own_data / "train.csv", 8, "snow")
     output = run(own_data, *OWN, "output_dir=run", "training.max_steps=4", expect=2)
-    assert "the training rows are not those" in output
+    assert "the training rows differ from those" in output
 
 
 def test_a_folder_knows_its_model_and_data(own_data: Path) -> None:
@@ -236,11 +236,11 @@ def test_a_folder_knows_its_model_and_data(own_data: Path) -> None:
     before = written(own_data / "run")
     words = ("output_dir=run", "training.do_predict=true", "data.test_file=test.csv")
     output = run(own_data, *words)
-    assert "from run/config.yaml: " in output
+    assert "inherited from run/config.yaml: " in output
     text = (own_data / "run" / "generated_predictions.jsonl").read_text(encoding="utf-8")
     assert len(text.splitlines()) == 8
     assert written(own_data / "run")["model.safetensors"] == before["model.safetensors"]
-    assert "nothing left to do" in run(own_data, *words)
+    assert "nothing to do" in run(own_data, *words)
 
 
 @pytest.mark.slow
@@ -301,15 +301,15 @@ def test_overfitting_is_scored_on_the_training_rows_each_time(own_data: Path) ->
         assert results["eval_samples"] == 8
 
 
-def test_a_damaged_config_is_one_problem(finished: Path) -> None:
+def test_a_corrupt_config_is_one_problem(finished: Path) -> None:
     (finished / "config.yaml").write_text("a: [b")
     output = run(finished.parent, "output_dir=run", expect=2)
-    assert "config.yaml cannot be read" in output
+    assert "cannot read run/config.yaml" in output
     assert "1 problem" in output
 
 
 @pytest.mark.slow
-def test_damaged_results_are_written_again(finished: Path) -> None:
+def test_corrupt_results_are_written_again(finished: Path) -> None:
     (finished / "all_results.json").write_text('{"x": ')
     run(finished.parent, "output_dir=run", "generation=beam4")
     assert "train_loss" in json.loads((finished / "all_results.json").read_text())
@@ -334,7 +334,7 @@ def test_a_folder_that_cannot_be_made_is_reported(own_data: Path, folder: str) -
 def test_the_reason_of_a_failed_job_is_the_last_word_of_a_sweep(own_data: Path) -> None:
     words = ("model.architecture.num_heads=4,2", "model.architecture.d_modell=8")
     output = run(own_data, "-m", *words, "output_dir=sweep", expect=2)
-    assert "a job of the sweep failed" in output.splitlines()[-1] + output.splitlines()[-2]
+    assert output.splitlines()[-2].endswith(" failed")
     assert "d_modell" in output
 
 
@@ -345,9 +345,9 @@ def test_the_other_jobs_of_a_sweep_run_and_each_failed_one_is_named(tmp_path: Pa
     output = run(tmp_path, *words, expect=1)
     assert output.splitlines()[-5:] == [
         "2 of 3 jobs failed:",
-        f"a job of the sweep failed, number 0 ({key}=odd),",
+        f"job 0 ({key}=odd) failed",
         f"  in sweep/0: 1 problem: {key}: 'odd'",
-        f"a job of the sweep failed, number 2 ({key}=odder),",
+        f"job 2 ({key}=odder) failed",
         f"  in sweep/2: 1 problem: {key}: 'odder'",
     ]
     assert "Error executing job" not in output

@@ -91,7 +91,7 @@ def test_what_torch_was_built_for(
     assert accelerators._torch_lacks_gpus() is lacks
 
 
-def test_what_the_installed_torch_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_installed_torch_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.undo()
@@ -154,7 +154,7 @@ def test_what_nvml_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         accelerators._listed.cache_clear()
 
 
-def test_it_says_what_torch_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_agrees_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.undo()

@@ -25,9 +25,9 @@ def test_each_failed_job_is_named_with_what_is_its_own() -> None:
     error = SweepFailedError([failed(0, 1), failed(2, 2, wrong)], JOBS)
     assert str(error).splitlines() == [
         "2 of 3 jobs failed:",
-        "a job of the sweep failed, number 0 (seed=1),",
+        "job 0 (seed=1) failed",
         "  in sweep/0: the disk is full",
-        "a job of the sweep failed, number 2 (seed=3),",
+        "job 2 (seed=3) failed",
         "  in sweep/2: 1 problem: data.train_file: is gone",
     ]
 
@@ -58,8 +58,8 @@ def test_an_output_dir_that_differs_between_jobs_is_rejected(words: list[str], a
         check(parse(["-m", "debug=tiny", *quoted]))
     (problem,) = caught.value.problems
     assert problem.key == "output_dir"
-    assert "one folder for the whole sweep" in problem.what
-    assert problem.hint == f"The jobs go to 0/, 1/, … below it: {advice}"
+    assert "is the folder of the sweep" in problem.what
+    assert problem.hint == f"The jobs are written to 0/, 1/, … below it; set {advice}"
     # The advice works; the shell takes the quotes away.
     (word,) = shlex.split(advice)
     check(parse(["-m", "debug=tiny", *words[:-1], word]))

@@ -144,7 +144,7 @@ def test_the_label_names_model_layer_and_version_and_no_place(bert: Path) -> Non
     assert str(bert.parent) not in label
 
 
-def test_the_encoder_goes_by_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_encoder_depends_on_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Encoder, "_describe", lambda _: "")
     chosen = MetricConfig(names=["bertscore"])
     named = [
@@ -186,7 +186,7 @@ def test_the_encoder_must_be_at_hand_without_the_network(
         assert {one.key for one in found} <= {"metric.bertscore_model"}
         return [one.what for one in found]
 
-    assert "FacebookAI/roberta-large was not downloaded" in problems("en-GB")[0]
+    assert "FacebookAI/roberta-large is not in the cache" in problems("en-GB")[0]
     assert "multilingual" in problems("ko")[0]
     assert problems("en", offline=False) == []
     # Which one it will be, the summaries decide.

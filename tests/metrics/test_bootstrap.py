@@ -21,7 +21,7 @@ def test_width_is_that_of_the_standard_error() -> None:
     assert median == pytest.approx(values.mean(), abs=0.02)
 
 
-def test_chunks_draw_as_well_as_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_compute_as_well_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     values = list(np.random.default_rng(2).normal(50, 10, size=400))
     whole = intervals({"a": values}, samples=1001, confidence=0.95)["a"]
     monkeypatch.setattr(bootstrap, "_CHUNK", 1000)

@@ -105,7 +105,7 @@ def test_lead_baseline_of_nothing() -> None:
     assert scorer(baseline=False).lead_baseline(["A."], ["A."]) is None
 
 
-def test_signature_says_everything() -> None:
+def test_signature_is_complete() -> None:
     made = scorer(None, "plain English words", bootstrap_samples=1000)
     assert re.fullmatch(
         r"rouge\|lang:en\(script\)\|tok:rouge_score\|stem:porter\|sents:sentencex-[\d.]+"

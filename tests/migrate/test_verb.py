@@ -108,7 +108,7 @@ def test_run_goes_as_far_as_train_would(capsys: pytest.CaptureFixture[str]) -> N
     assert "there is no file absent.csv" in err
 
 
-def test_nothing_dear_is_imported() -> None:
+def test_nothing_slow_is_imported() -> None:
     code = f"""
 import sys
 from summexp.cli import main

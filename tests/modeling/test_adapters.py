@@ -119,15 +119,15 @@ def test_the_adapters_first_weights_depend_on_the_seed_alone(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_merged_it_says_the_same_and_is_a_model_like_any_other(
+def test_merged_it_predicts_the_same_and_is_a_model_like_any_other(
     model_type: str, tmp_path: Path
 ) -> None:
     tiny = make(config(model_type), peft=lora())
     make_loud(tiny.model)
     before = summarize(tiny.model, tiny.tokenizer, DOCUMENTS)
     train_by_chance(tiny.model)
-    expected, said = logits(tiny.model, tiny), summarize(tiny.model, tiny.tokenizer, DOCUMENTS)
-    assert said != before
+    expected, predicted = logits(tiny.model, tiny), summarize(tiny.model, tiny.tokenizer, DOCUMENTS)
+    assert predicted != before
     assert has_adapter(tiny.model)
     merge_adapter(tiny.model)
     assert not has_adapter(tiny.model)
@@ -136,7 +136,7 @@ def test_merged_it_says_the_same_and_is_a_model_like_any_other(
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
     assert type(loaded) is type(tiny.model)
     torch.testing.assert_close(logits(loaded, tiny), expected, atol=1e-3, rtol=1e-3)
-    assert summarize(loaded, tiny.tokenizer, DOCUMENTS) == said
+    assert summarize(loaded, tiny.tokenizer, DOCUMENTS) == predicted
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -191,7 +191,7 @@ def test_modules_to_save_are_no_modules_of_the_adapter() -> None:
     assert "fc2" in adapted_modules(every.model)
 
 
-def test_modules_to_save_are_trained_whole_and_kept() -> None:
+def test_modules_to_save_are_trained_fully_and_kept() -> None:
     tiny = make(config("bart"), peft=lora(modules_to_save=["embed_positions"]))
     base = make(config("bart")).model.state_dict()
     train_by_chance(tiny.model)
@@ -224,13 +224,13 @@ def test_a_frozen_part_has_no_trained_adapter() -> None:
     [
         ("t5", {"target_modules": ["q_prj"]}, "T5ForConditionalGeneration has no module 'q_prj'"),
         ("bart", {"target_modules": ["q_prj"]}, "Did you mean 'q_proj'"),
-        ("t5", {"target_modules": ["SelfAttention"]}, "is no linear layer"),
-        ("t5", {"target_modules": ["shared"]}, "is no linear layer"),
+        ("t5", {"target_modules": ["SelfAttention"]}, "is not a linear layer"),
+        ("t5", {"target_modules": ["shared"]}, "is not a linear layer"),
         ("t5", {"target_modules": ["q", "all-linear"]}, "all-linear stands alone"),
         ("bart", {"target_modules": ["lm_head"]}, "is that of model.decoder.embed_tokens.weight"),
         ("bart", {"modules_to_save": ["shared"]}, "and would change alone"),
         ("t5", {"modules_to_save": ["embed_positions"]}, "has no module 'embed_positions'"),
-        ("t5", {"modules_to_save": ["SelfAttention"]}, "that the adapter changes already"),
+        ("t5", {"modules_to_save": ["SelfAttention"]}, "that the adapter already changes"),
     ],
 )
 def test_modules_that_cannot_be_trained_are_rejected(
@@ -249,7 +249,7 @@ def test_every_problem_is_reported_at_once() -> None:
 
 
 def test_freezing_what_the_adapter_leaves_alone_is_rejected() -> None:
-    with pytest.raises(ConfigError, match=r"'shared\.weight' stays as it is anyway"):
+    with pytest.raises(ConfigError, match=r"'shared\.weight' is frozen anyway"):
         make(config("t5", freeze=["shared.weight"]), peft=lora())
 
 
@@ -281,7 +281,7 @@ def test_new_tokens_are_reported_to_stay_untrained(
 def test_the_adapter_of_a_decoder_only_model(
     model_type: str, targets: list[str], options: dict[str, Any], tmp_path: Path
 ) -> None:
-    def said(model: PreTrainedModel) -> torch.Tensor:
+    def predicted(model: PreTrainedModel) -> torch.Tensor:
         ids = torch.tensor([tiny.tokenizer(DOCUMENTS[0])["input_ids"]])
         with torch.no_grad():
             return model.eval()(input_ids=ids).logits
@@ -289,17 +289,17 @@ def test_the_adapter_of_a_decoder_only_model(
     tiny, base = make(config(model_type), peft=lora(**options)), make(config(model_type))
     if not options:
         assert adapted_modules(tiny.model) == targets
-    assert said(tiny.model).equal(said(base.model))
+    assert predicted(tiny.model).equal(predicted(base.model))
     train_by_chance(tiny.model, by=0.1)
-    expected = said(tiny.model)
+    expected = predicted(tiny.model)
     save_adapter(tiny.model, tmp_path / "adapter")
     saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert saved["task_type"] == "CAUSAL_LM"
     assert saved["fan_in_fan_out"] is (model_type == "gpt2")
     merge_adapter(tiny.model)
     assert tiny.model.state_dict().keys() == base.model.state_dict().keys()
-    torch.testing.assert_close(said(tiny.model), expected, atol=1e-4, rtol=1e-4)
-    assert not said(base.model).allclose(expected, atol=1e-3)
+    torch.testing.assert_close(predicted(tiny.model), expected, atol=1e-4, rtol=1e-4)
+    assert not predicted(base.model).allclose(expected, atol=1e-3)
     base.model.name_or_path = "base"
     with_adapter = PeftModel.from_pretrained(base.model, tmp_path / "adapter")
-    torch.testing.assert_close(said(with_adapter), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(predicted(with_adapter), expected, atol=1e-4, rtol=1e-4)

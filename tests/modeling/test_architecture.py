@@ -21,7 +21,7 @@ def random(**fields: Any) -> ModelConfig:
     return ModelConfig(init="random", architecture=fields)
 
 
-def refusal(config: ModelConfig, *, tiny: bool = False) -> str:
+def rejection(config: ModelConfig, *, tiny: bool = False) -> str:
     with pytest.raises(ConfigError) as caught:
         architecture(config, tiny=tiny)
     return str(caught.value)
@@ -37,7 +37,7 @@ def test_random_shape_is_what_was_asked_for() -> None:
     assert shape.dropout_rate == T5Config().dropout_rate
 
 
-def test_a_whole_number_is_a_fraction_where_one_is_taken() -> None:
+def test_an_integer_is_a_fraction_where_one_is_taken() -> None:
     shape = architecture(random(model_type="t5", initializer_factor=3, num_layers=2), tiny=False)
     assert (shape.initializer_factor, shape.num_layers) == (3.0, 2)
 
@@ -51,7 +51,7 @@ def test_upstreams_other_names_are_taken() -> None:
     [
         ({"model_type": "t5", "d_modle": 3}, "model.architecture.d_modle: .*'d_model'"),
         ({"model_type": "t55"}, r"model.architecture.model_type: .*'t55'\s+Did you mean 't5'"),
-        ({"model_type": "roberta"}, "no architecture that writes texts is called 'roberta'"),
+        ({"model_type": "roberta"}, "there is no text generation architecture 'roberta'"),
         ({"model_type": "whatever"}, "There are: .*t5.*; and many decoder-only ones, such as gpt2"),
         ({"model_type": "t5", "d_model": "abc"}, "model.architecture.d_model: .*int, got str"),
         ({"model_type": "t5", "dropout_rate": "x"}, "model.architecture.dropout_rate: "),
@@ -60,11 +60,11 @@ def test_upstreams_other_names_are_taken() -> None:
 def test_mistakes_are_reported_with_their_key(fields: dict[str, Any], reported: str) -> None:
     import re
 
-    assert re.search(reported, refusal(random(**fields)), re.DOTALL)
+    assert re.search(reported, rejection(random(**fields)), re.DOTALL)
 
 
 def test_every_unknown_name_is_reported_at_once() -> None:
-    text = refusal(random(model_type="t5", d_modle=3, num_layer=2))
+    text = rejection(random(model_type="t5", d_modle=3, num_layer=2))
     assert "d_modle" in text
     assert "num_layer:" in text
 
@@ -83,7 +83,7 @@ def test_tiny_keeps_the_architecture_and_drops_nothing() -> None:
 
 
 def test_tiny_needs_an_architecture_without_asking_the_hub() -> None:
-    text = refusal(ModelConfig(name_or_path="nobody/nothing"), tiny=True)
+    text = rejection(ModelConfig(name_or_path="nobody/nothing"), tiny=True)
     assert text.startswith("model.architecture.model_type: is not set")
 
 
@@ -138,13 +138,13 @@ def test_another_family_is_one_remark(trained: str, caplog: pytest.LogCaptureFix
         shape = architecture(ModelConfig(name_or_path=trained, architecture=fields), tiny=False)
     assert shape.dropout_rate == 0.2
     assert len(caplog.messages) == 1
-    assert "describes bart, and the trained weights are t5" in caplog.text
+    assert "it describes bart, and the pretrained model is t5" in caplog.text
 
 
-def test_trained_weights_refuse_unknown_names_and_values(trained: str) -> None:
+def test_trained_weights_reject_unknown_names_and_values(trained: str) -> None:
     named = {"name_or_path": trained}
-    assert "'dropout_rate'" in refusal(ModelConfig(**named, architecture={"dropout_rat": 0}))
-    wrong = refusal(ModelConfig(**named, architecture={"dropout_rate": "none"}))
+    assert "'dropout_rate'" in rejection(ModelConfig(**named, architecture={"dropout_rat": 0}))
+    wrong = rejection(ModelConfig(**named, architecture={"dropout_rate": "none"}))
     assert wrong.startswith("model.architecture.dropout_rate: ")
 
 

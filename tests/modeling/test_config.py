@@ -30,6 +30,6 @@ def test_numbers_that_no_adapter_has() -> None:
 
 
 def test_a_line_break_that_the_shell_left_as_it_was_is_reported() -> None:
-    with pytest.raises(ConfigError, match=r"model\.target_prefix: holds a backslash and an n"):
+    with pytest.raises(ConfigError, match=r"model\.target_prefix: contains a backslash and an n"):
         ModelConfig(name_or_path="gpt2", target_prefix=r"\n요약:\n")
     assert ModelConfig(name_or_path="gpt2", target_prefix="\n요약:\n").target_prefix == "\n요약:\n"

@@ -61,7 +61,7 @@ def train_a_step(tiny: Tiny) -> float:
     return loss.item()
 
 
-def refusal(chosen: ModelConfig, *, loads: bool = False) -> str:
+def rejection(chosen: ModelConfig, *, loads: bool = False) -> str:
     with pytest.raises(ConfigError) as caught:
         (load if loads else make)(chosen)
     return str(caught.value)
@@ -189,10 +189,10 @@ def test_many_languages_want_to_know_which(
     many_languages: tuple[str, str, str, str], tmp_path: Path
 ) -> None:
     folder, korean, english, _ = many_languages
-    text = refusal(ModelConfig(name_or_path=folder), loads=True)
+    text = rejection(ModelConfig(name_or_path=folder), loads=True)
     assert text.startswith("model.lang: is not set")
     assert f"model.lang={english}" in text
-    assert "Did you mean" in refusal(
+    assert "Did you mean" in rejection(
         ModelConfig(name_or_path=folder, lang=f"{korean}x"), loads=True
     )
     # One that was trained here brings its languages with it.
@@ -202,14 +202,14 @@ def test_many_languages_want_to_know_which(
 
 
 def test_languages_that_the_model_does_not_have(mbart50: str) -> None:
-    text = refusal(ModelConfig(name_or_path=mbart50, lang="ko_KO"), loads=True)
+    text = rejection(ModelConfig(name_or_path=mbart50, lang="ko_KO"), loads=True)
     assert text.startswith("model.lang: the tokenizer has no language 'ko_KO'")
     assert "'ko_KR'" in text
     # M2M100's and NLLB's names of it are told this model's.
     for other in ("ko", "kor_Hang"):
-        text = refusal(ModelConfig(name_or_path=mbart50, lang=other), loads=True)
-        assert "Those that begin alike: ko_KR. It has: " in text
-    text = refusal(
+        text = rejection(ModelConfig(name_or_path=mbart50, lang=other), loads=True)
+        assert "Similar ones: ko_KR. It has: " in text
+    text = rejection(
         ModelConfig(name_or_path=mbart50, lang="ko_KR", forced_bos_token="xx_YY"), loads=True
     )
     assert text.startswith("model.forced_bos_token: the tokenizer has no token 'xx_YY'")
@@ -221,11 +221,11 @@ def saved(tiny: Tiny, folder: Path) -> str:
     return str(folder)
 
 
-def test_a_model_without_languages_says_so(tmp_path: Path) -> None:
+def test_a_model_without_languages_reports_it(tmp_path: Path) -> None:
     name = saved(make(config("t5")), tmp_path)
     # "a" is a token of every vocabulary, and no language.
-    text = refusal(ModelConfig(name_or_path=name, lang="a"), loads=True)
-    assert "knows no languages" in text
+    text = rejection(ModelConfig(name_or_path=name, lang="a"), loads=True)
+    assert "has no language tokens" in text
 
 
 def test_a_folders_own_generation_config_is_kept(tmp_path: Path) -> None:
@@ -272,8 +272,10 @@ def test_frozen_parts_do_not_move(model_type: str, part: str) -> None:
 
 
 def test_freezing_nothing_or_everything_is_a_mistake() -> None:
-    assert "no weight of the model belongs to 'encodr'" in refusal(config("t5", freeze=["encodr"]))
-    assert "leaves no weight to train" in refusal(config("t5", freeze=["*"]))
+    assert "no weight of the model belongs to 'encodr'" in rejection(
+        config("t5", freeze=["encodr"])
+    )
+    assert "leaves no trainable weights" in rejection(config("t5", freeze=["*"]))
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
@@ -297,7 +299,7 @@ def test_a_decoder_deeper_than_its_encoder_generates(caplog: pytest.LogCaptureFi
 def test_attention_implementation() -> None:
     tiny = make(config("bart", attn_implementation="eager"))
     assert tiny.model.config._attn_implementation == "eager"
-    text = refusal(config("bart", attn_implementation="flash_attention_2"))
+    text = rejection(config("bart", attn_implementation="flash_attention_2"))
     assert text.startswith("model.attn_implementation: ")
 
 
@@ -313,11 +315,11 @@ def test_values_that_no_model_can_be_made_of(
     model_type: str, fields: dict[str, Any], key: str
 ) -> None:
     chosen = config(model_type, architecture={"vocab_size": 300, **fields})
-    text = refusal(chosen, loads=True)
+    text = rejection(chosen, loads=True)
     assert text.startswith(f"{key}: "), text
 
 
-def damaged(folder: Path, what: str) -> None:
+def corrupt(folder: Path, what: str) -> None:
     if what == "no tokenizer":
         for path in folder.glob("tokenizer*"):
             path.unlink()
@@ -343,8 +345,8 @@ def damaged(folder: Path, what: str) -> None:
 def test_a_folder_that_cannot_be_loaded_is_reported(what: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     saved(make(config("t5")), folder)
-    damaged(folder, what)
-    text = refusal(ModelConfig(name_or_path=str(folder)), loads=True)
+    corrupt(folder, what)
+    text = rejection(ModelConfig(name_or_path=str(folder)), loads=True)
     assert text.startswith(f"model.name_or_path: {str(folder)!r} cannot be loaded: ")
     assert "config.json, the weights and the tokenizer" in text
 
@@ -353,7 +355,7 @@ def test_no_such_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
-    text = refusal(ModelConfig(name_or_path="models/t5"), loads=True)
+    text = rejection(ModelConfig(name_or_path="models/t5"), loads=True)
     assert text.startswith("model.name_or_path: 'models/t5' cannot be loaded")
     assert "The run is offline" in text
 
@@ -405,14 +407,16 @@ def test_a_tokenizer_without_padding_pads_with_the_end(tmp_path: Path) -> None:
 def test_a_tokenizer_without_an_end_is_rejected(tmp_path: Path) -> None:
     tiny = make(config("gpt2"))
     tiny.tokenizer.eos_token = None
-    text = refusal(ModelConfig(name_or_path=saved(tiny, tmp_path)), loads=True)
+    text = rejection(ModelConfig(name_or_path=saved(tiny, tmp_path)), loads=True)
     assert text.startswith("model.name_or_path: has a tokenizer without a token for the end")
 
 
 def test_an_encoder_alone_is_rejected(tmp_path: Path) -> None:
     BertConfig(vocab_size=300).save_pretrained(tmp_path)
-    text = refusal(ModelConfig(name_or_path=str(tmp_path)), loads=True)
-    assert text.startswith(f"model.name_or_path: {str(tmp_path)!r} is a bert, which reads texts")
+    text = rejection(ModelConfig(name_or_path=str(tmp_path)), loads=True)
+    assert text.startswith(
+        f"model.name_or_path: {str(tmp_path)!r} is a bert, which does not generate"
+    )
 
 
 @pytest.mark.parametrize(
@@ -434,6 +438,6 @@ def test_embeddings_of_decoder_only_models_are_frozen(model_type: str, expected:
         if not weight.requires_grad
     }
     assert frozen == expected
-    assert "no weight of the model belongs to 'encoder'" in refusal(
+    assert "no weight of the model belongs to 'encoder'" in rejection(
         config(model_type, freeze=["encoder"])
     )

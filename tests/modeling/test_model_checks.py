@@ -81,7 +81,7 @@ def test_a_checkpoint_and_the_run_must_agree_on_the_adapter(checkpoints: dict[st
             assert wrong == ([] if chosen == name else ["training.resume_from_checkpoint"])
 
 
-def test_what_is_no_whole_model_is_rejected_as_one(checkpoints: dict[str, Path]) -> None:
+def test_what_is_no_complete_model_is_rejected_as_one(checkpoints: dict[str, Path]) -> None:
     def words(name: str) -> str:
         chosen = ModelConfig(name_or_path=str(checkpoints[name]))
         return " ".join(problem.what for problem in check_model(chosen, offline=False))

@@ -20,7 +20,7 @@ def reported(folder: Path, **options: str) -> list[tuple[str | None, str]]:
     return [(one.key, one.what) for one in check_model(config, offline=True)]
 
 
-def test_what_save_pretrained_writes_is_whole(tmp_path: Path) -> None:
+def test_what_save_pretrained_writes_is_complete(tmp_path: Path) -> None:
     tiny = make(tiny_config("t5"))
     tiny.model.save_pretrained(tmp_path / "model")
     tiny.tokenizer.save_pretrained(tmp_path / "model")
@@ -38,17 +38,17 @@ def test_what_save_pretrained_writes_is_whole(tmp_path: Path) -> None:
     ("name", "words"),
     [
         ("no_config", "holds no config.json"),
-        ("no_type", "names no model_type"),
+        ("no_type", "has no model_type"),
         ("no_weights", "holds no weights"),
         ("no_tokenizer", "holds no tokenizer"),
-        ("no_shard", "lacks model-00002-of-00002.safetensors of the 2 files of its weights"),
-        ("cut", "model.safetensors is damaged or cut short: "),
+        ("no_shard", "lacks model-00002-of-00002.safetensors of the 2 weight files"),
+        ("cut", "model.safetensors is corrupt or truncated: "),
         ("empty", "model.safetensors is empty (zero bytes)"),
         ("pointer", "model.safetensors is a git-lfs pointer"),
-        ("page", "model.safetensors is a web page"),
-        ("cut_bin", "pytorch_model.bin is damaged or cut short: "),
-        ("cut_tokenizer", "tokenizer.json is damaged or cut short: it is not JSON"),
-        ("cut_config", "config.json is damaged or cut short: it is not JSON"),
+        ("page", "model.safetensors is an HTML page"),
+        ("cut_bin", "pytorch_model.bin is corrupt or truncated: "),
+        ("cut_tokenizer", "tokenizer.json is corrupt or truncated: it is not JSON"),
+        ("cut_config", "config.json is corrupt or truncated: it is not JSON"),
     ],
 )
 def test_what_is_wrong_with_a_folder(name: str, words: str, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_extended_models_generate_and_load(
     with caplog.at_level(logging.WARNING):
         tiny = make(chosen, longest_source=tokens, longest_target=12)
     need = -(-tokens // 8) * 8
-    assert caplog.messages == [f"the model's 16 position embeddings were extended to {need}"]
+    assert caplog.messages == [f"extending the model's 16 position embeddings to {need}"]
     text = summarize(tiny.model, tiny.tokenizer, [LONG, "short"])
     tiny.model.save_pretrained(tmp_path)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)

@@ -82,7 +82,7 @@ def test_special_tokens_that_the_config_does_not_name_get_free_ids() -> None:
     assert ids == {0, 1, 2}
 
 
-def test_the_cache_goes_by_content(tmp_path: Path) -> None:
+def test_the_cache_depends_on_content(tmp_path: Path) -> None:
     texts = Corpus()
     first = trained(texts=texts, cache_dir=tmp_path)
     again = trained(texts=texts, cache_dir=tmp_path)

@@ -137,7 +137,7 @@ def nllb_tokenizer() -> NllbTokenizer:
 
 def m2m100_tokenizer(folder: Path) -> M2M100Tokenizer:
     """M2M100's own tokenizer class with all its languages; it wants its vocabulary in files."""
-    model, vocabulary = folder / "pieces.model", folder / "pieces.json"
+    model, vocabulary = folder / "processor.model", folder / "processor.json"
     with model.open("wb") as file:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter([*DOCUMENTS, *SUMMARIES]),
@@ -147,8 +147,8 @@ def m2m100_tokenizer(folder: Path) -> M2M100Tokenizer:
             character_coverage=1.0,
             minloglevel=2,
         )
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    words = [pieces.id_to_piece(number) for number in range(3, pieces.get_piece_size())]
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    words = [processor.id_to_piece(number) for number in range(3, processor.get_piece_size())]
     tokens = ["<s>", "<pad>", "</s>", "<unk>", *words]
     vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
     return M2M100Tokenizer(str(vocabulary), str(model))

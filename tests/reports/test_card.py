@@ -70,18 +70,18 @@ def test_a_local_model_is_no_base_model(
 def test_a_stood_in_corpus_is_no_dataset(make_run: MakeRun) -> None:
     found = card(make_run(config=ON_THE_HUB + "debug: {tiny: true}\n"))
     assert (found.data.base_model, found.data.datasets) == (None, None)
-    assert "It is of no use as a model." in found.text
+    assert "It is not a useful model." in found.text
 
 
-def test_the_text_says_what_the_run_shows(run_folder: Path) -> None:
+def test_the_text_reports_what_the_run_shows(run_folder: Path) -> None:
     text = card(run_folder).text
     for sentence in (
         "T5 from random weights, trained to summarize on train.csv.",
         "The training took 300 steps, 2 epochs on 2,396 rows.",
         "| ROUGE-L | 66.67 | 64.90 to 68.30 | 27.30 |",
-        "- It began with random weights:",
+        "- It was trained from random weights",
         "- 25.0 % of the training documents were cut at 512 tokens.",
-        "recognised, not given: ko (98 % of the letters in 300 references are Hangul).",
+        "detected: ko (98 % of the letters in 300 references are Hangul).",
         "With summexp 0.1.0, transformers 5.23.0, torch 2.13.0, python 3.11.2.",
         "The code was at commit 0123456789ab with uncommitted changes.",
     ):
@@ -96,7 +96,7 @@ LORA = (
 )
 
 
-def test_the_text_says_how_an_adapter_was_trained(make_run: MakeRun) -> None:
+def test_the_text_reports_how_an_adapter_was_trained(make_run: MakeRun) -> None:
     adapted = {
         "architecture": "T5ForConditionalGeneration",
         "parameters": 60_506_624,

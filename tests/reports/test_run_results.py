@@ -14,7 +14,7 @@ from summexp.reports.run_results import read_run
 MakeRun = Callable[..., Path]
 
 
-def test_a_whole_run_is_read(run_folder: Path) -> None:
+def test_a_complete_run_is_read(run_folder: Path) -> None:
     run = read_run(run_folder)
     assert (run.status, run.reason, run.device, run.world_size) == (
         "finished",
@@ -52,7 +52,7 @@ def test_a_phases_own_file_adds_to_the_metrics(run_folder: Path) -> None:
     assert read_run(run_folder).metrics == {**before, "predict_rougeL": 12.5}
 
 
-def test_the_first_predictions_stand_in_for_examples(make_run: MakeRun) -> None:
+def test_the_first_predictions_replace_examples(make_run: MakeRun) -> None:
     rows = [{"id": str(n), "prediction": f"one\u2028line {n}"} for n in range(5)]
     rows[1] |= {"reference": "참조", "rougeL": 3.5}
     predictions = read_run(make_run(examples=[], predictions=rows)).predictions
@@ -83,10 +83,10 @@ def test_a_folder_without_a_run_is_reported(tmp_path: Path, content: str | None)
         ("generated_predictions.jsonl", '{"id": "0", "predic'),
     ],
 )
-def test_a_damaged_file_is_named(make_run: MakeRun, name: str, content: str) -> None:
+def test_a_corrupt_file_is_named(make_run: MakeRun, name: str, content: str) -> None:
     folder = make_run(examples=[])
     (folder / name).write_text(content)
-    with pytest.raises(ConfigError, match=f"{name} is damaged"):
+    with pytest.raises(ConfigError, match=f"{name} is corrupt"):
         read_run(folder)
 
 
@@ -97,7 +97,7 @@ def test_a_nan_is_read(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    "corruption",
     [
         {"data": {"health": {"splits": {"train": {"unknown": 1}}}}},
         {"data": {"health": {"splits": ["train"]}}},
@@ -111,8 +111,8 @@ def test_a_nan_is_read(make_run: MakeRun) -> None:
         {"evaluated": {"elsewhere": {"samples": 3}}},
     ],
 )
-def test_a_damaged_record_is_named(run_folder: Path, damage: dict[str, object]) -> None:
+def test_a_corrupt_record_is_named(run_folder: Path, corruption: dict[str, object]) -> None:
     path = run_folder / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
-    with pytest.raises(ConfigError, match=r"run\.json is damaged"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | corruption))
+    with pytest.raises(ConfigError, match=r"run\.json is corrupt"):
         read_run(run_folder)

@@ -108,7 +108,7 @@ def test_three_examples_at_most(make_run: MakeRun) -> None:
     assert "summary 3" not in text
 
 
-def test_a_run_without_scores_tells_where_its_files_are(failed_folder: Path) -> None:
+def test_a_run_without_scores_reports_where_its_files_are(failed_folder: Path) -> None:
     lines = printed(failed_folder).split("\n")
     assert lines[:2] == ["", "Written"]
     assert "Examples" not in lines

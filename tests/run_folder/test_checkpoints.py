@@ -19,12 +19,12 @@ from summexp.run_folder.checkpoints import (
 from summexp.run_folder.layout import MANIFEST
 
 
-def make(folder: Path, step: int, *, sealed: bool = True) -> Path:
+def make(folder: Path, step: int, *, complete: bool = True) -> Path:
     checkpoint = folder / f"checkpoint-{step}"
     checkpoint.mkdir()
     (checkpoint / "model.safetensors").write_bytes(bytes(range(256)) * 10)
     (checkpoint / "trainer_state.json").write_text("{}")
-    if sealed:
+    if complete:
         write_manifest(checkpoint)
     return checkpoint
 
@@ -55,14 +55,14 @@ def cut(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
-        (flip_a_bit, "model.safetensors is damaged"),
-        (cut, "model.safetensors is damaged"),
+        (flip_a_bit, "model.safetensors is corrupt"),
+        (cut, "model.safetensors is corrupt"),
         (lambda one: (one / "trainer_state.json").unlink(), "trainer_state.json is missing"),
-        (lambda one: (one / MANIFEST).unlink(), "it was not finished"),
+        (lambda one: (one / MANIFEST).unlink(), "it is incomplete"),
         (lambda one: (one / MANIFEST).write_text("{"), "cannot be read"),
     ],
 )
-def test_a_damaged_one_is_passed_over_with_a_warning(
+def test_a_corrupt_one_is_skipped_with_a_warning(
     harm: object, words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good, bad = make(tmp_path, 5), make(tmp_path, 10)
@@ -70,13 +70,13 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     harm(bad)  # type: ignore[operator]
     with caplog.at_level(logging.WARNING):
         assert last_complete_checkpoint(tmp_path) == good
-    assert "checkpoint-10 is passed over" in caplog.text
+    assert "skipping checkpoint-10" in caplog.text
     assert words in caplog.text
     assert verify(good) is None
 
 
 def test_none_is_left(tmp_path: Path) -> None:
-    make(tmp_path, 5, sealed=False)
+    make(tmp_path, 5, complete=False)
     assert last_complete_checkpoint(tmp_path) is None
 
 
@@ -90,7 +90,7 @@ def test_none_is_left(tmp_path: Path) -> None:
         ({}, "lists no files"),
         (["model.safetensors"], "lists no files"),
         ("model.safetensors", "lists no files"),
-        ({"model.safetensors": None}, "is damaged"),
+        ({"model.safetensors": None}, "is corrupt"),
     ],
 )
 def test_a_manifest_is_not_taken_on_trust(manifest: object, words: str, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_older_checkpoints_go_and_those_of_somebody_else_stay(tmp_path: Path) ->
     for step in (10, 20, 30, 40):
         make(tmp_path, step)
     for step in (5, 35, 50):
-        make(tmp_path, step, sealed=False)
+        make(tmp_path, step, complete=False)
     make(tmp_path, 15).rename(tmp_path / "checkpoint-15-mine")
     (tmp_path / "checkpoint-25").symlink_to(tmp_path / "checkpoint-15-mine")
     rotate(tmp_path / "checkpoint-40", 2, tmp_path / "checkpoint-10")
@@ -142,8 +142,10 @@ def test_a_half_written_checkpoint_makes_room_and_a_foreign_one_is_kept(
     write_manifest(tmp_path / "checkpoint-5")
     make_checkpoint(tmp_path / "checkpoint-5")
     assert not caplog.records
-    make(tmp_path, 6, sealed=False)
+    make(tmp_path, 6, complete=False)
     make_checkpoint(tmp_path / "checkpoint-6")
     assert not any((tmp_path / "checkpoint-6").iterdir())
     assert (tmp_path / "checkpoint-6.backup-1" / "trainer_state.json").read_text() == "{}"
-    assert "checkpoint-6 was not written by summexp: kept as checkpoint-6.backup-1" in caplog.text
+    assert (
+        "checkpoint-6 was not written by summexp: renamed to checkpoint-6.backup-1" in caplog.text
+    )

@@ -41,41 +41,41 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:20])
 
 
-DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (lambda one: (one / "model.safetensors").unlink(), "holds no weights"),
     "weights cut off": (lambda one: cut(one / "model.safetensors"), "weights that cannot be read"),
     "no optimizer": (lambda one: (one / "optimizer.pt").unlink(), "has no optimizer.pt"),
     "optimizer cut off": (
         lambda one: cut(one / "optimizer.pt"),
-        "is damaged: optimizer.pt is cut off",
+        "is corrupt: optimizer.pt is truncated",
     ),
-    "a model alone": (lambda one: (one / "scheduler.pt").unlink(), "holds a model alone"),
+    "a model alone": (lambda one: (one / "scheduler.pt").unlink(), "holds a model only"),
     "no state": (lambda one: (one / "trainer_state.json").unlink(), "no trainer_state.json"),
     "a broken state": (lambda one: cut(one / "trainer_state.json"), "broken trainer_state.json"),
     "another state": (
         lambda one: write(one / "trainer_state.json", {"a": 1}),
-        "without the progress",
+        "without the training progress",
     ),
     "another size": (lambda one: write(one / "config.json", {"d_model": 16}), "its d_model is 16"),
     "another kind": (
         lambda one: write(one / "config.json", {"model_type": "bart"}),
-        "its model_type is bart, and that of the model here is t5",
+        "its model_type is bart, and this model has t5",
     ),
 }
 
 
-def test_a_whole_checkpoint_is_taken_with_a_manifest_or_without(whole: Path) -> None:
+def test_a_complete_checkpoint_is_taken_with_a_manifest_or_without(whole: Path) -> None:
     assert checkpoint_problem(whole, T5) is None
     # As a plain Trainer would write it.
     (whole / MANIFEST).unlink()
     assert checkpoint_problem(whole, T5) is None
 
 
-@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 def test_what_is_wrong_with_a_checkpoint_is_reported(name: str, whole: Path) -> None:
-    damage, words = DAMAGE[name]
+    corruption, words = CORRUPTIONS[name]
     (whole / MANIFEST).unlink()
-    damage(whole)
+    corruption(whole)
     problem = checkpoint_problem(whole, T5)
     assert problem is not None
     assert problem.key == "training.resume_from_checkpoint"
@@ -87,7 +87,7 @@ def test_the_manifest_knows_what_was_written(whole: Path) -> None:
     cut(whole / "optimizer.pt")
     problem = checkpoint_problem(whole, T5)
     assert problem is not None
-    assert "is damaged: optimizer.pt has 20 bytes, not " in problem.what
+    assert "is corrupt: optimizer.pt has 20 bytes, not " in problem.what
     (whole / MANIFEST).write_text("{", encoding="utf-8")
     problem = checkpoint_problem(whole, T5)
     assert problem is not None
@@ -100,15 +100,15 @@ def test_one_that_was_cut_short_is_not_taken(whole: Path) -> None:
     marker.touch()
     problem = checkpoint_problem(whole, T5)
     assert problem is not None
-    assert "was not written to its end" in problem.what
+    assert "is incomplete" in problem.what
     marker.unlink()
     write(whole.parent / "run.json", {"status": "failed"})
     problem = checkpoint_problem(whole, T5)
     assert problem is not None
-    assert "was not written to its end" in problem.what
+    assert "is incomplete" in problem.what
 
 
-def test_the_advice_names_a_whole_one(whole: Path) -> None:
+def test_the_advice_names_a_complete_one(whole: Path) -> None:
     later = whole.with_name("checkpoint-9")
     shutil.copytree(whole, later)
     cut(later / "optimizer.pt")
@@ -120,4 +120,4 @@ def test_the_advice_names_a_whole_one(whole: Path) -> None:
     folder = whole.parent.parent
     problem = checkpoint_problem(folder, T5)
     assert problem is not None
-    assert "is no checkpoint" in problem.what
+    assert "is not a checkpoint" in problem.what

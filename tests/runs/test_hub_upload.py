@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests import in_process
-from tests.hub_stand_in import HubStandIn
+from tests.local_hub import LocalHub
 
 from summexp.check import check
 from summexp.command_line import parse
@@ -94,7 +94,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
         "me/gone": [],
     }
     pushes = {name: ["training.hub_strategy=end", *words] for name, words in pushes.items()}
-    with HubStandIn() as hub:
+    with LocalHub() as hub:
         hub.add("me/was-public", {}, repo_type="model")
         hub.answers = {"me/gone/preupload": 404}
         done = _run(folder, pushes, hub, HF_TOKEN="hf_standin")
@@ -107,7 +107,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
 @pytest.fixture(scope="module")
 def retried(pushed: Pushed) -> Pushed:
     """Uploads to a Hub that the client tries again, for half a minute, before it gives up."""
-    with HubStandIn() as hub:
+    with LocalHub() as hub:
         hub.answers = {"models/me/busy": 503, "me/cut": 0}
         done = _run(pushed.folder, {"me/busy": [], "me/cut": []}, hub, HF_TOKEN="hf_standin")
         reported = dict(part.split("\n", 1) for part in done.split("== ")[1:])
@@ -132,7 +132,7 @@ def _spoil(folder: Path, place: Path) -> None:
         (folder / name).write_text("hunter2")
 
 
-def _run(folder: Path, pushes: dict[str, list[str]], hub: HubStandIn, **more: str) -> str:
+def _run(folder: Path, pushes: dict[str, list[str]], hub: LocalHub, **more: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"}
     done = subprocess.run(
         [sys.executable, "-c", _PUSHES, str(folder)],
@@ -204,10 +204,10 @@ def test_the_model_of_a_checkpoint_is_uploaded_while_training_continues(pushed: 
     ("name", "reason"),
     [
         ("me/was-public", "it is public, and training.hub_private_repo=true"),
-        ("other/name", "the token may not write there: set HF_TOKEN to one that may"),
+        ("other/name", "the token has no write access: set HF_TOKEN to a token with write access"),
         ("me/absent-branch", "it has no branch absent (training.hub_revision)"),
-        ("me/gone", "there is no such place: look at training.hub_model_id"),
-        ("no-token", "the Hub knows no valid token: set HF_TOKEN to one that may write there"),
+        ("me/gone", "no such repository: check training.hub_model_id"),
+        ("no-token", "no valid token: set HF_TOKEN to a token with write access"),
         *(
             pytest.param(*one, marks=pytest.mark.slow)
             for one in (
@@ -218,15 +218,15 @@ def test_the_model_of_a_checkpoint_is_uploaded_while_training_continues(pushed: 
         ),
     ],
 )
-def test_a_refusal_is_one_sentence_and_says_how_to_resume(
+def test_an_error_is_one_sentence_and_reports_how_to_resume(
     name: str, reason: str, request: pytest.FixtureRequest
 ) -> None:
     is_retried = name in ("me/busy", "me/cut", "no-hub")
     pushed: Pushed = request.getfixturevalue("retried" if is_retried else "pushed")
     reported = pushed.reported[name]
     assert reason in reported
-    assert f"the run in {pushed.folder} is whole, but was not uploaded to " in reported
-    assert "The same command uploads it, and trains nothing again." in reported
+    assert f"the run in {pushed.folder} is finished, but was not uploaded to " in reported
+    assert "Run the same command again to upload it, without training." in reported
     assert "Traceback" not in reported
     if name in pushed.files:
         assert pushed.files[name] == {}
@@ -236,8 +236,14 @@ def test_a_refusal_is_one_sentence_and_says_how_to_resume(
     ("words", "reported"),
     [
         (["training.push_to_hub=true"], r"training\.hub_model_id: is not set"),
-        (["training.hub_model_id=a/b/c"], r"training\.hub_model_id: 'a/b/c' is no name"),
-        (["output_dir=my summarizer"], r"training\.hub_model_id: 'my summarizer' is no name"),
+        (
+            ["training.hub_model_id=a/b/c"],
+            r"training\.hub_model_id: 'a/b/c' is not a repository name",
+        ),
+        (
+            ["output_dir=my summarizer"],
+            r"training\.hub_model_id: 'my summarizer' is not a repository name",
+        ),
         (
             ["output_dir=mine", "training.hub_strategy=checkpoint"],
             r"training\.hub_strategy: checkpoint would upload checkpoints",

@@ -124,7 +124,7 @@ def test_prediction_needs_no_word_about_what_was_trained(trained: Config) -> Non
     plan = plan_run(config, Path("out1"))
     assert (plan.train, plan.evaluate, plan.predict) == (False, False, True)
     line = str(job.inherited)
-    assert line.startswith("from out1/config.yaml: ")
+    assert line.startswith("inherited from out1/config.yaml: ")
     assert "seed" in line.partition(": ")[2].split(", ")
     assert "model (3)" in line
 
@@ -297,11 +297,11 @@ def test_a_word_that_contradicts_the_training_is_rejected(words: tuple[str, ...]
     # What deletes is named once, behind all that does not.
     assert text.count("overwrite_output_dir") == 1
     assert text.endswith(
-        "To delete the run in out1 and begin anew there: overwrite_output_dir=true."
+        "To delete the run in out1 and start a new one: overwrite_output_dir=true."
     )
     first = reported[0]
     assert first.hint is not None
-    assert first.hint.startswith(f"Write {first.key}=")
+    assert first.hint.startswith(f"Set {first.key}=")
 
 
 @pytest.mark.usefixtures("trained")
@@ -309,8 +309,8 @@ def test_another_model_is_one_problem() -> None:
     reported = problems("output_dir=out1", "model=t5_tiny")
     (model,) = (one for one in reported if (one.key or "").startswith("model"))
     assert (model.key, model.where) == ("model", "command line")
-    assert model.what.startswith("is another than in the run in out1: ")
-    assert (model.hint or "").startswith("Leave out model to go on with that of the run, or")
+    assert model.what.startswith("differs from that of the run in out1 in ")
+    assert (model.hint or "").startswith("Remove model=… to resume with the model of the run, or")
 
 
 @pytest.mark.usefixtures("trained")
@@ -449,4 +449,4 @@ def test_the_shown_config_is_the_one_that_would_run(capsys: pytest.CaptureFixtur
     shown = yaml.safe_load(printed.out)
     assert shown["data"]["text_column"] == "body"
     assert shown["model"]["architecture"]["d_model"] == 16
-    assert printed.err.startswith("from out1/config.yaml: ")
+    assert printed.err.startswith("inherited from out1/config.yaml: ")

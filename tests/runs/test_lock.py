@@ -26,30 +26,30 @@ def _try_lock(folder: Path) -> str:
     return "taken"
 
 
-def test_refuses_another_process_and_is_free_after_its_end(tmp_path: Path) -> None:
+def test_rejects_another_process_and_is_free_after_its_end(tmp_path: Path) -> None:
     held = lock(tmp_path)
     # The same process may take it again: the check before the run and the run itself both do.
     lock(tmp_path).release()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         rejected = pool.submit(_try_lock, tmp_path).result()
-    assert "another run is at work" in rejected
+    assert "another run is using" in rejected
     held.release(force=True)
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         assert pool.submit(_try_lock, tmp_path).result() == "taken"
 
 
-def refusal(folder: Path) -> str:
+def rejection(folder: Path) -> str:
     """What another process is told that wants the lock of `folder`."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         return pool.submit(_try_lock, folder).result()
 
 
-def test_the_refusal_names_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py", "output_dir=my run", "seed=7"])
     held = lock(tmp_path)
-    reported = refusal(tmp_path)
+    reported = rejection(tmp_path)
     holder = f"process {os.getpid()} of {getpass.getuser()} on {socket.gethostname()}, since 20"
     assert holder in reported
     assert ": python train.py 'output_dir=my run' seed=7\n" in reported
@@ -63,7 +63,7 @@ def test_a_holder_on_another_host(tmp_path: Path) -> None:
     held = lock(tmp_path)
     file = tmp_path / HOLDER_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | {"host": "gpu7", "pid": 4242}))
-    reported = refusal(tmp_path)
+    reported = rejection(tmp_path)
     assert "process 4242 of " in reported
     assert f"stop it on gpu7 (kill 4242; this is {socket.gethostname()})" in reported
     held.release(force=True)
@@ -73,9 +73,9 @@ def test_a_holder_on_another_host(tmp_path: Path) -> None:
 def test_a_holder_that_cannot_be_read(content: str, tmp_path: Path) -> None:
     held = lock(tmp_path)
     (tmp_path / HOLDER_FILE).write_text(content)
-    assert f"who started it cannot be read from {HOLDER_FILE}" in refusal(tmp_path)
+    assert f"its process cannot be read from {HOLDER_FILE}" in rejection(tmp_path)
     (tmp_path / HOLDER_FILE).unlink()
-    assert f"who started it cannot be read from {HOLDER_FILE}" in refusal(tmp_path)
+    assert f"its process cannot be read from {HOLDER_FILE}" in rejection(tmp_path)
     held.release(force=True)
 
 
@@ -109,4 +109,4 @@ def test_a_folder_that_cannot_be_locked(tmp_path: Path) -> None:
     with ProcessPoolExecutor(1, mp_context=fork) as pool:
         reported = pool.submit(_lock_as_nobody, tmp_path).result()
     assert "output_dir: " in reported
-    assert "cannot be locked: Permission denied" in reported
+    assert "Permission denied" in reported

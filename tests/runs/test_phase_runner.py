@@ -210,7 +210,7 @@ BLANK = ["", " \t\r\n", "\u3000", "\u200b\ufeff", "\u3164", None]
     ],
     ids=["trainer", "accelerate", "chunk", "gpt2"],
 )
-def test_nothing_is_made_up_for_an_empty_document(
+def test_an_empty_document_has_no_prediction(
     words: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     long = "rain fell on the road. " * 9
@@ -263,7 +263,7 @@ def test_one_file_is_trained_on_evaluated_and_predicted() -> None:
 
 
 @pytest.mark.parametrize("share", ["validation_share", "test_share"])
-def test_a_share_of_a_dataset_that_synthetic_rows_stand_in_for(share: str) -> None:
+def test_a_share_of_a_dataset_that_synthetic_rows_replace(share: str) -> None:
     words = ("data=xsum", f"data.{share}=0.1", "training.do_predict=true")
     folder = Path("run").absolute()
     in_process.run("debug=tiny", *words, folder=folder)

@@ -151,7 +151,7 @@ def test_the_columns_of_a_run_do_not_hide_those_of_the_input(
     ]
     assert found[0]["Prediction"] == "mine"
     assert found[2]["prediction_3"] == "three"
-    assert "the input has a column 'prediction': the column of the run is 'prediction_3'" in (
+    assert "the input has a column 'prediction': writing that of the run as 'prediction_3'" in (
         caplog.text
     )
 

@@ -117,7 +117,7 @@ def test_a_model_that_samples_by_itself_is_reported(
     model = ("model=custom", f"model.name_or_path={tmp_path / 'llama'}")
     with caplog.at_level(logging.WARNING, logger="summexp"):
         one = prepared(tmp_path, *model, *FEW, *words)
-    assert ("draw each summary at random" in caplog.text) is not bool(words)
+    assert ("generation config samples" in caplog.text) is not bool(words)
     assert one.settings.generation.do_sample is (words != ["generation=greedy"])
 
 

@@ -54,7 +54,7 @@ def test_the_choice_of_an_earlier_job_stands(
 ) -> None:
     found = SimpleNamespace(is_torch_xla_available=lambda: taken)
     monkeypatch.setitem(sys.modules, "accelerate.utils.imports", found)
-    with pytest.raises(RunError, match="give it a sweep of its own"):
+    with pytest.raises(RunError, match="run it in a separate sweep"):
         prepared(backend=backend)
     other = {True: "xla", False: "cpu"}[taken]
     assert prepared(backend=other)[0] == str(int(taken))

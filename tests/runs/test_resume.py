@@ -123,7 +123,7 @@ MORE = ("training.num_train_epochs=4", "training.max_steps=-1")
 
 def test_another_global_batch_is_rejected_while_training_continues(finished: Path) -> None:
     smaller = "training.per_device_train_batch_size=3"
-    with pytest.raises(ConfigError, match="makes 3 rows a step") as caught:
+    with pytest.raises(ConfigError, match="a global batch of 3 rows") as caught:
         plan_run(composed(*MORE, smaller), finished)
     assert [problem.key for problem in caught.value.problems] == [smaller.split("=")[0]]
     # What is trained is not trained again.
@@ -134,7 +134,7 @@ def test_processes_may_be_traded_for_rows(finished: Path) -> None:
     rows = composed(*MORE).training.per_device_train_batch_size
     words = (f"training.per_device_train_batch_size={rows // 2}", "hardware=ddp2_cpu")
     assert plan_run(composed(*MORE, *words), finished).train
-    with pytest.raises(ConfigError, match=f"makes {2 * rows} rows a step"):
+    with pytest.raises(ConfigError, match=f"a global batch of {2 * rows} rows"):
         plan_run(composed(*MORE, "hardware=ddp2_cpu"), finished)
 
 
@@ -147,7 +147,7 @@ def test_the_cores_of_a_tpu_share_the_rows(finished: Path) -> None:
 
     each = "training.per_device_train_batch_size=1"
     assert plan_run(on_cores(each, count=rows), finished).train
-    with pytest.raises(ConfigError, match=f"makes {2 * rows} rows a step"):
+    with pytest.raises(ConfigError, match=f"a global batch of {2 * rows} rows"):
         plan_run(on_cores(count=2), finished)
     # A TPU shows its cores once it is at work, so as many as before are expected.
     record = json.loads((finished / "run.json").read_text())

@@ -16,8 +16,8 @@ def composed(*words: str) -> Config:
 
 
 def test_tensorboard_gets_the_final_scores(tmp_path: Path) -> None:
-    with trackers(composed("tracking=tensorboard"), tmp_path) as tell:
-        tell({"predict_rougeL": 12.5})
+    with trackers(composed("tracking=tensorboard"), tmp_path) as log_all:
+        log_all({"predict_rougeL": 12.5})
     events = EventAccumulator(str(tmp_path / "tracking"))
     events.Reload()
     assert [one.value for one in events.Scalars("final/predict_rougeL")] == [12.5]
@@ -27,8 +27,8 @@ def test_each_job_of_a_process_has_its_own_wandb_run(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         words = ("tracking=wandb", "offline=true", f"tracking.run_name=run-{name}")
-        with trackers(composed(*words, "tracking.tags=[a,b]"), tmp_path / name) as tell:
-            tell({"eval_rougeL": 1.0})
+        with trackers(composed(*words, "tracking.tags=[a,b]"), tmp_path / name) as log_all:
+            log_all({"eval_rougeL": 1.0})
     for name, other in (("first", "second"), ("second", "first")):
         (kept,) = (tmp_path / name / "tracking" / "wandb").glob("offline-run-*/*.wandb")
         content = kept.read_bytes()
@@ -38,8 +38,8 @@ def test_each_job_of_a_process_has_its_own_wandb_run(tmp_path: Path) -> None:
 
 
 def test_no_tracker_leaves_nothing(tmp_path: Path) -> None:
-    with trackers(composed(), tmp_path) as tell:
-        tell({"eval_rougeL": 1.0})
+    with trackers(composed(), tmp_path) as log_all:
+        log_all({"eval_rougeL": 1.0})
     assert not any(tmp_path.iterdir())
 
 

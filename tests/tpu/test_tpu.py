@@ -175,7 +175,7 @@ def test_nothing_is_compiled_after_the_first_steps(on_cores: str) -> None:
     assert 1 <= count <= 5
     assert last <= EVAL_STEPS + 1
     assert steps == STEPS
-    evaluations = re.findall(r"evaluation at step (\d+): programs that XLA compiled", on_cores)
+    evaluations = re.findall(r"evaluation at step (\d+): XLA compiled programs", on_cores)
     assert evaluations == [str(EVAL_STEPS)]
 
 
@@ -254,4 +254,4 @@ def test_a_sweep_does_not_mix_xla_with_others(place: Path) -> None:
     devices = {"PJRT_DEVICE": "CPU", "CPU_NUM_DEVICES": str(DEVICES)}
     code, output = started([sys.executable, str(ROOT / "train.py"), *words], place, devices)
     assert code == 1, output
-    assert "xla does not share a process with others; give it a sweep of its own" in output
+    assert "xla cannot share a process with others; run it in a separate sweep" in output

@@ -1,1 +1,1 @@
-"""The typed config: its schema, its composition from choices, and what is wrong with it."""
+"""Config: typed schema, composition from choices with Hydra, and validation."""

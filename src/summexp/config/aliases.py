@@ -1,4 +1,4 @@
-"""Keys that are rejected: aliases of our own, and options of upstream without effect.
+"""Rejected keys: aliases of summexp's keys, and upstream options without effect.
 
 Tested in tests/test_check.py.
 """
@@ -19,27 +19,27 @@ ALIASES = {
     "training.use_cpu": "Choose hardware=cpu instead.",
     "training.ddp_backend": "It follows from hardware.backend.",
     "training.ddp_timeout": "Set hardware.timeout_minutes instead.",
-    "training.local_rank": "The launcher tells each process its number.",
-    "training.disable_tqdm": "The progress bar shows on a terminal only, not in a file.",
+    "training.local_rank": "The launcher sets the rank of each process.",
+    "training.disable_tqdm": "The progress bar is shown on a terminal only.",
     "hydra.run.dir": "Set output_dir instead.",
     "hydra.sweep.dir": "Set output_dir instead.",
     "hydra.sweep.subdir": "Set output_dir instead; jobs go to N/ below it.",
     "hydra.mode": "Add the flag -m for a sweep instead.",
-    "hydra.searchpath": "Add a folder of your own with --config-dir instead.",
-    "hydra.job.chdir": "A run stays where it was started, so that paths keep their meaning.",
+    "hydra.searchpath": "Add your own folder with --config-dir instead.",
+    "hydra.job.chdir": "A run keeps its working folder, so that relative paths stay valid.",
 }
-"""Keys that exist in Hydra or upstream, but whose truth lies elsewhere, each with what to do."""
+"""Keys of Hydra and upstream that summexp replaces by its own, each with advice."""
 
-_OWN_EVALUATION = "has no effect, since all engines share an evaluation of our own"
-_ONE_SUMMARY = "has no effect, since a run keeps one summary of each document and nothing else"
-_GONE = "would stop the first evaluation, since its code left transformers"
+_EVALUATION = "has no effect, since all engines share summexp's evaluation"
+_ONE_SUMMARY = "has no effect, since a run only keeps one summary of each document"
+_GONE = "would fail in the first evaluation, since transformers removed its code"
 
 NO_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "training.eval_accumulation_steps": (_OWN_EVALUATION, ()),
-    "training.batch_eval_metrics": (_OWN_EVALUATION, ()),
-    "training.include_for_metrics": (_OWN_EVALUATION, ()),
-    "training.eval_do_concat_batches": (_OWN_EVALUATION, ()),
-    "training.eval_use_gather_object": (_OWN_EVALUATION, ()),
+    "training.eval_accumulation_steps": (_EVALUATION, ()),
+    "training.batch_eval_metrics": (_EVALUATION, ()),
+    "training.include_for_metrics": (_EVALUATION, ()),
+    "training.eval_do_concat_batches": (_EVALUATION, ()),
+    "training.eval_use_gather_object": (_EVALUATION, ()),
     "training.label_names": ("has no effect, since the labels are known", ()),
     "training.remove_unused_columns": ("has no effect, since rows hold tokens alone", ()),
     "training.sortish_sampler": ("has no effect, upstream included", ()),
@@ -59,7 +59,7 @@ NO_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "generation.constraints": (_GONE, ()),
     "generation.force_words_ids": (_GONE, ()),
 }
-"""Upstream's options that do nothing here: why, and the values beside the default that do no harm.
+"""Upstream options without effect: the reason, and further values that are accepted.
 
-To ignore them would let someone believe in a setting that was never in force.
+They are rejected, since ignoring them would mislead the user.
 """

@@ -1,4 +1,4 @@
-"""The tree of choices, and what Hydra composes from it for one job.
+"""Composition of a job's config from the tree of choices, with Hydra.
 
 Tested in tests/config/test_precedence.py.
 """
@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
-from summexp.config.files import folder_problems, wrong_entries
+from summexp.config.files import folder_problems, remove_invalid_entries
 from summexp.config.hydra_errors import HYDRA_ERRORS, format_error
 from summexp.config.provenance import ChoiceFile, files_of, source_of
 from summexp.config.saved import root_name, saved_root, store_root
@@ -41,7 +41,7 @@ def conf_dir() -> Path:
 
 
 def register() -> None:
-    """Make the typed schema and our resolvers known to Hydra."""
+    """Register the typed schema and the resolvers with Hydra."""
     setbase("1.3")
     store = ConfigStore.instance()
     if "schema.yaml" not in store.repo:
@@ -51,24 +51,24 @@ def register() -> None:
 
 @dataclass(frozen=True)
 class ChoiceTree:
-    """The shipped choices and the user's own, open for composing."""
+    """The tree of choices: shipped files and the user's files."""
 
     loader: ConfigLoader
-    """Hydra's view of the folders."""
+    """Hydra's config loader."""
     config_name: str = "config"
-    """The root that is composed; `conf/config.yaml` where the user names no other."""
+    """Name of the root config; `conf/config.yaml` by default."""
     has_own_files: bool = False
-    """Whether some files are not ours, so that each must be checked by itself."""
+    """Whether there are files of the user, which must be checked one by one."""
     problems: list[Problem] = field(default_factory=list)
-    """What is wrong with the names in the user's folder."""
+    """Problems of the names in the user's folder."""
     run_config: ChoiceFile | None = None
-    """The config of a run, where that is the root."""
+    """The config of a run, if that is the root."""
 
     def compose(self, overrides: list[str]) -> tuple[DictConfig, list[Problem]]:
         """Compose the tree of one job, its `hydra` node included.
 
         Returns:
-            The tree, and what is wrong in the files, which was left out of it.
+            The tree, and the problems of the files, whose entries were removed.
 
         Raises:
             ConfigError: nothing can be composed.
@@ -78,18 +78,20 @@ class ChoiceTree:
                 try:
                     return self._load(overrides), []
                 except HYDRA_ERRORS:
-                    pass  # looked at again, file by file
+                    pass  # checked again, file by file
         with self._read_once():
             problems: list[Problem] = []
             try:
-                problems = wrong_entries(files_of(self.loader, self.config_name, overrides))
+                problems = remove_invalid_entries(
+                    files_of(self.loader, self.config_name, overrides)
+                )
                 return self._load(overrides), problems
             except HYDRA_ERRORS as error:
                 problem = format_error(error, self.loader, overrides)
                 raise ConfigError([*problems, problem]) from error
 
     def default_choices(self) -> dict[str, str]:
-        """Return what the root chooses where nobody else does, group to choice."""
+        """Return the default choices of the root config, group to choice."""
         with self._read_once():
             loader: Any = self.loader
             root = loader.repository.load_config(self.config_name)
@@ -98,7 +100,7 @@ class ChoiceTree:
         return {str(one.group): one.value for one in groups if isinstance(one.value, str)}
 
     def files(self, overrides: Sequence[str]) -> list[ChoiceFile]:
-        """Return the files that a job is composed of, the strongest last; none if it cannot be."""
+        """Return the files of a job, the strongest last; empty if it cannot be composed."""
         with self._read_once():
             try:
                 files = files_of(self.loader, self.config_name, list(overrides))
@@ -109,12 +111,12 @@ class ChoiceTree:
     def locate(
         self, problems: Iterable[Problem], overrides: list[str], last: ChoiceFile | None = None
     ) -> list[Problem]:
-        """Add to each problem the file or the command-line word that set its key.
+        """Add to each problem its source: the file or the command line that set the key.
 
         Args:
-            problems: of one job.
-            overrides: of the job.
-            last: a file that is stronger than those of the tree.
+            problems: the problems of one job.
+            overrides: the overrides of the job.
+            last: a file that overrides those of the tree.
         """
         files = [*self.files(overrides), *([] if last is None else [last])]
         return [
@@ -134,7 +136,7 @@ class ChoiceTree:
 
     @contextmanager
     def _read_once(self) -> Iterator[None]:
-        """Read each file once inside; merging uses the contents up, so they serve one job only."""
+        """Cache the files during the block; merging modifies them, so the cache serves one job."""
         loader: Any = self.loader
         plain = loader.repository
         loader.repository = _Repository(plain.delegate)
@@ -145,7 +147,7 @@ class ChoiceTree:
 
 
 class _Repository(CachingConfigRepository):
-    """A cache that stays the same one when Hydra copies it, as it does at every step."""
+    """A cache that is shared by the copies that Hydra makes at every step."""
 
     def __init__(self, delegate: IConfigRepository) -> None:
         self.delegate = delegate
@@ -164,10 +166,10 @@ def choice_tree(
     Args:
         config_dir: a folder of choices, or that of a run.
         config_name: the root; in `config_dir` it may be the config of a run.
-        words: the overrides, which say what of a run's config is replaced.
+        words: the overrides, which may replace groups of a run's config.
 
     Raises:
-        ConfigError: `config_dir` is not a folder, or the run's config cannot be taken.
+        ConfigError: `config_dir` is not a folder, or the run's config is invalid.
     """
     register()
     shipped = conf_dir()
@@ -181,9 +183,9 @@ def choice_tree(
         if not os.path.isdir(config_dir):
             what = f"--config-dir: {config_dir!r} is not a folder"
             hint = nearest_path(config_dir, own.parent, os.path.isdir)
-            raise ConfigError(Problem(what=what, hint=hint or "Leave --config-dir away."))
+            raise ConfigError(Problem(what=what, hint=hint or "Remove --config-dir."))
         problems = list(dict.fromkeys(folder_problems(own, shipped, root=saved)))
-        # The schema's place has to stay the last one.
+        # The schema must stay last.
         before = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", str(own.resolve()), anchor=before)
     if saved is not None:
@@ -201,7 +203,7 @@ def choice_tree(
 
 
 def shown_config(tree: DictConfig, package: str | None, *, resolve: bool) -> str:
-    """Return the composed config as YAML, like Hydra's `--cfg job` without composing once more.
+    """Return the composed config as YAML, like Hydra's `--cfg job`, without composing again.
 
     Args:
         tree: the composed tree.
@@ -212,7 +214,7 @@ def shown_config(tree: DictConfig, package: str | None, *, resolve: bool) -> str
         ConfigError: there is no such part.
     """
     shown: Any = OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"])
-    # Interpolations lead to other parts of the whole.
+    # Keep interpolations to other parts of the tree.
     shown._set_parent(None)
     if package is not None:
         shown = OmegaConf.select(shown, package, default=None)

@@ -1,4 +1,4 @@
-"""Rules between keys of different sections, and what of upstream's has no meaning here."""
+"""Validation rules between keys of different sections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _METRICS = (LOSS.name, GEN_LEN.name)
 _LARGEST_SEED = 2**32 - 1
-"""Of numpy, which upstream seeds with the same number."""
+"""Maximum seed of numpy, which upstream seeds too."""
 _SAMPLING: dict[str, float | None] = {
     "temperature": 1.0,
     "top_k": 50,
@@ -34,16 +34,16 @@ _SAMPLING: dict[str, float | None] = {
     "epsilon_cutoff": 0.0,
     "eta_cutoff": 0.0,
 }
-"""Options of sampling, with the values that change nothing."""
+"""Options of sampling, with their neutral values."""
 _BEAM_SEARCH: dict[str, float | None] = {"early_stopping": False, "length_penalty": 1.0}
-"""The same of beam search."""
+"""Options of beam search, with their neutral values."""
 _NAMED = 6
-"""Metrics that a message names."""
+"""Number of metrics listed in a message."""
 _TRAINING_METRICS = ("train_loss", "train_runtime", "train_samples_per_second")
 
 
 def rule_problems(config: Config) -> Iterator[Problem]:
-    """Yield each rule that a complete config breaks."""
+    """Yield the problem of each violated rule of a complete config."""
     yield from _seeds(config)
     yield from _data_source(config)
     yield from _without_effect(config)
@@ -67,21 +67,21 @@ def _seeds(config: Config) -> Iterator[Problem]:
 
 
 def _data_source(config: Config) -> Iterator[Problem]:
-    """Yield what of `data.*` says how a repository is read, where none is."""
+    """Yield the keys of `data.*` that only apply to a Hub repository, if there is none."""
     data = config.data
     if data.name not in (None, BUNDLED):
         return
     ignored = ["config_name", "revision"]
     if data.name is None:
         ignored += ["train_split", "validation_split", "test_split"]
-        what = "is about data.name, which is not set, so it has no effect on files"
-        hint = "Leave it away."
+        what = "applies to data.name, which is not set, and has no effect on files"
+        hint = "Remove it."
     else:
         columns = ["text_column", "summary_column", "id_column", "references_column"]
         # Those of a file that is predicted are not the corpus's.
         ignored += [] if data.test_file else columns
         what = f"has no effect on {BUNDLED}, the bundled corpus"
-        hint = "Leave it away, or name your own data: data=custom_csv data.train_file=FILE"
+        hint = "Remove it, or name your own data: data=custom_csv data.train_file=FILE"
     own = {"text_column": "document", "summary_column": "summary", "id_column": "id"}
     for name in ignored:
         value = getattr(data, name)
@@ -94,7 +94,7 @@ def _without_effect(config: Config) -> Iterator[Problem]:
         section, _, name = key.partition(".")
         value = getattr(getattr(config, section), name)
         if value not in (_default(declared_fields()[key]), *harmless):
-            yield Problem(key=key, what=what, hint="Leave it away.")
+            yield Problem(key=key, what=what, hint="Remove it.")
 
 
 def _default(spec: Field[Any]) -> Any:
@@ -109,16 +109,16 @@ def _sampler(config: Config) -> Iterator[Problem]:
         if getattr(config.training, name) != declared_fields()[key].default:
             yield Problem(
                 key=key,
-                what="has no effect on our own order of the rows",
-                hint="Add engine.sampler=upstream, or leave it away.",
+                what="has no effect with engine.sampler=length_grouped",
+                hint="Add engine.sampler=upstream, or remove it.",
             )
 
 
 def _generation_modes(config: Config) -> Iterator[Problem]:
-    """Yield options of sampling or of beam search where the other kind is sure to generate.
+    """Yield options of sampling or beam search that have no effect, since it is disabled.
 
-    Upstream (5.23) refuses them too, once the model is there. Trained weights may bring settings of
-    their own, so that only what is set beside them is known here.
+    Upstream (5.23) rejects them too, after loading the model. Pretrained models have their own
+    settings, so that only explicit values are known here.
     """
     own = config.model.init == "random" or config.debug.tiny
     do_sample, num_beams = config.generation.do_sample, config.generation.num_beams
@@ -130,27 +130,27 @@ def _generation_modes(config: Config) -> Iterator[Problem]:
     for neutral, mode, setting in modes:
         for name, default in neutral.items():
             if getattr(config.generation, name) not in (None, default):
-                what = f"has an effect on {mode} alone, which is off"
-                hint = f"Set {setting}, or leave it away."
+                what = f"only has an effect with {mode}, which is disabled"
+                hint = f"Set {setting}, or remove it."
                 yield Problem(key=f"generation.{name}", what=what, hint=hint)
 
 
 def _freezing(config: Config) -> Iterator[Problem]:
-    """Yield parts that an adapter leaves as they are anyway, or that leave it nothing to train."""
+    """Yield values of `model.freeze` that are redundant, or leave nothing to train."""
     if config.peft.name == "none":
         return
     frozen = config.model.freeze
     if "embeddings" in frozen and not config.peft.modules_to_save:
         yield Problem(
             key="model.freeze",
-            what=f"embeddings stay as they are anyway with peft={config.peft.name}",
-            hint="Leave them away.",
+            what=f"embeddings are frozen anyway with peft={config.peft.name}",
+            hint="Remove them.",
         )
     if {"encoder", "decoder"} <= {*frozen} and not config.peft.modules_to_save:
         yield Problem(
             key="model.freeze",
-            what=f"encoder and decoder leave peft={config.peft.name} nothing to train",
-            hint="Leave one of them away: no adapter is trained in the other.",
+            what=f"encoder and decoder leave nothing to train with peft={config.peft.name}",
+            hint="Remove one of them: no adapter is trained in the other.",
         )
 
 
@@ -160,7 +160,7 @@ def _early_stopping(config: Config) -> Iterator[Problem]:
     if config.training.eval_strategy == "no" or not config.training.do_eval:
         yield Problem(
             key="engine.early_stopping_patience",
-            what="goes by evaluations during the training, and there are none",
+            what="needs evaluations during training, and there are none",
             hint="Set training.eval_strategy=epoch and training.do_eval=true.",
         )
 
@@ -170,32 +170,33 @@ def _phases(config: Config) -> Iterator[Problem]:
     if not (training.do_train or training.do_eval or training.do_predict):
         yield Problem(
             key="training.do_train",
-            what="and do_eval and do_predict are all off, so there is nothing to do",
+            what="and do_eval and do_predict are all false: nothing to do",
             hint="Set training.do_train=true, or another of the three.",
         )
     if training.do_train and (training.max_steps == 0 or training.max_steps < -1):
         yield Problem(
             key="training.max_steps",
-            what="must be at least 1, or -1 to go by training.num_train_epochs, not "
+            what="must be at least 1, or -1 to use training.num_train_epochs, not "
             f"{training.max_steps}",
-            hint="Set training.max_steps=-1, or training.do_train=false to train nothing.",
+            hint="Set training.max_steps=-1, or training.do_train=false to skip training.",
         )
     if config.data.streaming and training.do_train and training.max_steps <= 0:
         yield Problem(
             key="data.streaming",
-            what="is on, so nobody knows how long an epoch is",
-            hint="Set how long to train: training.max_steps=10000",
+            what="is true, so the length of an epoch is unknown",
+            hint="Set the number of steps: training.max_steps=10000",
         )
     if training.do_train and training.load_best_model_at_end and not training.do_eval:
         yield Problem(
             key="training.load_best_model_at_end",
-            what="needs evaluation, which is off",
+            what="needs training.do_eval, which is false",
             hint="Set training.do_eval=true.",
         )
     if config.data.streaming and config.debug.overfit:
         yield Problem(
             key="data.streaming",
-            what="is on, and debug=overfit evaluates the training rows, which are not kept then",
+            what="is true, and debug=overfit evaluates the training rows, which a stream does not "
+            "keep",
             hint="Set data.streaming=false.",
         )
 
@@ -204,9 +205,8 @@ def _network(config: Config) -> Iterator[Problem]:
     if "://" in (config.output_dir or ""):
         yield Problem(
             key="output_dir",
-            what=f"{config.output_dir} is a web address; a run writes to disk only",
-            hint="Name a folder of this machine, such as output_dir=outputs/mine, and copy it when "
-            "the run has ended.",
+            what=f"{config.output_dir} is a URL; only local folders are supported",
+            hint="Set a local folder, such as output_dir=outputs/mine, and copy it after the run.",
         )
     if config.offline and config.training.push_to_hub:
         yield Problem(
@@ -217,7 +217,7 @@ def _network(config: Config) -> Iterator[Problem]:
     if config.training.push_to_hub and not (config.training.hub_model_id or config.output_dir):
         yield Problem(
             key="training.hub_model_id",
-            what="is not set, and a fresh folder's time of day is no name for a repository",
+            what="is not set, and the name of a fresh run folder, a time, is no repository name",
             hint="Name the repository: training.hub_model_id=my-summarizer",
         )
     if config.training.push_to_hub:
@@ -226,16 +226,15 @@ def _network(config: Config) -> Iterator[Problem]:
     if config.training.push_to_hub and strategy not in ("end", "every_save"):
         yield Problem(
             key="training.hub_strategy",
-            what=f"{strategy} would upload checkpoints, which hold this machine's folders and the "
-            "optimizer's state",
+            what=f"{strategy} would upload checkpoints with local paths and the optimizer state",
             hint="Set training.hub_strategy=every_save to upload the model of each checkpoint, or "
             "end.",
         )
 
 
 def _repository_name(config: Config) -> Iterator[Problem]:
-    """Yield that the Hub knows no repository of such a name."""
-    # Only who pushes waits for it.
+    """Yield the problem of an invalid repository name."""
+    # Imported late: it is slow.
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -245,13 +244,13 @@ def _repository_name(config: Config) -> Iterator[Problem]:
     except HFValidationError as error:
         yield Problem(
             key="training.hub_model_id",
-            what=f"{name!r} is no name for a repository: {str(error).splitlines()[0].rstrip('.')}",
+            what=f"{name!r} is not a repository name: {str(error).splitlines()[0].rstrip('.')}",
             hint="Name it owner/name: training.hub_model_id=me/my-summarizer",
         )
 
 
 def _metric_names(config: Config) -> Iterator[Problem]:
-    """Yield names of metrics that no run computes, found here before hours of training."""
+    """Yield unknown metric names, which would only fail after training."""
     sets = config.data.validation_prefixes
     scores = [score.name for one in chosen_metrics(config.metric.names) for score in one.scores]
     bounds = [f"{name}_{end}" for name in scores for end in ("low", "high")]
@@ -261,7 +260,7 @@ def _metric_names(config: Config) -> Iterator[Problem]:
     objectives = [*names, *(name.replace("eval", "predict", 1) for name in names)]
     objectives += _TRAINING_METRICS
     if config.metric.baseline and ROUGE.name in config.metric.names:
-        # Which of the two baselines it is, the summaries decide.
+        # lead-1 or lead-3, depending on the summaries.
         leads = [f"{lead}_{score.name}" for lead in BASELINES for score in ROUGE.scores]
         objectives += [flat_name(one, name) for one in sets for name in leads]
     sets_of_all = (*sets, "predict")
@@ -300,14 +299,14 @@ def _is_of_evaluate(config: Config, sets: Sequence[str], name: str) -> bool:
 
 
 def _direction(sets: list[str], best: str) -> Iterator[Problem]:
-    """Yield that upstream would take the largest value for the best, where that is not so."""
+    """Yield the problem of a metric for which upstream's default direction is wrong."""
     described = [score for score in (*SCORES.values(), GEN_LEN) if not score.higher_is_better]
     for score in described:
         ends = (score.name, f"{score.name}_low", f"{score.name}_high")
         if best not in (*ends, *(flat_name(one, end) for one in sets for end in ends)):
             continue
         is_lower = score.higher_is_better is False
-        better = "less is" if is_lower else "neither more nor less is by itself"
+        better = "lower is" if is_lower else "neither higher nor lower is always"
         yield _no_direction(best, f"{better} better")
 
 
@@ -340,10 +339,10 @@ def _no_metric(config: Config, key: str, name: str, known: list[str]) -> Problem
         hint = f"It is not computed: metric.names lacks {metric.name}."
         if metric.name in config.metric.names:
             hint = (
-                "It is a score of generated summaries: set training.predict_with_generate=true "
-                "and leave training.prediction_loss_only away."
+                "It needs generated summaries: set training.predict_with_generate=true "
+                "and remove training.prediction_loss_only."
             )
     listed = ", ".join(islice(known, _NAMED))
     return Problem(
-        key=key, what=f"there is no metric {name!r}", hint=hint or f"There are {listed}."
+        key=key, what=f"there is no metric {name!r}", hint=hint or f"Available: {listed}."
     )

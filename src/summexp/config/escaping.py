@@ -1,4 +1,4 @@
-"""Values as text that reads back as it is: for OmegaConf's interpolations and Hydra's overrides."""
+"""Escaping of values for OmegaConf's interpolations and Hydra's overrides."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DOLLAR_BRACE = re.compile(r"(\\*)\$\{")
 
 
 def escaped(value: Any) -> Any:
-    r"""Return plain content such that OmegaConf reads each `${` in its texts as text.
+    r"""Escape each `${` in plain content, so that OmegaConf does not interpolate it.
 
-    OmegaConf's grammar takes `\${` for the text `${`, and two backslashes in front of it for one.
+    In OmegaConf's grammar, `\${` is a literal `${`, and two backslashes before it are one.
 
     >>> escaped({"prefix": "${lang}: "})
     {'prefix': '\\${lang}: '}
@@ -33,7 +33,7 @@ def escaped(value: Any) -> Any:
 
 
 def unescaped(value: Any) -> Any:
-    """Return plain content with its texts as they were before `escaped`; the inverse of it.
+    """Return plain content without the escapes; the inverse of `escaped`.
 
     >>> unescaped(escaped({"prefix": "${lang}: "}))
     {'prefix': '${lang}: '}
@@ -48,23 +48,23 @@ def unescaped(value: Any) -> Any:
 
 
 def interpolates(text: str) -> bool:
-    """Return whether OmegaConf would replace a part of `text` by another value."""
+    """Return whether `text` has an interpolation of OmegaConf."""
     return any(len(found[1]) % 2 == 0 for found in _DOLLAR_BRACE.finditer(text))
 
 
 def override(key: str, value: Any) -> str:
-    """Return `key=value` such that Hydra reads the value back as it is.
+    """Return the override `key=value`, quoted so that Hydra parses the value unchanged.
 
     Raises:
-        ConfigError: the value cannot stand on a command line.
+        ConfigError: the value cannot be written as an override.
 
     >>> override("model.source_prefix", "summarize: ")
     'model.source_prefix="summarize: "'
     """
-    hint = "Put it into a file of choices of your own: docs/how-to/own-data.md shows one."
+    hint = "Put it into your own choice file; docs/how-to/own-data.md has an example."
     word = f"{key}={_written(value)}"
     if "\n" in word:
-        raise ConfigError(Problem(key=key, what="holds a line break", hint=hint))
+        raise ConfigError(Problem(key=key, what="contains a line break", hint=hint))
     if _read(word) != escaped(value):
         raise ConfigError(
             Problem(key=key, what=f"{value!r} cannot be written as an override", hint=hint)
@@ -90,7 +90,7 @@ def _written(value: Any) -> str:
 def _text(value: str) -> str:
     if _PLAIN.fullmatch(value) and _read(f"key={value}") == value:
         return value
-    # A quote is escaped, and so are the backslashes that stand before one.
+    # Escape quotes, and backslashes before a quote.
     quoted = re.sub(r'(\\*)("|\Z)', lambda found: _doubled(found[1], found[2]), escaped(value))
     return f'"{quoted}"'
 
@@ -100,12 +100,12 @@ def _doubled(backslashes: str, quote: str) -> str:
 
 
 def _key(name: str) -> str:
-    """Return the key of a mapping, with every character escaped that is none of a name."""
+    """Return the key of a mapping, with special characters escaped."""
     return re.sub(r"([^\w.-])", r"\\\1", name, flags=re.ASCII)
 
 
 def _read(word: str) -> Any:
-    """Return the value that Hydra reads in a word, or the error that keeps it from it."""
+    """Return the value that Hydra parses from an override, or its error."""
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:

@@ -1,6 +1,6 @@
-"""Check each YAML file of choices by itself, so that every mistake is reported with its file.
+"""Validation of each choice file by itself, so that every problem is reported with its file.
 
-Hydra stops at the first key that it cannot merge, and does not name its file.
+Hydra stops at the first key that it cannot merge, and does not name the file.
 
 Tested in tests/test_check.py.
 """
@@ -23,34 +23,34 @@ from summexp.errors import Problem, nearest
 from summexp.paths import display_path
 
 IN_A_FILE = Problem(
-    what="holds a secret, which would be saved with the run",
+    what="contains a secret, which would be saved with the run",
     hint="Set HF_TOKEN or WANDB_API_KEY in the environment instead.",
 )
 NO_CODE = Problem(
-    what="naming Python code to import is refused",
+    what="importing Python code is not allowed",
     hint="Choose one of the files in conf/ instead.",
 )
 
 
-def wrong_entries(files: Sequence[ChoiceFile]) -> list[Problem]:
-    """Return what is wrong in the files, and take it out of their content.
+def remove_invalid_entries(files: Sequence[ChoiceFile]) -> list[Problem]:
+    """Return the problems of the files, and remove the entries from their content.
 
-    What is left can then be composed, and checked for further problems.
+    The rest can then be composed and checked for further problems.
     """
     problems = []
     for file in files:
         if file.is_shipped:
             continue
-        for path, problem in list(_wrong(file, file.content, ())):
+        for path, problem in list(_invalid(file, file.content, ())):
             problems.append(problem)
-            _take_out(file.content, path)
+            _remove(file.content, path)
     return problems
 
 
-def _wrong(
+def _invalid(
     file: ChoiceFile, node: DictConfig, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Problem]]:
-    """Yield (path inside the file, problem) for each wrong entry below `node`."""
+    """Yield (path inside the file, problem) for each invalid entry below `node`."""
     if node._is_none() or node._is_missing() or node._is_interpolation():
         return
     for name in node:
@@ -68,7 +68,7 @@ def _wrong(
         if problem is not None:
             yield here, _located(problem, key, file.path)
         elif isinstance(child, DictConfig) and (key in SECTIONS or key.startswith("hydra")):
-            yield from _wrong(file, child, here)
+            yield from _invalid(file, child, here)
 
 
 def _located(problem: Problem, key: str, path: str) -> Problem:
@@ -84,7 +84,7 @@ def _hydra_problem(key: str, child: Any) -> Problem | None:
         return None
     if holds_secret(key, plain(child)):
         return IN_A_FILE
-    return Problem(what=_DOUBLE, hint=ALIASES[key]) if key in ALIASES else None
+    return Problem(what=_ALIAS, hint=ALIASES[key]) if key in ALIASES else None
 
 
 def _entry_problem(key: str, value: Any) -> Problem | None:
@@ -95,11 +95,11 @@ def _entry_problem(key: str, value: Any) -> Problem | None:
     return value_problem(key, value)
 
 
-_DOUBLE = "is another name for a thing that has its own key"
+_ALIAS = "is an alias of another key"
 
 
 def holds_secret(key: str, value: Any) -> bool:
-    """Return whether a value, or anything inside it, is or reads a secret."""
+    """Return whether a value, or a nested value, is or reads a secret."""
     if isinstance(value, dict):
         return any(holds_secret(f"{key}.{name}", inner) for name, inner in value.items())
     if isinstance(value, list):
@@ -108,7 +108,7 @@ def holds_secret(key: str, value: Any) -> bool:
 
 
 def names_code(key: str, value: Any) -> bool:
-    """Return whether a value, or anything inside it, names Python code to import."""
+    """Return whether a value, or a nested key, names Python code to import."""
     if isinstance(value, dict):
         return any(names_code(str(name), inner) for name, inner in value.items())
     if isinstance(value, list):
@@ -127,11 +127,11 @@ def _unknown(file: ChoiceFile, key: str) -> Problem:
 
 
 def plain(node: Any) -> Any:
-    """Return a node as plain Python, interpolations as they are written."""
+    """Return a node as plain Python, with interpolations unresolved."""
     return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
 
 
-def _take_out(content: DictConfig, path: tuple[str, ...]) -> None:
+def _remove(content: DictConfig, path: tuple[str, ...]) -> None:
     node: Any = content
     for name in path[:-1]:
         node = node._get_node(name)
@@ -140,22 +140,22 @@ def _take_out(content: DictConfig, path: tuple[str, ...]) -> None:
 
 
 def folder_problems(folder: Path, shipped: Path, *, root: Path | None = None) -> Iterator[Problem]:
-    """Yield what is wrong with the names in the user's own folder of choices.
+    """Yield the problems of file names in the user's folder of choices.
 
     Args:
-        folder: the one given with `--config-dir`.
-        shipped: our own, whose files would win over the user's of the same name.
-        root: the config of a run in `folder`, which has a place of its own.
+        folder: the folder of `--config-dir`.
+        shipped: the folder of shipped choices, which override the user's files of the same name.
+        root: the config of a run in `folder`, which is not a choice.
     """
     groups = [path.name for path in shipped.iterdir() if path.is_dir()]
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         group = name.parts[0]
-        # Hydra's own copies lie in `.hydra` of a run folder.
+        # `.hydra` of a run folder has Hydra's copies.
         if path == root or group.startswith("."):
             continue
         if path.suffix == ".yml" and group in groups:
-            what = f"{name} is not read, since choices end in .yaml"
+            what = f"{name} is ignored: the extension must be .yaml"
             yield Problem(
                 what=what, where=display_path(path), hint=f"Rename it to {path.stem}.yaml."
             )
@@ -163,8 +163,8 @@ def folder_problems(folder: Path, shipped: Path, *, root: Path | None = None) ->
             continue
         ours = shipped / name
         if ours.is_file() and not ours.samefile(path):
-            what = f"{name} has the name of a choice that comes with summexp, which would win"
-            yield Problem(what=what, where=display_path(path), hint="Give it a name of its own.")
+            what = f"{name} has the name of a shipped choice, which takes precedence"
+            yield Problem(what=what, where=display_path(path), hint="Rename it.")
         elif len(name.parts) > 1 and group not in groups and (near := nearest(group, groups)):
             what = f"there is no group {group!r}"
             yield Problem(what=what, where=display_path(folder / group), hint=near)

@@ -1,4 +1,4 @@
-"""The text of `--help`: groups with their choices, Hydra's flags, and every key with its doc."""
+"""Text of `--help`: groups and choices, flags, and all keys with their docs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from summexp.config.values import shown
 from summexp.options import field_docs
 
 WIDTH = 100
-"""Columns that the text keeps to."""
+"""Maximum width of the text, in columns."""
 
 _OWN_GROUPS = ("experiment", "local")
 _HYDRA_GROUPS = ("hydra/launcher", "hydra/sweeper")
@@ -26,8 +26,8 @@ _HYDRA_GROUPS = ("hydra/launcher", "hydra/sweeper")
 _USAGE = """\
 usage: python train.py [FLAG ...] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
-Fine-tunes, evaluates and predicts with a summarization model. A choice is a YAML file of a group;
-a key set on the command line wins over every file.
+Fine-tune, evaluate and predict with a summarization model. A choice is a YAML file of a group;
+a key on the command line overrides every file.
 
 examples:
   python train.py
@@ -36,15 +36,15 @@ examples:
   python train.py -m model=t5_tiny seed=1,2,3
 
 flags:
-  -m, --multirun       run a sweep: every combination of the values that commas part
+  -m, --multirun       run a sweep: every combination of the values separated by commas
   -c, --cfg job        print the composed config and run nothing; --resolve fills in ${...}
   -p, --package KEY    with --cfg, print this part only
-  -cd, --config-dir D  add a folder of your own choices: D/model/mine.yaml becomes model=mine
+  -cd, --config-dir D  add your own folder of choices: D/model/mine.yaml becomes model=mine
   -cn, --config-name N compose N.yaml instead of config.yaml
-  -i, --info [WHAT]    how the config came about: defaults, defaults-tree, searchpath
-  --hydra-help         Hydra's own help
-  -h, --help           this text
-  --version            the version"""
+  -i, --info [WHAT]    show how the config is composed: defaults, defaults-tree, searchpath
+  --hydra-help         show Hydra's help
+  -h, --help           show this help
+  --version            show the version"""
 
 _NOTES = """\
 values: true, false, null, 3, 1e-4, text, [a,b], {a: 1}; quote spaces and commas: 'key="a, b"'
@@ -52,7 +52,7 @@ secrets: HF_TOKEN and WANDB_API_KEY are read from the environment, never from a 
 
 
 def help_text(config_dir: str | None = None) -> str:
-    """Return the help text, the choices in the user's own folder `config_dir` included.
+    """Return the help text, including the choices in the user's folder `config_dir`.
 
     Raises:
         ConfigError: `config_dir` is not a folder.
@@ -70,7 +70,7 @@ def _groups(tree: ChoiceTree) -> Iterator[str]:
         if not options:
             continue
         chosen = defaults.get(group)
-        yield f"\n{group}={f'   ({chosen} where not said)' if chosen else ''}"
+        yield f"\n{group}={f'   (default: {chosen})' if chosen else ''}"
         for name in options:
             yield from _entry(name, first_comment(_path_of(tree, f"{group}/{name}")) or "", 24)
 
@@ -84,7 +84,7 @@ def _path_of(tree: ChoiceTree, name: str) -> Path | None:
 
 
 def first_comment(path: Path | None) -> str | None:
-    """Return the first comment of a choice's file, its package header aside: what it is."""
+    """Return the first comment of a choice file, after its package header: its description."""
     if path is None:
         return None
     with path.open(encoding="utf-8") as file:
@@ -141,7 +141,7 @@ def _default(spec: Field[Any]) -> str:
 
 
 def _entry(head: str, doc: str, indent: int) -> Iterator[str]:
-    """Yield `head` and its text, wrapped; side by side where there is room."""
+    """Yield `head` and its text, wrapped, side by side if they fit."""
     if indent > 4 and len(head) < indent - 2:
         yield from textwrap.wrap(
             doc, WIDTH, initial_indent=f"  {head:{indent - 2}}", subsequent_indent=" " * indent

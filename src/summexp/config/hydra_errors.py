@@ -1,4 +1,4 @@
-"""What Hydra, OmegaConf and the YAML reader object to while a config is composed, in our words.
+"""Errors of Hydra, OmegaConf and the YAML parser as problems with file and hint.
 
 Tested in tests/test_check.py.
 """
@@ -20,14 +20,14 @@ from summexp.errors import Problem, nearest
 from summexp.paths import display_path
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, AssertionError)
-"""What they raise on a file or word that they do not take (a defaults list: plain errors)."""
+"""Exceptions for an invalid file or override (for a defaults list also plain ones)."""
 
 _IN_FILE = re.compile(r"\b[Ii]n '([\w/.-]+)'")
 _NOT_FOUND = re.compile(r"Could not (?:find|load) '(?:([\w/.-]+)/)?([^'/]+)'")
 _NO_GROUP = re.compile(r"Could not override '([^']+)'\.\s+No match in the defaults list")
-_TWICE = re.compile(r"Multiple values for ([\w/]+)\.")
+_DUPLICATE = re.compile(r"Multiple values for ([\w/]+)\.")
 _NO_KEYS = re.compile(r"Merge error: \w+ is not a subclass")
-_THERE_ALREADY = re.compile(r"An item is already at '([^']+)'")
+_EXISTS = re.compile(r"An item is already at '([^']+)'")
 _NO_ROOT = re.compile(r"Cannot find primary config '([^']+)'")
 _ADVICE = (
     "To append",
@@ -41,18 +41,18 @@ _ADVICE = (
 
 
 def format_error(error: BaseException, loader: ConfigLoader, overrides: Sequence[str]) -> Problem:
-    """Format an error of Hydra or OmegaConf, without their advice to add a plus.
+    """Format an error of Hydra or OmegaConf, without its advice to add a plus.
 
     Args:
-        error: what they raised.
-        loader: Hydra's view of the folders of choices.
-        overrides: of the job that was composed.
+        error: the exception.
+        loader: Hydra's config loader.
+        overrides: the overrides of the job.
     """
     if isinstance(error, YAMLError):
         return _yaml_problem(error)
     own = list(_own_files(loader, overrides))
     if isinstance(error, UnicodeDecodeError):
-        return Problem(what="a file of choices is not UTF-8", where=_not_utf8(own))
+        return Problem(what="a choice file is not UTF-8", where=_not_utf8(own))
     text = str(error)
     inside = _IN_FILE.search(text)
     where = _file_of(inside[1], loader) if inside else None
@@ -60,28 +60,26 @@ def format_error(error: BaseException, loader: ConfigLoader, overrides: Sequence
         return _no_choice(found[1] or "", found[2], loader, _file_with(found[2], own) or where)
     if found := _NO_GROUP.search(text):
         groups = loader.list_groups("")
-        hint = nearest(found[1], groups) or f"There are: {', '.join(groups)}."
-        return Problem(
-            what=f"there is no group {found[1]!r} to choose from", where=where, hint=hint
-        )
-    if found := _TWICE.search(text):
+        hint = nearest(found[1], groups) or f"Available: {', '.join(groups)}."
+        return Problem(what=f"there is no group {found[1]!r}", where=where, hint=hint)
+    if found := _DUPLICATE.search(text):
         hint = f"In a defaults list, replace a choice by '- override /{found[1]}: NAME'."
         source = _file_with(found[1], own)
         return Problem(key=found[1], what="is chosen twice", where=source, hint=hint)
     if found := _NO_ROOT.search(text):
         near = nearest(found[1], loader.get_group_options("", ObjectType.CONFIG))
         return Problem(what=f"--config-name: there is no {found[1]}.yaml", hint=near)
-    if found := _THERE_ALREADY.search(text):
-        hint = f"Leave the plus away: {found[1]}=…"
-        return Problem(key=found[1], what="is there already", where=COMMAND_LINE, hint=hint)
+    if found := _EXISTS.search(text):
+        hint = f"Remove the plus: {found[1]}=…"
+        return Problem(key=found[1], what="already exists", where=COMMAND_LINE, hint=hint)
     if _NO_KEYS.search(text):
-        return Problem(what="the file holds a list or a value where keys belong", where=where)
+        return Problem(what="the file has a list or a value in place of keys", where=where)
     return Problem(what="; ".join(_lines(error)), where=where)
 
 
 def _no_choice(group: str, name: str, loader: ConfigLoader, where: str | None) -> Problem:
     options = loader.get_group_options(group, ObjectType.CONFIG)
-    listed = f"There are: {', '.join(options)}." if options else None
+    listed = f"Available: {', '.join(options)}." if options else None
     hint = " ".join(filter(None, (nearest(name, options), listed)))
     what = f"there is no {group} {name!r}" if options else f"there is no {group or name}"
     return Problem(what=what, key=group or None, where=where, hint=hint or None)
@@ -90,10 +88,10 @@ def _no_choice(group: str, name: str, loader: ConfigLoader, where: str | None) -
 def _yaml_problem(error: YAMLError) -> Problem:
     mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
     if not isinstance(error, MarkedYAMLError) or mark is None:
-        return Problem(what=f"a file of choices is not YAML: {str(error).splitlines()[0]}")
+        return Problem(what=f"a choice file is not valid YAML: {str(error).splitlines()[0]}")
     where = f"{display_path(Path(mark.name))}, line {mark.line + 1}"
     reported = ", ".join(filter(None, (error.context, error.problem)))
-    return Problem(what=f"this is not YAML: {reported}", where=where)
+    return Problem(what=f"invalid YAML: {reported}", where=where)
 
 
 def _file_of(config_path: str, loader: ConfigLoader) -> str:
@@ -105,7 +103,7 @@ def _file_of(config_path: str, loader: ConfigLoader) -> str:
 
 
 def _own_files(loader: ConfigLoader, overrides: Sequence[str]) -> Iterator[Path]:
-    """Yield the files of choices that are not ours and may have been chosen."""
+    """Yield the user's choice files that may have been chosen."""
     chosen = {word.rsplit("=", 1)[-1] for word in overrides}
     for source in loader.get_sources():
         if source.scheme() == "file":
@@ -116,7 +114,7 @@ def _own_files(loader: ConfigLoader, overrides: Sequence[str]) -> Iterator[Path]
 
 
 def _file_with(name: str, own: Iterable[Path]) -> str | None:
-    """Return the file of the user's that names a choice; Hydra blames the root for it."""
+    """Return the user's file that names a choice; Hydra's error names the root config."""
     pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)".encode())
     return next((display_path(path) for path in own if pattern.search(path.read_bytes())), None)
 

@@ -1,4 +1,4 @@
-"""What Hydra's own node may hold: no code of others, no secrets, only keys that exist.
+"""Validation of the `hydra` node: no foreign code, no secrets, no unknown keys.
 
 Tested in tests/test_check.py.
 """
@@ -22,11 +22,11 @@ _OURS = (
     "summexp.",
     "logging.",
 )
-"""Where the code comes from that Hydra's node may name; its log handlers are logging's."""
+"""Prefixes of the code that the `hydra` node may name; log handlers are those of `logging`."""
 
 
 def hydra_problems(node: Any, path: str = "hydra") -> Iterator[Problem]:
-    """Yield the code of others and the secrets that the composed `hydra` node holds."""
+    """Yield foreign code and secrets in the composed `hydra` node."""
     if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
         for name in node:
             yield from _entry_problems(node._get_node(name), path, str(name))
@@ -55,13 +55,13 @@ def _entry_problems(child: Any, path: str, name: str) -> Iterator[Problem]:
 def unknown_hydra_key(key: str) -> Problem | None:
     """Return the problem of a key below `hydra.` that Hydra does not have."""
     node: Any = OmegaConf.structured(HydraConf)
-    # Hydra's own launcher has no keys.
+    # Hydra's default launcher has no keys.
     OmegaConf.update(node, "launcher", OmegaConf.structured(SlurmConfig))
     parts = key.split(".")[1:]
     for depth, part in enumerate(parts):
         if not (isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node))):
             return None
-        # Not `in`, which leaves out what has no value yet.
+        # Not `in`, which is False for a missing value.
         if part not in node.keys():  # noqa: SIM118
             above = ".".join(["hydra", *parts[:depth]])
             names = sorted(map(str, node.keys()))

@@ -1,4 +1,4 @@
-"""The keys of the typed tree: what they are, what they take, and which a misspelled one means.
+"""Keys of the typed config: types, allowed values, and nearest keys of a misspelled one.
 
 Tested in tests/test_check.py.
 """
@@ -14,22 +14,22 @@ from summexp.config.schema import SECTIONS, Config
 from summexp.errors import nearest
 from summexp.options import declared_choices
 
-_IN_WORDS = {
-    "int": "a whole number",
+_TYPE_DESCRIPTIONS = {
+    "int": "an integer",
     "float": "a number",
     "bool": "true or false",
     "str": "text",
     "list[str]": "a list such as [a,b]",
-    "list[int]": "a list of whole numbers",
+    "list[int]": "a list of integers",
     "list[float]": "a list of numbers",
-    "list[list[int]]": "a list of lists of whole numbers",
+    "list[list[int]]": "a list of lists of integers",
     "None": "null",
 }
 
 
 @cache
 def declared_fields() -> dict[str, Field[Any]]:
-    """Return every key of the tree in dotted form, sections left out, with its dataclass field."""
+    """Return every dotted key of the tree, without sections, with its dataclass field."""
     found = {spec.name: spec for spec in fields(Config) if spec.name not in SECTIONS}
     for name, section in SECTIONS.items():
         found |= {f"{name}.{spec.name}": spec for spec in fields(section)}
@@ -38,7 +38,7 @@ def declared_fields() -> dict[str, Field[Any]]:
 
 @cache
 def allowed_values() -> dict[str, tuple[str, ...]]:
-    """Return the keys that take only certain values, with these."""
+    """Return the keys with a fixed set of values, and the values."""
     return {
         f"{name}.{field_name}": allowed
         for name, section in SECTIONS.items()
@@ -47,7 +47,7 @@ def allowed_values() -> dict[str, tuple[str, ...]]:
 
 
 def declared(key: str) -> str | None:
-    """Return the declared key that `key` is, or lies inside of if that one takes any content."""
+    """Return the declared key of `key`: itself, or the open mapping that contains it."""
     if key in declared_fields():
         return key
     outer = ".".join(key.split(".")[:2])
@@ -55,12 +55,12 @@ def declared(key: str) -> str | None:
 
 
 def takes_anything(key: str) -> bool:
-    """Return whether the declared `key` takes values of any type, mappings among them."""
+    """Return whether the declared `key` accepts any type, including mappings."""
     return declared_fields()[key].type == "Any"
 
 
 def is_mapping(key: str) -> bool:
-    """Return whether the declared `key` is a mapping whose keys nobody declared."""
+    """Return whether the declared `key` is an open mapping."""
     return takes_anything(key) and declared_fields()[key].default_factory is not MISSING
 
 
@@ -70,10 +70,10 @@ def type_names(key: str) -> list[str]:
 
 
 def format_type(key: str) -> str:
-    """Format the type of the declared `key`: `a whole number or null`."""
+    """Format the type of the declared `key`: `an integer or null`."""
     if is_mapping(key):
         return "a mapping such as {name: value}"
-    return " or ".join(_IN_WORDS.get(part, part) for part in type_names(key))
+    return " or ".join(_TYPE_DESCRIPTIONS.get(part, part) for part in type_names(key))
 
 
 _SHORT_NAMES = {
@@ -104,28 +104,28 @@ _SHORT_NAMES = {
     "val_path": "data.validation_file",
     "validation_path": "data.validation_file",
 }
-"""What people call a key, and what it is called here and upstream."""
+"""Common names of keys, and their names here and upstream."""
 
 
 def default_advice(key: str | None) -> str | None:
-    """Return what may always be done about a number, a switch or a file that is wrong, or None."""
+    """Return general advice for an invalid number, boolean or file, or None."""
     if key not in declared_fields():
         return None
     if key.startswith("data.") and key.endswith("_file"):
         return f"Name another file: {key}=FILE"
     if key == "training.resume_from_checkpoint":
-        return "Leave it away: a run in the same output_dir resumes from its last checkpoint."
+        return "Remove it: a run in the same output_dir resumes from its last checkpoint."
     if not {"int", "float", "bool"} & set(type_names(key)):
         return None
     default = declared_fields()[key].default
     shown = {"None": "null", "True": "true", "False": "false"}.get(str(default), default)
-    return f"Leave it away, or set its default: {key}={shown}"
+    return f"Remove it, or set its default: {key}={shown}"
 
 
 def nearest_key(name: str) -> str | None:
-    """Return the sentence that names the keys nearest to `name`, its section left away or not.
+    """Return a hint with the keys nearest to `name`, with or without its section.
 
-    Of an argument of transformers 4 it names the successor.
+    For an argument of transformers 4, the hint names its successor.
     """
     keys = [key for key in declared_fields() if key not in ALIASES]
     last = name.rsplit(".", 1)[-1]
@@ -140,15 +140,15 @@ def nearest_key(name: str) -> str | None:
         return removed
     section = name.partition(".")[0]
     if section in SECTIONS:
-        # Compared without the section, which would make any two of its keys alike.
+        # Compare without the section, which would make all its keys similar.
         return _nearest_last(last, [key for key in keys if key.startswith(f"{section}.")])
     near = nearest(name, [*keys, *SECTIONS])
-    # A key of a section that there is not has little to do with those of the others.
+    # A key of an unknown section is not compared with the keys of other sections.
     return near if near or "." in name else _nearest_last(last, keys)
 
 
 def _removed(name: str) -> str | None:
-    """Return a sentence on what became of an argument that transformers removed."""
+    """Return a hint for an argument that transformers has removed."""
     from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
 
     flag = next((flag for flag in REMOVED_FLAGS + EARLIER_FLAGS if flag.name == name), None)
@@ -156,13 +156,13 @@ def _removed(name: str) -> str | None:
         return None
     if flag.now:
         return f"Set {flag.now} instead{': ' if flag.remark else ''}{flag.remark}."
-    return f"Leave it away: it {flag.remark}."
+    return f"Remove it: it {flag.remark}."
 
 
 def _nearest_last(last: str, keys: list[str]) -> str | None:
-    """Return the sentence that names the keys whose last part is nearest to `last`."""
-    whole = {key.rsplit(".", 1)[-1]: key for key in keys}
-    found = nearest(last, whole)
-    for part, key in whole.items():
-        found = found.replace(repr(part), repr(key)) if found else None
+    """Return a hint with the keys whose last part is nearest to `last`."""
+    full_keys = {key.rsplit(".", 1)[-1]: key for key in keys}
+    found = nearest(last, full_keys)
+    for name, key in full_keys.items():
+        found = found.replace(repr(name), repr(key)) if found else None
     return found

@@ -1,6 +1,6 @@
-"""Encoder-decoder or decoder-only: what a choice of the one or the other rules out.
+"""Validation rules that depend on the kind of model: encoder-decoder or decoder-only.
 
-Cheap: which of the two a folder holds is read from its config.json alone.
+The kind of a local model is read from its `config.json`.
 
 Tested in tests/engines/test_decoder_only.py, tests/integration/test_decoder_only.py.
 """
@@ -17,11 +17,11 @@ from summexp.errors import Problem
 from summexp.modeling.config import ModelConfig
 
 _DECODER = re.compile(r"(ForCausalLM|LMHeadModel)$")
-"""How the class of a decoder-only model is called; some of BERT's kin are called so too."""
+"""Class names of decoder-only models; some BERT models have such names too."""
 
 
 def is_decoder_only_folder(config: ModelConfig) -> bool | None:
-    """Return the kind of model that `model.*` names, or None where only loading it would show."""
+    """Return whether `model.*` names a decoder-only model, or None if that is unknown."""
     name = config.config_name or config.name_or_path
     if not name or (config.init == "random" and config.architecture.get("model_type")):
         return None
@@ -37,7 +37,7 @@ def is_decoder_only_folder(config: ModelConfig) -> bool | None:
 
 
 def kind_problems(config: Config, *, decoder_only: bool | None) -> Iterator[Problem]:
-    """Yield each key that has no meaning for a model of this kind.
+    """Yield each key that does not apply to a model of this kind.
 
     Args:
         config: the whole config.
@@ -49,8 +49,8 @@ def kind_problems(config: Config, *, decoder_only: bool | None) -> Iterator[Prob
         if config.model.target_prefix is not None:
             yield Problem(
                 key="model.target_prefix",
-                what="goes between document and summary, which an encoder-decoder reads apart",
-                hint="Leave it away; model.source_prefix goes before the document.",
+                what="is for decoder-only models, and the model is an encoder-decoder",
+                hint="Remove it; model.source_prefix sets the text before the document.",
             )
         return
     for name in ("lang", "forced_bos_token"):
@@ -58,29 +58,29 @@ def kind_problems(config: Config, *, decoder_only: bool | None) -> Iterator[Prob
             yield Problem(
                 key=f"model.{name}",
                 what="is for multilingual encoder-decoders, and the model is decoder-only",
-                hint="Leave it away (null); name the language in model.target_prefix.",
+                hint="Remove it (null); name the language in model.target_prefix.",
             )
     if config.model.resize_position_embeddings:
         yield Problem(
             key="model.resize_position_embeddings",
-            what="extends those of encoder-decoders, and the model is decoder-only",
-            hint="Leave it away, and set data.max_source_length to what the model takes.",
+            what="is for encoder-decoders, and the model is decoder-only",
+            hint="Remove it, and set data.max_source_length to the model's limit.",
         )
     if config.engine.loss == "upstream":
         yield Problem(
             key="engine.loss",
-            what="upstream is that of the old scripts, which take no decoder-only model",
-            hint="Set engine.loss=token_mean, and leave experiment=hf_parity away.",
+            what="upstream is the loss of the old scripts, which only support encoder-decoders",
+            hint="Set engine.loss=token_mean, and remove experiment=hf_parity.",
         )
     if not config.data.ignore_pad_token_for_loss:
         yield Problem(
             key="data.ignore_pad_token_for_loss",
-            what="is false, and a decoder-only model may pad with the token that ends a summary",
-            hint="Leave it away.",
+            what="is false, and a decoder-only model may pad with the end token",
+            hint="Remove it.",
         )
     if config.hardware.backend == "xla":
         yield Problem(
             key="hardware.backend",
-            what="xla generates with encoder-decoders, and the model is decoder-only",
+            what="xla only supports encoder-decoders, and the model is decoder-only",
             hint="Choose another hardware, or an encoder-decoder.",
         )

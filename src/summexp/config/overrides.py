@@ -1,8 +1,8 @@
-"""Check each word of the command line by itself, before anything is composed.
+"""Validation of each override of the command line, before composition.
 
-Hydra stops at its first objection and advises to append a misspelled key with a plus. Here each
-word is held against the tree of choices and the typed schema, and every mistake is reported with
-the nearest name.
+Hydra stops at the first error, and advises to append a misspelled key with a plus. Here each
+override is checked against the tree of choices and the typed schema, and every problem is reported
+with the nearest name.
 
 Tested in tests/test_check.py.
 """
@@ -34,41 +34,41 @@ from summexp.config.values import shown, value_problem
 from summexp.errors import ConfigError, Problem, nearest
 
 _OTHER_NAMES = {"cuda": "gpu", "huggingface": "custom_hub", "hub": "custom_hub"}
-"""What people call a choice, and what it begins with here."""
+"""Common names of choices, and how they begin here."""
 _NOT_A_CHOICE = {
     "model": "model=custom model.name_or_path={}",
     "data": "data=custom_hub data.name={}",
 }
-"""Group to the words for a repository or a folder, which is no choice."""
+"""Group to the overrides for a repository or folder, which is not a choice."""
 _FILE_CHOICES = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
-"""The ending of a data file to what its choice ends with."""
+"""Extension of a data file to the end of its choice's name."""
 _OPENING = (OverrideLexer.BRACE_OPEN, OverrideLexer.BRACKET_OPEN, OverrideLexer.POPEN)
 _CLOSING = (OverrideLexer.BRACE_CLOSE, OverrideLexer.BRACKET_CLOSE, OverrideLexer.PCLOSE)
 _ASCII: dict[int, int | str] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ASCII |= dict.fromkeys((0x2010, 0x2011, 0x2013, 0x2014, 0x2212), "-") | {0x3000: " "}
 _ASCII |= dict.fromkeys((0x201C, 0x201D), '"') | dict.fromkeys((0x2018, 0x2019), "'")
-"""Wide letters and signs, long dashes and curly quotes, as an input method or an editor makes them
-of those that a command line has."""
+"""Full-width characters, dashes and typographic quotes, as an input method or editor inserts them,
+to ASCII."""
 
 
 @dataclass(frozen=True)
-class CheckedWords:
-    """What is left of a command line after the check."""
+class CheckedOverrides:
+    """The result of checking the overrides of a command line."""
 
     problems: list[Problem]
-    """All that is wrong with the words."""
+    """Problems of the overrides."""
     jobs: list[list[str]]
-    """The overrides of each job, one or as many as the sweep has. Wrong words are left out, but a
-    misspelled choice stands corrected, so that what hangs on it is checked too."""
+    """Overrides of each job of the sweep, or of the single job. Invalid overrides are removed, but
+    a misspelled choice is corrected, so that dependent keys are checked too."""
 
 
-def check_words(words: list[str], loader: ConfigLoader, *, multirun: bool) -> CheckedWords:
-    """Hold each word (`key=value`, `group=choice`) against the choices and the typed schema.
+def check_overrides(words: list[str], loader: ConfigLoader, *, multirun: bool) -> CheckedOverrides:
+    """Check each override (`key=value`, `group=choice`) against the choices and the schema.
 
     Args:
         words: the overrides as typed.
-        loader: Hydra's view of the folders of choices.
-        multirun: whether `seed=1,2` is two jobs or a mistake.
+        loader: Hydra's config loader.
+        multirun: whether `seed=1,2` is two jobs or an error.
     """
     parser = OverridesParser.create(config_loader=loader)
     checker = _Checker(loader, frozenset(_groups(loader)))
@@ -76,7 +76,7 @@ def check_words(words: list[str], loader: ConfigLoader, *, multirun: bool) -> Ch
     alternatives: dict[str, list[str]] = {}
     for word in _joined(words, problems):
         try:
-            # `parse_override` alone would leave `glob(…)` without the choices that it stands for.
+            # `parse_override` would not expand `glob(…)`.
             (override,) = parser.parse_overrides([word])
         except HydraException:
             problems.append(_not_an_override(word))
@@ -84,22 +84,19 @@ def check_words(words: list[str], loader: ConfigLoader, *, multirun: bool) -> Ch
         found, values = _check_word(override, word, parser, checker, multirun=multirun)
         name = override.key_or_group
         if name in alternatives and name in checker.groups:
-            found.append(Problem(key=name, what="is chosen twice", hint="Leave one of them away."))
+            found.append(Problem(key=name, what="is chosen twice", hint="Remove one of them."))
             values = []
         problems += found
         if values:
-            # Of a key that is set twice the last one counts, as in Hydra.
+            # The last value of a key counts, as in Hydra.
             alternatives.pop(name, None)
             alternatives[name] = values
     jobs = [list(job) for job in itertools.product(*alternatives.values())]
-    return CheckedWords([replace(one, where=COMMAND_LINE) for one in problems], jobs)
+    return CheckedOverrides([replace(one, where=COMMAND_LINE) for one in problems], jobs)
 
 
 def _joined(words: list[str], problems: list[Problem]) -> Iterator[str]:
-    """Yield the words, without those around an equals sign with a space beside it.
-
-    Each of these is a problem.
-    """
+    """Yield the words; words around an equals sign with a space are reported and skipped."""
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -118,7 +115,7 @@ def _joined(words: list[str], problems: list[Problem]) -> Iterator[str]:
 def _check_word(
     override: Override, word: str, parser: OverridesParser, checker: _Checker, *, multirun: bool
 ) -> tuple[list[Problem], list[str]]:
-    """Return what is wrong with a word, and the overrides that it stands for in the jobs."""
+    """Return the problems of a word, and its overrides, one per value of a sweep."""
     if not override.is_sweep_override():
         problem = checker.check(override)
         return ([problem], checker.meant(override)) if problem else ([], [word])
@@ -126,7 +123,7 @@ def _check_word(
     try:
         singles = [f"{name}={value}" for value in override.sweep_string_iterator()]
     except HydraException:
-        what = "has a range that this sweeper cannot list"
+        what = "has a range that this sweeper does not support"
         hint = "List the values: 1e-5,1e-4 or choice(…) or range(…)."
         return [Problem(key=override.key_or_group, what=what, hint=hint)], []
     if not singles:
@@ -134,7 +131,7 @@ def _check_word(
     parsed = [(checker.check(parser.parse_override(single)), single) for single in singles]
     problems = [problem for problem, _ in parsed if problem]
     if not multirun:
-        # Of a key, the comma may belong to the value; of a group it cannot.
+        # The comma may be part of a key's value, but not of a group's.
         problems = problems if override.key_or_group in checker.groups else []
         return [_needs_multirun(override, len(singles)), *problems], []
     return problems, [single for problem, single in parsed if not problem]
@@ -142,18 +139,18 @@ def _check_word(
 
 def _needs_multirun(override: Override, count: int) -> Problem:
     key = override.key_or_group
-    whole = (override.input_line or key).partition("=")[2]
+    value = (override.input_line or key).partition("=")[2]
     hint = f"Add -m to run {count} jobs"
     outer = declared(key)
     if outer == key and any(name.startswith("list") for name in type_names(key)):
-        hint = f"Write a list: {key}=[{whole}], or add -m to run {count} jobs"
+        hint = f"Write a list: {key}=[{value}], or add -m to run {count} jobs"
     elif outer is not None:
-        hint += f", or, if the comma belongs to the value, quote it: '{key}=\"{whole}\"'"
+        hint += f", or, if the comma belongs to the value, quote it: '{key}=\"{value}\"'"
     return Problem(key=key, what="has several values", hint=hint)
 
 
 def _groups(loader: ConfigLoader, below: str = "") -> Iterator[str]:
-    """Yield the groups of choices, those inside of others too (`hydra/launcher`)."""
+    """Yield the groups of choices, including nested ones (`hydra/launcher`)."""
     for name in loader.list_groups(below):
         group = f"{below}/{name}" if below else name
         yield group
@@ -163,36 +160,38 @@ def _groups(loader: ConfigLoader, below: str = "") -> Iterator[str]:
 def _not_an_override(word: str) -> Problem:
     if (plain := word.translate(_ASCII)) != word and ("=" in plain or plain.startswith("-")):
         signs = "".join(dict.fromkeys(one for one in word if ord(one) in _ASCII))
-        what = f"{word!r} cannot be read: it has {signs!r} instead of {signs.translate(_ASCII)!r}"
+        what = f"cannot parse {word!r}: it has {signs!r} instead of {signs.translate(_ASCII)!r}"
         return Problem(what=what, hint=f"Did you mean {plain!r}?")
     name = word.lstrip("-").split("=", 1)[0].replace("-", "_")
-    advice = "Write key=value, and quote what is more than a plain word: 'key=\"a, b\"'"
+    advice = "Write key=value, and quote special characters: 'key=\"a, b\"'"
     if declared(name) or name in SECTIONS:
         if "=" not in word:
             hint = default_advice(name) or f"Write {name}=VALUE"
             return Problem(key=name, what="has no value", hint=hint)
         if name.endswith("."):
-            return Problem(key=name[:-1], what=f"there is no name after the dot in {word!r}")
+            return Problem(key=name[:-1], what=f"{word!r} has no name after the dot")
         value = word.split("=", 1)[1]
         advice = advice.replace("'key=", f"'{name}=")
         if not name.isascii():
-            advice = "Choose a name in Latin letters, or put the key into a file of choices."
-            return Problem(key=name, what="a key here can have Latin letters only", hint=advice)
+            advice = "Choose a name in Latin letters, or put the key into a choice file."
+            return Problem(
+                key=name, what="a key on the command line must be in Latin letters", hint=advice
+            )
         if value.startswith("{"):
             advice = (
-                "A name inside of {…} can have Latin letters, digits, - and _ only. Choose such a "
-                "name, or put the mapping into a file of choices."
+                "A name inside of {…} may have Latin letters, digits, - and _ only. Choose such a "
+                "name, or put the mapping into a choice file."
             )
         if value.startswith("["):
-            advice = f'Part its items by commas, and quote what is no plain word: {name}=[a,"b c"]'
+            advice = f'Separate items by commas, and quote special characters: {name}=[a,"b c"]'
         elif not set(value) & set("'\"{}"):
             advice = f"Quote it, for the shell and for Hydra: '{name}=\"{value}\"'"
-        return Problem(key=name, what=f"the value in {word!r} cannot be read", hint=advice)
-    return Problem(what=f"{word!r} cannot be read", hint=nearest_key(name) or advice)
+        return Problem(key=name, what=f"cannot parse the value of {word!r}", hint=advice)
+    return Problem(what=f"cannot parse {word!r}", hint=nearest_key(name) or advice)
 
 
 def _no_choice_but(group: str, name: str) -> str | None:
-    """Return the words for a file, a folder or a repository that was given for a choice."""
+    """Return a hint for a file, folder or repository given in place of a choice."""
     ending = name.removesuffix(".gz").rpartition(".")[2]
     if group == "data" and ending in _FILE_CHOICES:
         return f"For a file: data=custom_{_FILE_CHOICES[ending]} data.train_file={name}."
@@ -202,23 +201,23 @@ def _no_choice_but(group: str, name: str) -> str | None:
 
 
 def _names_problem(override: Override, key: str) -> Problem | None:
-    """Return what is wrong with the names inside of `{a: 1, b: 2}`, or None.
+    """Return the problem of the names inside of `{a: 1, b: 2}`, or None.
 
-    Of two equal names (Python takes 1 and true for equal) Hydra (1.3) keeps the last without a
-    word, so that they are counted in the word itself: one more than commas at the first level.
+    Of two equal names (in Python, 1 equals true) Hydra (1.3) silently keeps the last. Therefore the
+    entries are counted in the override: one more than the commas at the first level.
     """
     value = override.value()
     if not isinstance(value, dict) or not value:
         return None
     if None in value:
-        return Problem(key=key, what="null is no name for an entry", hint=_entry_alone(key, value))
+        return Problem(key=key, what="an entry cannot be named null", hint=_entry_alone(key, value))
     depth = commas = 0
     for token in OverrideLexer(InputStream(override.input_line)).getAllTokens():
         depth += (token.type in _OPENING) - (token.type in _CLOSING)
         commas += token.type == OverrideLexer.COMMA and depth == 1
     if len(value) == commas + 1:
         return None
-    what = f"{(override.input_line or '').partition('=')[2]} names an entry twice"
+    what = f"{(override.input_line or '').partition('=')[2]} has a duplicate entry"
     hint = f"1 and true count as the same name. {_entry_alone(key, value)}"
     return Problem(key=key, what=what, hint=hint)
 
@@ -228,30 +227,30 @@ def _entry_alone(key: str, value: dict[Any, Any]) -> str:
     try:
         alone = written(f"{key}.{'none' if name is None else name}", first)
     except ConfigError as error:
-        # A name with a space, which is none of a key.
+        # A name with a space cannot be part of a key.
         return error.problems[0].hint or ""
-    return f"Leave it away, and write each entry by itself: {alone}"
+    return f"Remove it, and set each entry separately: {alone}"
 
 
 def _without_plus(override: Override) -> str:
-    return f"Leave the plus away: {(override.input_line or '').lstrip('+')}"
+    return f"Remove the plus: {(override.input_line or '').lstrip('+')}"
 
 
 @dataclass(frozen=True)
 class _Checker:
-    """Checks words with a single value."""
+    """Checks overrides with a single value."""
 
     loader: ConfigLoader
     groups: frozenset[str]
 
     def check(self, override: Override) -> Problem | None:
-        """Return what is wrong with an override, or None."""
+        """Return the problem of an override, or None."""
         key = override.key_or_group
         if override.package is not None:
-            what = "a choice goes where its file says, not to another package"
-            return Problem(key=key, what=what, hint=f"Leave away @{override.package}.")
+            what = "a choice cannot be moved to another package"
+            return Problem(key=key, what=what, hint=f"Remove @{override.package}.")
         if key in ALIASES:
-            what = "is another name for a thing that has its own key"
+            what = "is an alias of another key"
             return Problem(key=key, what=what, hint=ALIASES[key])
         if names_code(key, override.value()):
             return replace(NO_CODE, key=key)
@@ -263,7 +262,7 @@ class _Checker:
         return found or value_problem(key, override.value())
 
     def meant(self, override: Override) -> list[str]:
-        """Return the override that a misspelled choice most likely means, or nothing."""
+        """Return the override with the nearest choice of a misspelled one, or an empty list."""
         group, value = override.key_or_group, override.value()
         if group not in self.groups or not isinstance(value, str):
             return []
@@ -273,19 +272,19 @@ class _Checker:
     def _check_choice(self, override: Override) -> Problem | None:
         group, value = override.key_or_group, override.value()
         options = self.loader.get_group_options(group, ObjectType.CONFIG)
-        listed = f"There are: {', '.join(options)}." if options else "It has none."
+        listed = f"Available: {', '.join(options)}." if options else "It has no choices."
         if override.is_delete():
-            what = "a group cannot be taken away"
+            what = "a group cannot be deleted"
             return Problem(key=group, what=what, hint=f"Choose another of its files. {listed}")
         if override.is_add() or override.is_force_add():
-            what = "is there already, so nothing is added"
+            what = "already exists and cannot be added"
             return Problem(key=group, what=what, hint=_without_plus(override))
         if isinstance(value, dict):
             hint = f"Set single keys as {group}.KEY=VALUE. {listed}"
-            return Problem(key=group, what="takes the name of a file", hint=hint)
+            return Problem(key=group, what="must be the name of a choice", hint=hint)
         if isinstance(value, list):
             hint = f"Choose one of its files. {listed}"
-            return Problem(key=group, what="takes one name, not a list", hint=hint)
+            return Problem(key=group, what="must be one name, not a list", hint=hint)
         name = "" if value is None else str(value)
         if name in options:
             return None
@@ -294,7 +293,7 @@ class _Checker:
         return Problem(key=group, what=f"there is no {group} {shown(value)}", hint=hint)
 
     def _check_key(self, override: Override, key: str) -> Problem | None:
-        """Refuse a key that the schema does not have, and attempts to add or take one away."""
+        """Return the problem of an unknown key, or of adding or deleting a key."""
         if key in SECTIONS:
             what, hint = "is a group of keys", f"Set single keys: {key}.KEY=VALUE"
             return Problem(key=key, what=what, hint=hint)
@@ -303,10 +302,10 @@ class _Checker:
             return Problem(key=key, what="there is no such key", hint=self._near(key))
         if override.is_delete():
             unset = f", or leave it unset: {key}=null" if "None" in type_names(outer) else ""
-            hint = f"Leave it away, and the key has its default{unset}."
-            return Problem(key=key, what="a key cannot be taken away", hint=hint)
+            hint = f"Remove it to use the default of the key{unset}."
+            return Problem(key=key, what="a key cannot be deleted", hint=hint)
         if (override.is_add() or override.is_force_add()) and not is_mapping(outer):
-            what = "is there already, so nothing is added"
+            what = "already exists and cannot be added"
             return Problem(key=key, what=what, hint=_without_plus(override))
         return None
 

@@ -1,4 +1,4 @@
-"""The files that a job is composed of, and which of them, or which word, set a key.
+"""Provenance of values: the files of a job, and which file or override set a key.
 
 Tested in tests/test_check.py.
 """
@@ -18,32 +18,32 @@ from summexp.config.schema import SECTIONS
 from summexp.paths import display_path
 
 COMMAND_LINE = "command line"
-"""The source of a key that a word of the command line set."""
+"""Source of a key that an override set."""
 SHIPPED = "main"
-"""What Hydra calls the folder of our own choices."""
+"""Hydra's name of the folder of shipped choices."""
 
 
 @dataclass(frozen=True)
 class ChoiceFile:
-    """One YAML file that a job is composed of."""
+    """A YAML file of a job."""
 
     path: str
-    """As a user would write it."""
+    """Path for messages."""
     package: str
-    """Where its content goes in the tree, dotted; empty for the root."""
+    """Package of its content in the tree, dotted; empty for the root."""
     content: DictConfig
-    """Its content, interpolations unresolved, the defaults list left out."""
+    """Content with unresolved interpolations, without the defaults list."""
     is_shipped: bool = False
-    """Whether it comes with summexp, so that no mistake is looked for in it."""
+    """Whether it is shipped with summexp, and need not be checked."""
 
     @property
     def group(self) -> str:
-        """The folder that it lies in, which is its group."""
+        """Name of its group, which is its folder."""
         return Path(self.path).parent.name
 
     @property
     def choice(self) -> str:
-        """What it is called there."""
+        """Name of the choice."""
         return Path(self.path).stem
 
     def key(self, inner: str) -> str:
@@ -64,10 +64,10 @@ class ChoiceFile:
 
 
 def files_of(loader: ConfigLoader, config_name: str, overrides: list[str]) -> list[ChoiceFile]:
-    """Return the YAML files of a job, the strongest last; Hydra's own and the schema left out.
+    """Return the YAML files of a job, the strongest last, without Hydra's files and the schema.
 
     Raises:
-        Exception: whatever Hydra objects to in a defaults list.
+        Exception: an error of Hydra in a defaults list.
     """
     defaults = loader.compute_defaults_list(config_name, overrides, RunMode.RUN).defaults
     repository = loader.repository  # type: ignore[attr-defined]
@@ -85,7 +85,7 @@ def files_of(loader: ConfigLoader, config_name: str, overrides: list[str]) -> li
 
 
 def source_of(key: str, files: Sequence[ChoiceFile], overrides: Sequence[str]) -> str | None:
-    """Return what set `key` last: the command line, a file, or None for a default of the schema."""
+    """Return the source of `key`: the command line, a file, or None for a default of the schema."""
     if any(_sets(word, key) for word in overrides):
         return COMMAND_LINE
     return next((file.path for file in reversed(files) if file.sets(key)), None)

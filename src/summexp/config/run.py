@@ -1,4 +1,4 @@
-"""How a run is watched, debugged and published: `tracking`, `debug` and `hub` of the config.
+"""Config groups `tracking`, `debug` and `hub`.
 
 Tested in tests/config/test_typed.py.
 """
@@ -19,16 +19,16 @@ UPLOADS = ("report", "predictions", "config", "record")
 
 @dataclass(kw_only=True)
 class TrackingConfig:
-    """Where curves and scores are sent while the run goes on."""
+    """Experiment trackers that receive curves and scores during the run."""
 
     trackers: list[str] = field(default_factory=list)
-    """Any of `tensorboard` and `wandb`; none where empty."""
+    """Any of `tensorboard` and `wandb`; no tracker if empty."""
     project: str = "summexp"
-    """Project that the tracker files the run under."""
+    """Project of the run at the tracker."""
     run_name: str | None = None
-    """Name of the run at the tracker; the run folder's name where not set."""
+    """Name of the run at the tracker; the run folder's name if not set."""
     tags: list[str] = field(default_factory=list)
-    """Labels of the run at the tracker."""
+    """Tags of the run at the tracker."""
 
     def __post_init__(self) -> None:
         _check_names("tracking.trackers", "tracker", self.trackers, TRACKERS)
@@ -36,11 +36,11 @@ class TrackingConfig:
 
 @dataclass(kw_only=True)
 class HubConfig:
-    """What `training.push_to_hub` uploads beside the model, its tokenizer, card and scores."""
+    """Files that `training.push_to_hub` uploads beside model, tokenizer, model card and scores."""
 
     include: list[str] = field(default_factory=list)
     """Any of `report` (it shows rows of the data), `predictions` (with the references), `config`
-    and `record` (run.json); without this machine's folders and without the git diff."""
+    and `record` (run.json); local paths and the git diff are removed."""
 
     def __post_init__(self) -> None:
         _check_names("hub.include", "part of a run", self.include, UPLOADS)
@@ -48,19 +48,19 @@ class HubConfig:
 
 @dataclass(kw_only=True)
 class DebugConfig:
-    """Ways of running that are for finding mistakes."""
+    """Debug modes."""
 
     name: str = choice("none", "none", "tiny", "max_samples_50", "overfit", "profile")
-    """The choice that was made."""
+    """Name of the choice."""
     tiny: bool = False
-    """Shrink the model, with random weights, and stand in for a Hub dataset with made-up
-    rows; nothing is downloaded or taken from a cache."""
+    """Use a tiny model with random weights, and synthetic rows in place of a Hub dataset; nothing
+    is downloaded or read from a cache."""
     overfit: bool = False
-    """Evaluate on the training rows, to see whether the model can learn them by heart."""
+    """Evaluate on the training rows, to see whether the model can overfit them."""
     profile: bool = False
     """Profile a few training steps into `profile/` in the run folder."""
     detect_anomaly: bool = False
-    """Stop at the operation whose gradient is not finite. Slow."""
+    """Stop at the operation whose gradient is not finite (autograd's anomaly mode). Slow."""
 
 
 def _check_names(key: str, kind: str, names: list[str], known: tuple[str, ...]) -> None:

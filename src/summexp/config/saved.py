@@ -1,7 +1,7 @@
-"""`config.yaml` of a run folder: every value of a run as it was, written and read back.
+"""Writer and reader of a run's `config.yaml`, with every resolved value.
 
-A run folder can come from somewhere else, so nothing in the file is believed: an interpolation
-would be resolved here, where `${oc.env:HF_TOKEN}` has a value, and is refused.
+The file is untrusted input. An interpolation would be resolved on this machine, where
+`${oc.env:HF_TOKEN}` has a value, and is rejected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from summexp.config.escaping import escaped, interpolates
-from summexp.config.files import wrong_entries
+from summexp.config.files import remove_invalid_entries
 from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
 from summexp.errors import ConfigError, Problem
@@ -32,14 +32,14 @@ _NO_CONFIG = "this is not the config of a run"
 _PLAIN = re.compile(
     r"(?!(?:y|n|yes|no|on|off|true|false|null|nan|inf)\Z)[a-z/][\w./-]*", re.I | re.A
 )
-"""Text that no YAML reader takes for anything else, even without quotes."""
+"""Text that every YAML parser reads as a string without quotes."""
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
-    """Writes text such that YAML 1.1 and 1.2 read it back: line ends of other alphabets too."""
+    """Quotes text so that YAML 1.1 and 1.2 read it back, including Unicode line separators."""
 
 
 def _quoted_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -53,11 +53,11 @@ _Dumper.add_representer(str, _quoted_text)
 def saved_yaml(config: Config, header: str) -> str:
     """Return the text of `config.yaml`.
 
-    Loading it begins nothing anew: `overwrite_output_dir` was carried out, and is saved as false.
+    `overwrite_output_dir` is saved as false, so that loading the file deletes nothing.
 
     Args:
-        config: the run's, of which `load_config` makes an equal one.
-        header: a line on what the file is, without `#`.
+        config: the config of the run; `load_config` returns an equal one.
+        header: comment of the first line, without `#`.
     """
     values = asdict(replace(config, overwrite_output_dir=False))
     comment = " ".join(header.splitlines())
@@ -71,14 +71,14 @@ def read_saved(path: Path) -> DictConfig:
     """Return the content of a `config.yaml`, in which every `${` is escaped.
 
     Raises:
-        ConfigError: it cannot be read, or holds what no run would have saved: interpolations,
-            secrets, names of code, keys or types that the schema does not have.
+        ConfigError: it cannot be read, or has content that no run saves: interpolations,
+            secrets, names of code, unknown keys or wrong types.
     """
     where = display_path(path)
     saved = _load(path, where)
     problems = list(_foreign_entries(saved, where))
     reported = {problem.key for problem in problems}
-    entries = wrong_entries([ChoiceFile(where, "", saved)])
+    entries = remove_invalid_entries([ChoiceFile(where, "", saved)])
     problems += (problem for problem in entries if problem.key not in reported)
     if problems:
         raise ConfigError(problems)
@@ -89,9 +89,9 @@ _ROOT_SUFFIX = "__run"
 
 
 def root_name(config_dir: str | None, config_name: str | None) -> str | None:
-    """Return the name under which Hydra finds the root that `--config-name` names.
+    """Return Hydra's name of the root config of `--config-name`.
 
-    It is another one for the config of a run, whose name may be that of a root of ours.
+    The config of a run gets a suffix, since its name may be that of a shipped root.
     """
     if saved_root(config_dir, config_name) is None:
         return config_name
@@ -99,19 +99,19 @@ def root_name(config_dir: str | None, config_name: str | None) -> str | None:
 
 
 def named_root(root: str | None) -> str | None:
-    """Return what `--config-name` was, of which `root_name` made `root`."""
+    """Return the `--config-name` of a `root_name`."""
     return root and root.removesuffix(_ROOT_SUFFIX)
 
 
 def root_flag(word: str) -> bool:
-    """Return whether `word` is the flag that gives Hydra such a name."""
+    """Return whether `word` is the `--config-name` flag with such a name."""
     return word.startswith("--config-name=") and word.endswith(_ROOT_SUFFIX)
 
 
 def saved_root(config_dir: str | None, config_name: str | None) -> Path | None:
-    """Return the file that `--config-dir` and `--config-name` name, where it is a run's config.
+    """Return the file of `--config-dir` and `--config-name` if it is a run's config, or None.
 
-    Such a file holds every value, and so has no defaults list.
+    A run's config has no defaults list.
     """
     if config_dir is None or config_name is None:
         return None
@@ -119,32 +119,32 @@ def saved_root(config_dir: str | None, config_name: str | None) -> Path | None:
     try:
         content = _load(path, display_path(path))
     except ConfigError:
-        # What is there but cannot be read is reported when it is read.
+        # An unreadable file is reported when it is read.
         return path if path.is_file() else None
     return None if "defaults" in content else path
 
 
 def store_root(path: Path, name: str, words: Sequence[str], shipped: DictConfig) -> ChoiceFile:
-    """Make the config of a run known to Hydra as a root by the name of `name`.
+    """Register the config of a run with Hydra as the root `name`.
 
-    A group that a word of the command line chooses is left out of it, and has that choice alone.
+    A group chosen by an override is removed from it, and replaced by that choice.
 
     Args:
         path: the file.
-        name: as `root_name` returned it.
+        name: the name returned by `root_name`.
         words: the overrides.
-        shipped: our own root, for its groups and its `hydra` node.
+        shipped: the shipped root, for its groups and its `hydra` node.
 
     Returns:
-        The file's content, for messages about it.
+        The content of the file, for messages.
 
     Raises:
-        ConfigError: as `read_saved`, or it asks for something to be deleted.
+        ConfigError: as `read_saved`; or it sets `overwrite_output_dir`.
     """
     saved = read_saved(path)
     if saved.get("overwrite_output_dir"):
-        what = "deletes the run that is in a folder, and a file is not asked about that"
-        hint = "Set it to false there, or true on the command line."
+        what = "deletes a run, and can only be set on the command line"
+        hint = "Set it to false in the file, or to true on the command line."
         where = display_path(path)
         raise ConfigError(Problem(key="overwrite_output_dir", what=what, where=where, hint=hint))
     for group in {word.split("=", 1)[0] for word in words}.intersection(SECTIONS):
@@ -161,7 +161,7 @@ def _load(path: Path, where: str) -> DictConfig:
     try:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
-            # A few lines of them can stand for more than any memory holds.
+            # Nested aliases could expand to more than fits in memory.
             raise ConfigError(Problem(what=f"{_NO_CONFIG}: it has a YAML alias", where=where))
         saved = OmegaConf.create(text)
     except FileNotFoundError:
@@ -176,7 +176,7 @@ def _load(path: Path, where: str) -> DictConfig:
 
 
 def _foreign_entries(saved: DictConfig, where: str) -> Iterator[Problem]:
-    """Yield what only a choice of files may hold, and a run's config never does."""
+    """Yield entries that a run's config never has: `defaults`, `hydra` and interpolations."""
     content: Any = OmegaConf.to_container(saved)
     for name in ("defaults", "hydra"):
         if name in content:
@@ -187,9 +187,9 @@ def _foreign_entries(saved: DictConfig, where: str) -> Iterator[Problem]:
         if interpolates(text):
             yield Problem(
                 key=key,
-                what=f"holds the interpolation {text!r}, and the config of a run has values alone",
+                what=f"contains the interpolation {text!r}, and a run's config has values only",
                 where=where,
-                hint="Write the value itself; for the text, write \\${ in place of ${.",
+                hint="Write the value itself; for literal text, write \\${ instead of ${.",
             )
 
 

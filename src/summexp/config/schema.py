@@ -1,4 +1,4 @@
-"""The whole config as one typed tree, assembled from the dataclasses beside the code of each.
+"""Typed schema of the config, assembled from the dataclasses of each package.
 
 Tested in tests/config/test_typed.py.
 """
@@ -23,22 +23,22 @@ from summexp.paths import at_home
 
 @dataclass(kw_only=True)
 class Config:
-    """One run."""
+    """Config of a run."""
 
     output_dir: str | None = None
-    """Folder of the run (of the sweep, with -m); a fresh one under `outputs/` where not set."""
+    """Run folder (sweep folder with -m); a fresh one under `outputs/` if not set."""
     overwrite_output_dir: bool = False
-    """Start anew in an `output_dir` that holds a run; only what summexp wrote there is deleted."""
+    """Delete the run in `output_dir` and start a new one; only files of summexp are deleted."""
     seed: int = 42
-    """Seed of everything random: weights, order of the rows, dropout, sampling."""
+    """Seed of weights, order of the rows, dropout and sampling."""
     objective: str = "eval_rougeL"
-    """Metric that the run returns, which is what a sweep optimises."""
+    """Metric that the run returns, and a sweep optimises."""
     offline: bool = False
-    """Use no network at all: Hub, datasets and trackers."""
+    """Disable network access: Hub, datasets and trackers."""
     model: ModelConfig
     """The model."""
     data: DataConfig
-    """The corpus."""
+    """The data."""
     training: TrainingConfig
     """Training: the fields of transformers' Seq2SeqTrainingArguments."""
     generation: GenerationOptions
@@ -56,7 +56,7 @@ class Config:
     hub: HubConfig
     """Publishing."""
     debug: DebugConfig
-    """Ways of running that are for finding mistakes."""
+    """Debug modes."""
 
     def __post_init__(self) -> None:
         if self.output_dir is not None:
@@ -68,15 +68,15 @@ SECTIONS: dict[str, type] = {
     for name, hint in get_type_hints(Config).items()
     if isinstance(hint, type) and is_dataclass(hint)
 }
-"""The groups of the config that are nodes of the tree, name to dataclass."""
+"""The sections (groups) of the config, name to dataclass."""
 
 
 def schema_section(name: str) -> DictConfig:
-    """Return the typed node of one section, or with `""` of the keys that lie in none.
+    """Return the typed node of one section, or of the top-level keys with `""`.
 
-    Its types are OmegaConf's to guard, its names are not: a node that refused unknown names would
-    also refuse a mapping for a field of any type (`training.lr_scheduler_kwargs={num_cycles: 2}`)
-    unless it came with a plus. `typed.py` refuses unknown names, all of them at once.
+    OmegaConf checks its types, but not its names: a struct node would also reject a mapping for a
+    field of any type (`training.lr_scheduler_kwargs={num_cycles: 2}`) without a plus. `typed.py`
+    reports all unknown names together.
     """
     node: DictConfig = OmegaConf.structured(SECTIONS[name] if name else Config)
     OmegaConf.set_struct(node, False)
@@ -84,7 +84,7 @@ def schema_section(name: str) -> DictConfig:
 
 
 def schema_node() -> DictConfig:
-    """Return the tree of every key with its type and default, before any choice is made."""
+    """Return the tree of every key with its type and default, without any choice."""
     node = schema_section("")
     with flag_override(node, "no_deepcopy_set_nodes", True):
         for name in SECTIONS:

@@ -1,4 +1,4 @@
-"""What would hold a secret, which no config, log or report may show.
+"""Detection and redaction of secrets, which no config, log or report may show.
 
 Tested in tests/test_check.py.
 """
@@ -12,7 +12,7 @@ SECRET_KEYS = frozenset(
     {"hub_token", "token", "hf_token", "wandb_api_key", "api_key", "password", "use_auth_token"}
     | {"push_to_hub_token", "hugging_face_hub_token", "huggingface_hub_token"}
 )
-"""Last parts of the keys that would hold a secret."""
+"""Last parts of keys whose values are secrets."""
 
 SECRET_VARIABLES = (
     "HF_TOKEN",
@@ -30,21 +30,21 @@ _FROM_ENVIRONMENT = re.compile(rf"oc\.env\s*:\s*['\"]?({'|'.join(SECRET_VARIABLE
 
 
 def looks_secret(text: str) -> bool:
-    """Return whether `text` holds a token, a secret variable's value, or reads such a variable."""
+    """Return whether `text` contains a token, or the value or name of a secret variable."""
     return bool(_TOKEN.search(text) or _FROM_ENVIRONMENT.search(text)) or any(
         value in text for value in _secret_values()
     )
 
 
 def without_secrets(text: str) -> str:
-    """Return `text` with every token and every value of a secret variable blotted out."""
+    """Return `text` with every token and every value of a secret variable redacted."""
     for value in _secret_values():
         text = text.replace(value, "(a secret)")
     return _TOKEN.sub("(a secret)", text)
 
 
 def is_secret_key(key: str) -> bool:
-    """Return whether the value of a key of this name would be a secret."""
+    """Return whether the values of a key with this name are secrets."""
     return key.rsplit(".", 1)[-1].lower().replace("-", "_") in SECRET_KEYS
 
 

@@ -1,4 +1,4 @@
-"""From the composed tree, or from a run's `config.yaml`, to the typed `Config`."""
+"""Conversion of the composed tree, or of a run's `config.yaml`, to the typed `Config`."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from summexp.errors import ConfigError, Problem
 
 @dataclass(frozen=True)
 class Reading:
-    """What could be read of a composed tree, and what was wrong in it."""
+    """The result of reading a composed tree."""
 
     config: Config | None
-    """The whole, where every section could be read."""
+    """The config, if all sections are valid."""
     sections: dict[str, Any]
-    """The sections that could be read, name to dataclass."""
+    """Valid sections, name to dataclass."""
     problems: list[Problem]
-    """Unknown keys, values that are not allowed, doubles, secrets, interpolations that lead
-    nowhere, and broken rules between keys."""
+    """Unknown keys, invalid values, aliases, secrets, unresolvable interpolations, and violated
+    rules between keys."""
 
 
 def read_tree(tree: DictConfig) -> Reading:
-    """Turn the composed tree (with or without its `hydra` node) into dataclasses."""
+    """Convert the composed tree (with or without its `hydra` node) to dataclasses."""
     problems = [*_shape_problems(tree)]
     if problems:
         return Reading(None, {}, problems)
-    problems += [*_leaf_problems(tree), *_doubles(tree)]
+    problems += [*_leaf_problems(tree), *_aliases(tree)]
     unreadable = {(problem.key or "").split(".")[0] for problem in problems}
     sections: dict[str, Any] = {}
     for name in SECTIONS:
@@ -59,10 +59,10 @@ def read_tree(tree: DictConfig) -> Reading:
 
 
 def typed_config(tree: DictConfig) -> Config:
-    """Turn the composed tree (with or without its `hydra` node) into dataclasses.
+    """Convert the composed tree (with or without its `hydra` node) to a `Config`.
 
     Raises:
-        ConfigError: with every problem found.
+        ConfigError: the tree is invalid; has all problems.
     """
     reading = read_tree(tree)
     if reading.problems or reading.config is None:
@@ -71,10 +71,10 @@ def typed_config(tree: DictConfig) -> Config:
 
 
 def load_config(path: Path) -> Config:
-    """Load the `config.yaml` that a run left.
+    """Load the `config.yaml` of a run.
 
     Raises:
-        ConfigError: it cannot be read, or does not fit the installed version.
+        ConfigError: it cannot be read, or is of an incompatible version.
     """
     saved = read_saved(path)
     tree = OmegaConf.merge(schema_node(), saved)
@@ -83,7 +83,7 @@ def load_config(path: Path) -> Config:
 
 
 def _shape_problems(tree: DictConfig) -> Iterator[Problem]:
-    """Yield keys that do not exist, or that a root of the user's own leaves out."""
+    """Yield unknown keys, and keys missing from a root config of the user."""
     known = {"": {spec.name for spec in fields(Config)} | {"hydra"}}
     known |= {name: {spec.name for spec in fields(section)} for name, section in SECTIONS.items()}
     for path, names in known.items():
@@ -101,14 +101,14 @@ def _shape_problems(tree: DictConfig) -> Iterator[Problem]:
 
 
 def _leaf_problems(tree: DictConfig) -> Iterator[Problem]:
-    """Yield interpolations that lead nowhere or to a wrong value, secrets, and names of code."""
+    """Yield invalid interpolations and values, secrets, and names of code."""
     for name in tree:
         if name == "hydra":
             yield from hydra_problems(tree[name])
             continue
         for key, value in _leaves(tree, str(name)):
             if isinstance(value, MissingMandatoryValue):
-                what = "has to be set: ??? stands for a value that is missing"
+                what = "is required and has no value (???)"
                 yield Problem(key=key, what=what, hint=f"Set {key}=… .")
             elif isinstance(value, OmegaConfBaseException):
                 yield Problem(key=key, what=str(value).splitlines()[0])
@@ -142,13 +142,13 @@ def _leaves(
         yield key, value
 
 
-def _doubles(tree: DictConfig) -> Iterator[Problem]:
-    """Yield the doubles that a file sets to something else than upstream's default."""
+def _aliases(tree: DictConfig) -> Iterator[Problem]:
+    """Yield the aliases that a file sets to another value than upstream's default."""
     for key, hint in ALIASES.items():
         section, _, name = key.partition(".")
         if section not in SECTIONS:
             continue
         node = tree[section]._get_node(name)
         if node._is_interpolation() or node._value() != declared_fields()[key].default:
-            what = "is another name for a thing that has its own key"
+            what = "is an alias of another key"
             yield Problem(key=key, what=what, hint=hint)

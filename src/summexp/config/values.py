@@ -1,4 +1,4 @@
-"""What is wrong with a value: its type, or that it is none of the allowed ones.
+"""Validation of values: type, and allowed values.
 
 Tested in tests/test_check.py.
 """
@@ -28,15 +28,15 @@ _MAY_BE_EMPTY = {
     "training.debug",
     "generation.stop_strings",
 }
-"""Keys of text for which no text at all means something."""
+"""Keys of text that may be empty."""
 
 
 def value_problem(key: str, value: Any) -> Problem | None:
-    """Return what is wrong with `value` at `key`, which is declared or inside an open mapping.
+    """Return the problem of `value` for `key`, or None.
 
     Args:
-        key: dotted, such as `training.save_strategy`.
-        value: plain Python, lists and mappings included. Interpolations are not looked at.
+        key: a declared dotted key, such as `training.save_strategy`, or one in an open mapping.
+        value: plain Python, including lists and mappings. Interpolations are not checked.
     """
     if isinstance(value, str) and "${" in value:
         return None
@@ -49,7 +49,7 @@ def value_problem(key: str, value: Any) -> Problem | None:
         return None if is_mapping(outer) else _inside_problem(outer, key, value)
     if is_mapping(key):
         return None if isinstance(value, dict) else _type_problem(key, value)
-    # OmegaConf would take true for 1, and for text.
+    # OmegaConf would convert true to 1 or to text.
     if isinstance(value, bool) and not {"bool", "Any"} & set(type_names(key)):
         return _type_problem(key, value)
     try:
@@ -60,7 +60,7 @@ def value_problem(key: str, value: Any) -> Problem | None:
 
 
 def number_problem(key: str, value: Any) -> Problem | None:
-    """Return that `value`, or a number inside it, is not finite or has more than 64 bits."""
+    """Return the problem of a number that is not finite or exceeds 64 bits, or None."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return next(filter(None, (number_problem(key, one) for one in inner)), None)
@@ -81,7 +81,7 @@ def _try(key: str, value: Any) -> None:
 
 @cache
 def _blank(section: str) -> DictConfig:
-    """Return a typed section (`""` for the keys outside of any) to try values on."""
+    """Return a typed section (`""` for the top-level keys) for trial updates."""
     return schema_section(section)
 
 
@@ -90,13 +90,13 @@ def _choice_problem(key: str, value: Any) -> Problem | None:
     nullable = "None" in type_names(key)
     if (value is None and nullable) or (isinstance(value, str) and value in allowed):
         return None
-    listed = f"It takes {', '.join(allowed)}{' or null' if nullable else ''}."
+    listed = f"Allowed: {', '.join(allowed)}{' or null' if nullable else ''}."
     if value is False and "no" in allowed:
-        listed += f' Write {key}=no; in a file, where a bare no means false, write "no".'
+        listed += f' Write {key}=no; in a file write "no", since YAML reads a bare no as false.'
     near = nearest(str(value), allowed)
     return Problem(
         key=key,
-        what=f"{shown(value)} is none of its values",
+        what=f"{shown(value)} is not an allowed value",
         hint=f"{near} {listed}" if near else listed,
     )
 
@@ -114,14 +114,14 @@ def _type_problem(key: str, value: Any) -> Problem:
 
 def _inside_problem(outer: str, key: str, value: Any) -> Problem:
     name = key.removeprefix(f"{outer}.")
-    hint = f"Write the whole mapping: {outer}={{{name}: {value}}}" if "." not in name else None
-    return Problem(key=key, what=f"{outer} is not a mapping that has keys", hint=hint)
+    hint = f"Write the full mapping: {outer}={{{name}: {value}}}" if "." not in name else None
+    return Problem(key=key, what=f"{outer} is not a mapping with keys", hint=hint)
 
 
 def _empty_problem(key: str, value: Any) -> Problem | None:
     if value != "" or key in _MAY_BE_EMPTY:
         return None
-    unset = f"Write {key}=null to leave it unset." if "None" in type_names(key) else None
+    unset = f"Write {key}=null to unset it." if "None" in type_names(key) else None
     return Problem(key=key, what="is empty", hint=unset)
 
 

@@ -1,1 +1,1 @@
-"""Corpora: read, checked, tokenized, sampled and collated."""
+"""Data: reading, checking, tokenizing, sampling and collating corpora."""

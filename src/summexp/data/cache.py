@@ -1,4 +1,4 @@
-"""What is kept on disk for the next run: under which keys, and what if it cannot be written."""
+"""Disk cache: keys, and fallback when the cache folder is not writable."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MAKERS = ("data", "modeling")
-"""The parts of the package whose code decides what rows, tokens and trained tokenizers are."""
+"""Packages whose code determines the cached rows, tokens and trained tokenizers."""
 _DENIED = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
-"""What a folder answers in which a user may not write, or which cannot be made."""
+"""Error numbers of a folder that is not writable or cannot be created."""
 
 
 def cache_key(*parts: object) -> str:
-    """Return the name of an entry: a digest of everything that its content depends on.
+    """Return the key of an entry: a digest of everything that its content depends on.
 
     Args:
-        parts: of the content itself, as JSON takes them.
+        parts: JSON-serializable values that the content depends on.
 
     Returns:
-        32 hexadecimal digits, which differ too after a change of the code in this package.
+        32 hexadecimal digits; they also change with the code of this package.
     """
     text = json.dumps([_code(), *parts])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -56,15 +56,15 @@ def with_cache(
     *,
     variable: str = "SUMMEXP_CACHE",
 ) -> T:
-    """Do a piece of work with a cache, or without one that cannot be written.
+    """Call `cached`, or `uncached` if the cache is not writable.
 
-    The first failure is logged, and the cache is not tried again in this process.
+    The first failure is logged, and the cache is not used again in this process.
 
     Args:
-        cache: its folder; None for no cache.
-        cached: does the work and keeps the result in the folder.
-        uncached: does the work alone.
-        variable: the environment variable that names another folder.
+        cache: the cache folder; None for no cache.
+        cached: computes the result and stores it in the folder.
+        uncached: computes the result without a cache.
+        variable: the environment variable that sets the folder.
     """
     if cache is None or cache in _unusable:
         return uncached()
@@ -76,7 +76,7 @@ def with_cache(
             raise
         _unusable.add(cache)
         log.warning(
-            "nothing is cached: %s cannot be written (%s); %s names another folder",
+            "caching is disabled: %s is not writable (%s); set %s to another folder",
             *(cache, reason, variable),
         )
     return uncached()
@@ -86,14 +86,14 @@ _unusable: set[Path] = set()
 
 
 def _failure(error: Exception, cache: Path) -> str | None:
-    """Return why the cache could not be written, or None where `error` is about something else."""
+    """Return why the cache could not be written, or None for any other error."""
     failure = storage_failure(error)
     if failure is not None:
         return os.strerror(failure[0] or errno.ENOSPC)
     for one in error_chain(error):
         if isinstance(one, OSError) and one.errno in _DENIED:
             file, folder = Path(one.filename or cache).absolute(), cache.absolute()
-            # It may be the input that cannot be read.
+            # Otherwise the input may be unreadable.
             if file.is_relative_to(folder) or folder.is_relative_to(file):
                 return os.strerror(one.errno)
     return None

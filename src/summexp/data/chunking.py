@@ -1,4 +1,4 @@
-"""Cuts documents that are too long for the model into overlapping chunks, for prediction."""
+"""Chunker: splits long documents into overlapping chunks, for prediction."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from datasets import Dataset
 from summexp.data.tokenize import Tokenizing
 from summexp.errors import ConfigError, Problem
 
-LEAST_ROOM = 16
-"""Tokens of a document that a chunk has to hold at least; a single character may take several."""
+MINIMUM_BUDGET = 16
+"""Minimum document tokens of a chunk; a single character may take several."""
 
 _SPACE = regex.compile(r"\s*")
 _WORD = regex.compile(r"\S+\s*")
 _CHARACTER = regex.compile(r"\X")
-"""What a reader takes for one: a letter with its accents, a Thai consonant with its vowel sign."""
+"""A grapheme cluster: a letter with its accents, a Thai consonant with its vowel sign."""
 _LONG_WORD = 8
-"""Tokens from which a word is counted character by character, as a line of Chinese must be."""
+"""Words with more tokens are counted character by character, such as a line of Chinese."""
 
 _TOKEN, _IN_WORD, _AT_WORD, _AT_SENTENCE = range(4)
 
 
 class _Mark(NamedTuple):
-    """A place where a text may be cut."""
+    """A position at which a text may be split."""
 
     position: int
-    """Characters before it."""
+    """Number of characters before it."""
     tokens: int
-    """Tokens before it, as counted over the whole text."""
+    """Number of tokens before it, counted over the whole text."""
     kind: int
-    """How good a place it is: the start of a token, a character, a word or a sentence."""
+    """Rank of the position: the start of a token, a character, a word or a sentence."""
 
 
 class Chunker:
-    """Cuts texts into chunks of about the same length, at the ends of sentences where it can.
+    """Splits texts into chunks of similar length, at sentence boundaries if possible.
 
-    Neighbouring chunks share up to `overlap` tokens, and together they hold the whole text.
+    Neighbouring chunks share up to `overlap` tokens, and together they cover the whole text.
     """
 
     def __init__(
@@ -55,28 +55,28 @@ class Chunker:
         overlap: int | None,
         label: str,
     ) -> None:
-        """Cut for a model.
+        """Create the chunker of a model.
 
         Args:
-            tokenizing: makes the tokens of a chunk, prefix and special tokens included.
+            tokenizing: tokenizes a chunk, with prefix and special tokens.
             sentences: returns the sentences of a text in order, stripped.
-            overlap: tokens that neighbouring chunks share; None for an eighth of the room.
-            label: names `sentences` and its version, for the cache.
+            overlap: maximum tokens shared by neighbouring chunks; None for an eighth of the budget.
+            label: name and version of `sentences`, for the cache key.
 
         Raises:
-            ConfigError: there is no room for such chunks.
+            ConfigError: the token budget of a chunk is too small.
         """
         self._tokenizing = tokenizing
         self._sentences = sentences
         self._label = label
         ids, _ = self._encoded("")
-        self.room = tokenizing.max_source_length - len(ids)
-        """Tokens of a document that a chunk holds beside the prefix and the special tokens."""
-        self.overlap = self.room // 8 if overlap is None else overlap
-        _check(self.room, self.overlap, tokenizing.max_source_length)
+        self.budget = tokenizing.max_source_length - len(ids)
+        """Token budget of a chunk: document tokens, without prefix and special tokens."""
+        self.overlap = self.budget // 8 if overlap is None else overlap
+        _check(self.budget, self.overlap, tokenizing.max_source_length)
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Return the `chunks` of each `document`, a list of token ids each."""
+        """Return the `chunks` of each `document`, each a list of token IDs."""
         return {"chunks": [self.chunks(text) for text in batch["document"]]}
 
     def digest(self, content: str) -> str:
@@ -85,26 +85,26 @@ class Chunker:
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
 
     def chunks(self, text: str) -> list[list[int]]:
-        """Return the token ids of each chunk, white space alone left out."""
+        """Return the token IDs of each chunk, without blank chunks."""
         found = [ids for start, end, ids in self.spans(text) if text[start:end].strip()]
         return found or [self._encoded("")[0]]
 
     def merge(self, summaries: Sequence[str]) -> list[list[int]]:
-        """Return the chunks of the summaries one after the other, fewer than they are.
+        """Return the chunks of the joined summaries, fewer than there are summaries.
 
-        Where their text is as long as what they are of, each is cut to an equal share of one chunk:
-        so the rounds end, and the document's end is still heard.
+        If the joined text is too long for that, each summary is truncated to an equal share of one
+        chunk. So the rounds terminate, and the end of the document is still represented.
         """
         chunks = self.chunks(" ".join(filter(None, summaries)))
         if len(chunks) < len(summaries):
             return chunks
-        share = max(1, self.room // len(summaries))
+        share = max(1, self.budget // len(summaries))
         return [self._encoded(" ".join(self._shortened(one, share) for one in summaries))[0]]
 
     def spans(self, text: str) -> Iterator[tuple[int, int, list[int]]]:
-        """Yield where each chunk starts and ends in `text`, in characters, and its token ids.
+        """Yield (start, end, token IDs) of each chunk, with positions in characters.
 
-        A chunk starts at or before the end of the one before it, the last one ends with the text.
+        A chunk starts at or before the end of the previous one; the last one ends with the text.
         """
         marks = self._marks(text)
         first, last = 0, -1
@@ -115,24 +115,24 @@ class Chunker:
             yield marks[first].position, marks[last].position, ids
 
     def _chunk(self, text: str, marks: Sequence[_Mark], first: int) -> tuple[int, list[int]]:
-        """Return the mark at which the chunk from `first` on ends, and its token ids."""
-        room = self.room
+        """Return the mark at which the chunk that starts at `first` ends, and its token IDs."""
+        room = self.budget
         while True:
             last = self._end(marks, first, room)
             ids, fits = self._encoded(text[marks[first].position : marks[last].position].strip())
             if fits or last == first + 1:
                 return last, ids
-            # By itself a chunk may have other tokens at its ends than in the midst of the text.
+            # At its ends, a chunk may have other tokens than the same characters in the text.
             held = marks[last].tokens - marks[first].tokens
             room = min(room, held) - max(1, room // 32)
 
     def _end(self, marks: Sequence[_Mark], first: int, room: int) -> int:
-        """Return the best mark to end a chunk, with up to `room` tokens from `first` on."""
+        """Return the best mark to end a chunk of up to `room` tokens that starts at `first`."""
         here = marks[first].tokens
         left = marks[-1].tokens - here
         if left <= room:
             return len(marks) - 1
-        # As many chunks as the rest needs, of the same length each.
+        # The minimum number of chunks for the rest, of equal length.
         overlap = min(self.overlap, room // 2)
         count = -(-(left - overlap) // max(1, room - overlap))
         aim = here + (left - overlap) / max(1, count) + overlap
@@ -149,7 +149,7 @@ class Chunker:
         return first + 1
 
     def _next_start(self, marks: Sequence[_Mark], first: int, last: int) -> int:
-        """Return where the chunk begins that follows the one from `first` to `last`."""
+        """Return the start of the chunk after the one from `first` to `last`."""
         earliest = bisect_left(marks, marks[last].tokens - self.overlap, key=_tokens)
         shared = range(max(first + 1, earliest), last)
         for kind in (_AT_SENTENCE, _AT_WORD, _IN_WORD):
@@ -159,7 +159,7 @@ class Chunker:
         return last
 
     def _marks(self, text: str) -> list[_Mark]:
-        """Return every place where `text` may be cut, its start and its end too."""
+        """Return every position at which `text` may be split, with its start and end."""
         starts, total = self._token_starts(text)
         sentences = set(_found(self._sentences(text), text))
         characters = {match.start() for match in _CHARACTER.finditer(text)}
@@ -177,10 +177,10 @@ class Chunker:
         return [*marks, _Mark(len(text), total, _AT_SENTENCE)]
 
     def _token_starts(self, text: str) -> tuple[list[tuple[int, int]], int]:
-        """Return where tokens start and how many are before, and how many there are.
+        """Return (position, tokens before it) of each token, and the number of tokens.
 
-        White space belongs to what is before it, and any amount of it counts as one token, since
-        it is left out at the ends of a chunk. Several tokens may start at one character.
+        White space belongs to the token before it and counts as one token, since it is stripped
+        at the ends of a chunk. Several tokens may start at one character.
         """
         tokenizer = self._tokenizing.tokenizer
         options = {"add_special_tokens": False, "verbose": False}
@@ -194,20 +194,20 @@ class Chunker:
             ]
             starts = [(one, n) for n, one in enumerate(places) if one < len(text)]
             return starts, len(places)
-        # Others have no offsets, so their words are counted, and brought to the text's own count.
-        parts = list(self._counted_parts(text))
-        whole = len(tokenizer(text, **options)["input_ids"])
-        scale = whole / max(1, sum(count for _, count in parts))
+        # Slow tokenizers give no offsets: count the tokens of words, and scale to the total.
+        words = list(self._word_counts(text))
+        total = len(tokenizer(text, **options)["input_ids"])
+        scale = total / max(1, sum(count for _, count in words))
         starts = []
         before = 0
-        for position, count in parts:
+        for position, count in words:
             starts.append((position, round(before * scale)))
             before += count
-        return starts, whole
+        return starts, total
 
-    def _counted_parts(self, text: str) -> Iterator[tuple[int, int]]:
-        def count(part: str) -> int:
-            return len(self._tokenizing.tokenizer(part, add_special_tokens=False)["input_ids"])
+    def _word_counts(self, text: str) -> Iterator[tuple[int, int]]:
+        def count(word: str) -> int:
+            return len(self._tokenizing.tokenizer(word, add_special_tokens=False)["input_ids"])
 
         for word in _WORD.finditer(text):
             tokens = count(word[0])
@@ -218,57 +218,59 @@ class Chunker:
                     yield one.start(), count(one[0])
 
     def _shortened(self, text: str, tokens: int) -> str:
-        """Return the first so many tokens of `text`."""
+        """Return the first `tokens` tokens of `text`."""
         marks = self._marks(text)
         return text[: marks[bisect_right(marks, tokens, key=_tokens) - 1].position].strip()
 
     def _encoded(self, text: str) -> tuple[list[int], bool]:
-        """Return the token ids of a chunk, and whether nothing had to be cut off."""
+        """Return the token IDs of a chunk, and whether it was not truncated."""
         rows = self._tokenizing({"document": [text], "summary": [None]})
         return rows["input_ids"][0], not rows["document_cut"][0]
 
 
 @dataclass(frozen=True)
 class LongDocuments:
-    """The rows of a set that are summarised in chunks."""
+    """The documents of a set that are summarised in chunks."""
 
     counts: dict[int, int]
-    """Row number to the number of its chunks, in the order of the rows."""
+    """Row number to its number of chunks, in the order of the rows."""
     chunks: Dataset
     """`input_ids` of each chunk, row by row."""
     chunker: Chunker
-    """Cuts what the chunks' summaries say."""
+    """Chunker of the documents, also used for the joined summaries."""
 
     @classmethod
     def of(cls, rows: Sequence[int], cut: Dataset, chunker: Chunker) -> LongDocuments:
-        """Take what `chunker` made of the documents with the numbers `rows`."""
+        """Build it from the output of `chunker` for the documents with the numbers `rows`."""
         column = cut.with_format("arrow")[:]["chunks"]
         counts = dict(zip(rows, pc.list_value_length(column).to_pylist(), strict=True))
         chunks = Dataset(pa.table({"input_ids": pc.list_flatten(column)}))
         return cls(counts, chunks, chunker)
 
     def remark(self) -> str:
-        """Format the number of chunks they are cut into: `2`, or `2 to 9`."""
+        """Format the number of chunks of a document: `2`, or `2 to 9`."""
         fewest, most = min(self.counts.values()), max(self.counts.values())
         return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 
 
 def _check(room: int, overlap: int, length: int) -> None:
-    if room < LEAST_ROOM:
+    if room < MINIMUM_BUDGET:
         what = (
-            f"is {length}, of which prefix and special tokens leave {max(0, room)} to a chunk of a "
-            f"document; data.long_documents=chunk needs at least {LEAST_ROOM}"
+            f"is {length}, which leaves {max(0, room)} document tokens per chunk after prefix and "
+            f"special tokens; data.long_documents=chunk needs at least {MINIMUM_BUDGET}"
         )
-        hint = f"Set it to at least {length + LEAST_ROOM - room}, or shorten model.source_prefix."
+        hint = (
+            f"Set it to at least {length + MINIMUM_BUDGET - room}, or shorten model.source_prefix."
+        )
         raise ConfigError(Problem(key="data.max_source_length", what=what, hint=hint))
     if 2 * overlap > room:
-        what = f"is {overlap}, more than half of the {room} tokens that a chunk has room for"
-        hint = f"Set it to at most {room // 2}, or leave it away."
+        what = f"is {overlap}, more than half of the {room} document tokens of a chunk"
+        hint = f"Set it to at most {room // 2}, or remove it."
         raise ConfigError(Problem(key="data.chunk_overlap", what=what, hint=hint))
 
 
 def _found(sentences: Sequence[str], text: str) -> Iterator[int]:
-    """Yield where each sentence starts in `text`."""
+    """Yield the start of each sentence in `text`."""
     end = 0
     for sentence in sentences:
         start = text.find(sentence, end)

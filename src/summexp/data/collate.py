@@ -1,4 +1,4 @@
-"""From tokenized rows to the tensors of one batch."""
+"""Collator: tokenized rows to the tensors of a batch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ IGNORED = -100
 """Label of a position that does not count in the loss."""
 
 Rows = Sequence[Mapping[str, Any]]
-"""Rows of `input_ids` and, where there are references, `labels`."""
+"""Rows of `input_ids` and, if they have references, `labels`."""
 
 
 class Collator:
-    """Makes the batches that a model is trained on, and those that it generates from."""
+    """Collates rows into batches for training and for generation."""
 
     def __init__(
         self,
@@ -33,47 +33,46 @@ class Collator:
         *,
         pad_to_multiple_of: int | None = None,
     ) -> None:
-        """Collate for `model`.
+        """Create the collator of `model`.
 
         Args:
-            tokenizer: knows the padding token.
-            model: an encoder-decoder, which turns labels into its decoder's input, or a
-                decoder-only model.
-            config: the `data` group: whether padding counts, and whether shapes are static.
-            pad_to_multiple_of: tokens; 8 suits the matrix units of GPUs in half precision.
+            tokenizer: has the padding token.
+            model: an encoder-decoder or a decoder-only model.
+            config: the `data` group: padding in the loss, static shapes.
+            pad_to_multiple_of: tokens; 8 suits the tensor cores of GPUs in half precision.
         """
-        layout = _TwoTexts if model.config.is_encoder_decoder else _OneText
+        layout = _EncoderDecoderLayout if model.config.is_encoder_decoder else _DecoderOnlyLayout
         self._layout: _Layout = layout(tokenizer, model, config, pad_to_multiple_of)
 
     def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """Return a batch whose logits at each position are to be scored against its labels there.
+        """Return a batch whose logits and labels are aligned position by position.
 
         Args:
-            rows: each with `input_ids`, and all of them or none with `labels`; a decoder-only model
-                needs them.
+            rows: rows of `input_ids`, either all or none with `labels`; a decoder-only model
+                requires labels.
 
         Returns:
             `input_ids`, `attention_mask` (rows, tokens), `labels` (rows, positions with logits),
-            and what else the model takes:
+            and further inputs of the model:
 
-            - an encoder-decoder `decoder_input_ids` (rows, target tokens), and LED
+            - encoder-decoder: `decoder_input_ids` (rows, target tokens); for LED also
               `global_attention_mask` (rows, source tokens);
-            - a decoder-only model `logits_to_keep`, the positions with logits: those before the
-              first summary begins have none.
+            - decoder-only: `logits_to_keep`, the positions with logits, from the start of the first
+              summary on.
         """
         return self._layout.batch(rows)
 
     def prompts(self, rows: Rows) -> dict[str, torch.Tensor]:
-        """Return what summaries are generated from: `input_ids`, `attention_mask` and the like."""
+        """Return the inputs of generation: `input_ids`, `attention_mask` and the like."""
         return self._layout.prompts(rows)
 
     def lengths(self, tokens: Dataset) -> npt.NDArray[np.int64]:
-        """Return (rows,) the tokens that a batch of rows is padded to the longest of."""
+        """Return (rows,) the number of tokens of each row, which determines padding."""
         return self._layout.lengths(tokens)
 
 
 class _Layout(Protocol):
-    """Where documents and summaries stand in a batch."""
+    """Layout of documents and summaries in a batch."""
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]: ...
 
@@ -82,8 +81,8 @@ class _Layout(Protocol):
     def lengths(self, tokens: Dataset) -> npt.NDArray[np.int64]: ...
 
 
-class _TwoTexts:
-    """The document for the encoder, the summary for the decoder."""
+class _EncoderDecoderLayout:
+    """The document is the encoder's input, the summary is the decoder's."""
 
     def __init__(
         self,
@@ -111,12 +110,12 @@ class _TwoTexts:
                 feature["labels"] = list(row["labels"])
         if self._config.pad_to_max_length:
             features = [self._padded_to_maximum(feature) for feature in features]
-        # Upstream says that there are no labels by a None.
+        # Upstream returns labels of None if there are none.
         batch = {name: value for name, value in self._pad(features).items() if value is not None}
         if "labels" in batch and "decoder_input_ids" not in batch:
             batch["decoder_input_ids"] = self._decoder_inputs(batch["labels"])
         if self._with_global_attention:
-            # LED's summaries were trained with global attention on the first token.
+            # LED was trained for summarization with global attention on the first token.
             mask = torch.zeros_like(batch["input_ids"])
             mask[:, 0] = 1
             batch["global_attention_mask"] = mask
@@ -129,9 +128,9 @@ class _TwoTexts:
         return row_lengths(tokens)
 
     def _decoder_inputs(self, labels: torch.Tensor) -> torch.Tensor:
-        """Return the labels, one place to the right, behind the token that the decoder starts with.
+        """Return the labels shifted right, after the decoder start token.
 
-        Upstream (5.23) leaves this to the model, and M2M100 (NLLB too) and Blenderbot cannot do it.
+        Upstream (5.23) leaves this to the model, and M2M100 (also NLLB) and Blenderbot lack it.
         """
         shifted = labels.roll(1, dims=1)
         shifted[:, 0] = self._decoder_start
@@ -149,10 +148,10 @@ class _TwoTexts:
         return feature
 
 
-class _OneText:
-    """The prompt, and after it the summary, as one text.
+class _DecoderOnlyLayout:
+    """The prompt and the summary form one text.
 
-    What is padding is known by the mask alone: GPT-2 and others pad with the token that ends texts.
+    Padding is marked by the mask only: GPT-2 and others pad with the end token.
     """
 
     def __init__(
@@ -170,18 +169,18 @@ class _OneText:
         self._leaves_logits_out = "logits_to_keep" in takes and not config.pad_to_max_length
 
     def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
-        # The summary's last token is one to be predicted, and nothing is from it.
+        # The last token of the summary is a label only.
         texts = [[*row["input_ids"], *row["labels"][:-1]] for row in rows]
         longest = self._config.max_source_length + _longest_target(self._config) - 1
         batch = self._padded(texts, longest, left=False)
         labels = torch.full_like(batch["input_ids"], IGNORED)
-        # The summary's first token is predicted at the prompt's last.
+        # The first token of the summary is predicted at the last position of the prompt.
         starts = [len(row["input_ids"]) - 1 for row in rows]
         for one, start, row in zip(labels, starts, rows, strict=True):
             one[start : start + len(row["labels"])] = torch.tensor(row["labels"])
         batch["labels"] = labels
         if self._leaves_logits_out:
-            # Of a long document they would take more memory than all else.
+            # The logits of a long document would take more memory than everything else.
             batch["logits_to_keep"] = torch.arange(min(starts), labels.shape[1])
             batch["labels"] = labels[:, min(starts) :]
         return batch
@@ -196,7 +195,7 @@ class _OneText:
     def _padded(
         self, texts: list[list[int]], longest: int, *, left: bool
     ) -> dict[str, torch.Tensor]:
-        """Return texts side by side; static shapes are `longest` tokens wide."""
+        """Return padded texts and their mask; static shapes are `longest` tokens wide."""
         length = longest if self._config.pad_to_max_length else max(map(len, texts))
         shape = (len(texts), -(-length // self._multiple) * self._multiple)
         ids, mask = torch.full(shape, self._pad_token), torch.zeros(shape, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Which columns hold the documents, the summaries and the rows' names: by name, never by place."""
+"""Selection of the columns of documents, summaries and row IDs, by name."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ KNOWN_PAIRS: tuple[tuple[str, str], ...] = (
     ("email_body", "subject_line"),
     ("extract_text", "summary_text"),
 )
-"""(document, summary) names that published summarization corpora use, compared without regard to
-case. A `title` beside a real summary is common, so (text, title) and its like are not here."""
+"""(document, summary) column names of published summarization corpora, compared ignoring case.
+(text, title) and the like are not included, since a `title` beside a real summary is common."""
 
 _DOCUMENT_NAMES = frozenset(document for document, _ in KNOWN_PAIRS)
 _SUMMARY_NAMES = frozenset(summary for _, summary in KNOWN_PAIRS)
@@ -51,24 +51,24 @@ class Columns:
     document: str
     """Column of the documents."""
     summary: str | None
-    """Column of the summaries; None where the split has none, or has them in lists alone."""
+    """Column of the summaries; None if the split has none, or has lists of references only."""
     id: str | None
-    """Column that names the rows; None where their numbers do."""
+    """Column of the row IDs; None to use row numbers."""
     references: str | None = None
-    """Column of lists of summaries, for scores; None where each row has its one summary. Without a
-    column of summaries, the first of a list is the row's summary, and so is a text."""
+    """Column of lists of references; None if each row has one summary. Without a column of
+    summaries, the first reference is the summary."""
 
 
 COLUMN_KEYS = ("text_column", "summary_column", "id_column", "references_column")
 """Keys of the `data` group that name a column."""
 
 _BLANK = regex.compile(r"[\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]*")
-"""White space, control characters, and what has no width or no ink, such as U+200B, the Hangul
-fillers and the blank pattern of Braille."""
+"""White space, control characters, and characters without width or ink, such as U+200B, the Hangul
+fillers and the blank Braille pattern."""
 
 
 def is_blank(text: str) -> bool:
-    r"""Return whether a reader sees nothing of `text`.
+    r"""Return whether `text` has no visible character.
 
     >>> is_blank("\u3000\u200b\n"), is_blank(".")
     (True, False)
@@ -77,16 +77,16 @@ def is_blank(text: str) -> bool:
 
 
 class Example(NamedTuple):
-    """One row, as the rest of the program sees it."""
+    """One row in the common format."""
 
     id: str
-    """The row's name: its `id`, or its number from 0 where it has none."""
+    """ID of the row, or its number from 0."""
     document: str
-    """The full document; empty where there is none."""
+    """The full document; may be empty."""
     summary: str | None
-    """The full summary; None where there is none, or a blank one."""
+    """The full summary; None if missing or blank."""
     references: tuple[str, ...] = ()
-    """All summaries of the row, `summary` first, where there are several; else nothing."""
+    """All references of the row, `summary` first, if there are several; else empty."""
 
 
 def choose_columns(
@@ -98,21 +98,20 @@ def choose_columns(
     sample: Callable[[], Mapping[str, str]],
     log_choice: bool = True,
 ) -> Columns:
-    """Choose the columns of one split, by the names in the config or else by a known pair of names.
+    """Select the columns of one split, by the names in the config or by a known pair of names.
 
     Args:
-        available: The split's column names.
-        config: Names `text_column`, `summary_column`, `id_column` and `references_column`, or
-            leaves them open.
-        needs_summary: False for prediction, which does without references. A summary column that is
-            named but missing is then passed over, unless its name is close to an existing one.
-            Where a column of references is there, no split needs another of summaries.
-        source: What to call the split in messages.
-        sample: Returns a short value of each column; called only for a message.
-        log_choice: Log what was chosen without having been named.
+        available: the split's column names.
+        config: may set `text_column`, `summary_column`, `id_column` and `references_column`.
+        needs_summary: False for prediction, where references are optional. A missing
+            `summary_column` is then ignored, unless its name is close to an existing one. With a
+            column of references, no split needs one of summaries.
+        source: name of the split in messages.
+        sample: returns a short value of each column, for error messages.
+        log_choice: whether to log the selected columns that the config does not name.
 
     Raises:
-        ConfigError: A named column is missing, or no choice or more than one is left.
+        ConfigError: a named column is missing, or the selection is ambiguous.
     """
     names = list(available)
     config = _as_spelt(config, names)
@@ -148,7 +147,7 @@ def examples(
     """Yield each row as an `Example`.
 
     Raises:
-        ConfigError: A document or summary is not text (a list, an object, bytes).
+        ConfigError: a document or summary is not text (a list, an object, bytes).
     """
     for number, row in enumerate(rows):
         try:
@@ -165,7 +164,7 @@ def examples(
 
 
 def _own_summary(row: Mapping[str, object], columns: Columns, listed: Sequence[str]) -> object:
-    """Return a row's summary: where its references are all that it has, the first of these."""
+    """Return the summary of a row; without a column of summaries, the first reference."""
     name = columns.summary or columns.references
     cell = row.get(name) if name else None
     is_list = name == columns.references and not isinstance(cell, str)
@@ -173,14 +172,14 @@ def _own_summary(row: Mapping[str, object], columns: Columns, listed: Sequence[s
 
 
 def _texts(listed: object) -> list[str]:
-    """Return the non-empty texts of a list; a cell that holds no list has none."""
+    """Return the non-blank texts of a list; empty if the cell is not a list."""
     cells = listed if isinstance(listed, (list, tuple)) else ()
     return [to_text(one) for one in cells if isinstance(one, str) and not is_blank(one)]
 
 
 def _references(summary: str, listed: Sequence[str]) -> tuple[str, ...]:
-    """Return all summaries of a row, `summary` first, or nothing where there is only the one."""
-    # By their text: an equal reference adds nothing to the best score.
+    """Return all references of a row, `summary` first; empty if there is only the summary."""
+    # Duplicates are dropped: they do not change the best score.
     different = {summary.strip(): summary}
     for text in listed:
         different.setdefault(text.strip(), text)
@@ -188,10 +187,10 @@ def _references(summary: str, listed: Sequence[str]) -> tuple[str, ...]:
 
 
 def to_text(value: object) -> str:
-    """Return a cell as text: None and NaN as "", numbers and dates in their usual writing.
+    """Return a cell as text: None and NaN as "", other values by `str`.
 
     Raises:
-        TypeError: The cell holds a list, an object or bytes.
+        TypeError: the cell is a list, an object or bytes.
     """
     if isinstance(value, str):
         return value if value.isascii() else _without_lone_surrogates(value)
@@ -203,7 +202,7 @@ def to_text(value: object) -> str:
 
 
 def _without_lone_surrogates(text: str) -> str:
-    # JSON may hold half of a surrogate pair ("\ud83d"), which no UTF-8 file, so no cache, can.
+    # JSON allows half of a surrogate pair ("\ud83d"), which UTF-8 does not.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -212,9 +211,9 @@ def _without_lone_surrogates(text: str) -> str:
 
 
 def _as_spelt(config: DataConfig, names: list[str]) -> DataConfig:
-    """Return the config with the file's own spelling of what looks the same.
+    """Return the config with column names spelled as in the file.
 
-    Some systems write é and Hangul decomposed; some write white space around a name.
+    Names may differ in Unicode composition (é, Hangul) and in white space around them.
     """
     spelt = {_plain(name): name for name in names}
     named = {
@@ -250,10 +249,10 @@ def _missing(
 
 
 def _candidates(names: list[str], config: DataConfig) -> list[tuple[str, str]]:
-    """Return the pairs that fit what is given: the known pairs, or else the known single names."""
+    """Return the possible pairs: known pairs, or else pairs of known single names."""
     document, summary = config.text_column, config.summary_column
     if summary is not None and summary not in names:
-        return []  # a split without references: another column must not stand in for them
+        return []  # a split without references: do not use another column
     documents = [document] if document is not None else _of(_DOCUMENT_NAMES, names, but=summary)
     summaries = [summary] if summary is not None else _of(_SUMMARY_NAMES, names, but=document)
     pairs = [(one, other) for one in documents for other in summaries]
@@ -282,8 +281,8 @@ def _only(wanted: str, names: list[str]) -> str | None:
 def _no_summaries(column: str, source: str) -> Problem:
     return Problem(
         key="data.summary_column",
-        what=f"{source} has the one column {column!r}, and so no summaries",
-        hint="Documents alone can be predicted: data.test_file.",
+        what=f"{source} has only the column {column!r}, and no summaries",
+        hint="Documents without summaries can be predicted: data.test_file.",
     )
 
 
@@ -295,13 +294,13 @@ def _undecided(
     pairs: list[tuple[str, str]],
 ) -> Problem:
     unnamed = [key for key in ("text_column", "summary_column") if getattr(config, key) is None]
-    reason = "more than one choice is possible" if pairs else "its columns have no known names"
+    reason = "several pairs are possible" if pairs else "no known column names"
     listed = "\n".join(f"      {name}: {sample.get(name, '')}" for name in names)
     settings = " ".join(f"data.{key}=COLUMN" for key in unnamed)
     return Problem(
         key=f"data.{unnamed[0]}" if unnamed else None,
-        what=f"which columns of {source} to use is unclear: {reason}",
-        hint=f"Set {settings} to one of these (each with a value from the data):\n{listed}",
+        what=f"cannot detect the columns of {source}: {reason}",
+        hint=f"Set {settings} to one of these (shown with a value from the data):\n{listed}",
     )
 
 
@@ -315,9 +314,9 @@ def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
         try:
             to_text(value)
         except TypeError:
-            hint = "Choose a column of plain text, or join its parts into one text first."
+            hint = "Choose a column of plain text, or join its items into one text first."
             if key == "summary_column" and isinstance(value, (list, tuple)):
-                hint = f"If these are several summaries of a row: data.references_column={column}."
+                hint = f"For several references per row, set data.references_column={column}."
             what = f"{where}: column {column!r} holds a {type(value).__name__}, not text"
             return Problem(key=f"data.{key}", what=what, hint=hint)
     raise AssertionError("one of the columns is nested")
@@ -326,16 +325,16 @@ def _nested(row: Mapping[str, object], columns: Columns, where: str) -> Problem:
 def _log_choice(chosen: Columns, config: DataConfig, source: str) -> None:
     if chosen.summary is None and chosen.references is not None:
         logger.info(
-            "%s: documents are taken from column %r, summaries from %r, of a list the first.",
+            "%s: using column %r for documents, the first item of %r for summaries",
             source,
             chosen.document,
             chosen.references,
         )
     elif config.text_column is None or (config.summary_column is None and chosen.summary):
-        summary = f"summaries from {chosen.summary!r}" if chosen.summary else "no summaries"
-        logger.info("%s: documents are taken from column %r, %s.", source, chosen.document, summary)
+        summary = f"{chosen.summary!r} for summaries" if chosen.summary else "no summaries"
+        logger.info("%s: using column %r for documents, %s", source, chosen.document, summary)
     elif chosen.summary is None:
-        logger.info("%s has no references: it is predicted without scores.", source)
+        logger.info("%s: no references, predicting without scores", source)
     if chosen.summary and chosen.references is None and config.references_column:
         missing = config.references_column
-        logger.info("%s has no column %r: one reference a row counts.", source, missing)
+        logger.info("%s: no column %r, scoring with one reference per row", source, missing)

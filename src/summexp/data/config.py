@@ -1,4 +1,4 @@
-"""What to train, validate and predict on: the `data` group of the config."""
+"""Config group `data`: corpus, columns, limits and tokenization."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from summexp.options import choice, open_mapping
 
 @dataclass(kw_only=True)
 class DataConfig:
-    """A corpus (by Hub name, local folder or files), its columns, its size and its limits."""
+    """The corpus (Hub dataset, local folder or files), its columns and its limits."""
 
     name: str | None = None
     """Hub repository (`abisee/cnn_dailymail`), dataset folder, or the bundled `news_briefs`."""
     config_name: str | None = None
-    """Which configuration of a Hub repository to read, such as `3.0.0`."""
+    """Configuration of a Hub repository, such as `3.0.0`."""
     revision: str | None = None
     """Branch, tag or commit of a Hub repository; `refs/convert/parquet` replaces a script."""
     train_split: str = "train"
@@ -30,62 +30,61 @@ class DataConfig:
     train_file: str | None = None
     """File to train on: .csv, .tsv, .json, .jsonl or .parquet, each also as .gz."""
     validation_file: str | None = None
-    """File to evaluate on; it may have another format than `train_file`."""
+    """File to evaluate on; its format may differ from that of `train_file`."""
     validation_files: Any = open_mapping()
     """Several files to evaluate on, name to file; each gets its own metrics, `eval_<name>_…`."""
     validation_share: float | None = None
-    """Evaluate on this share of the training rows, such as 0.1, and do not train on them. A hash of
-    the document chooses them: the same rows in every run, and equal documents together."""
+    """Fraction of the training rows, such as 0.1, held out for evaluation. A hash of the
+    document selects them: the same rows in every run, and equal documents together."""
     test_share: float | None = None
-    """Predict on this share of the training rows, and do not train on them; chosen likewise. A file
-    of its own goes before either share, which stays out of the training all the same."""
+    """Fraction of the training rows to hold out for prediction, selected likewise. A file overrides
+    either fraction, whose rows are still not trained on."""
     test_file: str | None = None
-    """File to predict on; references are optional, and .txt (a document a line) is possible."""
+    """File to predict on; references are optional, and .txt (one document per line) is possible."""
     predictions_format: str = choice("jsonl", "jsonl", "csv", "parquet")
-    """Format of `generated_predictions`: `jsonl` has what the run made of each row; `csv` and
-    `parquet` have it beside all columns of the input."""
+    """Format of `generated_predictions`: `jsonl` has one object per row; `csv` and `parquet` also
+    have all columns of the input."""
     text_column: str | None = None
-    """Column of the documents; a known pair of names is recognised when this is not set."""
+    """Column of the documents; if not set, a known pair of column names is detected."""
     summary_column: str | None = None
     """Column of the summaries."""
     id_column: str | None = None
-    """Column whose value names a row in the predictions; where not set, a column called `id`, or
-    else the row's number from 0."""
+    """Column of the row IDs in the predictions; if not set, a column `id`, or else the row number
+    from 0."""
     references_column: str | None = None
-    """Column of lists of summaries beside the row's own, for scores against the best of them; where
-    not set, one called `references`."""
+    """Column of lists of further references, of which the best counts in scores; if not set, a
+    column `references`."""
     max_train_samples: int | None = None
-    """Train on the first so many rows only."""
+    """Maximum number of rows to train on, from the start of the split."""
     max_eval_samples: int | None = None
-    """Evaluate on the first so many rows only."""
+    """Maximum number of rows to evaluate on, from the start of the split."""
     max_predict_samples: int | None = None
-    """Predict the first so many rows only."""
+    """Maximum number of rows to predict, from the start of the split."""
     max_source_length: int = 1024
-    """Longest document in tokens, the prefix included, and for a decoder-only model what comes
-    before the summary too; what is longer is cut at the document's end."""
+    """Maximum tokens of a document, with the prefix, and for a decoder-only model with the target
+    prefix; longer documents are truncated at the end."""
     long_documents: str = choice("truncate", "truncate", "chunk")
-    """What prediction does with longer documents: `truncate` cuts them at the end; `chunk`
-    summarises overlapping chunks, and then the chunks' summaries. Training and evaluation always
-    cut."""
+    """Longer documents in prediction: `truncate` drops their end; `chunk` summarises overlapping
+    chunks, and then the summaries. Training and evaluation always truncate."""
     chunk_overlap: int | None = None
-    """Tokens that neighbouring chunks share at most, in whole sentences where it can be; an eighth
-    of a chunk where not set."""
+    """Maximum tokens shared by neighbouring chunks, in whole sentences if possible; an eighth of a
+    chunk if not set."""
     max_target_length: int = 128
-    """Longest summary in tokens in training."""
+    """Maximum tokens of a summary in training."""
     val_max_target_length: int | None = None
-    """Longest summary in tokens in evaluation and prediction; `max_target_length` where not set."""
+    """Maximum tokens of a summary in evaluation and prediction; `max_target_length` if not set."""
     pad_to_max_length: bool = False
-    """Pad every batch to the maximum lengths, for hardware that wants static shapes."""
+    """Pad every batch to the maximum lengths, for hardware that needs static shapes."""
     ignore_pad_token_for_loss: bool = True
-    """Leave padding out of the loss."""
+    """Ignore padding in the loss."""
     preprocessing_num_workers: int | None = None
-    """Processes that tokenize; one where not set."""
+    """Number of processes that tokenize; one if not set."""
     overwrite_cache: bool = False
-    """Tokenize again, even if the same corpus was tokenized before."""
+    """Tokenize again, even if the corpus is in the cache."""
     streaming: bool = False
-    """Read the training rows while training instead of before it; needs `training.max_steps`."""
+    """Read the training rows during training instead of before it; needs `training.max_steps`."""
     language: str | None = None
-    """ISO 639-1 code of the summaries' language; recognised from their script where not set."""
+    """ISO 639-1 code of the summaries' language; detected from their script if not set."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -107,15 +106,15 @@ class DataConfig:
                 Problem(
                     key="data.chunk_overlap",
                     what=f"must be from 0 to half of data.max_source_length, not {overlap}",
-                    hint="Leave it away for an eighth of a chunk.",
+                    hint="Remove it for the default, an eighth of a chunk.",
                 )
             )
         if overlap is not None and self.long_documents != "chunk":
             problems.append(
                 Problem(
                     key="data.chunk_overlap",
-                    what="has no effect where long documents are cut",
-                    hint="Choose data.long_documents=chunk.",
+                    what="has no effect with data.long_documents=truncate",
+                    hint="Set data.long_documents=chunk.",
                 )
             )
         problems += self._name_sets()
@@ -124,8 +123,8 @@ class DataConfig:
                 Problem(
                     key="data.validation_files",
                     what="is set together with data.validation_file",
-                    hint="Leave data.validation_file away and name its file there too, or leave "
-                    "data.validation_files away.",
+                    hint="Add its file to data.validation_files and remove data.validation_file, "
+                    "or remove data.validation_files.",
                 )
             )
         problems += self._share_problems()
@@ -133,8 +132,8 @@ class DataConfig:
             problems.append(
                 Problem(
                     key="data.summary_column",
-                    what=f"is {self.summary_column!r}, like data.text_column",
-                    hint="Leave it away, or name the column of the summaries: "
+                    what=f"is {self.summary_column!r}, the same as data.text_column",
+                    hint="Remove it, or name the column of the summaries: "
                     "data.summary_column=COLUMN",
                 )
             )
@@ -142,10 +141,10 @@ class DataConfig:
             raise ConfigError(problems)
 
     def _name_sets(self) -> Iterator[Problem]:
-        """Make names and files of the validation sets text, and yield what is wrong with them."""
+        """Convert names and files of the validation sets to text, and yield their problems."""
         named = {}
         for given, file in self.validation_files.items():
-            # A number is text here as it is in `validation_file`.
+            # A number is converted to text, as in `validation_file`.
             name = str(given) if type(given) is int else given
             named[name] = str(file) if type(file) in (int, float) else file
             yield from _set_problems(name, named[name])
@@ -160,11 +159,11 @@ class DataConfig:
 
     @property
     def validation_prefixes(self) -> list[str]:
-        """What the names of each validation set's metrics begin with: `eval`, or `eval_<name>`."""
+        """Prefixes of the metrics of the validation sets: `eval`, or `eval_<name>` each."""
         return [f"eval_{name}" for name in self.validation_files] or ["eval"]
 
     def _share_problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with `validation_share` and `test_share`."""
+        """Yield the problems of `validation_share` and `test_share`."""
         shares = {"validation": self.validation_share, "test": self.test_share}
         chosen = {split: share for split, share in shares.items() if share is not None}
         for split, share in chosen.items():
@@ -175,21 +174,21 @@ class DataConfig:
             own = getattr(self, f"{split}_split")
             if self.name is not None and own != split:
                 what = f"is set together with data.{split}_split={own}"
-                hint = f"Leave out one of the two: {key}=null or data.{split}_split={split}"
+                hint = f"Remove one of them: {key}=null or data.{split}_split={split}"
                 yield Problem(key=key, what=what, hint=hint)
         if len(chosen) == 2 and sum(chosen.values()) >= 1 > max(chosen.values()):
             yield Problem(
                 key="data.test_share",
-                what=f"and data.validation_share make {sum(chosen.values()):g} together, which "
-                "leaves nothing to train on",
+                what=f"and data.validation_share add up to {sum(chosen.values()):g}, which leaves "
+                "nothing to train on",
                 hint="Their sum must be less than 1, as with data.validation_share=0.1 "
                 "data.test_share=0.1",
             )
 
     def is_held_out(self, split: str) -> bool:
-        """Return whether `validation` or `test` is a share of the training rows.
+        """Return whether `validation` or `test` is held out of the training rows.
 
-        A file of its own goes before the share, which stays held out of the training all the same.
+        A file overrides the fraction, whose rows are still not trained on.
         """
         files = (f"{split}_file", f"{split}_files") if self.name is None else ()
         has_file = any(getattr(self, name, None) for name in files)
@@ -197,27 +196,27 @@ class DataConfig:
 
     @property
     def eval_target_length(self) -> int:
-        """Longest summary in tokens in evaluation and prediction."""
+        """Maximum tokens of a summary in evaluation and prediction."""
         return self.val_max_target_length or self.max_target_length
 
 
 def _set_problems(name: object, file: object) -> Iterator[Problem]:
     key = f"data.validation_files.{name}"
     if isinstance(file, Mapping):
-        # On the command line, a dot in the name made a mapping of it.
+        # On the command line, a dot in the name creates a nested mapping.
         inner, path = next(iter(file.items()), ("…", "…"))
         yield Problem(
             key=key,
-            what=f"is not one file but a mapping, {dict(file)}: a set's name cannot have a dot",
-            hint=f"Write data.validation_files.{name}_{inner}={path}",
+            what=f"is a mapping, {dict(file)}, not a file: a set's name must not contain a dot",
+            hint=f"Set data.validation_files.{name}_{inner}={path}",
         )
     elif not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
         yield Problem(
             key=key,
-            what=f"{name!r} is no name for a set: it may have letters, digits, - and _ only",
-            hint="Its scores are called eval_<name>_rougeL and so on.",
+            what=f"{name!r} is not a valid set name: use letters, digits, - and _ only",
+            hint="Its metrics are named eval_<name>_rougeL and so on.",
         )
     elif file is None or file == "":
-        yield Problem(key=key, what="names no file", hint="Name one, or leave the set away.")
+        yield Problem(key=key, what="has no file", hint="Name a file, or remove the set.")
     elif not isinstance(file, str):
         yield Problem(key=key, what=f"must be the name of a file, not {file!r}")

@@ -1,4 +1,4 @@
-"""The corpus of a run: every split it needs, in one form, counted."""
+"""Corpus of a run: loads the splits that its phases need, with counts and fingerprints."""
 
 from __future__ import annotations
 
@@ -63,34 +63,33 @@ _FEATURES = datasets.Features({name: datasets.Value("string") for name in _STREA
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """The splits of a run; each has the columns `id`, `document` and `summary`, as text.
+    """The splits of a run, with the text columns `id`, `document` and `summary`.
 
-    One whose rows may have several references also has `references`, a list of texts with `summary`
-    first, empty where there is only the one. A stream, which is not evaluated, has none.
+    A split with several references per row also has `references`, a list of texts with `summary`
+    first, empty if there is only the summary. A stream has no references.
 
     Rows keep the order of the input. In `train` and in the validation sets, rows without a document
-    or a summary are left out and counted. (A model learns nothing from them, and against an empty
-    reference every score is 0 whatever the model writes, so that they would only dilute the mean.)
-    In `test` such rows stay, `summary` None where there is none. Those without a document are
-    neither predicted nor scored, those without a summary are predicted.
+    or a summary are dropped and counted: a model learns nothing from them, and every score against
+    an empty reference is 0. In `test` such rows are kept. Rows without a document are neither
+    predicted nor scored, and rows without a summary (None) are predicted.
     """
 
     train: datasets.Dataset | datasets.IterableDataset | None = None
-    """The rows to train on; an `IterableDataset` with `data.streaming`."""
+    """Training rows; an `IterableDataset` with `data.streaming`."""
     validation: dict[str, datasets.Dataset] = field(default_factory=dict)
-    """The validation sets by name; a single one is called `validation`."""
+    """Validation sets by name; a single set is named `validation`."""
     test: datasets.Dataset | None = None
-    """The rows to predict: each row of the input, in its place."""
+    """Rows to predict: all rows of the input, in order."""
     test_input: Callable[[], InputRows] | None = None
     """Reads the rows to predict again, with all columns of their source."""
     columns: dict[str, Columns] = field(default_factory=dict)
-    """Split name to the columns that it was read from."""
+    """Split name to its selected columns."""
     health: CorpusHealth = field(default_factory=CorpusHealth)
-    """The counts, by split name: `train`, `validation` (or `validation_<name>`), `test`."""
+    """Counts by split name: `train`, `validation` (or `validation_<name>`), `test`."""
     fingerprints: dict[str, str] = field(default_factory=dict)
-    """Split name to 32 hexadecimal digits that stand for its rows; none for a streamed one."""
+    """Split name to the digest of its rows, 32 hexadecimal digits; none for a stream."""
     files: dict[str, str] = field(default_factory=dict)
-    """Config key to the digest of the file or the folder that was read for it."""
+    """Config key to the digest of the file or folder that was read for it."""
 
 
 def load_corpus(
@@ -103,24 +102,23 @@ def load_corpus(
     hub_cache_dir: Path | None = None,
     rows: Mapping[str, Rows] | None = None,
 ) -> Corpus:
-    """Read what the phases need.
+    """Load the splits that the phases need.
 
     Args:
-        config: The `data` group.
-        phases: What the run does.
-        offline: Never ask the Hub.
-        cache_dir: Where the splits are kept, by content, for the next job that needs the same;
-            None to keep them in memory.
-        in_memory: Keep the splits in memory instead; `cache_dir` is not looked at.
-        hub_cache_dir: Where `datasets` keeps what it downloads; its own default where None.
-        rows: Rows to use in place of what the config names, by name: `train`, `test`, and for each
-            validation set its own (`validation` for a single one).
+        config: the `data` group.
+        phases: the phases of the run.
+        offline: whether the Hub must not be contacted.
+        cache_dir: cache folder of the splits; None to hold them in memory.
+        in_memory: whether to hold the splits in memory without using `cache_dir`.
+        hub_cache_dir: download cache of `datasets`; None for its default.
+        rows: rows to use in place of the configured data, by name: `train`, `test`, and the name of
+            each validation set (`validation` for a single one).
 
     Raises:
-        ConfigError: A split is missing, cannot be read, lacks its columns, or has no usable row.
+        ConfigError: a split is missing, cannot be read, lacks columns, or has no usable row.
     """
     wanted = [phase for phase in PHASES if phase in phases]
-    # Taken before it is read: one that is replaced in the meantime is then known as another.
+    # Digests are taken before reading, so that a folder replaced meanwhile is detected later.
     folder = named_folder(config.name) if rows is None else None
     files = {"data.name": folder_digest(folder)} if folder is not None else {}
     if rows is not None:
@@ -162,12 +160,12 @@ def load_corpus(
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """A file as it was when its digest was taken."""
+    """A file at the time of its digest."""
 
     path: Path
     digest: str
     state: tuple[int, ...]
-    """Changes where the file is written to or replaced."""
+    """Inode, size and modification time, which change when the file is written or replaced."""
 
     @classmethod
     def of(cls, path: str) -> _File:
@@ -176,16 +174,16 @@ class _File:
         return cls(path=found, digest=digest(path), state=state)
 
     def check(self) -> None:
-        """Check that what has been read is what the digest is of.
+        """Check that the file has not changed since its digest was taken.
 
         Raises:
-            ConfigError: the file was replaced in the meantime.
+            ConfigError: it has changed.
         """
         if not self.path.is_file() or _state(self.path) != self.state:
             raise ConfigError(
                 Problem(
-                    what=f"{self.path} was replaced while it was read",
-                    hint="Run the same command again when it is written.",
+                    what=f"{self.path} changed while it was being read",
+                    hint="Run the same command again when the file is complete.",
                 )
             )
 
@@ -197,28 +195,28 @@ def _state(path: Path) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Source:
-    """One split before it is read."""
+    """A split before it is read."""
 
     about: SplitSource
     label: str
-    """What to call it in messages."""
+    """Name in messages."""
     columns: Columns
     rows: Callable[[], Rows]
     every_column: Callable[[], pa.Table | Rows]
     """Returns the rows with all columns of the source."""
     content: tuple[object, ...] | None = None
-    """What the rows depend on; None if that is not known without reading them all."""
+    """Values that the rows depend on, for the cache key; None if unknown before reading."""
     file: _File | None = None
-    """The file that they are in, where it is one."""
+    """File of the rows, if it is one."""
 
     def check(self) -> None:
-        """Check that the rows that were read are those of the digest."""
+        """Check that the file has not changed while it was read."""
         if self.file is not None:
             with errors_at(self.about.key):
                 self.file.check()
 
     def all_examples(self) -> Iterator[Example]:
-        """Yield every row, those of other splits of the same rows too."""
+        """Yield every row of the source, including those held out for other splits."""
         return examples(self.rows(), self.columns, self.label)
 
     def examples(self) -> Iterator[Example]:
@@ -237,7 +235,7 @@ class _Source:
         return [dict(row) for row in islice(rows, self.about.limit)]
 
     def stream(self) -> datasets.IterableDataset:
-        """Return the usable rows, read when they are asked for."""
+        """Return the usable rows as a stream."""
         stream = datasets.IterableDataset.from_generator(
             _usable_rows, gen_kwargs={"source": self}, features=_FEATURES
         )
@@ -254,13 +252,11 @@ def _test_input(source: _Source, rows: datasets.Dataset) -> InputRows:
     """Return all columns of the rows to predict.
 
     Raises:
-        RunError: They are not the rows that were read before.
+        RunError: the source has changed since it was read before.
     """
     found = source.input_rows()
     if column_texts(found, source.columns.document) != rows["document"][:]:
-        raise RunError(
-            f"{source.about.key}: {source.about.value} was changed while the run read it"
-        )
+        raise RunError(f"{source.about.key}: {source.about.value} changed while it was being read")
     return found
 
 
@@ -268,7 +264,7 @@ def _open(
     about: list[SplitSource], config: DataConfig, *, offline: bool, hub_cache_dir: Path | None
 ) -> list[_Source]:
     if config.name is None:
-        return _gathered([partial(_from_file, one, config, _is_first(one, about)) for one in about])
+        return _open_all([partial(_from_file, one, config, _is_first(one, about)) for one in about])
     if config.name == BUNDLED:
         return [_bundled(one, config) for one in about]
     loaded: Sequence[datasets.Dataset | datasets.IterableDataset]
@@ -277,18 +273,18 @@ def _open(
     else:
         loaded = named_splits(config, about, offline=offline, cache_dir=hub_cache_dir)
     pairs = zip(about, loaded, strict=True)
-    return _gathered(
+    return _open_all(
         [partial(_from_dataset, one, split, config, _is_first(one, about)) for one, split in pairs]
     )
 
 
 def _is_first(one: SplitSource, about: Sequence[SplitSource]) -> bool:
-    """Return whether no source before it reads the same, so that its columns are to be logged."""
+    """Return whether it is the first source of its value, whose columns are logged."""
     return next(other for other in about if other.value == one.value) is one
 
 
-def _gathered(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
-    """Open every source, and raise the problems of all of them at once."""
+def _open_all(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
+    """Open every source, and raise the problems of all of them together."""
     sources: list[_Source] = []
     problems: list[Problem] = []
     for opener in openers:
@@ -382,7 +378,7 @@ def _bundled(about: SplitSource, config: DataConfig) -> _Source:
 
 
 def _given(phases: list[Phase], names: Collection[str], config: DataConfig) -> list[SplitSource]:
-    """Return the sources that the config would name if the given rows were files."""
+    """Return the sources of the given rows, as if they were files of the config."""
     validation = [name for name in names if name not in ("train", "test")]
     several = validation != [ONLY_VALIDATION]
     synthetic = replace(
@@ -456,25 +452,25 @@ def _split(source: _Source, cache_dir: Path | None, *, in_memory: bool) -> Split
 
 def _unusable(source: _Source, split: Split, sources: Sequence[_Source]) -> Problem:
     about, ranges = source.about, [one.about.within for one in sources if one.about.within]
-    # Where no range has a row, it is not the shares that are to blame.
+    # If no range has a row, the fractions are not the cause.
     if about.within is not None and len(empty_ranges(source.all_examples(), ranges)) < len(ranges):
         return share_problem(source.all_examples, about.within, ranges, source.label)
     return Problem(
         key=about.key,
-        what=f"no row of {about.value} can be used: of {split.health.rows} rows, "
+        what=f"no usable row in {about.value}: of {split.health.rows} rows, "
         f"{split.health.empty_document} have no document, {split.health.empty_summary} no summary",
-        hint="Are data.text_column and data.summary_column the right ones?",
+        hint="Check data.text_column and data.summary_column.",
     )
 
 
 def _log_shares(config: DataConfig, splits: Mapping[SplitSource, Split]) -> None:
-    """Log how many rows are held out of the training rows, and by which shares."""
+    """Log the number of rows held out of the training rows."""
     held_out = {about: split for about, split in splits.items() if about.within is not None}
     for about, split in held_out.items():
         if about.phase != "train":
             share = getattr(config, f"{about.name}_share")
             logger.info(
-                "%s: held out by a hash of the document: %s rows of %s (data.%s_share=%g)",
+                "%s: held out %s rows of %s by a hash of the document (data.%s_share=%g)",
                 *(about.name, f"{split.health.rows:,}", about.value, about.name, share),
             )
     trains = any(about.phase == "train" for about in held_out)
@@ -482,7 +478,7 @@ def _log_shares(config: DataConfig, splits: Mapping[SplitSource, Split]) -> None
         share = getattr(config, f"{name}_share")
         if trains and share is not None and not config.is_held_out(name):
             logger.warning(
-                "the rows of data.%s_share=%g are held out and not used: a file is named for them",
+                "the rows of data.%s_share=%g are held out but not used: a file is given instead",
                 *(name, share),
             )
 

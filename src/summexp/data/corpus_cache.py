@@ -1,9 +1,8 @@
-"""The rows that a run uses, as an Arrow table: made once for each content, shared by every job.
+"""Cache of a corpus's splits as Arrow tables, shared by all jobs with the same content.
 
 A stored split is a folder of three files: `rows.arrow` (columns `id`, `document`, `summary`, and
-`references` where rows may have several), `hashes.npy` and `counts.json`. It is written beside its
-place and then renamed, so that it is whole or absent, and of two jobs that write the same one
-either wins.
+optionally `references`), `hashes.npy` and `counts.json`. It is written under a temporary name and
+renamed, so that it is complete or absent; if two jobs write the same split, either one is kept.
 """
 
 from __future__ import annotations
@@ -29,24 +28,24 @@ from summexp.data.health import Hashes, SplitHealth, count_repeats, row_hashes
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "document", "summary")])
 """Rows with one reference each."""
 SCHEMA_OF_SEVERAL = SCHEMA.append(pa.field("references", pa.list_(pa.string())))
-"""Rows that may have several."""
+"""Rows that may have several references."""
 _BATCH_ROWS = 1000
 _ROWS, _HASHES, _COUNTS = "rows.arrow", "hashes.npy", "counts.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The rows of one split, counted."""
+    """The rows of a split, with counts."""
 
     rows: datasets.Dataset
-    """Columns `id`, `document`, `summary` (None where there is none), in input order; and
-    `references` (empty where there is only the summary) with `SCHEMA_OF_SEVERAL`."""
+    """Columns `id`, `document`, `summary` (may be None), in input order; with `SCHEMA_OF_SEVERAL`
+    also `references` (empty if there is only the summary)."""
     health: SplitHealth
-    """What was counted while they were read."""
+    """Counts of the split."""
     hashes: Hashes
-    """Of each row with a document, for finding repeats."""
+    """Hashes of each row with a document, to find duplicates."""
     fingerprint: str
-    """32 hexadecimal digits that stand for all rows, in order, exactly."""
+    """Digest of all rows in order, 32 hexadecimal digits."""
 
 
 def stored_split(
@@ -58,19 +57,19 @@ def stored_split(
     schema: pa.Schema = SCHEMA,
     verify: Callable[[], None] = lambda: None,
 ) -> Split:
-    """Return the split stored in `folder`, which is first made of `examples` where it is absent.
+    """Return the split stored in `folder`, which is created from `examples` if absent.
 
     Args:
-        examples: All rows of the source; not touched if the folder is there.
-        folder: Its name is a `cache_key` of the source and of the two options below.
-        keep_all: Keep rows without a document or a summary (prediction); else leave them out.
-        limit: Stop after so many rows that are used.
+        examples: all rows of the source; not read if the folder exists.
+        folder: its name is a `cache_key` of the source and of the two options below.
+        keep_all: whether to keep rows without a document or a summary (for prediction).
+        limit: maximum number of used rows.
         schema: `SCHEMA`, or `SCHEMA_OF_SEVERAL`.
-        verify: called when all rows are read; raises if they are not those of `folder`'s name.
+        verify: called after reading; raises if the source has changed.
     """
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Not by `tempfile`, whose folders are for this user alone.
+        # Not `tempfile.mkdtemp`, whose folders are private to this user.
         unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
         unfinished.mkdir()
         try:
@@ -94,7 +93,7 @@ def split_in_memory(
     schema: pa.Schema = SCHEMA,
     verify: Callable[[], None] = lambda: None,
 ) -> Split:
-    """Return a split made of `examples`, without touching the disk; see `stored_split`."""
+    """Return a split created from `examples` in memory; see `stored_split`."""
     selection = _Selection(examples, schema, keep_all=keep_all, limit=limit)
     table = InMemoryTable(pa.Table.from_batches(list(selection.batches()), schema=schema))
     verify()
@@ -107,7 +106,7 @@ def split_in_memory(
 
 
 class _Selection:
-    """Takes the rows that are used from a source, and counts on the way."""
+    """Selects the used rows of a source, and counts them."""
 
     def __init__(
         self,
@@ -152,7 +151,7 @@ class _Selection:
                 continue
             self._digest((example.id, example.document, example.summary or ""))
             if example.references:
-                # A number that is no length of a text, so that the row's end stays clear.
+                # A negative number is no text length, so it marks the end of the row.
                 self._content.update((-len(example.references)).to_bytes(8, "little", signed=True))
                 self._digest(example.references)
             if has_document:

@@ -1,4 +1,4 @@
-"""Rows of comma-, tab- and semicolon-separated files."""
+"""Reader of CSV files, separated by commas, tabs or semicolons."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ _HEAD_RECORDS = 50
 def rows(
     open_stream: Callable[[], TextIO], name: str, delimiter: str, *, head_only: bool = False
 ) -> Iterator[dict[str, object]]:
-    r"""Yield each record below the header, under the header's names.
+    r"""Yield each record as column name to value.
 
-    Cells may hold line ends and be of any size; line ends may be mixed. A blank line is no record,
-    except in a file of a single column, where it is an empty cell. A cell such as `"He" said` keeps
-    to the rules of Python's `csv`, but in a file separated by tabs where quotes cannot be meant as
-    marks around cells they are taken as they stand.
+    Cells may contain line ends and be of any size; line ends may be mixed. A blank line is skipped,
+    except in a file with a single column, where it is an empty cell. Quotes follow the rules of
+    Python's `csv`, but are taken literally in a file separated by tabs whose quotes do not enclose
+    cells.
 
     Args:
-        open_stream: Opens the file, with `newline=""`.
-        name: What to call the file in messages.
-        delimiter: The separator that the file's ending promises; another is recognised.
-        head_only: Only the first rows will be taken, so nothing further on is looked at; silent.
+        open_stream: opens the file, with `newline=""`.
+        name: name of the file in messages.
+        delimiter: the separator expected from the file's extension; another one is detected.
+        head_only: whether only the first rows are needed; nothing is logged.
 
     Raises:
-        ConfigError: An empty, duplicate or missing header, a ragged record, an open quote.
+        ConfigError: an empty, duplicate or missing header, a ragged record, an unclosed quote.
     """
-    # The limit is one setting of the whole process; 131,072 characters are a short book chapter.
+    # The limit is global to the process; its default, 131,072 characters, is too low for documents.
     csv.field_size_limit(sys.maxsize)
     with open_stream() as stream:
         first_line = stream.readline()
     actual = _delimiter(first_line, delimiter)
     if actual != delimiter and not head_only:
-        logger.warning("%s is separated by %s, and is read so.", name, _DELIMITERS[actual])
+        logger.warning("%s: reading it as separated by %s", name, _DELIMITERS[actual])
     quotes = True
     if actual == "\t" and not _quotes_are_marks(open_stream, _HEAD_RECORDS if head_only else None):
         quotes = False
         if not head_only:
-            logger.warning("%s has quotes inside its cells; they are taken as they stand.", name)
+            logger.warning("%s: quotes do not enclose cells, reading them literally", name)
     with open_stream() as stream:
         records = _records(stream, name, actual, quotes=quotes)
         _, header = next(records, (1, []))
@@ -60,7 +60,7 @@ def rows(
 
 
 def _delimiter(first_line: str, expected: str) -> str:
-    """Return the header's separator: another than the expected one if only that one splits it."""
+    """Return the separator of the header, which may differ from the expected one."""
     if len(next(csv.reader([first_line], delimiter=expected), [])) > 1:
         return expected
     counts = {other: first_line.count(other) for other in _DELIMITERS if other != expected}
@@ -81,7 +81,7 @@ def _quotes_are_marks(open_stream: Callable[[], TextIO], records: int | None) ->
 def _records(
     stream: Iterable[str], name: str, delimiter: str, *, quotes: bool
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line where it begins, cells) for the header and for each record."""
+    """Yield (line number, cells) of the header and of each record."""
     at_end = False
 
     def lines() -> Iterator[str]:
@@ -100,11 +100,11 @@ def _records(
             return
         except csv.Error as error:
             raise ConfigError(f"{name}, line {line}: {error}") from None
-        if at_end:  # a record that needs the end of the file to be complete lacks its closing quote
+        if at_end:  # a record that extends to the end of the file lacks its closing quote
             raise ConfigError(
                 Problem(
-                    what=f"{name}, line {line}: a quote that opens in this record is never closed",
-                    hint="Write a quote inside a quoted cell twice.",
+                    what=f"{name}, line {line}: this record has an unclosed quote",
+                    hint='Escape a quote inside a quoted cell by doubling it: "".',
                 )
             )
         width = len(record) if number == 0 else width
@@ -119,7 +119,7 @@ def _check_header(header: list[str], name: str) -> None:
         raise ConfigError(
             Problem(
                 what=f"{name} has no header",
-                hint="Its first line must name the columns.",
+                hint="The first line must name the columns.",
             )
         )
     problems = []
@@ -127,16 +127,16 @@ def _check_header(header: list[str], name: str) -> None:
         problems.append(
             Problem(
                 what=f"{name}: column {', '.join(map(str, empty))} of {len(header)} has no name",
-                hint="Name it in the first line, or write the file without it (in pandas: "
+                hint="Name it in the first line, or write the file without it (with pandas: "
                 "to_csv(…, index=False)).",
             )
         )
     counts = Counter(cell for cell in header if cell.strip())
-    if twice := [cell for cell, count in counts.items() if count > 1]:
+    if duplicates := [cell for cell, count in counts.items() if count > 1]:
         problems.append(
             Problem(
-                what=f"{name}: more than one column is called {', '.join(map(repr, twice))}",
-                hint="Give each column a name of its own in the first line.",
+                what=f"{name}: duplicate column names: {', '.join(map(repr, duplicates))}",
+                hint="Give each column a unique name in the first line.",
             )
         )
     if problems:
@@ -146,8 +146,8 @@ def _check_header(header: list[str], name: str) -> None:
 def _ragged(name: str, line: int, record: list[str], header: list[str]) -> ConfigError:
     return ConfigError(
         Problem(
-            what=f"{name}, line {line}: the record that begins here has {len(record)} cells, "
-            f"the header {len(header)}",
-            hint="A cell that holds the separator, a quote or a line end must stand in quotes.",
+            what=f"{name}, line {line}: this record has {len(record)} cells, and the header has "
+            f"{len(header)}",
+            hint="Quote cells that contain the separator, a quote or a line end.",
         )
     )

@@ -1,7 +1,7 @@
-"""What can be found wrong with the data in a tenth of a second: files, endings, columns, phases.
+"""Fast checks of the data before a run: files, extensions, columns, phases.
 
-Of the files only the beginnings are read. Whether a Hub repository exists and what its columns are
-is found when it is loaded, still before any weights are.
+Only the start of each file is read. Whether a Hub repository exists, and its columns, are checked
+when it is loaded, which is before the model.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def check_data(
     debug_tiny: bool = False,
     offline: bool = False,
 ) -> list[Problem]:
-    """Return everything that is cheap to find wrong with the data that the phases need.
+    """Return the problems of the data that the phases need.
 
     Args:
-        config: The `data` group.
-        do_train: Whether the run trains.
-        do_eval: Whether it evaluates.
-        do_predict: Whether it predicts.
-        debug_tiny: Whether synthetic rows stand in where no data is named at all (`debug=tiny`).
-        offline: Whether the Hub is never asked.
+        config: the `data` group.
+        do_train: whether the run trains.
+        do_eval: whether it evaluates.
+        do_predict: whether it predicts.
+        debug_tiny: whether synthetic rows replace missing data (`debug=tiny`).
+        offline: whether the Hub must not be contacted.
     """
     switched_on = {"train": do_train, "eval": do_eval, "predict": do_predict}
     phases: list[Phase] = [phase for phase in ("train", "eval", "predict") if switched_on[phase]]
@@ -59,11 +59,11 @@ def check_data(
         return problems
     if config.name is not None:
         if debug_tiny and not os.path.isdir(at_home(config.name)):
-            # Made-up rows stand in, which can be streamed and cut into slices.
+            # Synthetic rows replace it, and support streaming and slices.
             config = replace(config, streaming=False)
         return list(_check_name(config, phases, offline=offline))
     sources = list(split_sources(config, phases))
-    # What is held out of the training rows is checked with them.
+    # Splits held out of the training rows are checked with them.
     split = next((one for one in sources if one.within is not None), None)
     for source in (one for one in sources if one.within is None or one is split):
         try:
@@ -78,21 +78,21 @@ def check_data(
 
 
 def check_file(source: SplitSource, config: DataConfig) -> Head:
-    """Return the beginning of a file, and raise `ConfigError` where the phase cannot use it."""
+    """Return the head of a file; raise `ConfigError` if the phase cannot use it."""
     head = head_of(source.value, language=config.language)
     if head.format == "txt":
         if source.phase != "predict":
             raise ConfigError(
                 Problem(
                     what=f"{source.value} is plain text, which has no summaries",
-                    hint=f"Name another file: {source.key}=FILE. Plain text (a document a line) is "
-                    f"for prediction: data.test_file={source.value}",
+                    hint=f"Name another file: {source.key}=FILE. Plain text (one document per "
+                    f"line) is for prediction: data.test_file={source.value}",
                 )
             )
         return head
     columns = _columns(source, head, config)
     for _ in examples(head.rows, columns, source.value):
-        pass  # a cell that is no text is reported here
+        pass  # raises for a cell that is not text
     return head
 
 
@@ -108,7 +108,7 @@ def _columns(source: SplitSource, head: Head, config: DataConfig) -> Columns:
 
 
 def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterator[Problem]:
-    """Yield a problem for each split of the training file that gets no row."""
+    """Yield a problem for each split of the training file without a row."""
     parts = {one.within: one for one in sources if one.within is not None}
     if not parts:
         return
@@ -120,7 +120,7 @@ def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterato
     try:
         with errors_at(source.key):
             empty = empty_ranges(read(), parts)
-            # Where no range has a row, it is not the shares that are to blame.
+            # If no range has a row, the fractions are not the cause.
             if len(empty) < len(parts) or len(parts) == 1:
                 yield from (share_problem(read, one, list(parts), source.value) for one in empty)
     except ConfigError as error:
@@ -128,7 +128,7 @@ def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterato
 
 
 def _train_examples(source: SplitSource, config: DataConfig) -> Iterator[Example]:
-    """Yield the rows of a file that is split, read only as far as they are taken."""
+    """Yield the rows of the training file, read lazily."""
     columns = _columns(source, head_of(source.value, language=config.language), config)
     names = [name for name in vars(columns).values() if name is not None]
     rows = read_rows(source.value, columns=names, language=config.language)
@@ -138,19 +138,19 @@ def _train_examples(source: SplitSource, config: DataConfig) -> Iterator[Example
 def missing_phases(
     config: DataConfig, phases: list[Phase], present: set[Phase]
 ) -> Iterator[Problem]:
-    """Yield a problem for each phase that is on but has no data."""
+    """Yield a problem for each enabled phase without data."""
     if phases and not present and config.name is None:
         keys = " and ".join(f"data.{_SWITCH[phase][2]}_file=FILE" for phase in phases)
         hint = f"Set {keys}, or data.name=NAME, a Hub repository or a folder."
         if unused := list(_unused(config, phases)):
             yield Problem(
                 key=unused[0][0],
-                what=f"is the only data, and {unused[0][1]} is off",
+                what=f"is the only data, and {unused[0][1]} is false",
                 hint=f"Set {unused[0][1]}=true "
-                f"and {' '.join(f'{_SWITCH[phase][0]}=false' for phase in phases)}. Else: {hint}",
+                f"and {' '.join(f'{_SWITCH[phase][0]}=false' for phase in phases)}. Or: {hint}",
             )
             return
-        yield Problem(key="data.name", what="no data is named", hint=hint)
+        yield Problem(key="data.name", what="no data is set", hint=hint)
         return
     for phase in phases:
         if phase not in present:
@@ -158,18 +158,18 @@ def missing_phases(
 
 
 def _unused(config: DataConfig, phases: list[Phase]) -> Iterator[tuple[str, str]]:
-    """Yield the key of each file whose phase is off, and the phase's switch."""
+    """Yield (key, switch of the phase) of each file whose phase is disabled."""
     for source in split_sources(config, [phase for phase in PHASES if phase not in phases]):
         yield source.key, _SWITCH[source.phase][0]
 
 
 def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None) -> Problem:
-    """Return the problem of a phase that is on but has no data.
+    """Return the problem of an enabled phase without data.
 
     Args:
-        config: The `data` group.
-        phase: The phase.
-        available: The splits that `data.name` has, where that is known.
+        config: the `data` group.
+        phase: the phase.
+        available: the splits of `data.name`, if known.
     """
     switch, data, split = _SWITCH[phase]
     if config.name is None:
@@ -177,7 +177,7 @@ def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None
         other = f" {held_out} to hold it out of data.train_file," if held_out else ""
         return Problem(
             key=f"data.{split}_file",
-            what=f"{switch} is on, but there is no {data}",
+            what=f"{switch} is true, but there is no {data}",
             hint=f"Set data.{split}_file=FILE,{' or' if other else ''}{other} or {switch}=false.",
         )
     key = f"data.{split}_split"
@@ -199,7 +199,7 @@ def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None
 
 
 def _held_out(config: DataConfig, phase: Phase) -> str | None:
-    """Return the setting that holds a share for `phase` out of the training file, if one does."""
+    """Return the setting that holds out rows of the training file for `phase`, if possible."""
     if phase == "train" or config.train_file is None:
         return None
     source = next(split_sources(config, ["train"]))
@@ -215,10 +215,10 @@ def _check_either_or(config: DataConfig) -> Iterator[Problem]:
     if config.name is None or not files:
         return
     use_files = "for files choose data=custom_csv, custom_json or custom_parquet"
-    use_name = f"leave {' and '.join(f'data.{key}' for key in files)} away"
-    # The bundled corpus is what `data.name` is where nobody has chosen.
-    ways = (use_files, use_name) if config.name == BUNDLED else (use_name, use_files)
-    hint = ", or ".join(ways)
+    use_name = f"remove {' and '.join(f'data.{key}' for key in files)}"
+    # The bundled corpus is the default of `data.name`, which the user has not chosen.
+    fixes = (use_files, use_name) if config.name == BUNDLED else (use_name, use_files)
+    hint = ", or ".join(fixes)
     yield Problem(
         key=f"data.{files[0]}",
         what=f"is set together with data.name={config.name}",
@@ -246,7 +246,7 @@ def _check_name(config: DataConfig, phases: list[Phase], *, offline: bool) -> It
 
 
 def _name_problem(name: str) -> Problem | None:
-    """Return why `data.name` is neither a folder nor the name of a repository, or None."""
+    """Return the problem of a `data.name` that is neither a folder nor a repository, or None."""
     folder = at_home(name)
     if os.path.isdir(folder):
         return None
@@ -254,25 +254,25 @@ def _name_problem(name: str) -> Problem | None:
         return Problem(
             key="data.name",
             what=f"{name} is a file",
-            hint=f"Leave data.name away and set data=custom_csv data.train_file={name} "
+            hint=f"Remove data.name and set data=custom_csv data.train_file={name} "
             "data.validation_file=FILE",
         )
     if repository := repository_of(name):
-        hint = f"Name the repository alone: data.name={repository}"
-        return Problem(key="data.name", what=f"{name} is an address", hint=hint)
+        hint = f"Name the repository only: data.name={repository}"
+        return Problem(key="data.name", what=f"{name} is a URL", hint=hint)
     if name.startswith((".", "~", "/")) or name.count("/") > 1:
         return Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(name))
     if not _REPOSITORY.fullmatch(name):
         return Problem(
             key="data.name",
             what=f"{name!r} is neither a folder nor the name of a Hub repository",
-            hint="A Hub repository is called owner/name, such as abisee/cnn_dailymail.",
+            hint="A Hub repository is named owner/name, such as abisee/cnn_dailymail.",
         )
     return None
 
 
 def stream_problem(config: DataConfig, source: SplitSource, *, offline: bool) -> Problem | None:
-    """Return why a split of `data.name` cannot be read row by row, or None."""
+    """Return the problem of streaming a split of `data.name`, or None."""
     assert config.name is not None
     folder = Path(at_home(config.name))
     if offline and not folder.is_dir():
@@ -284,14 +284,14 @@ def stream_problem(config: DataConfig, source: SplitSource, *, offline: bool) ->
     if is_saved(folder):
         return Problem(
             key="data.streaming",
-            what=f"{config.name} was written by save_to_disk, which is never read into memory",
+            what=f"{config.name} was written by save_to_disk, which is memory-mapped anyway",
             hint="Set data.streaming=false.",
         )
     if "[" in source.value:
         return Problem(
             key=source.key,
-            what=f"{source.value!r} is a slice, which data.streaming=true cannot read",
-            hint="Name the whole split and limit it by data.max_*_samples.",
+            what=f"{source.value!r} is a slice, which data.streaming=true does not support",
+            hint="Name the full split and limit it by data.max_*_samples.",
         )
     return None
 
@@ -301,7 +301,7 @@ def _check_bundled(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]
     usual = {source.value for source in split_sources(config, phases)} <= set(_USUAL_SPLITS)
     if usual:
         return
-    # Brings the whole corpus.
+    # Imports the whole corpus.
     from summexp.data.news_briefs import SIZES
 
     for source in split_sources(config, phases):
@@ -310,9 +310,9 @@ def _check_bundled(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]
 
 
 def saved_splits(folder: Path) -> list[str]:
-    """Return the splits of a folder written by `DatasetDict.save_to_disk`; none for others."""
+    """Return the splits of a folder written by `DatasetDict.save_to_disk`, else an empty list."""
     index = folder / "dataset_dict.json"
-    # Unlike `Path.is_file`, this takes a name that is too long for one that is not there.
+    # Unlike `Path.is_file`, `os.path.isfile` is False for a name that is too long.
     if not os.path.isfile(index):
         return []
     return list(json.loads(index.read_text("utf-8"))["splits"])

@@ -1,4 +1,4 @@
-"""How the bytes of a file become text: gzip, byte order marks, and encodings other than UTF-8."""
+"""Decoding of text files: gzip, byte order marks, and detection of other encodings than UTF-8."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MARKS = (  # the longer first: UTF-32's little-endian mark begins with UTF-16's
 )
 _HEAD_BYTES = 1 << 16
 _SHIFT = b"\x1b$"
-"""How the encodings of old e-mails (ISO 2022) begin another script; every byte of them is ASCII."""
+"""Escape sequence of ISO 2022 encodings (old e-mails), all of whose bytes are ASCII."""
 _CHUNK_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 16
 
@@ -48,33 +48,33 @@ _LIKELY_ENCODINGS = (
     *("cp949", "cp932", "euc_jp", "gb18030", "big5", "cp1252", "cp1251"),
     *("cp1253", "cp1255", "cp1256", "cp874"),
 )
-"""What is tried without a hint. The neighbours of cp1252 that differ in a few letters (cp1250,
-cp1254, cp1258) are left out: short texts in it would be taken for them, and it is more frequent."""
+"""Encodings tried without a language. Not included are those similar to cp1252 (cp1250, cp1254,
+cp1258): short texts in cp1252, which is more common, would be detected as one of them."""
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading, through gzip where its content (not its name) is compressed."""
+    """Open a file for reading; gzip is detected by content, not by name."""
     with path.open("rb") as stream:
         compressed = stream.read(2) == _GZIP_MAGIC
     return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
 def open_text(path: Path, encoding: str, *, strict: bool = True) -> TextIO:
-    """Open a text file, compressed by gzip or not, with its line ends as they are."""
+    """Open a text file, compressed by gzip or not, without translating line ends."""
     errors = "strict" if strict else "replace"
     return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=errors, newline="")
 
 
 def encoding_of(path: Path, *, language: str | None = None, head_only: bool = False) -> str:
-    """Detect the encoding of a text file, and log it where it is not Unicode.
+    """Detect the encoding of a text file, and log it if it is not Unicode.
 
     Args:
-        path: The file, compressed by gzip or not. It is read to the end to be sure of UTF-8.
-        language: ISO 639-1 code of its language, which helps where the encoding must be guessed.
-        head_only: Look at the file's beginning only, and log nothing.
+        path: the file, compressed by gzip or not. It is read to the end to verify UTF-8.
+        language: ISO 639-1 code of its language, which helps the detection.
+        head_only: whether to read the start of the file only, without logging.
 
     Raises:
-        ConfigError: The encoding cannot be detected.
+        ConfigError: the encoding cannot be detected.
     """
     with open_bytes(path) as stream:
         head = stream.read(_HEAD_BYTES)
@@ -101,12 +101,12 @@ def encoding_of(path: Path, *, language: str | None = None, head_only: bool = Fa
 
 def _logged(path: Path, encoding: str, *, head_only: bool) -> str:
     if not head_only:
-        logger.warning("%s is not UTF-8: it is read as %s.", path, encoding)
+        logger.warning("%s: not UTF-8, reading it as %s", path, encoding)
     return encoding
 
 
 def _head_lines(stream: BinaryIO) -> list[bytes]:
-    """Return the beginning up to a byte that is no part of a longer character in any encoding."""
+    """Return the start of a file, up to a byte that is not part of a multi-byte character."""
     head = stream.read(_HEAD_BYTES)
     if len(head) == _HEAD_BYTES:
         head = head[: max(head.rfind(mark) for mark in (b" ", b'"', b",", b"\n")) + 1]
@@ -130,7 +130,7 @@ def _is_utf8(chunks: Iterable[bytes]) -> bool:
 
 
 def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
-    """Detect the encoding from the lines around the first foreign one that are not plain ASCII."""
+    """Detect the encoding from the non-ASCII lines around the first one that is not UTF-8."""
     sample: list[bytes] = []
     size = 0
     bad_line = 0
@@ -146,7 +146,7 @@ def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
                 break
             del sample[: len(sample) // 2]
             size = sum(map(len, sample))
-    _refuse_damaged_utf8(path, b"".join(sample), bad_line)
+    _check_corrupt_utf8(path, b"".join(sample), bad_line)
     encoding = _best(b"".join(sample), language)
     if encoding is None:
         raise ConfigError(
@@ -155,15 +155,15 @@ def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
     return encoding
 
 
-def _refuse_damaged_utf8(path: Path, sample: bytes, bad_line: int) -> None:
-    """Stop at a UTF-8 file with a few broken bytes: read as anything else it would be rubbish."""
+def _check_corrupt_utf8(path: Path, sample: bytes, bad_line: int) -> None:
+    """Raise for a UTF-8 file with a few invalid bytes, which other encodings would garble."""
     text = sample.decode("utf-8", errors="replace")
     foreign = sum(not character.isascii() for character in text)
     if text.count("\ufffd") * 4 < foreign:
         raise ConfigError(
             Problem(
-                what=f"{path}, line {bad_line}: holds bytes that are not UTF-8, unlike the rest",
-                hint="Mend that line, or save the file again as UTF-8.",
+                what=f"{path}, line {bad_line}: invalid UTF-8, unlike the rest of the file",
+                hint="Fix that line, or save the file again as UTF-8.",
             )
         )
 

@@ -1,7 +1,7 @@
-"""Files of rows: which format a file has, its columns, its rows one by one, and its digest.
+"""Files of rows: format, columns, rows and digest.
 
-Nothing here holds a whole file in memory, except a `.json` file that is a single object around its
-rows. Errors name the file and the line, but not the config key: `errors_at` adds it.
+Files are read lazily, except a `.json` file that is a single object around its rows. Errors name
+the file and the line, but not the config key, which `errors_at` adds.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ _HEAD_ROWS = 20
 _SAMPLE_LENGTH = 60
 
 TEXT_COLUMN = "document"
-"""The name under which the lines of a `.txt` file are given."""
+"""Column name of the lines of a `.txt` file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The beginning of a file."""
+    """The head of a file."""
 
     format: Format
-    """How the file is written."""
+    """Format of the file."""
     columns: tuple[str, ...]
-    """Column names in the file's order; of a JSON file, the names in its first 20 rows."""
+    """Column names in the file's order; for JSON, the names in its first 20 rows."""
     sample: dict[str, str]
-    """Column name to the first value that is not empty, shortened to one line of 60 characters."""
+    """Column name to its first non-empty value, shortened to one line of 60 characters."""
     rows: tuple[dict[str, object], ...]
     """The first 20 rows."""
 
 
 @contextmanager
 def errors_at(key: str) -> Iterator[None]:
-    """Put the config key on every problem raised inside that names none."""
+    """Add the config key to every problem raised in the block without one."""
     try:
         yield
     except ConfigError as error:
@@ -70,11 +70,11 @@ def errors_at(key: str) -> Iterator[None]:
 
 
 def format_of(path: str | Path) -> Format:
-    """Return a file's format, by its ending or else by its content.
+    """Return a file's format, by its extension or else by its content.
 
     Raises:
-        ConfigError: The file does not exist (with the nearest name beside it), is a web address or
-            a folder, cannot be read, or holds nothing that is known.
+        ConfigError: the file does not exist (with the nearest name), is a URL or a folder, cannot
+            be read, or has an unknown format.
     """
     path = existing(path)
     endings = [ending.lower() for ending in path.suffixes[-2:]]
@@ -87,10 +87,10 @@ def format_of(path: str | Path) -> Format:
 
 
 def head_of(path: str | Path, *, language: str | None = None) -> Head:
-    """Read the columns of a file and a sample of each from its first rows.
+    """Read the columns of a file and a sample value of each.
 
     Raises:
-        ConfigError: As `format_of`; the file is empty, has no rows, or is broken at its beginning.
+        ConfigError: as `format_of`; or the file is empty, has no rows, or is invalid at its start.
     """
     rows = tuple(islice(read_rows(path, language=language, head_only=True), _HEAD_ROWS))
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
@@ -118,13 +118,13 @@ def read_rows(
     """Yield the rows of a file in its order, as column name to value.
 
     Args:
-        path: The file.
-        columns: What the caller needs; a hint that spares the reading of other Parquet columns.
-        language: ISO 639-1 code, which helps to tell an encoding other than UTF-8.
-        head_only: Only the first rows will be taken: the encoding is detected from the beginning.
+        path: the file.
+        columns: the needed columns; other columns of a Parquet file are not read.
+        language: ISO 639-1 code, which helps to detect an encoding other than UTF-8.
+        head_only: whether only the first rows are needed; the encoding is detected from the start.
 
     Raises:
-        ConfigError: The file cannot be read, is empty, or is broken; with the line, if it has any.
+        ConfigError: the file cannot be read, is empty or is invalid; with the line, if known.
     """
     path = existing(path)
     file_format = format_of(path)
@@ -146,7 +146,7 @@ def parquet_table(path: str | Path) -> pa.Table:
     """Return a Parquet file with all its columns.
 
     Raises:
-        ConfigError: The file cannot be read, or is broken.
+        ConfigError: the file cannot be read or is invalid.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -156,31 +156,31 @@ def parquet_table(path: str | Path) -> pa.Table:
         try:
             return pq.read_table(stream)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ConfigError(f"{path} is not a Parquet file, or damaged: {error}") from None
+            raise ConfigError(f"{path} is not a valid Parquet file: {error}") from None
 
 
 def digest(path: str | Path) -> str:
-    """Return 32 hexadecimal digits that stand for the file's bytes."""
+    """Return the digest of a file's bytes, 32 hexadecimal digits."""
     path = existing(path)
     with _translated_errors(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def folder_digest(folder: Path, patterns: Sequence[str] = ("**/*",)) -> str:
-    """Return 32 hexadecimal digits that stand for files in a folder, their names and bytes.
+    """Return the digest of files in a folder, names and bytes, 32 hexadecimal digits.
 
     Args:
-        folder: The folder.
-        patterns: Of the files that count, as `Path.glob` takes them. Hidden files, and what
-            `datasets` keeps of its own work beside a dataset, never do.
+        folder: the folder.
+        patterns: glob patterns of the files. Hidden files, and the cache files of `datasets`, are
+            ignored.
     """
     files = {path for one in patterns for path in folder.glob(one) if path.is_file()}
-    whole = hashlib.blake2b(digest_size=16)
+    total = hashlib.blake2b(digest_size=16)
     for path in sorted(files):
         name = path.relative_to(folder)
         if not name.match("cache-*.arrow") and not any(one.startswith(".") for one in name.parts):
-            whole.update(f"{name.as_posix()}\0{digest(path)}\n".encode(errors="surrogateescape"))
-    return whole.hexdigest()
+            total.update(f"{name.as_posix()}\0{digest(path)}\n".encode(errors="surrogateescape"))
+    return total.hexdigest()
 
 
 def one_line(value: object, length: int = _SAMPLE_LENGTH) -> str:
@@ -194,35 +194,35 @@ def _sample(values: Iterator[object]) -> str:
 
 
 def existing(path: str | Path) -> Path:
-    """Return where a file is: its path as it is on disk, `~` filled in.
+    """Return the path of a file as spelled on disk, with `~` expanded.
 
     Raises:
-        ConfigError: It does not exist (with the nearest name beside it), is a web address or a
-            folder, or its own folder cannot be read.
+        ConfigError: it does not exist (with the nearest name), is a URL or a folder, or its folder
+            cannot be read.
     """
     if "://" in str(path):
         raise ConfigError(
             Problem(
-                what=f"{path} is a web address; files are read from disk only",
-                hint="Download it first, or name a Hub repository in data.name.",
+                what=f"{path} is a URL; only local files are supported",
+                hint="Download it first, or set data.name to a Hub repository.",
             )
         )
     with _translated_errors(Path(path)):
         found = _as_on_disk(Path(at_home(str(path))))
         if found.is_dir():
-            hint = f"Set data.name={path} in its place."
+            hint = f"Set data.name={path} instead."
             raise ConfigError(Problem(what=f"{path} is a folder, not a file", hint=hint))
         if not found.exists():
             near = _whereabouts(str(path), found.parent)
             raise ConfigError(Problem(what=f"there is no file {path}", hint=near))
         if not found.is_file():
-            what = f"{path} is a pipe or a device, and files are read more than once"
+            what = f"{path} is a pipe or a device, and files are read several times"
             raise ConfigError(Problem(what=what, hint="Write its content to a file first."))
     return found
 
 
 def _as_on_disk(path: Path) -> Path:
-    """Return the path with the disk's own spelling of names in decomposed letters, as of a Mac."""
+    """Return the path with the disk's Unicode composition of names, which differs on a Mac."""
     if path.exists() or path.parent == path:
         return path
     parent = _as_on_disk(path.parent)
@@ -240,19 +240,19 @@ def _whereabouts(path: str, folder: Path) -> str:
 
 @contextmanager
 def _translated_errors(path: Path) -> Iterator[None]:
-    """Turn what the readers below raise about a file into a sentence about it."""
+    """Turn the errors of reading a file into `ConfigError`s."""
     try:
         yield
     except UnicodeDecodeError as error:
-        what = f"{path} cannot be read as {error.encoding}: {error.reason}"
+        what = f"cannot read {path} as {error.encoding}: {error.reason}"
         raise ConfigError(Problem(what=what, hint="Save it as UTF-8.")) from None
     except (EOFError, zlib.error):
-        raise ConfigError(f"{path} is cut off or damaged: its gzip data does not end") from None
+        raise ConfigError(f"{path} is truncated or corrupt: incomplete gzip data") from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-_EXCEL = "Save a table of Excel as CSV UTF-8 (Save As). "
+_EXCEL = "Save an Excel table as CSV UTF-8 (Save As). "
 
 
 def _format_by_content(path: Path) -> Format:
@@ -262,7 +262,7 @@ def _format_by_content(path: Path) -> Format:
         raise ConfigError(f"{path} is empty (zero bytes)")
     if head == b"PAR1":
         return "parquet"
-    if not head.startswith(b"PK"):  # a zip file: Excel's and others'
+    if not head.startswith(b"PK"):  # a zip archive, such as an Excel file
         with open_text(path, encoding_of(path, head_only=True), strict=False) as text:
             beginning = text.read(1 << 16)
         if beginning.lstrip()[:1] in ("{", "["):
@@ -275,8 +275,8 @@ def _format_by_content(path: Path) -> Format:
     advice = _EXCEL if head.startswith(b"PK") else ""
     raise ConfigError(
         Problem(
-            what=f"the format of {path} is not known",
-            hint=f"{advice}The endings that are known: {_KNOWN_ENDINGS}.",
+            what=f"unknown format of {path}",
+            hint=f"{advice}Supported extensions: {_KNOWN_ENDINGS}.",
         )
     )
 
@@ -315,4 +315,4 @@ def _parquet_rows(path: Path, columns: Sequence[str] | None) -> Iterator[dict[st
             for batch in file.iter_batches(batch_size=1000, columns=columns and list(columns)):
                 yield from batch.to_pylist()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ConfigError(f"{path} is not a Parquet file, or damaged: {error}") from None
+            raise ConfigError(f"{path} is not a valid Parquet file: {error}") from None

@@ -1,4 +1,4 @@
-"""What is wrong with a corpus that training would not notice: empty, repeated and shared rows."""
+"""Health of a corpus: counts of empty, duplicate and shared rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
-"""Shape (rows, 2): for each row that is used, the hash of its document and that of the row."""
+"""Shape (rows, 2): the hash of the document and of the row, for each used row."""
 
 
 @dataclass(kw_only=True)
 class SplitHealth:
-    """The counts of one split. A row is counted where it was read: not beyond `max_*_samples`."""
+    """Counts of one split, over the rows that were read (up to `max_*_samples`)."""
 
     rows: int = 0
     """Rows read."""
@@ -26,43 +26,43 @@ class SplitHealth:
     empty_summary: int = 0
     """Of these, rows whose summary is missing or blank."""
     no_tokens: int = 0
-    """Of these, rows with a document of which the tokenizer leaves nothing."""
+    """Of these, rows whose document has no tokens."""
     dropped: int = 0
-    """Rows left out because of that; in prediction none is."""
+    """Rows dropped for these reasons; none in prediction."""
     duplicate_rows: int = 0
-    """Of the used rows, those that repeat document and summary of an earlier one."""
+    """Used rows that repeat document and summary of an earlier row."""
     duplicate_documents: int = 0
-    """Of the used rows, those that repeat the document of an earlier one."""
+    """Used rows that repeat the document of an earlier row."""
     truncated_documents: int | None = None
-    """Of the used rows, those whose document exceeds `max_source_length`; None until known."""
+    """Used rows whose document exceeds `max_source_length`; None until known."""
     chunked_documents: int = 0
-    """Of the used rows, those whose document exceeds it and is summarised in chunks instead."""
+    """Used rows whose document exceeds it and is summarised in chunks."""
     truncated_summaries: int | None = None
-    """Of the used rows, those whose summary is longer than its limit; None until known."""
+    """Used rows whose summary exceeds its limit; None until known."""
     streamed: bool = False
-    """Whether the rows are read while training, so that nothing of this is known."""
+    """Whether the rows are streamed, so that the counts are unknown."""
 
     @property
     def used(self) -> int:
-        """Rows that the run works with."""
+        """Number of used rows."""
         return self.rows - self.dropped
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """Documents of one split that stand in an earlier one too."""
+    """Documents of one split that are also in an earlier split."""
 
     split: str
     """The later split, such as `test`."""
     also_in: str
     """The earlier one, such as `train`."""
     rows: int
-    """Rows of the later split whose document is among the earlier one's."""
+    """Rows of the later split whose document is in the earlier one."""
 
 
 @dataclass(kw_only=True)
 class CorpusHealth:
-    """The counts of a corpus."""
+    """Counts of a corpus."""
 
     splits: dict[str, SplitHealth] = field(default_factory=dict)
     """Split name to its counts."""
@@ -74,7 +74,7 @@ class CorpusHealth:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Return what is worth showing: a line for each split, and one for each overlap."""
+        """Format the counts: a line for each split, and one for each overlap."""
         lines = [_split_line(name, split) for name, split in self.splits.items()]
         for overlap in self.overlaps:
             if overlap.rows:
@@ -87,7 +87,7 @@ class CorpusHealth:
 
 
 def row_hashes(document: str, summary: str | None) -> tuple[bytes, bytes]:
-    """Return 8 bytes for the document and 8 for the row, white space around the texts left aside.
+    """Return the hashes of document and row, 8 bytes each, ignoring white space around the texts.
 
     Two different texts among a million share a hash with a probability of 3e-8 (n²/2 over 2⁶⁴).
     """
@@ -98,14 +98,14 @@ def row_hashes(document: str, summary: str | None) -> tuple[bytes, bytes]:
 
 
 def count_repeats(split: SplitHealth, hashes: Hashes) -> None:
-    """Fill in how many rows of a split repeat earlier ones."""
+    """Set the numbers of duplicates of a split."""
     split.duplicate_documents, split.duplicate_rows = (
         len(column) - len(np.unique(column)) for column in hashes.T
     )
 
 
 def count_overlaps(hashes: Mapping[str, Hashes]) -> list[Overlap]:
-    """Return how many documents each split shares with each earlier one."""
+    """Return the overlap of each split with each earlier one."""
     return [
         Overlap(
             split=later,
@@ -118,7 +118,7 @@ def count_overlaps(hashes: Mapping[str, Hashes]) -> list[Overlap]:
 
 def _split_line(name: str, split: SplitHealth) -> str:
     if split.streamed:
-        return f"{name}: read while training, so its rows are not counted"
+        return f"{name}: streamed, rows are not counted"
     remarks = [
         f"{count:,} {what}"
         for count, what in (
@@ -126,8 +126,8 @@ def _split_line(name: str, split: SplitHealth) -> str:
             (split.empty_document, "without a document"),
             (split.no_tokens, "without a token"),
             (split.empty_summary, "without a summary"),
-            (split.duplicate_rows, "repeated"),
-            (split.duplicate_documents - split.duplicate_rows, "with a repeated document"),
+            (split.duplicate_rows, "duplicate"),
+            (split.duplicate_documents - split.duplicate_rows, "with a duplicate document"),
         )
         if count
     ]
@@ -136,5 +136,5 @@ def _split_line(name: str, split: SplitHealth) -> str:
         (split.truncated_summaries, "summaries"),
     ):
         if count:
-            remarks.append(f"{100 * count / max(1, split.used):.1f} % of the {what} cut")
+            remarks.append(f"{100 * count / max(1, split.used):.1f} % of the {what} truncated")
     return f"{name}: {split.used:,} rows" + (f" ({', '.join(remarks)})" if remarks else "")

@@ -1,4 +1,4 @@
-"""The rows to predict with all columns of their source, for predictions beside them.
+"""Input rows of prediction with all their columns, for predictions as CSV and Parquet.
 
 Tested in tests/runs/test_predictions.py.
 """
@@ -14,11 +14,11 @@ import pyarrow as pa
 from summexp.data.columns import to_text
 
 InputRows: TypeAlias = pa.Table | list[dict[str, object]]
-"""A table where the source has types for its columns (Parquet, the Hub), else rows as read."""
+"""An Arrow table if the source has typed columns (Parquet, Hub), else rows as read."""
 
 
 def column_names(rows: InputRows) -> list[str]:
-    """Return the names of all columns, in the order in which the source has them."""
+    """Return the names of all columns, in the order of the source."""
     if isinstance(rows, pa.Table):
         return list(rows.column_names)
     return list(dict.fromkeys(name for row in rows for name in row))
@@ -30,16 +30,16 @@ def as_dicts(rows: InputRows) -> list[dict[str, object]]:
 
 
 def as_table(rows: InputRows) -> pa.Table:
-    """Return the rows as an Arrow table; a column of mixed types is one of text."""
+    """Return the rows as an Arrow table; a column of mixed types becomes text."""
     if isinstance(rows, pa.Table):
-        # The features of `datasets` would not have the columns that are added.
+        # The metadata of `datasets` would lack the added columns.
         return rows.replace_schema_metadata(None)
     names = column_names(rows)
     return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
 
 
 def cell_text(value: object) -> str:
-    """Return a value as a cell of CSV: lists, objects and truth values as in JSON."""
+    """Return a value as a CSV cell: lists, objects and booleans as JSON."""
     if isinstance(value, (bool, list, tuple, dict)):
         return to_text(json.dumps(value, ensure_ascii=False, default=str))
     if isinstance(value, (bytes, bytearray)):
@@ -56,7 +56,7 @@ def _column(values: Sequence[object]) -> pa.Array:
 
 
 def _encodable(value: Any) -> Any:
-    """Return a value of JSON without halves of surrogate pairs, which Arrow cannot hold."""
+    """Return a JSON value without lone surrogates, which Arrow does not support."""
     if isinstance(value, str):
         return to_text(value)
     if isinstance(value, Mapping):

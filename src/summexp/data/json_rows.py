@@ -1,4 +1,4 @@
-"""Rows of JSON files: JSON Lines, concatenated objects, an array, or an object around an array."""
+"""Reader of JSON files: JSON Lines, concatenated objects, an array, or an object with an array."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _SPACE = re.compile(r"\s*")
 
 
 def rows(stream: TextIO, name: str, *, wrapped: bool) -> Iterator[dict[str, object]]:
-    """Yield each object of the file, holding no more of it in memory than a few objects.
+    """Yield each object of the file, read incrementally.
 
     Args:
-        stream: The text.
-        name: What to call the file in messages.
-        wrapped: Whether a file of a single object that holds one list of objects means that list.
-            Such a file is read whole.
+        stream: the text.
+        name: name of the file in messages.
+        wrapped: whether a file of a single object with one list of objects means that list. Such a
+            file is read completely.
 
     Raises:
-        ConfigError: Broken JSON (with its line), or a row that is not an object.
+        ConfigError: invalid JSON (with its line), or a row that is not an object.
     """
     scanner = _Scanner(stream, name)
     if scanner.peek() == "[":
@@ -54,10 +54,10 @@ def _array(scanner: _Scanner, name: str) -> Iterator[dict[str, object]]:
             if mark != ",":
                 found = f"found {mark!r}" if mark else "the file ends"
                 raise ConfigError(
-                    f"{name}, line {scanner.line}: ',' or ']' is due after a row, but {found}"
+                    f"{name}, line {scanner.line}: expected ',' or ']' after a row, but {found}"
                 )
     if scanner.peek():
-        raise ConfigError(f"{name}, line {scanner.line}: there is more after the end of the array")
+        raise ConfigError(f"{name}, line {scanner.line}: unexpected content after the array")
 
 
 def _as_row(value: object, scanner: _Scanner, name: str) -> dict[str, object]:
@@ -65,8 +65,7 @@ def _as_row(value: object, scanner: _Scanner, name: str) -> dict[str, object]:
         return value
     raise ConfigError(
         Problem(
-            what=f"{name}, line {scanner.line}: a row must be an object with named values, "
-            f"not {_kind(value)}",
+            what=f"{name}, line {scanner.line}: a row must be an object, not {_kind(value)}",
             hint='Write each row as {"document": "…", "summary": "…"}.',
         )
     )
@@ -86,7 +85,7 @@ def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
         raise ConfigError(
             Problem(
                 what=f"{name} holds several lists of rows: {', '.join(map(repr, lists))}",
-                hint="Write the one that is meant into a file of its own.",
+                hint="Write the list to use into a separate file.",
             )
         )
     for rows_of_list in lists.values():
@@ -98,7 +97,7 @@ def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
     ):
         raise ConfigError(
             Problem(
-                what=f"{name} is one object of whole columns, not rows",
+                what=f"{name} is an object of columns, not rows",
                 hint="With pandas: frame.to_json(path, orient='records', force_ascii=False).",
             )
         )
@@ -106,7 +105,7 @@ def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
 
 
 class _Scanner:
-    """Reads one JSON value after the other from a stream of text."""
+    """Incremental reader of concatenated JSON values."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream = stream
@@ -118,7 +117,7 @@ class _Scanner:
 
     @property
     def line(self) -> int:
-        """Number of the line that the scanner stands on, from 1."""
+        """Current line number, from 1."""
         return self._lines_before + self._text.count("\n", 0, self._at) + 1
 
     def peek(self) -> str:
@@ -133,11 +132,11 @@ class _Scanner:
                 return ""
 
     def skip(self) -> None:
-        """Step over the character that `peek` returned."""
+        """Skip the character that `peek` returned."""
         self._at += 1
 
     def value(self) -> object:
-        """Return the value that begins here, and stand behind it."""
+        """Read and return the next value."""
         self.peek()
         while True:
             begins = self._at
@@ -148,11 +147,11 @@ class _Scanner:
                     continue
                 raise self._broken(error, begins) from None
             except RecursionError:
-                raise ConfigError(f"{self._name}, line {self.line}: is nested too deep") from None
+                raise ConfigError(f"{self._name}, line {self.line}: too deeply nested") from None
             return value
 
     def _more(self) -> bool:
-        """Read on; at least as much as is held, so that a huge value costs no quadratic time."""
+        """Read more text, at least doubling the buffer, so that huge values take linear time."""
         text = self._stream.read(max(_CHUNK, len(self._text) - self._at))
         self._lines_before += self._text.count("\n", 0, self._at)
         self._text = self._text[self._at :] + text
@@ -160,19 +159,19 @@ class _Scanner:
         return bool(text)
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether the value may be broken only because the rest of it has not been read yet."""
+        """Return whether the value may be incomplete only because the rest has not been read."""
         longest_token = len("-Infinity")
         return error.msg.startswith("Unterminated string") or (
             error.pos >= len(self._text) - longest_token
         )
 
     def _broken(self, error: json.JSONDecodeError, begins: int) -> ConfigError:
-        # Not the error's own line, which counts from where the text that is held begins.
+        # The line of the error counts from the start of the buffer.
         line = self.line + error.doc.count("\n", begins, error.pos)
         return ConfigError(
             Problem(
-                what=f"{self._name}, line {self.line}: the row that begins here is not valid JSON: "
+                what=f"{self._name}, line {self.line}: this row is not valid JSON: "
                 f"{error.msg} (line {line}, column {error.colno})",
-                hint="Write JSON Lines (one object a line) or one array of objects.",
+                hint="Write JSON Lines (one object per line) or one array of objects.",
             )
         )

@@ -1,4 +1,4 @@
-"""The order of the training rows: like lengths together, the same for every split of a batch."""
+"""Sampler of training rows: batches of similar lengths, independent of the number of devices."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from summexp.data.collate import IGNORED
 from summexp.distributed.world import World
 
 Lengths: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
-"""(rows,) tokens of each row's document, and of its summary where the two are one text."""
+"""(rows,) tokens of each row's document, plus its summary for a decoder-only model."""
 
 FILLER = -1
-"""Number of the row that stands in where a rank has none left."""
+"""Row number of a filler, for a rank without rows left."""
 _POOL = 50
-"""Global batches among which rows are sorted by length: large enough to save padding, small enough
-that an epoch's batches still differ from the last one's."""
+"""Size, in global batches, of the pools in which rows are sorted by length: large enough to save
+padding, small enough for different batches in each epoch."""
 
 
 def epoch_order(
@@ -28,16 +28,16 @@ def epoch_order(
 ) -> npt.NDArray[np.int64]:
     """Return the order of one epoch: a pure function of its arguments.
 
-    The rows are shuffled, sorted by length within pools of 50 global batches, cut into global
-    batches, and the batches are shuffled; the last one, which may be short, stays last. As the unit
-    is the *global* batch, any split of it into devices and accumulation steps sees the same rows in
-    each step.
+    The rows are shuffled, sorted by length within pools of 50 global batches and divided into
+    global batches, which are shuffled; the last one, which may be short, stays last. Since the unit
+    is the *global* batch, each step has the same rows for any number of devices and accumulation
+    steps.
 
     Args:
         lengths: (rows,) tokens of each row.
         global_batch: rows of one optimizer step, over all devices and accumulation steps.
-        seed: of the run.
-        epoch: counted from 0.
+        seed: seed of the run.
+        epoch: number of the epoch, from 0.
 
     Returns:
         (rows,) row numbers, each once.
@@ -50,17 +50,17 @@ def epoch_order(
     ordered = np.concatenate(
         [one[np.argsort(-sizes[one], kind="stable")] for one in pools] or [rows]
     )
-    whole = len(rows) // global_batch * global_batch
-    batches = ordered[:whole].reshape(-1, global_batch)
-    return np.concatenate([batches[rng.permutation(len(batches))].ravel(), ordered[whole:]])
+    full = len(rows) // global_batch * global_batch
+    batches = ordered[:full].reshape(-1, global_batch)
+    return np.concatenate([batches[rng.permutation(len(batches))].ravel(), ordered[full:]])
 
 
 class GlobalBatches(Sampler[list[int]]):
-    """Yields one rank's micro-batches of `epoch_order` for the epoch that `set_epoch` named last.
+    """Batch sampler of one rank: its micro-batches of `epoch_order` for the current epoch.
 
-    All ranks' n-th micro-batches together are the next rows of the order, so that each optimizer
-    step sees the same global batch for every split into ranks and accumulation steps. In the last
-    step of an epoch a rank may have no row left; it then gets a `FILLER`.
+    The n-th micro-batches of all ranks together are consecutive rows of the order, so that an
+    optimizer step has the same global batch for any number of ranks and accumulation steps. In the
+    last step of an epoch, a rank without rows left gets a `FILLER`.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class GlobalBatches(Sampler[list[int]]):
         world: World | None = None,
         drop_last: bool = False,
     ) -> None:
-        """Describe the batches.
+        """Create the sampler.
 
         Args:
             lengths: (rows,) tokens of each row.
-            rows: of a micro-batch.
-            accumulation: micro-batches of an optimizer step on each rank.
-            seed: of the run.
-            world: which rank of how many.
-            drop_last: leave out the last global batch of an epoch where it is not full, unless
-                there is no other.
+            rows: rows of a micro-batch.
+            accumulation: micro-batches per optimizer step on each rank.
+            seed: seed of the run.
+            world: rank and world size.
+            drop_last: whether to drop the last global batch of an epoch if it is not full, unless
+                it is the only one.
         """
         self.lengths = np.asarray(lengths)
         self.rows = rows
@@ -96,7 +96,7 @@ class GlobalBatches(Sampler[list[int]]):
         self.rows_a_pass = full if drop_last and full else count
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
-        """Say which epoch the next pass is, and at which micro-batch it begins; both from 0."""
+        """Set the epoch of the next iteration, and its first micro-batch; both from 0."""
         self.epoch = epoch
         self._first = first
 
@@ -114,7 +114,7 @@ class GlobalBatches(Sampler[list[int]]):
 
 
 class FilledRows(Dataset[dict[str, list[int]]]):
-    """Tokenized rows, and under `FILLER` one that has no part in the loss."""
+    """Tokenized rows, plus a filler row that does not count in the loss, under `FILLER`."""
 
     def __init__(self, rows: datasets.Dataset) -> None:
         """Wrap `rows`, each with `input_ids` and `labels`."""

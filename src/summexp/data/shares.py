@@ -1,7 +1,7 @@
 """Validation and test rows held out of the training rows, by a hash of each document.
 
-The hash depends on the document alone. So a row is in the same split in every run, whatever the
-seed, the order or the format of the file, and equal documents are never in two splits.
+The hash depends on the document only. A row is in the same split in every run, independent of the
+seed, the order and the format of the file, and equal documents are never in two splits.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from summexp.data.columns import Example, is_blank
 from summexp.errors import Problem
 
 SUGGESTED = (0.1, 0.2, 0.3, 0.4)
-"""Shares to advise, of which a small file may need a larger one."""
+"""Fractions to suggest; a small file may need a larger one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HashRange:
-    """The rows of one split: those whose document has a hash in [start, end)."""
+    """The rows of one split: those whose document's hash is in [start, end)."""
 
     split: str
     """`train`, `validation` or `test`."""
     start: float
-    """From 0 on."""
+    """Lower bound, at least 0."""
     end: float
-    """Up to 1."""
+    """Upper bound, at most 1."""
 
     def holds(self, document: str) -> bool:
         """Return whether a row with this document belongs to the split."""
@@ -35,9 +35,9 @@ class HashRange:
 
 
 def hash_ranges(validation_share: float | None, test_share: float | None) -> dict[str, HashRange]:
-    """Return the range of each split, by its name; none where nothing is held out.
+    """Return the range of each split by name; empty if nothing is held out.
 
-    The two shares begin at opposite ends, so that changing one leaves the rows of the other.
+    The two fractions start at opposite ends, so that changing one does not change the other's rows.
     """
     validation_from, test_to = 1 - (validation_share or 0), test_share or 0
     ranges = {
@@ -51,23 +51,22 @@ def hash_ranges(validation_share: float | None, test_share: float | None) -> dic
 
 
 def document_hash(document: str) -> float:
-    """Return a number in [0, 1) that is the same for documents that read the same.
+    """Return a hash in [0, 1) of a document: BLAKE2b of its UTF-8 text, 8 bytes.
 
-    White space and the composition of letters are left aside: they differ between the formats of a
-    file. BLAKE2b of the text in UTF-8, 8 bytes of it.
+    White space and Unicode composition are normalized, since they differ between file formats.
     """
     plain = " ".join(normalize("NFC", document).split())
     hashed = hashlib.blake2b(plain.encode(), digest_size=8).digest()
-    # 53 bits, which a float holds exactly, so that the result is below 1.
+    # 53 bits are exact in a float, so that the result is below 1.
     return (int.from_bytes(hashed, "big") >> 11) / 2**53
 
 
 def empty_ranges(examples: Iterable[Example], ranges: Iterable[HashRange]) -> list[HashRange]:
-    """Return the ranges in which no row can be used; read only as far as needed to know.
+    """Return the ranges without a usable row; reads only as many rows as needed.
 
     Args:
-        examples: The rows before they are split.
-        ranges: Of the splits that the run needs.
+        examples: the rows before they are split.
+        ranges: ranges of the splits that the run needs.
     """
     empty = list(ranges)
     for example in examples:
@@ -89,24 +88,24 @@ def share_problem(
     ranges: Sequence[HashRange],
     source: str,
 ) -> Problem:
-    """Return the problem of a split that gets no usable row.
+    """Return the problem of a split without a usable row.
 
     Args:
-        read: Returns the rows before they are split.
-        empty: The range of the split.
-        ranges: Of all splits that the run needs.
-        source: What to call the rows.
+        read: returns the rows before they are split.
+        empty: the range of the split.
+        ranges: ranges of all splits that the run needs.
+        source: name of the rows in the message.
     """
     shares = [one.split for one in ranges if one.split != "train"]
     key = f"data.{empty.split if empty.split != 'train' else (shares or ['validation'])[0]}_share"
-    what = f"no usable row of {source} is left for the {empty.split} split"
+    what = f"{source} has no usable row for the {empty.split} split"
     advice = next(suggestions(read, shares), None)
-    hint = f"Set {advice}." if advice else f"Name a file for it: data.{empty.split}_file."
+    hint = f"Set {advice}." if advice else f"Set data.{empty.split}_file to a file."
     return Problem(key=key, what=what, hint=hint)
 
 
 def suggestions(read: Callable[[], Iterable[Example]], splits: Sequence[str]) -> Iterator[str]:
-    """Yield settings that hold out usable rows for `splits` and leave some to train on."""
+    """Yield settings that give `splits` and the training usable rows."""
     for share in SUGGESTED:
         chosen = {f"{split}_share": share for split in ("validation", "test") if split in splits}
         shares = {"validation_share": None, "test_share": None, **chosen}

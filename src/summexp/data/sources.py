@@ -1,4 +1,4 @@
-"""Rows of Hub repositories and local dataset folders, and what their errors mean in plain words."""
+"""Hub datasets and local dataset folders, with readable errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
 from summexp.paths import at_home
 
 _CONVERTED = "refs/convert/parquet"
-"""The branch on which the Hub keeps its own conversion of a repository into Parquet files."""
+"""Branch of the Hub's automatic conversion of a repository to Parquet files."""
 _DEFAULT_CONFIG = "default"
 
 
@@ -45,17 +45,17 @@ def named_splits(
 ) -> list[datasets.Dataset]:
     """Load splits of `data.name`: a folder of data files or of `save_to_disk`, or a Hub repository.
 
-    A folder wins over a repository of the same name. A repository is downloaded whole, once.
+    A folder takes precedence over a repository of the same name. A repository is downloaded once.
 
     Args:
-        config: The `data` group.
-        sources: Which splits; slices such as `train[:90%]` are possible.
-        offline: Use only what was downloaded before.
-        cache_dir: Where `datasets` keeps downloads; its own default where None.
+        config: the `data` group.
+        sources: the splits; slices such as `train[:90%]` are possible.
+        offline: whether to use cached downloads only.
+        cache_dir: download cache of `datasets`; None for its default.
 
     Raises:
-        ConfigError: The repository, its configuration or a split is not there or not to be had.
-        RunError: The Hub answers with an error of its own.
+        ConfigError: the repository, its configuration or a split is missing or not accessible.
+        RunError: the Hub answers with another error.
     """
     assert config.name is not None
     folder = Path(at_home(config.name))
@@ -82,10 +82,10 @@ def _loaded_in_memory(call: dict[str, Any]) -> list[datasets.Dataset]:
 def streamed_split(
     config: DataConfig, source: SplitSource, *, offline: bool
 ) -> datasets.IterableDataset:
-    """Open a split of `data.name` for reading row by row.
+    """Open a split of `data.name` as a stream.
 
     Raises:
-        ConfigError: As `named_splits`, and for sources that cannot be read so.
+        ConfigError: as `named_splits`; or the source cannot be streamed.
     """
     assert config.name is not None
     if problem := stream_problem(config, source, offline=offline):
@@ -95,7 +95,7 @@ def streamed_split(
 
 
 def _call(config: DataConfig) -> dict[str, Any]:
-    """Return how to ask `load_dataset` for the repository or folder."""
+    """Return the arguments of `load_dataset` for the repository or folder."""
     assert config.name is not None
     folder = Path(at_home(config.name))
     if folder.is_dir():
@@ -107,10 +107,10 @@ def _call(config: DataConfig) -> dict[str, Any]:
 
 
 def _converted(config: DataConfig, *, offline: bool) -> dict[str, Any]:
-    """Download the Hub's own conversion of a repository, and return how to load it.
+    """Download the Hub's Parquet conversion of a repository, and return the arguments to load it.
 
-    That branch has a folder for each configuration and nothing that declares them, and what
-    `load_dataset` reads with `data_dir` it does not find again without a network.
+    That branch has a folder for each configuration without metadata, and `load_dataset` does not
+    find a dataset loaded with `data_dir` in its cache when offline.
     """
     assert config.name is not None
     name = config.config_name or _DEFAULT_CONFIG
@@ -148,7 +148,7 @@ def _saved(folder: Path, config: DataConfig, source: SplitSource) -> datasets.Da
 
 @contextmanager
 def _network(*, offline: bool) -> Iterator[None]:
-    """Keep `datasets` off the network; it reads the variables that would do so at its import."""
+    """Set the offline mode of `datasets`, which reads its environment variables only at import."""
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = offline or before
     try:
@@ -161,7 +161,7 @@ def _network(*, offline: bool) -> Iterator[None]:
 def _translated_errors(
     config: DataConfig, sources: Sequence[SplitSource], *, offline: bool
 ) -> Iterator[None]:
-    """Turn the errors of `datasets` and of the Hub into sentences about the config."""
+    """Turn the errors of `datasets` and of the Hub into `ConfigError`s."""
     try:
         yield
     except SummexpError:
@@ -173,7 +173,7 @@ def _translated_errors(
         if known is None and not isinstance(error, OSError | ValueError | DatasetsError):
             raise
         name = config.name
-        raise known or _problem("name", f"{name} cannot be loaded: {error}") from error
+        raise known or _problem("name", f"cannot load {name}: {error}") from error
 
 
 def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> SummexpError | None:
@@ -184,8 +184,8 @@ def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> Su
         return _problem(
             "name",
             f"{name} is gated: its owner must grant access",
-            f"Ask for it on the page of {name} at the Hub, then put your token into the "
-            "environment variable HF_TOKEN.",
+            f"Request access on the page of {name} at the Hub, then set the environment variable "
+            "HF_TOKEN to your token.",
         )
     if isinstance(error, RevisionNotFoundError) or str(error).startswith("Revision '"):
         return _problem("revision", f"{name} has no revision {config.revision!r}")
@@ -193,13 +193,13 @@ def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> Su
         return _problem(
             "name",
             f"there is no folder and no Hub dataset {name}, or it is private",
-            "Check the spelling (owner/name). For a private one, put your token into the "
-            "environment variable HF_TOKEN.",
+            "Check the spelling (owner/name). For a private one, set the environment variable "
+            "HF_TOKEN to your token.",
         )
     if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
-        return _problem("name", f"{name} holds no data files that can be read")
+        return _problem("name", f"{name} has no supported data files")
     if isinstance(error, DatasetGenerationError):
-        return _problem("name", f"a file of {name} cannot be read: {error.__cause__ or error}")
+        return _problem("name", f"cannot read a file of {name}: {error.__cause__ or error}")
     if isinstance(error, HfHubHTTPError):
         return RunError(f"data.name: the Hub answered for {name}: {str(error).splitlines()[0]}")
     return None
@@ -208,14 +208,14 @@ def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> Su
 def _known_by_message(
     error: Exception, config: DataConfig, sources: Sequence[SplitSource]
 ) -> SummexpError | None:
-    """Tell the errors for which `datasets` (5.2) has no class of their own by their words."""
+    """Recognize errors of `datasets` (5.2) without a specific class, by their message."""
     message = str(error)
     listed = re.findall(r"'([^']+)'", message.partition("[")[2].partition("]")[0])
     if "scripts are no longer supported" in message:
         return _problem(
             "name",
             f"{config.name} is a loading script, which `datasets` no longer runs",
-            f"Read the Hub's own conversion: data.revision={_CONVERTED}",
+            f"Use the Hub's Parquet conversion: data.revision={_CONVERTED}",
         )
     if message.startswith("BuilderConfig") and "not found" in message:
         return _no_config(config, listed)
@@ -243,12 +243,12 @@ def _unreachable(config: DataConfig, *, offline: bool) -> ConfigError:
         switch = "offline=true" if offline else "HF_HUB_OFFLINE"
         return _problem(
             "name",
-            f"{config.name} was not downloaded before, and {switch} forbids it now",
-            "Run once with the network, or use files (data=custom_csv, …).",
+            f"{config.name} is not in the cache, and {switch} forbids a download",
+            "Run once with network access, or use files (data=custom_csv, …).",
         )
     return _problem(
         "name",
-        f"the Hub cannot be reached, and {config.name} was not downloaded before",
+        f"cannot reach the Hub, and {config.name} is not in the cache",
         "Check the network, or use files (data=custom_csv, …).",
     )
 

@@ -1,4 +1,4 @@
-"""Which data belongs to which phase of a run: the one place that knows the keys.
+"""Sources of the splits of each phase, from the keys of the `data` group.
 
 Tested in tests/data/test_corpus.py, tests/data/test_shares.py.
 """
@@ -18,40 +18,40 @@ from summexp.errors import ConfigError
 from summexp.paths import at_home
 
 Phase = Literal["train", "eval", "predict"]
-"""What a run does with a split."""
+"""Phase of a run that reads a split."""
 
 PHASES: tuple[Phase, ...] = ("train", "eval", "predict")
 
 ONLY_VALIDATION = "validation"
-"""The name of the validation set where there is only one."""
+"""Name of the validation set if there is only one."""
 
 BUNDLED = "news_briefs"
-"""The `data.name` that means the bundled corpus."""
+"""`data.name` of the bundled corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSource:
-    """Where one split comes from."""
+    """The source of one split."""
 
     phase: Phase
-    """The phase that uses it."""
+    """Phase that uses the split."""
     name: str
-    """What the split is called in counts and messages: `train`, `validation`, `test`, or
-    `validation_<name>` where there are several validation sets."""
+    """Name in counts and messages: `train`, `validation`, `test`, or `validation_<name>` with
+    several validation sets."""
     set_name: str
-    """For the phase `eval` the validation set's own name, else the same as `name`."""
+    """Name of the validation set in the phase `eval`, else the same as `name`."""
     key: str
-    """The config key that names it."""
+    """Config key of the source."""
     value: str
     """A file, or a split of `data.name`."""
     limit: int | None
-    """At most so many rows are used."""
+    """Maximum number of used rows."""
     within: HashRange | None = None
-    """Which of its rows belong to this split; None for all."""
+    """Hash range of the rows of this split; None for all rows."""
 
 
 def named_folder(name: str | None) -> Path | None:
-    """Return the folder on disk that `data.name` names, if it is one."""
+    """Return the local folder of `data.name`, or None."""
     if name is None or name == BUNDLED:
         return None
     folder = Path(at_home(name))
@@ -59,17 +59,17 @@ def named_folder(name: str | None) -> Path | None:
 
 
 def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:
-    """Return the data that the phases read: `test_file` alone where only prediction is left.
+    """Return the data that the phases read: only `test_file` if prediction alone remains.
 
-    It may then stand beside the `name` of the dataset that the model was trained on, whose columns
-    are only its own where it has them.
+    A test file may then be given beside `name`, the dataset of the training. The configured columns
+    apply to it only if it has them.
     """
     if config.name is None or not config.test_file or set(phases) != {"predict"}:
         return config
     try:
         own = columns_of(config.test_file)
     except ConfigError:
-        own = []  # reported where the file is checked
+        own = []  # reported when the file is checked
     columns: dict[str, Any] = {
         key: name if (name := getattr(config, key)) in own else None for key in COLUMN_KEYS
     }
@@ -85,7 +85,7 @@ def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:
 
 
 def split_sources(config: DataConfig, phases: Collection[Phase]) -> Iterator[SplitSource]:
-    """Yield the source of each split that the phases need and the config names."""
+    """Yield the source of each configured split that the phases need."""
     for phase in PHASES:
         if phase in phases:
             yield from _sources_of(config, phase)
@@ -111,7 +111,7 @@ def _sources_of(config: DataConfig, phase: Phase) -> Iterator[SplitSource]:
     within = hash_ranges(config.validation_share, config.test_share).get(split)
     if phase != "train" and not config.is_held_out(split):
         within = None
-    # What is held out of the training rows stands where they do.
+    # A held-out split is read from the source of the training rows.
     place = split if within is None else "train"
     suffix = "split" if config.name is not None else "file"
     value = getattr(config, f"{place}_{suffix}")

@@ -1,4 +1,4 @@
-"""Made-up rows for `debug=tiny`, in place of a corpus that would have to be downloaded or named."""
+"""Synthetic rows for `debug=tiny`, in place of a Hub dataset or missing data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def needs_synthetic_rows(config: DataConfig) -> bool:
 def synthetic_rows(
     config: DataConfig, phases: Collection[str]
 ) -> Mapping[str, Iterable[Mapping[str, object]]]:
-    """Return rows of the bundled corpus under the column names that the config gives.
+    """Return rows of the bundled corpus under the column names of the config.
 
     Args:
         config: the `data` group.

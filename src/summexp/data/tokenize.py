@@ -1,4 +1,4 @@
-"""From text to tokens, cached by content and shared by every job that needs the same."""
+"""Tokenization of a corpus, cached by content and settings."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from summexp.errors import ConfigError, Problem
 _ROWS_WORTH_A_BAR = 20_000
 _COLUMNS = ("input_ids", "labels", "document_cut", "document_empty", "summary_cut")
 _FEW_TOKENS = 16
-"""Tokens up to which a document may be nothing but white space once it is tokenized."""
+"""Documents with at most this many tokens are checked for being blank after tokenization."""
 
 
 class RowsToTokens(Protocol):
-    """What makes tokens of the rows of a batch, and what its results are kept under."""
+    """A function that tokenizes batches, with a digest of its settings as cache key."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Return new columns for the rows of a batch."""
@@ -46,33 +46,32 @@ class RowsToTokens(Protocol):
 
 @dataclass(frozen=True)
 class Tokenizing:
-    """All that decides how a split is tokenized."""
+    """Settings of the tokenization of a split."""
 
     tokenizer: PreTrainedTokenizerBase
-    """Cuts text into tokens."""
+    """Tokenizer of the model."""
     tokenizer_digest: str
-    """Digest of its content."""
+    """Digest of the tokenizer."""
     prefix: str
-    """Put before every document."""
+    """Text before every document."""
     max_source_length: int
-    """Longest document in tokens, the prefix (and the target prefix) included."""
+    """Maximum tokens of a document, with the prefix and the target prefix."""
     max_target_length: int
-    """Longest summary in tokens."""
+    """Maximum tokens of a summary."""
     target_prefix: str | None = None
-    """Put after every document for a decoder-only model, which then goes on with the summary; None
-    for an encoder-decoder."""
+    """Text between document and summary for a decoder-only model; None for an encoder-decoder."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Tokenize the rows of a batch of `document` and `summary`.
 
         Returns:
-            `input_ids` and `labels`, each a list of token ids a row (no padding; no labels where
-            there is no summary, or no document), whether the document and the summary were cut, and
-            whether nothing is left of the document.
+            `input_ids` and `labels`, a list of token IDs per row (without padding; no labels
+            without a summary or a document), whether document and summary were truncated, and
+            whether the document has no tokens.
         """
         if self.target_prefix is not None:
-            return self._parts_of_one_text(batch["document"], batch["summary"], self.target_prefix)
-        # The white space at its end may become one token with what follows.
+            return self._decoder_only_rows(batch["document"], batch["summary"], self.target_prefix)
+        # Trailing white space may merge with the following token.
         taken = len(self.tokenizer([self.prefix.rstrip()])["input_ids"][0])
         if self.max_source_length <= taken:
             raise self._no_room("model.source_prefix", taken)
@@ -99,15 +98,15 @@ class Tokenizing:
             "summary_cut": _cut(summaries, self.max_target_length),
         }
 
-    def _parts_of_one_text(
+    def _decoder_only_rows(
         self, texts: Sequence[str], summaries: Sequence[str | None], target_prefix: str
     ) -> dict[str, list[Any]]:
-        """Tokenize for a decoder-only model: the prompt, and the summary with the text's end.
+        """Tokenize for a decoder-only model: the prompt, and the summary with the end token.
 
-        Document, target prefix and summary are tokenized each by itself. So a prompt is the same
-        with or without a summary, and the target prefix always has the same tokens, whatever the
-        document ends with. A document that is too long loses its end, and never the target prefix.
-        A summary that is cut has no end either, which would teach to stop in mid-sentence.
+        Document, target prefix and summary are tokenized separately. So a prompt is the same with
+        and without a summary, and the tokens of the target prefix do not depend on the document. A
+        document that is too long is truncated before the target prefix. A truncated summary has no
+        end token, which would teach the model to stop in mid-sentence.
         """
         start, end = self._start(), self._plain([target_prefix])[0]
         room = self.max_source_length - len(start) - len(end)
@@ -119,7 +118,7 @@ class Tokenizing:
         eos = self.tokenizer.eos_token_id
         labels = [[*ids, eos] for ids in self._plain(targets)]
         return {
-            # A text has to begin with something.
+            # The input must not be empty.
             "input_ids": [[*start, *ids[:room], *end] or [eos] for ids in documents],
             "labels": [
                 ids[: self.max_target_length] if text else []
@@ -134,23 +133,23 @@ class Tokenizing:
         return ConfigError(
             Problem(
                 key="data.max_source_length",
-                what=f"is {self.max_source_length}, and {prefix} alone takes {taken} tokens, "
-                "special tokens included, so that nothing is left for the document",
-                hint=f"With data.max_source_length={taken + 512} a document has 512 tokens.",
+                what=f"is {self.max_source_length}, and {prefix} takes {taken} tokens, with "
+                "special tokens, which leaves none for the document",
+                hint=f"Set data.max_source_length={taken + 512} for 512 tokens of a document.",
             )
         )
 
     def _empty(
         self, texts: Sequence[str], ids: Sequence[Sequence[int]], without: Sequence[int]
     ) -> list[bool]:
-        """Return of each document whether it is blank, in itself or in its tokens.
+        """Return for each document whether it is blank, as text or after tokenization.
 
         Args:
             texts: the documents.
-            ids: of each with the prefix.
-            without: of the prefix alone.
+            ids: token IDs of each document with the prefix.
+            without: token IDs of the prefix.
         """
-        # Whatever has more tokens is not decoded, which would take as long as all the rest.
+        # Only short documents are decoded: decoding all of them would take too long.
         few = len(without) + _FEW_TOKENS
         return [
             is_blank(text) or (len(tokens) <= few and self._leaves_nothing(text))
@@ -158,19 +157,19 @@ class Tokenizing:
         ]
 
     def _leaves_nothing(self, text: str) -> bool:
-        # An unknown token is written out, and so is no blank.
+        # An unknown token decodes to visible text.
         return is_blank(self.tokenizer.decode(self._plain([text])[0]))
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
-        # Not silenced, it would remark on each text that is longer than the model takes.
+        # verbose=False: it would warn of each text longer than the model's limit.
         encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
         return list(encoded["input_ids"])
 
     def _start(self) -> list[int]:
-        """Return the tokens that the tokenizer puts before a text, and none that it puts after."""
-        plain, whole = self._plain(["a"])[0], list(self.tokenizer("a")["input_ids"])
-        places = (first for first in range(len(whole)) if whole[first:][: len(plain)] == plain)
-        return whole[: next(places, 0)]
+        """Return the special tokens that the tokenizer adds before a text."""
+        plain, full = self._plain(["a"])[0], list(self.tokenizer("a")["input_ids"])
+        places = (first for first in range(len(full)) if full[first:][: len(plain)] == plain)
+        return full[: next(places, 0)]
 
     def digest(self, content: str) -> str:
         """Return the digest of these settings on rows with the digest `content`."""
@@ -187,7 +186,7 @@ class Tokenizing:
 
 
 def _targets(summaries: Sequence[str | None], empty: Sequence[bool]) -> list[str]:
-    """Return the texts to learn; without a document there is nothing to learn or to score."""
+    """Return the summaries to tokenize; "" for a row without a summary or a document."""
     return [
         summary if summary and not is_empty else ""
         for summary, is_empty in zip(summaries, empty, strict=True)
@@ -195,7 +194,7 @@ def _targets(summaries: Sequence[str | None], empty: Sequence[bool]) -> list[str
 
 
 def _cut(encoded: Any, limit: int) -> list[bool]:
-    """Tell of each row whether something was cut off."""
+    """Return for each row whether it was truncated."""
     if encoded.is_fast:
         return [bool(encoding.overflowing) for encoding in encoded.encodings]
     return [len(ids) >= limit for ids in encoded["input_ids"]]
@@ -208,17 +207,17 @@ def tokenize(
     config: DataConfig,
     cache_dir: Path | None,
 ) -> Dataset:
-    """Tokenize a split, or take it from the cache.
+    """Tokenize a split, or load it from the cache.
 
     Args:
-        rows: with `document` and `summary`.
-        content: the digest of their content.
-        tokenizing: the tokenizer and its settings, most often a `Tokenizing`.
-        config: the `data` group: worker processes, and whether to tokenize again.
-        cache_dir: where tokenized splits are kept; None to keep them in memory.
+        rows: rows with `document` and `summary`.
+        content: the digest of the rows.
+        tokenizing: tokenizes batches; usually a `Tokenizing`.
+        config: the `data` group: worker processes, and whether to overwrite the cache.
+        cache_dir: cache folder of tokenized splits; None to hold them in memory.
 
     Returns:
-        The rows in the same order, with the columns that `tokenizing` makes of them.
+        The rows in the same order, with the columns that `tokenizing` returns.
     """
     options: dict[str, Any] = {
         "batched": True,
@@ -235,8 +234,8 @@ def tokenize(
         file = cache / "tokenized" / f"{digest}.arrow"
         uses_file = not config.overwrite_cache
         file.parent.mkdir(parents=True, exist_ok=True)
-        # A second job that needs the same waits for the first, and then reads what it wrote. What
-        # is there is read without a lock, for which a cache would have to be writable.
+        # A second job waits for the first, and then reads its file. An existing file is read
+        # without a lock, which would need a writable cache.
         ready = uses_file and file.exists()
         with nullcontext() if ready else FileLock(file.with_suffix(".lock")):
             return rows.map(
@@ -255,14 +254,14 @@ def tokenize(
 
 
 def row_lengths(tokens: Dataset, column: str = "input_ids") -> npt.NDArray[np.int64]:
-    """Return (rows,) the tokens of each row's document, or of its `labels`."""
+    """Return (rows,) the number of tokens of each row's `column`."""
     table = tokens.select_columns(column).with_format("arrow")[:]
     lengths: npt.NDArray[np.int64] = pc.list_value_length(table[column]).to_numpy()
     return lengths.astype(np.int64)
 
 
 def tokenize_stream(rows: IterableDataset, tokenizing: Tokenizing) -> IterableDataset:
-    """Tokenize the rows of a stream as they come, without those whose document has no tokens."""
+    """Tokenize a stream lazily, without rows whose document has no tokens."""
     tokens = rows.map(tokenizing, batched=True, remove_columns=["id", "document", "summary"])
     return tokens.filter(_has_document).select_columns(["input_ids", "labels"])
 

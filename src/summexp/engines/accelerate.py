@@ -1,7 +1,7 @@
-"""`engine=accelerate`: the training loop in plain sight, to read from top to bottom and to change.
+"""`engine=accelerate`: a training loop on Accelerate, to read and to modify.
 
-Batches, loss, optimizer and schedule are those of `engine=trainer`, and so are the numbers: on the
-same seed both log the same losses. `docs/how-to/change-the-loop.md` shows changes people make.
+Batches, loss, optimizer and schedule are those of `engine=trainer`: with one seed, both log the
+same losses. `docs/how-to/change-the-loop.md` has examples of modifications.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from summexp.distributed.ranks import this_world
 from summexp.distributed.signals import StopRequest, stop_requests
 from summexp.engines.accelerator import build_accelerator
 from summexp.engines.batches import Batch, TrainingBatches
-from summexp.engines.best import best_score, gains_nothing, is_better
+from summexp.engines.best import best_score, is_better, should_stop_early
 from summexp.engines.callbacks import CallbackHandler
 from summexp.engines.checkpoint import Checkpoints, load_weights
 from summexp.engines.optimizers import build_optimizer, decayed_weights
 from summexp.engines.protocol import FitResult, TrainingJob
-from summexp.engines.sharded import WholeModel
+from summexp.engines.sharded import FullModel
 from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.evaluation.evaluate import EvaluationResult
@@ -33,7 +33,7 @@ from summexp.evaluation.loss import count_targets, token_loss_sum
 
 
 class AccelerateEngine:
-    """A loop on Accelerate alone."""
+    """The training loop on Accelerate."""
 
     def fit(self, job: TrainingJob, resume_from: Path | None) -> FitResult:
         """Train `job.model` in place; see `Engine.fit`."""
@@ -48,16 +48,16 @@ class AccelerateEngine:
 
 
 class TrainingLoop:
-    """One training, from its first step or from a checkpoint to its last step."""
+    """One training, from its first step or a checkpoint to its last step."""
 
     def __init__(self, job: TrainingJob, request: StopRequest, resume_from: Path | None) -> None:
-        """Prepare what the loop uses; `args` has every field of `training.*`."""
+        """Build model, optimizer, batches and callbacks; `args` has every field of `training.*`."""
         self.job = job
         self.args = args = job_arguments(job)
         if resume_from is not None:
             load_weights(job.model, resume_from)
         self.flos_a_token = 6 * job.model.num_parameters(exclude_embeddings=True)
-        self.whole = WholeModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
+        self.full_model = FullModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
         self.accelerator = build_accelerator(job.model, args)
         self.is_deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
         self.batches = TrainingBatches(job, args, self.accelerator)
@@ -69,23 +69,23 @@ class TrainingLoop:
             num_training_steps=self.batches.steps,
             scheduler_specific_kwargs=args.lr_scheduler_kwargs,
         )
-        self.goes_by_score = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
-        # Nothing that came before may move the random numbers; each rank has a dropout of its own.
+        self.schedule_needs_score = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
+        # Earlier code must not change the random numbers; dropout differs on each rank.
         set_seed(job.seed + this_world().rank)
-        prepared = self.model, self.optimizer, self.schedule
-        self.checkpoints = Checkpoints(job, args, self.accelerator, self.whole, *prepared)
+        objects = self.model, self.optimizer, self.schedule
+        self.checkpoints = Checkpoints(job, args, self.accelerator, self.full_model, *objects)
         self.state = self.checkpoints.begin(self.batches, resume_from)
         self.guard = TrainingGuard(request, job.training)
         self.callbacks = CallbackHandler(job, args, self.state, self.guard)
-        self.evaluated: list[EvaluationResult] = []
-        self.evaluated_at = -1
+        self.evaluations: list[EvaluationResult] = []
+        self.evaluated_step = -1
         self.first_step = self.logged_at = self.state.global_step
         self.loss_sum = torch.zeros((), device=self.accelerator.device)
         self.logged_loss = 0.0
         self.is_over, self.stopped_early = self.first_step >= self.batches.steps, False
 
     def new_optimizer(self) -> torch.optim.Optimizer:
-        """Return the optimizer; a group of weights may have a `weight_decay` or `lr` of its own."""
+        """Return the optimizer; each parameter group may set its own `weight_decay` or `lr`."""
         decayed = decayed_weights(self.job.model)
         named = [pair for pair in self.job.model.named_parameters() if pair[1].requires_grad]
         groups = [
@@ -98,7 +98,7 @@ class TrainingLoop:
         return build_optimizer(self.args, groups)
 
     def train(self) -> None:
-        """Take every step that is left."""
+        """Run the remaining steps."""
         self.started = time.time()
         self.model.train()
         self.callbacks.call_event("on_train_begin")
@@ -111,36 +111,36 @@ class TrainingLoop:
                 self.step(micro_batches)
                 self.state.epoch = epoch
                 self.callbacks.call_event("on_step_end")
-                self.pause("steps")
+                self.log_evaluate_save("steps")
                 if self.is_over:
                     break
             if not self.guard.stops:
-                self.pause("epoch")
+                self.log_evaluate_save("epoch")
 
     def step(self, micro_batches: list[Batch]) -> None:
-        """Move the weights once, by the gradient of a global batch."""
+        """Update the weights with the gradient of one global batch."""
         self.callbacks.call_event("on_step_begin")
         mine = torch.stack([count_targets(batch["labels"]) for batch in micro_batches]).sum()
         targets = self.accelerator.gather(mine.to(self.accelerator.device)).sum()
         for number, batch in enumerate(micro_batches, start=1):
             is_last = number == len(micro_batches)
-            # The ranks exchange gradients in the last micro-batch alone.
+            # Gradients are synchronized in the last micro-batch only.
             self.accelerator.sync_gradients = is_last
             waits = not is_last and not self.is_deepspeed
             with self.accelerator.no_sync(self.model) if waits else nullcontext():
                 loss = self.loss(send_to_device(batch, self.accelerator.device), targets)
-                # It is a share of the step's already, which DeepSpeed needs as an option.
+                # The loss is already scaled, so DeepSpeed must not divide it again.
                 options = {"scale_wrt_gas": False} if self.is_deepspeed else {}
                 self.accelerator.backward(loss, **options)
-            self.see(loss.detach())
+            self.add_loss(loss.detach())
             if not is_last:
                 self.callbacks.call_event("on_substep_end")
         most = self.args.max_grad_norm or math.inf
         self.guard.grad_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), most)
         self.optimizer.step()
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
-        # In fp16 a step whose gradients overflow is left out.
-        if not self.accelerator.optimizer_step_was_skipped and not self.goes_by_score:
+        # In fp16 a step is skipped if its gradients overflow.
+        if not self.accelerator.optimizer_step_was_skipped and not self.schedule_needs_score:
             self.schedule.step()
         self.optimizer.zero_grad()
         self.state.global_step += 1
@@ -156,11 +156,11 @@ class TrainingLoop:
         with self.accelerator.autocast():
             logits = self.model(**inputs).logits
         total = token_loss_sum(logits, batch["labels"], self.args.label_smoothing_factor)
-        # The ranks' gradients are averaged, and their sum is what is wanted.
+        # DDP averages the gradients of the ranks, and their sum is needed.
         return total / targets * int(self.accelerator.num_processes)
 
-    def see(self, loss: torch.Tensor) -> None:
-        """Keep account of a micro-batch's loss without waiting for the device."""
+    def add_loss(self, loss: torch.Tensor) -> None:
+        """Add a micro-batch's loss to the running sum, without synchronizing with the device."""
         self.guard.losses.update(loss)
         # XLA would compile a program for each number of steps since.
         if self.args.logging_nan_inf_filter and loss.device.type != "xla":
@@ -168,8 +168,8 @@ class TrainingLoop:
             loss = torch.where(loss.isfinite(), loss, mean)
         self.loss_sum += loss
 
-    def pause(self, unit: str) -> None:
-        """Log, evaluate and save what is due, now that a step ("steps") or an epoch has ended."""
+    def log_evaluate_save(self, unit: str) -> None:
+        """Log, evaluate and save as due at the end of a step (`unit="steps"`) or an epoch."""
         step = self.state.global_step
         if self.is_due("logging", unit) or (step == 1 and self.args.logging_first_step):
             self.log_losses()
@@ -180,7 +180,7 @@ class TrainingLoop:
         self.is_over = self.is_over or self.guard.stops or step >= self.state.max_steps
 
     def is_due(self, kind: str, unit: str) -> bool:
-        """Return whether it is time for `logging`, `eval` or `save`."""
+        """Return whether `logging`, `eval` or `save` is due."""
         if getattr(self.args, f"{kind}_strategy") != unit:
             return False
         step, every = self.state.global_step, getattr(self.state, f"{kind}_steps")
@@ -191,7 +191,7 @@ class TrainingLoop:
         return unit == "epoch" or is_last or (every > 0 and step % every == 0)
 
     def log_losses(self) -> None:
-        """Log the mean loss over the steps since the last time, and over the ranks."""
+        """Log the mean loss over the steps since the last log and over the ranks."""
         steps = self.state.global_step - self.logged_at
         if not steps:
             return
@@ -204,38 +204,38 @@ class TrainingLoop:
 
     def evaluate(self) -> bool:
         """Evaluate every validation set; return whether the model is the best so far."""
-        model = self.whole.copy(self.model, self.accelerator.device)
-        self.evaluated = self.guard.evaluate(self.job, model)
-        self.evaluated_at = self.state.global_step
-        metrics = {name: value for one in self.evaluated for name, value in one.metrics.items()}
+        model = self.full_model.copy(self.model, self.accelerator.device)
+        self.evaluations = self.guard.evaluate(self.job, model)
+        self.evaluated_step = self.state.global_step
+        metrics = {name: value for one in self.evaluations for name, value in one.metrics.items()}
         self.callbacks.log(metrics)
         self.callbacks.call_event("on_evaluate", metrics=metrics)
         score = best_score(self.args, metrics)
-        # An evaluation before the first step is nothing to go by.
-        if score is None or not self.evaluated_at:
+        # An evaluation before the first step does not count.
+        if score is None or not self.evaluated_step:
             return False
-        if self.goes_by_score:
+        if self.schedule_needs_score:
             self.schedule.step(score)
-        if gains_nothing(self.args, self.job.engine, self.state.log_history):
+        if should_stop_early(self.args, self.job.engine, self.state.log_history):
             self.stopped_early = self.is_over = True
         if not is_better(self.args, score, self.state.best_metric):
             return False
-        self.state.best_metric, self.state.best_global_step = score, self.evaluated_at
+        self.state.best_metric, self.state.best_global_step = score, self.evaluated_step
         return True
 
     def save(self) -> None:
-        """Write a checkpoint of this moment, unless there is one."""
+        """Save a checkpoint of this step, unless it exists."""
         self.count_flos()
         self.guard.save(lambda: self.checkpoints.save(self.state))
 
     def count_flos(self) -> None:
-        """Add to `total_flos` what the steps since the last time took, on all ranks."""
+        """Add the operations of all ranks since the last call to `total_flos`."""
         tokens = torch.tensor(self.batches.tokens, device=self.accelerator.device)
         self.state.total_flos += self.flos_a_token * self.accelerator.gather(tokens).sum().item()
         self.batches.tokens = 0
 
     def finish(self) -> FitResult:
-        """Save the last weights, or the best ones, and return what training left."""
+        """Save the last or the best weights, and return the result of the training."""
         self.count_flos()
         state, steps = self.state, self.state.global_step - self.first_step
         loss = self.logged_loss + self.accelerator.gather(self.loss_sum).mean().item()
@@ -244,6 +244,6 @@ class TrainingLoop:
         self.callbacks.log(metrics)
         self.callbacks.call_event("on_train_end")
         model, of_step = self.checkpoints.save_final(state)
-        evaluated = self.evaluated if self.evaluated_at == of_step else None
+        evaluations = self.evaluations if self.evaluated_step == of_step else None
         metrics["epoch"] = epochs = state.epoch or 0.0
-        return FitResult(metrics, state.global_step, epochs, evaluated, model, self.stopped_early)
+        return FitResult(metrics, state.global_step, epochs, evaluations, model, self.stopped_early)

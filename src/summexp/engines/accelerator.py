@@ -1,4 +1,4 @@
-"""Accelerate's `Accelerator`, and a model made ready for it, as `training.*` asks."""
+"""Builds Accelerate's `Accelerator` from `training.*`, and prepares the model for it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ _DDP = ("find_unused_parameters", "bucket_cap_mb", "broadcast_buffers", "static_
 
 
 def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) -> Accelerator:
-    """Return what splits the work over the processes, and make `model` ready for it.
+    """Return the accelerator, and prepare `model` for it.
 
-    Accumulation is left to the loop, which alone knows how many micro-batches a step has.
+    The training loop implements gradient accumulation, since the last step of an epoch may have
+    fewer micro-batches.
 
     Raises:
-        ConfigError: DeepSpeed is to bring an optimizer or a schedule of its own.
+        ConfigError: the DeepSpeed config has its own optimizer or schedule.
     """
     give_every_weight_a_gradient(model)
     if args.full_determinism:
         enable_full_determinism(args.seed)
-    # What the decoder keeps for the next token is of no use where it has all of them.
+    # The decoder's cache is useless in training, which has all target tokens.
     model.config.use_cache = args.use_cache
     if args.activation_checkpointing:
         _checkpoint_activations(model, dict(args.activation_checkpointing_kwargs or {}))
@@ -45,7 +46,7 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
         fsdp = FullyShardedDataParallelPlugin(**args.fsdp_plugin_args)
     elif args.deepspeed:
         use_deepspeed()
-    # By this Accelerate divides the loss; not with DeepSpeed, which needs it set twice.
+    # Accelerate would divide the loss by this number; DeepSpeed needs it set here too.
     accumulation = args.gradient_accumulation_steps if args.deepspeed else 1
     ddp = {name: getattr(args, f"ddp_{name}") for name in _DDP}
     accelerator = Accelerator(
@@ -53,7 +54,7 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=accumulation),
         fsdp_plugin=fsdp,
         deepspeed_plugin=_deepspeed(model, args),
-        # Each rank reads a stream and takes its share.
+        # Each rank reads the stream and takes its share.
         dataloader_config=DataLoaderConfiguration(dispatch_batches=False),
         project_config=ProjectConfiguration(save_on_each_node=args.save_on_each_node),
         dynamo_plugin=TorchDynamoPlugin(
@@ -71,13 +72,13 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
 
 
 def _checkpoint_activations(model: PreTrainedModel, options: dict[str, Any]) -> None:
-    # Two are the method's own, the others are handed on to PyTorch.
+    # Two options are those of the method, the others are passed to PyTorch.
     own = {name: options.pop(name) for name in ("every_n_layers", "offload") if name in options}
     model.activation_checkpointing_enable(activation_checkpointing_kwargs=options or None, **own)
 
 
 def _deepspeed(model: PreTrainedModel, args: Seq2SeqTrainingArguments) -> DeepSpeedPlugin | None:
-    """Return how DeepSpeed is to train, with each `auto` filled in from `args`."""
+    """Return the DeepSpeed plugin, with each `auto` filled in from `args`."""
     if not args.deepspeed:
         return None
     plugin = args.deepspeed_plugin
@@ -86,6 +87,6 @@ def _deepspeed(model: PreTrainedModel, args: Seq2SeqTrainingArguments) -> DeepSp
     if problems:
         raise ConfigError(problems)
     plugin.hf_ds_config.trainer_config_finalize(args, model, args.max_steps)
-    # DeepSpeed knows a few optimizers, and wants to hear that others are meant.
+    # DeepSpeed rejects an optimizer that it does not know without this option.
     config["zero_allow_untested_optimizer"] = True
     return plugin

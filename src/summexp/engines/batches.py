@@ -1,4 +1,4 @@
-"""The training rows as batches: each rank's share of the global batches, in the sampler's order."""
+"""Training batches: each rank's share of the global batches, in the sampler's order."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Batch = dict[str, torch.Tensor]
 
 
 class TrainingBatches:
-    """The micro-batches of each optimizer step, pass after pass over the rows."""
+    """Micro-batches of each optimizer step, over all passes through the rows."""
 
     def __init__(
         self, job: TrainingJob, args: Seq2SeqTrainingArguments, accelerator: Accelerator
     ) -> None:
-        """Prepare this rank's part of them; a stream's are shared out by `accelerator`."""
+        """Build the loader of this rank; `accelerator` shards a stream."""
         self._accumulation = args.gradient_accumulation_steps
         self._sampler: GlobalBatches | None = None
         self._loader: Any
@@ -38,7 +38,7 @@ class TrainingBatches:
             self._batches_a_pass, rows = len(self._sampler), self._sampler.rows_a_pass
         else:
             self._loader = accelerator.prepare(stream_loader(job, args))
-            # Nobody knows how many there are: upstream takes all of the training for one pass.
+            # The length of a stream is unknown: like upstream, count the training as one pass.
             self._batches_a_pass = args.max_steps * self._accumulation
             rows = self._batches_a_pass * args.train_batch_size * this_world().size
         self.steps_a_pass = math.ceil(self._batches_a_pass / self._accumulation)
@@ -50,21 +50,21 @@ class TrainingBatches:
         self.rows_a_step = rows / self.steps_a_pass
         """Rows of a global batch, on the average of a pass."""
         self.tokens = 0
-        """Source tokens of this rank's batches since it was last set to 0, padding counted."""
+        """Source tokens of this rank's batches since it was last reset, padding included."""
 
     def passes(self, done: int) -> Iterator[Iterator[tuple[float, list[Batch]]]]:
-        """Yield the steps of each pass that is left after `done` steps of the training.
+        """Yield the steps of each pass that remain after `done` steps.
 
-        A step is the epochs that are over when it is done, and a list of micro-batches:
-        `gradient_accumulation_steps` of them, but for the last one of a pass, which may have fewer.
+        A step is the epoch at its end and a list of `gradient_accumulation_steps` micro-batches;
+        the last step of a pass may have fewer.
         """
         first, left_out = divmod(done, self.steps_a_pass) if self._sampler else (0, done)
         for number in itertools.count(first):
-            # A pass that resumes drew its seed before the checkpoint that it resumes from.
+            # A resumed pass drew its seed before the checkpoint was saved.
             with torch.random.fork_rng(devices=[], enabled=left_out > 0):
                 taken = left_out if self._sampler else 0
                 steps = self._steps(number, taken)
-                # A stream has to be read to be passed over, and may end before.
+                # Skipping in a stream means reading it; it may end before.
                 while taken < left_out and next(steps, None):
                     taken += 1
             left_out -= taken
@@ -106,19 +106,19 @@ def training_loader(
 ) -> DataLoader[Any]:
     """Return the loader of this rank's micro-batches.
 
-    Accelerate is not to prepare it: its sharding repeats rows where the last batch is short.
+    Do not prepare it with Accelerate, which repeats rows if the last batch is short.
     """
     assert isinstance(job.rows, Dataset)
     loader = DataLoader(FilledRows(job.rows), batch_sampler=batches, **_options(job, args))
     if args.device.type == "xla":
-        from summexp.engines.xla import SpreadingLoader
+        from summexp.engines.xla import ShardingLoader
 
-        return SpreadingLoader(loader, args.device)
+        return ShardingLoader(loader, args.device)
     return loader
 
 
 def stream_loader(job: TrainingJob, args: Seq2SeqTrainingArguments) -> DataLoader[Any]:
-    """Return the loader of a stream, for Accelerate to share out."""
+    """Return the loader of a stream, to be sharded by Accelerate."""
     return DataLoader(job.rows, batch_size=args.train_batch_size, **_options(job, args))
 
 

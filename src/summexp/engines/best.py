@@ -1,4 +1,4 @@
-"""Which evaluation was the best, and whether training has gained nothing for too long."""
+"""Best evaluation so far, and early stopping."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ log = logging.getLogger(__name__)
 
 
 def best_score_name(args: Seq2SeqTrainingArguments) -> str | None:
-    """Return the metric by which weights are best, such as `eval_rougeL`."""
+    """Return the metric that selects the best weights, such as `eval_rougeL`."""
     name = args.metric_for_best_model
     return name if name is None or name.startswith("eval_") else f"eval_{name}"
 
 
 def best_score(args: Seq2SeqTrainingArguments, metrics: Mapping[str, float]) -> float | None:
-    """Return the score of an evaluation by which weights are best, if one was named.
+    """Return the score of an evaluation that selects the best weights, or None if none is set.
 
     Raises:
-        RunError: it was not computed.
+        RunError: the metric was not computed.
     """
     name = best_score_name(args)
     if name is None:
         return None
     if name not in metrics:
         raise RunError(
-            f"training.metric_for_best_model: {name} was not computed, as no validation row has a "
-            f"reference, or none was scored; there are {', '.join(metrics)}"
+            f"training.metric_for_best_model: {name} was not computed, since no validation row has "
+            f"a reference or was scored; available: {', '.join(metrics)}"
         )
     return metrics[name]
 
 
 def is_better(args: Seq2SeqTrainingArguments, score: float, best: float | None) -> bool:
-    """Return whether a score beats the best one before it."""
+    """Return whether a score is better than the best so far."""
     sign = 1 if args.greater_is_better else -1
     return sign * score > (-math.inf if best is None else sign * best)
 
 
-def gains_nothing(
+def should_stop_early(
     args: Seq2SeqTrainingArguments, engine: EngineConfig, history: Iterable[Mapping[str, Any]]
 ) -> bool:
-    """Return whether the last `engine.early_stopping_patience` evaluations gained nothing.
+    """Return whether the last `engine.early_stopping_patience` evaluations were not better.
 
-    Counted from what was logged, so that a run that resumes counts on (upstream's callback, 5.23,
-    begins anew).
+    Counted from the log history, so that a resumed run continues the count (the callback of
+    transformers, 5.23, starts from 0).
 
     Args:
-        args: the score's name, and which direction is better.
-        engine: the patience, and by how much a score has to be better.
-        history: what was logged, in order.
+        args: name and direction of the score.
+        engine: patience and threshold.
+        history: the log history.
     """
     name = best_score_name(args)
     if engine.early_stopping_patience is None or name is None:
         return False
     best: float | None = None
     without_gain = 0
-    # What was evaluated before the first step is nothing to be better than, and the Trainer (5.23)
-    # evaluates a step again where it resumes with `eval_on_start`.
+    # An evaluation before the first step does not count, and the Trainer (5.23) evaluates a step
+    # again if it resumes with `eval_on_start`.
     scores = {entry["step"]: entry[name] for entry in history if name in entry and entry["step"]}
     for score in scores.values():
         better = is_better(args, score, best)
@@ -72,5 +72,5 @@ def gains_nothing(
         best = score if better else best
     if without_gain < engine.early_stopping_patience:
         return False
-    log.info("training ends early: evaluations without a better %s: %d", name, without_gain)
+    log.info("stopping early: no better %s in the last %d evaluations", name, without_gain)
     return True

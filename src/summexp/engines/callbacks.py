@@ -1,4 +1,4 @@
-"""The callbacks of a training that do not steer it: progress, trackers, profiler.
+"""Trainer callbacks that report on training: progress, trackers, profiler.
 
 Tested in tests/engines/test_trainer.py, tests/engines/test_accelerate.py.
 """
@@ -22,7 +22,7 @@ from summexp.engines.protocol import TrainingJob
 
 
 def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
-    """Return the callbacks that report on the training of `job`, but for the trackers."""
+    """Return the callbacks that report on the training of `job`, without the trackers."""
     callbacks: list[TrainerCallback] = [job.progress]
     if job.model.device.type == "xla":
         from summexp.engines.xla import Programs
@@ -36,7 +36,7 @@ def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
 
 
 class CallbackHandler:
-    """Calls the callbacks of a loop that is not the Trainer's, the trackers among them."""
+    """Calls the Trainer callbacks, trackers included, from the loop of `engine=accelerate`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class CallbackHandler:
         state: TrainerState,
         guard: TrainerCallback,
     ) -> None:
-        """Take the job, its arguments, the state that callbacks see, and the training guard."""
+        """Create the callbacks; `state` is passed to each of them."""
         trackers = [kind() for kind in get_reporting_integration_callbacks(args.report_to)]
         self._callbacks = [*training_callbacks(job), *trackers, guard]
         self._model, self._args, self._state = job.model, args, state

@@ -1,6 +1,6 @@
-"""What a checkpoint holds: a whole model folder, and the state to go on from.
+"""Content of a checkpoint: a standard model folder, and the training state to resume from.
 
-The files are the Trainer's, so that a run may go on with another engine.
+The files are those of the Trainer, so that a run may resume with another engine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from summexp.distributed.ranks import any_reduce, barrier, is_main, this_world
 from summexp.engines.batches import TrainingBatches
 from summexp.engines.divergence import check_weights
 from summexp.engines.protocol import TrainingJob
-from summexp.engines.sharded import WholeModel
+from summexp.engines.sharded import FullModel
 from summexp.errors import ConfigError, Problem
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.modeling.weights import listed, mismatch, non_finite_weights, weight_files
@@ -61,19 +61,19 @@ log = logging.getLogger(__name__)
 
 _RESUME = "training.resume_from_checkpoint"
 STATE_FILE = "trainer_state.json"
-"""The training's progress and what was logged of it, in a checkpoint and in the run folder."""
+"""Training progress and log history, in a checkpoint and in the run folder."""
 
 
 @contextmanager
 def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Iterator[Path]:
-    """Let every rank write its part of a checkpoint, then write_manifest it and delete older ones.
+    """Yield the folder of a new checkpoint; then write its manifest and delete old checkpoints.
 
     Args:
-        args: the run folder, and how many checkpoints are kept.
-        state: names the step and, when all is written, the best checkpoint, which stays.
+        args: the run folder, and the number of checkpoints to keep.
+        state: the step, and the best checkpoint, which is kept.
 
     Raises:
-        StorageError: it could not be written; nothing is left of it.
+        StorageError: it could not be written; the incomplete checkpoint is deleted.
     """
     folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
     try:
@@ -82,26 +82,26 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
                 make_checkpoint(folder)
             barrier()
             yield folder
-            # It is whole when every rank has written its part.
+            # It is complete when every rank has written its files.
             barrier()
             if args.should_save:
                 write_manifest(folder)
     except BaseException:
         if args.should_save:
-            # On a full disk, the record of the failure needs its room.
+            # On a full disk, the record of the failure needs the space.
             discard_incomplete_checkpoints(folder.parent)
         raise
     if args.should_save:
-        # Older ones go only now, so that there is a whole one at every moment.
+        # Older ones are deleted last, so that there is always a complete one.
         best = state.best_model_checkpoint
         rotate(folder, args.save_total_limit, None if best is None else Path(best))
 
 
 def drop_foreign_best(job: TrainingJob, state: TrainerState, resumed_from: Path) -> None:
-    """Forget the best checkpoint of a state that was read, unless this training may take it.
+    """Drop the best checkpoint of a loaded state, unless it is in a folder of this training.
 
-    It is a path in a file that may come from somebody else: only a checkpoint beside the one that
-    is resumed from, in the run folder, or where the user pointed to is taken.
+    Its path is untrusted input. Accepted is a checkpoint in the run folder, beside the checkpoint
+    to resume from, or beside the one that the user named.
     """
     if state.best_model_checkpoint is None:
         return
@@ -109,12 +109,12 @@ def drop_foreign_best(job: TrainingJob, state: TrainerState, resumed_from: Path)
     places = [job.folder, resumed_from.parent, *([Path(given).parent] if given else [])]
     if is_checkpoint(best) and best.parent.resolve() in [place.resolve() for place in places]:
         return
-    log.warning("the best checkpoint is not used: there is no %s beside this one", best)
+    log.warning("ignoring the best checkpoint, not found beside the one to resume from: %s", best)
     state.best_model_checkpoint = None
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write a standard model folder; `model` is whole."""
+    """Write a standard model folder; `model` must be unsharded."""
     state = None
     if model.device.type == "xla":
         # safetensors (0.8) looks for a tensor's memory on the host.
@@ -130,23 +130,23 @@ def save_trained(
     folder: Path | None,
     check: Callable[[torch.nn.Module], None],
 ) -> None:
-    """Merge an adapter into `model`, and write what training ends with.
+    """Merge an adapter into `model`, and save the trained model.
 
     Args:
-        model: whole; changed in place, on every rank alike.
-        tokenizer: saved beside it.
+        model: the unsharded model; changed in place on every rank.
+        tokenizer: saved with the model.
         folder: the run folder, on the rank that writes; None on the others.
-        check: raises on every rank where the weights are not finite.
+        check: raises on every rank if the weights are not finite.
 
     Raises:
-        StorageError: the weights could not be written; no part of them is left.
+        StorageError: the weights could not be written; partial files are deleted.
     """
     check(model)
     if has_adapter(model):
         if folder is not None:
             save_adapter(model, folder / ADAPTER_FOLDER)
         merge_adapter(model)
-        # The product of two finite matrices may be none.
+        # The product of two finite matrices may overflow.
         check(model)
     if folder is None:
         return
@@ -154,30 +154,30 @@ def save_trained(
         with storage_errors(folder, "the model"):
             save_model(model, tokenizer, folder)
     except StorageError:
-        # Half a file of weights would be loaded by nobody, and takes room.
+        # A partial file of weights is useless and takes space.
         for file in folder.glob("model*.safetensors"):
             file.unlink()
         raise
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Read the weights of a checkpoint; `model` is whole.
+    """Load the weights of a checkpoint; `model` must be unsharded.
 
     Raises:
-        ConfigError: they are not all of this model's weights, and no others; or not finite.
+        ConfigError: weights are missing, unexpected, of another shape, or not finite.
     """
     check_same_model(model, folder)
     for path in weight_files(folder):
-        # Weights that are another's are not in the file.
+        # Tied weights are not in the file.
         model.load_state_dict(load_file(path), strict=False)
     check_loaded(model, folder)
 
 
 def check_same_model(model: PreTrainedModel, checkpoint: Path) -> None:
-    """Check that a checkpoint holds the weights of `model`, which is whole, before they are read.
+    """Check, before loading, that a checkpoint holds the weights of the unsharded `model`.
 
     Raises:
-        ConfigError: some are missing, or others, or of another shape.
+        ConfigError: weights are missing, unexpected, or of another shape.
     """
     with readable(checkpoint):
         different = mismatch(model, checkpoint)
@@ -192,27 +192,27 @@ def check_same_model(model: PreTrainedModel, checkpoint: Path) -> None:
 
 
 def read_state(checkpoint: Path) -> TrainerState:
-    """Return how far a training had come.
+    """Return the trainer state of a checkpoint.
 
     Raises:
-        ConfigError: the file is not there, or not what this version of transformers writes.
+        ConfigError: the file is missing or invalid.
     """
     with readable(checkpoint):
         return TrainerState.load_from_json(str(checkpoint / STATE_FILE))
 
 
 def check_loaded(model: torch.nn.Module, checkpoint: Path) -> None:
-    """Check that the weights that were read are finite; every rank has to call this.
+    """Check that the loaded weights are finite; call it on every rank.
 
     Raises:
-        ConfigError: they are not, on every rank if on one.
+        ConfigError: they are not; raised on every rank.
     """
     names = non_finite_weights(model)
     if any_reduce(bool(names))[0]:
         raise ConfigError(
             Problem(
                 key=_RESUME,
-                what=f"{checkpoint} has weights that are not numbers (NaN or infinite)"
+                what=f"{checkpoint} has weights that are not finite (NaN or infinite)"
                 + (f": {listed(names)}" if names else ""),
                 hint="Name an earlier checkpoint, from before the training diverged.",
             )
@@ -221,10 +221,10 @@ def check_loaded(model: torch.nn.Module, checkpoint: Path) -> None:
 
 @contextmanager
 def readable(checkpoint: Path) -> Iterator[None]:
-    """Turn what is raised while a checkpoint is read into a sentence about it.
+    """Turn errors of loading a checkpoint into a `ConfigError`.
 
     Raises:
-        ConfigError: a file is damaged, or not what this training writes.
+        ConfigError: a file is corrupt or of another training.
     """
     try:
         yield
@@ -238,51 +238,51 @@ def readable(checkpoint: Path) -> Iterator[None]:
         raise ConfigError(
             Problem(
                 key=_RESUME,
-                what=f"training cannot resume from {checkpoint}: {reason}",
-                hint="Name a checkpoint of the same model and the same training.*; to begin with "
-                f"its weights alone, set model.name_or_path={checkpoint} in its place.",
+                what=f"cannot resume from {checkpoint}: {reason}",
+                hint="Name a checkpoint of the same model and the same training.*; to start from "
+                f"its weights only, set model.name_or_path={checkpoint} instead.",
             )
         ) from error
 
 
 class Checkpoints:
-    """The model of a training beside all that it takes to go on: optimizer, schedule and so on."""
+    """Saves and loads checkpoints: model, optimizer, schedule, random numbers."""
 
     def __init__(
         self,
         job: TrainingJob,
         args: Seq2SeqTrainingArguments,
         accelerator: Accelerator,
-        whole: WholeModel,
+        full_model: FullModel,
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         schedule: Any,
     ) -> None:
-        """Save and load these, as `accelerator` prepared them."""
+        """Store the objects to save, as prepared by `accelerator`."""
         self._job = job
         self._args = args
         self._accelerator = accelerator
-        self._whole = whole
+        self._full_model = full_model
         self._tokenizer = job.tokenizer
         self._fp16 = job.training.fp16
         self._model = model
         self._optimizer = optimizer
         self._fsdp = accelerator.distributed_type == DistributedType.FSDP
         self._deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
-        self._parts = {"scheduler.pt": schedule}
+        self._stateful = {"scheduler.pt": schedule}
         if accelerator.scaler is not None:
-            self._parts["scaler.pt"] = accelerator.scaler
+            self._stateful["scaler.pt"] = accelerator.scaler
         if not (self._fsdp or self._deepspeed):
-            self._parts["optimizer.pt"] = optimizer
+            self._stateful["optimizer.pt"] = optimizer
 
     def begin(self, batches: TrainingBatches, resume_from: Path | None) -> TrainerState:
-        """Return the state of a training that begins, or resumes from a checkpoint.
+        """Return the state of a training that starts, or resumes from a checkpoint.
 
         Args:
-            batches: of the whole training.
-            resume_from: the checkpoint, whose weights the model has already (see `load_weights`).
+            batches: the batches of the training.
+            resume_from: the checkpoint; the model has its weights already (see `load_weights`).
         """
-        # Without a control in the state, the Trainer (5.23) could go on from here, but not save.
+        # Without a control in the state, the Trainer (5.23) could resume, but not save.
         state = TrainerState(stateful_callbacks=[TrainerControl()])
         if resume_from is not None:
             state = read_state(resume_from)
@@ -293,7 +293,7 @@ class Checkpoints:
         state.train_batch_size = self._args.train_batch_size
         state.is_world_process_zero = is_main()
         state.is_local_process_zero = this_world().local_rank == 0
-        # What was given as a share of all steps becomes a number of steps.
+        # Intervals given as a fraction of all steps become numbers of steps.
         state.compute_steps(self._args, batches.steps)
         return state
 
@@ -307,19 +307,19 @@ class Checkpoints:
             load_fsdp_optimizer(plugin, self._accelerator, self._optimizer, self._model, folder)
         elif self._deepspeed:
             self._model.load_checkpoint(folder)  # type: ignore[operator]
-        for name, part in self._parts.items():
+        for name, part in self._stateful.items():
             part.load_state_dict(torch.load(folder / name, map_location="cpu", weights_only=True))
         if (folder / _random_file()).is_file():
             _restore_random_numbers(folder / _random_file())
 
     def save(self, state: TrainerState) -> None:
-        """Write a checkpoint of this moment, with `state`."""
+        """Save a checkpoint of `state`."""
         args = self._args
         self._check_weights(self._model, state.global_step)
         with new_checkpoint(args, state) as folder:
-            # One rank keeps what all of them gather.
+            # All ranks gather the weights, and one keeps them.
             place = torch.device("cpu" if args.should_save else "meta")
-            model = self._whole.copy(self._model, place)
+            model = self._full_model.copy(self._model, place)
             if args.should_save:
                 save_model(model, self._tokenizer, folder)
             if not args.save_only_model:
@@ -341,24 +341,27 @@ class Checkpoints:
             save_fsdp_optimizer(plugin, self._accelerator, self._optimizer, self._model, folder)
         elif self._deepspeed:
             self._model.save_checkpoint(folder)  # type: ignore[operator]
-        for name, part in self._parts.items():
+        for name, part in self._stateful.items():
             self._accelerator.save(part.state_dict(), folder / name)
         torch.save(_random_numbers(), folder / _random_file())
 
     def save_final(self, state: TrainerState) -> tuple[PreTrainedModel, int]:
-        """Write the model that training ends with into the run folder.
+        """Save the trained model into the run folder.
 
         Returns:
             The model, and the step of its weights: the last one, or the best one with
             `training.load_best_model_at_end`.
         """
         args, best = self._args, state.best_model_checkpoint
-        model, step = self._whole.copy(self._model, self._accelerator.device), state.global_step
+        model, step = (
+            self._full_model.copy(self._model, self._accelerator.device),
+            state.global_step,
+        )
         if best is not None and args.load_best_model_at_end:
             load_weights(model, Path(best))
             step = step_of(Path(best))
         if args.should_save and best is not None and args.save_total_limit == 1:
-            # While training went on, the last one was kept beside the best one.
+            # During training, the last one was kept beside the best one.
             keep_only(Path(args.output_dir), Path(best))
         folder = Path(args.output_dir)
         written = folder if args.should_save else None

@@ -15,16 +15,16 @@ from summexp.run_folder.checkpoints import checkpoints, has_manifest
 
 
 def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool) -> None:
-    """Check that all weights are finite; every rank has to call this.
+    """Check that all weights are finite; call it on every rank.
 
     Args:
-        model: in training, split over the ranks or not.
-        step: the optimizer step after which they are looked at.
-        folder: the run folder, whose last checkpoint is named.
+        model: the model in training, sharded or not.
+        step: the current optimizer step.
+        folder: the run folder, whose last checkpoint is named in the error.
         fp16: whether training is in fp16, for the advice.
 
     Raises:
-        RunError: a weight holds NaN or infinity, on every rank if on one.
+        RunError: a weight is NaN or infinite; raised on every rank.
     """
     names = [name.removeprefix("module.") for name in non_finite_weights(model)]
     if not any_reduce(bool(names))[0]:
@@ -39,9 +39,9 @@ def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool
 
 
 def keep_valid_json(state: TrainerState) -> None:
-    """Replace what is not finite in the last entry of the log by None, which JSON has a word for.
+    """Replace non-finite values in the last entry of the log history by None, for valid JSON.
 
-    A gradient norm is infinite where fp16's loss scaler leaves a step out.
+    A gradient norm is infinite if fp16's loss scaler skips the step.
     """
     entry = state.log_history[-1]
     for name in not_finite(entry):

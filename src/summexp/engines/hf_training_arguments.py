@@ -25,26 +25,26 @@ from summexp.upstream.transformers_errors import OPTION_ERRORS, option_problem, 
 def training_arguments(
     config: TrainingConfig, *, output_dir: Path, seed: int, report_to: list[str], **over: Any
 ) -> Seq2SeqTrainingArguments:
-    """Build transformers' training arguments, leaving to it every default that was not changed.
+    """Build transformers' training arguments, with the defaults of transformers.
 
     Args:
         config: the `training` group; it is not modified.
         output_dir: the run folder.
         seed: the run's seed.
         report_to: the trackers, by upstream's names; empty for none.
-        over: fields that the engine decides, under upstream's names; they win over `config`.
+        over: fields set by the engine, under upstream's names; they override `config`.
 
     Raises:
-        ConfigError: what upstream rejects, with its message and the likely key.
+        ConfigError: upstream rejects a value; has its message and the probable key.
     """
     from transformers import Seq2SeqTrainingArguments
 
     changed = changed_fields(config)
-    # Upstream writes into the mappings that it is given (`fsdp_config`).
+    # Upstream modifies mappings (`fsdp_config`).
     values = copy.deepcopy(changed)
     values |= {"output_dir": str(output_dir), "seed": seed, "report_to": report_to} | over
     if isinstance(values.get("debug"), list):
-        # Upstream checks the words of a text, but not those of a list.
+        # Upstream validates a string, but not a list.
         values["debug"] = " ".join(map(str, values["debug"]))
     try:
         if isinstance(values.get("parallelism_config"), Mapping):

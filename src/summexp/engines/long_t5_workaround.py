@@ -1,4 +1,4 @@
-"""Weights that a batch leaves out, which ranks have to agree on."""
+"""Workaround for LongT5: a gradient for a bias that some batches do not use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 
 def give_every_weight_a_gradient(model: nn.Module) -> None:
-    """Let LongT5 (transformers 5.23) have a gradient of its global attention's bias in any batch.
+    """Give the global attention bias of LongT5 (transformers 5.23) a gradient in every batch.
 
-    Where a batch has no document of `global_block_size` tokens, the bias is not used. A rank with
-    such a batch would reduce fewer gradients than the others, which DDP and FSDP do not survive,
-    and a process on its own would leave its optimizer state of the bias as it was.
+    A batch without a document of `global_block_size` tokens does not use the bias. A rank with such
+    a batch would reduce fewer gradients than the others, which makes DDP and FSDP hang or fail. In
+    a single process, the optimizer would not update its state of the bias.
     """
     for module in model.modules():
         if hasattr(module, "global_relative_attention_bias"):

@@ -1,4 +1,4 @@
-"""`debug=profile`: where a training step spends its time and memory.
+"""Profiler of training steps (`debug=profile`): time and memory.
 
 Tested in tests/integration/test_choices.py.
 """
@@ -19,7 +19,7 @@ _ROWS_SHOWN = 20
 
 
 class StepProfiler(TrainerCallback):  # type: ignore[misc]
-    """Profiles training steps after two that warm up, into a table and a trace."""
+    """Profiles six training steps after two warm-up steps, into a table and a trace."""
 
     def __init__(self, folder: Path) -> None:
         """Write `steps.txt` and `trace.json` (for chrome://tracing or Perfetto) into `folder`."""
@@ -52,4 +52,4 @@ class StepProfiler(TrainerCallback):  # type: ignore[misc]
         table = profiled.key_averages().table(sort_by=by, row_limit=_ROWS_SHOWN)
         (self._folder / "steps.txt").write_text(table, encoding="utf-8")
         profiled.export_chrome_trace(str(self._folder / "trace.json"))
-        log.info("profile of the training steps: %s", self._folder / "steps.txt")
+        log.info("wrote the profile of the training steps to %s", self._folder / "steps.txt")

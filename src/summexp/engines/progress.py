@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, lines in a log, and numbers for who looks from outside."""
+"""Progress of a run: a bar on a terminal, lines in the log, and numbers in `run.json`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 log = logging.getLogger(__name__)
 
 Publish = Callable[[dict[str, Any]], None]
-"""Takes the progress for `run.json`."""
+"""Writes the progress to `run.json`."""
 
 _SECONDS = 10.0
-"""Between two reports."""
+"""Minimum interval between two reports."""
 _LINES = 60
-"""A long run has a line in its log each time that it has taken a share more of the time so far."""
+"""The interval of log lines is at least the elapsed time divided by this."""
 
 
 class Progress:
-    """Reports how far a loop is: its first and its last position, and others at intervals."""
+    """Reports the progress of a loop: its first and last position, and others at intervals."""
 
     def __init__(
         self,
@@ -35,25 +35,25 @@ class Progress:
         *,
         publish: Publish,
         done: int = 0,
-        is_part: bool = False,
+        nested: bool = False,
     ) -> None:
-        """Begin a loop.
+        """Start a loop.
 
         Args:
-            phase: `train`, or the name of the set that is evaluated.
-            unit: what is counted, such as `step`.
-            total: how many there are.
-            publish: called at intervals.
-            done: how many were done before, by the run that this one resumes.
-            is_part: whether it is a part of another loop, and worth a report only if it takes long.
+            phase: `train`, or the name of the evaluated set.
+            unit: the unit of the count, such as `step`.
+            total: total number of units.
+            publish: called with the progress at intervals.
+            done: number of units done before, by the run that is resumed.
+            nested: whether the loop is nested in another, and is reported only if it takes long.
         """
         self.facts: dict[str, float] = {}
         """Further values, by their names in `run.json`: `loss`, `learning_rate`, …"""
         self.total, self.done = total, done
         self._phase, self._unit, self._publish = phase, unit, publish
         self._first, self._started = done, time.monotonic()
-        self._reported_at = self._line_at = self._started if is_part else -math.inf
-        self._is_part, self._is_reported = is_part, True
+        self._reported_at = self._line_at = self._started if nested else -math.inf
+        self._nested, self._is_reported = nested, True
         self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty():
             self._bar = tqdm(
@@ -63,12 +63,12 @@ class Progress:
                 unit=unit,
                 mininterval=0.2,
                 dynamic_ncols=True,
-                # Of an evaluation in training, the log keeps the scores.
+                # The bar of an evaluation in training disappears; the log has the scores.
                 leave=None,
             )
 
     def advance(self, count: int) -> None:
-        """Count what was done."""
+        """Add to the count."""
         self.done += count
         self._is_reported = False
         if self._bar is not None:
@@ -79,15 +79,15 @@ class Progress:
             self._report()
 
     def extend(self, count: int) -> None:
-        """Count what was found to be done too."""
+        """Add to the total."""
         self.total += count
         if self._bar is not None:
             self._bar.total = self.total
             self._bar.refresh()
 
     def close(self) -> None:
-        """Report the last position, and take the bar away."""
-        if not (self._is_reported or self._is_part):
+        """Report the last position, and close the bar."""
+        if not (self._is_reported or self._nested):
             self._line_at = -math.inf
             self._report()
         if self._bar is not None:
@@ -114,7 +114,7 @@ class Progress:
         if now - self._line_at >= max(_SECONDS, elapsed / _LINES):
             self._line_at = now
             line = self._line(rate, left)
-            # The bar shows the same.
+            # The bar shows the same on the terminal.
             log.info("%s", line) if self._bar is None else _log_to_file(line)
 
     def _line(self, rate: float, left: float | None) -> str:
@@ -135,7 +135,7 @@ def _log_to_file(line: str) -> None:
 
 
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]
-    """Reports the optimizer steps, on rank 0, and a line for each evaluation."""
+    """Trainer callback that reports steps and evaluations, on rank 0."""
 
     def __init__(
         self, shown: Sequence[str] = ("eval_loss",), publish: Publish = lambda _: None
@@ -157,7 +157,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Begin at the step that training resumes from."""
+        """Start at the step from which training resumes."""
         if state.is_world_process_zero:
             done = state.global_step
             self._progress = Progress(
@@ -184,7 +184,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_kwargs: Any,
     ) -> None:
-        """Take the last loss, or show the scores of an evaluation."""
+        """Store the last loss, or log the scores of an evaluation."""
         if self._progress is None or logs is None:
             return
         self._progress.facts |= {
@@ -208,7 +208,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         self.close()
 
     def close(self) -> None:
-        """Report the last step, if training did not come to its end."""
+        """Report the last step, if training ended early."""
         if self._progress is not None:
             self._progress.close()
             self._progress = None

@@ -1,4 +1,4 @@
-"""What every training loop takes and gives, so that one can be exchanged for another.
+"""Protocol of a training engine: its job and its result.
 
 Tested in tests/engines/test_trainer.py, tests/engines/test_accelerate.py.
 """
@@ -59,34 +59,34 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training left."""
+    """The result of a training."""
 
     metrics: dict[str, float]
     """`train_loss`, `train_runtime`, `train_samples_per_second`, …"""
     steps: int
-    """Optimizer steps since the beginning of the run, resumed parts included."""
+    """Optimizer steps since the start of the run, before and after it was resumed."""
     epochs: float
-    """Passes over the rows, likewise."""
-    evaluated: list[EvaluationResult] | None
-    """The evaluation of the model as it is now, if there was one."""
+    """Epochs since the start of the run."""
+    evaluations: list[EvaluationResult] | None
+    """Evaluations of the final model, one per validation set; None if it was not evaluated."""
     model: PreTrainedModel
-    """The trained model, whole on each rank: `TrainingJob.model` itself, unless that is split."""
+    """The trained model, unsharded on each rank: `TrainingJob.model`, unless that is sharded."""
     stopped_early: bool
-    """Whether it ended since the scores did not gain any more."""
+    """Whether early stopping ended it."""
 
 
 class Engine(Protocol):
     """A training loop."""
 
     def fit(self, job: TrainingJob, resume_from: Path | None) -> FitResult:
-        """Train `job.model` in place, from a checkpoint where one is given, and save it.
+        """Train `job.model` in place, from a checkpoint if one is given, and save it.
 
         Args:
-            job: what to train, on what, and how to evaluate.
-            resume_from: a whole checkpoint of the same job.
+            job: model, rows, evaluation and config.
+            resume_from: a complete checkpoint of the same job.
 
         Raises:
-            RunError: the loss is not a number any more.
-            SystemExit: a signal asked for the end, and a checkpoint was saved.
+            RunError: the loss is not finite.
+            SystemExit: a signal stopped the training, and a checkpoint was saved.
         """
         ...

@@ -1,4 +1,4 @@
-"""The engine that `engine.name` names.
+"""Registry of training engines by `engine.name`.
 
 Tested in tests/engines/test_adapter_training.py.
 """
@@ -10,7 +10,7 @@ from summexp.engines.protocol import Engine
 
 
 def build_engine(config: EngineConfig) -> Engine:
-    """Return the training loop that was chosen; its libraries are imported only now."""
+    """Return the chosen engine; its libraries are imported here."""
     if config.name == "accelerate":
         from summexp.engines.accelerate import AccelerateEngine
 

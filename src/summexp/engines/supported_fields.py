@@ -1,7 +1,7 @@
-"""Which fields of `training.*` the loop of `engine=accelerate` honours; it refuses the others.
+"""Fields of `training.*` that `engine=accelerate` supports; all others are rejected.
 
-`engine=trainer` honours them all. A field that is set and does nothing would let someone believe in
-a setting that was never in force.
+`engine=trainer` supports all fields. A field that is accepted but has no effect would mislead the
+user.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from summexp.engines.generated.training_config import TrainingConfig
 
 SUPPORTED_FIELDS = {
-    "the steps": (
+    "steps": (
         "num_train_epochs",
         "max_steps",
         "per_device_train_batch_size",
@@ -35,7 +35,7 @@ SUPPORTED_FIELDS = {
         "max_grad_norm",
         "label_smoothing_factor",
     ),
-    "the numbers they are taken in": (
+    "precision and memory": (
         "bf16",
         "fp16",
         "tf32",
@@ -52,7 +52,7 @@ SUPPORTED_FIELDS = {
         "torch_compile_mode",
         "use_cache",
     ),
-    "the batches": (
+    "batches": (
         "dataloader_drop_last",
         "dataloader_num_workers",
         "dataloader_pin_memory",
@@ -61,7 +61,7 @@ SUPPORTED_FIELDS = {
         "dataloader_prefetch_factor",
         "dataloader_multiprocessing_context",
     ),
-    "the processes": (
+    "processes": (
         "ddp_find_unused_parameters",
         "ddp_bucket_cap_mb",
         "ddp_broadcast_buffers",
@@ -70,7 +70,7 @@ SUPPORTED_FIELDS = {
         "fsdp_config",
         "deepspeed",
     ),
-    "what happens between the steps": (
+    "logging, evaluation and saving": (
         "logging_strategy",
         "logging_steps",
         "logging_first_step",
@@ -89,7 +89,7 @@ SUPPORTED_FIELDS = {
         "greater_is_better",
         "resume_from_checkpoint",
     ),
-    "what surrounds the training, whatever the engine": (
+    "independent of the engine": (
         "do_train",
         "do_eval",
         "do_predict",
@@ -103,26 +103,25 @@ SUPPORTED_FIELDS = {
         "hub_revision",
     ),
 }
-"""Fields with the meaning that they have for the Trainer, by what they are about; a test compares
-the two engines."""
+"""Fields that mean the same as in the Trainer, by topic; a test compares the two engines."""
 
-_TRAINERS_OWN = "is the Trainer's own"
+_TRAINER_ONLY = "is specific to the Trainer"
 _STOPS = "has no effect: a signal stops every run after a checkpoint"
 _LOG = "has no effect on summexp's own log"
-_TRACKIO = "is of a tracker that a run cannot choose"
-_ORDER = "is the Trainer's own order of the rows"
+_TRACKIO = "belongs to a tracker that is not supported"
+_ORDER = "sets the Trainer's order of the rows"
 
 REJECTED = {
-    "optim_target_modules": "is for optimizers that take the model apart",
-    "average_tokens_across_devices": "off would make the loss depend on the split into processes",
-    "use_liger_kernel": _TRAINERS_OWN,
-    "liger_kernel_config": _TRAINERS_OWN,
-    "neftune_noise_alpha": _TRAINERS_OWN,
-    "torch_empty_cache_steps": _TRAINERS_OWN,
-    "auto_find_batch_size": _TRAINERS_OWN,
-    "include_num_input_tokens_seen": _TRAINERS_OWN,
-    "skip_memory_metrics": _TRAINERS_OWN,
-    "debug": _TRAINERS_OWN,
+    "optim_target_modules": "is for optimizers that need the model's modules",
+    "average_tokens_across_devices": "=false would make the loss depend on the number of processes",
+    "use_liger_kernel": _TRAINER_ONLY,
+    "liger_kernel_config": _TRAINER_ONLY,
+    "neftune_noise_alpha": _TRAINER_ONLY,
+    "torch_empty_cache_steps": _TRAINER_ONLY,
+    "auto_find_batch_size": _TRAINER_ONLY,
+    "include_num_input_tokens_seen": _TRAINER_ONLY,
+    "skip_memory_metrics": _TRAINER_ONLY,
+    "debug": _TRAINER_ONLY,
     "log_on_each_node": _LOG,
     "log_level": _LOG,
     "log_level_replica": _LOG,
@@ -131,50 +130,50 @@ REJECTED = {
     "trackio_static_space_id": _TRACKIO,
     "enable_jit_checkpoint": _STOPS,
     "hub_token": "comes from the environment (HF_TOKEN)",
-    "hub_always_push": "is about uploads while training goes on; this engine uploads at the end",
-    "ignore_data_skip": "would see rows twice; a run resumes where it was",
-    "restore_callback_states_from_checkpoint": "is of callbacks that this engine does not have",
-    "accelerator_config": "is written in the loop itself",
-    "parallelism_config": _TRAINERS_OWN,
+    "hub_always_push": "is for uploads during training; this engine uploads at the end",
+    "ignore_data_skip": "would train on rows twice; a run resumes at its step",
+    "restore_callback_states_from_checkpoint": "is for callbacks that this engine does not have",
+    "accelerator_config": "is set in the loop itself",
+    "parallelism_config": _TRAINER_ONLY,
     "train_sampling_strategy": _ORDER,
     "length_column_name": _ORDER,
 }
-"""Every other field that can be set, and why the loop has no use for it."""
+"""Every other field that can be set, with the reason why the loop does not support it."""
 
 _OTHER_OPTIMIZERS = ("galore_", "apollo_", "lomo", "adalomo", "schedule_free_")
-"""Beginnings of the names of optimizers that want more than groups of weights."""
+"""Name prefixes of optimizers that need more than parameter groups."""
 _BITSANDBYTES_8BIT = (
     *("adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit", "lion_8bit", "rmsprop_bnb_8bit"),
     *("paged_adamw_8bit", "paged_ademamix_8bit", "paged_lion_8bit"),
 )
-"""Optimizers for which the Trainer keeps embeddings in 32 bits by way of the model."""
+"""Optimizers for which the Trainer keeps embeddings in 32 bits, which needs the model."""
 
 
 def rejected(training: TrainingConfig, engine: EngineConfig) -> Iterator[Problem]:
-    """Yield what of a config the loop of `engine=accelerate` would leave out."""
+    """Yield the settings of a config that `engine=accelerate` does not support."""
     if engine.name != "accelerate":
         return
-    hint = "Leave it away, or choose engine=trainer."
+    hint = "Remove it, or choose engine=trainer."
     for spec in fields(training):
         if spec.name in REJECTED and getattr(training, spec.name) != spec.default:
             yield Problem(
                 key=f"training.{spec.name}",
-                what=f"{REJECTED[spec.name]}, and engine=accelerate does not have it",
+                what=f"{REJECTED[spec.name]}, and engine=accelerate does not support it",
                 hint=hint,
             )
     for name, ours in (("sampler", "length_grouped"), ("loss", "token_mean")):
         if getattr(engine, name) != ours:
             yield Problem(
                 key=f"engine.{name}",
-                what=f"{getattr(engine, name)} is the Trainer's own, and engine=accelerate does "
-                "not have it",
+                what=f"{getattr(engine, name)} is specific to the Trainer, and engine=accelerate "
+                "does not support it",
                 hint=f"Set engine.{name}={ours}, or choose engine=trainer.",
             )
     if training.optim.startswith(_OTHER_OPTIMIZERS) or training.optim in _BITSANDBYTES_8BIT:
         yield Problem(
             key="training.optim",
-            what=f"{training.optim} wants more than the weights, and engine=accelerate does not "
-            "have it",
+            what=f"{training.optim} needs more than parameter groups, and engine=accelerate does "
+            "not support it",
             hint="Choose another optimizer, or engine=trainer.",
         )
     if isinstance(training.deepspeed, Mapping):
@@ -182,18 +181,18 @@ def rejected(training: TrainingConfig, engine: EngineConfig) -> Iterator[Problem
     if training.push_to_hub and training.hub_strategy != "end":
         yield Problem(
             key="training.hub_strategy",
-            what=f"{training.hub_strategy} uploads while training goes on, and engine=accelerate "
-            "does so at the end",
+            what=f"{training.hub_strategy} uploads during training, and engine=accelerate uploads "
+            "at the end",
             hint="Set training.hub_strategy=end, or choose engine=trainer.",
         )
 
 
 def deepspeed_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the sections of DeepSpeed's options that bring what the loop makes by itself."""
+    """Yield the sections of the DeepSpeed config that the loop sets itself."""
     for name, key in (("optimizer", "optim"), ("scheduler", "lr_scheduler_type")):
         if name in options:
             yield Problem(
                 key="training.deepspeed",
-                what=f"has a section {name}, and engine=accelerate goes by training.{key}",
-                hint="Leave the section away, or choose engine=trainer.",
+                what=f"has a section {name}, and engine=accelerate uses training.{key}",
+                hint="Remove the section, or choose engine=trainer.",
             )

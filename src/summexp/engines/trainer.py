@@ -1,4 +1,4 @@
-"""`engine=trainer`: the Hugging Face Seq2SeqTrainer with our loss, order of rows and evaluation."""
+"""`engine=trainer`: the Hugging Face Seq2SeqTrainer with summexp's loss, sampler and evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from summexp.data.sampling import GlobalBatches
 from summexp.distributed.ranks import barrier, this_world
 from summexp.distributed.signals import StopRequest, stop_requests
 from summexp.engines.batches import global_batches, training_loader
-from summexp.engines.best import best_score, gains_nothing
+from summexp.engines.best import best_score, should_stop_early
 from summexp.engines.callbacks import training_callbacks
 from summexp.engines.checkpoint import (
     check_loaded,
@@ -35,7 +35,7 @@ from summexp.engines.checkpoint import (
 from summexp.engines.divergence import check_weights, keep_valid_json
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 from summexp.engines.protocol import FitResult, TrainingJob
-from summexp.engines.sharded import WholeModel, prepare_for_fsdp, use_deepspeed, use_fsdp
+from summexp.engines.sharded import FullModel, prepare_for_fsdp, use_deepspeed, use_fsdp
 from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.evaluation.evaluate import EvaluationResult
@@ -45,19 +45,19 @@ from summexp.run_folder.checkpoints import keep_only, step_of
 
 
 class TrainerEngine:
-    """The loop of the Hugging Face Trainer."""
+    """The training loop of the Hugging Face Trainer."""
 
     def fit(self, job: TrainingJob, resume_from: Path | None) -> FitResult:
         """Train `job.model` in place; see `Engine.fit`."""
         with stop_requests() as request:
             trainer = SummarizationTrainer(job, request, resume_from)
-            # Nothing that came before, such as training a tokenizer, may move the random numbers;
-            # each rank has a dropout of its own.
+            # Earlier code, such as training a tokenizer, must not change the random numbers;
+            # dropout differs on each rank.
             set_seed(job.seed + this_world().rank)
             if resume_from is not None:
                 check_same_model(job.model, resume_from)
                 read_state(resume_from)
-                # The Trainer (5.23) takes where it resumes for its start.
+                # The Trainer (5.23) would evaluate at the step from which it resumes.
                 trainer.args.eval_on_start = False
             try:
                 result = trainer.train(str(resume_from) if resume_from else None)
@@ -65,7 +65,7 @@ class TrainerEngine:
                 trainer.save_checkpoint()
             trainer.guard.exit(trainer.state.global_step)
         trainer.save_state()
-        model = trainer.whole_model()
+        model = trainer.full_model()
         trainer.save_final(model)
         metrics = {
             name: value for name, value in result.metrics.items() if isinstance(value, int | float)
@@ -77,7 +77,7 @@ class TrainerEngine:
 
 
 class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
-    """A Seq2SeqTrainer whose numbers do not depend on how the global batch is split."""
+    """A Seq2SeqTrainer whose loss does not depend on how the global batch is split."""
 
     control: TrainerControl
     _tr_loss: torch.Tensor
@@ -85,23 +85,23 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def __init__(
         self, job: TrainingJob, request: StopRequest, resume_from: Path | None = None
     ) -> None:
-        """Prepare the training of `job`, which ends early on `request`."""
+        """Prepare the training of `job`; `request` stops it."""
         self._job = job
         self._resume_from = resume_from
         self.guard = TrainingGuard(request, job.training)
         self.stopped_early = False
         self._own_loss = job.engine.loss == "token_mean"
         self._batches: GlobalBatches | None = None
-        self._evaluated: list[EvaluationResult] = []
-        self._evaluated_at = -1
+        self._evaluations: list[EvaluationResult] = []
+        self._evaluated_step = -1
         args = job_arguments(job)
-        self._whole = WholeModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
+        self._full_model = FullModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
         give_every_weight_a_gradient(job.model)
         super().__init__(
             model=job.model,
             args=args,
             train_dataset=job.rows,
-            # The Trainer wants one if it is to evaluate; `evaluate` below does not use it.
+            # The Trainer requires one in order to evaluate; `evaluate` below does not use it.
             eval_dataset=job.rows,
             data_collator=job.collate,
             processing_class=job.tokenizer,
@@ -111,10 +111,10 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         for callback in [*training_callbacks(job), self.guard]:
             self.add_callback(callback)
         if self._own_loss:
-            # The Trainer then counts the target tokens of the global batch, and scales nothing.
+            # The Trainer then counts the target tokens of the global batch and does not scale.
             self.model_accepts_loss_kwargs = True
             self.loss_is_scaled_for_ga = True
-            # It would leave out each row's first label of a decoder-only model.
+            # The Trainer would drop the first label of each row for a decoder-only model.
             self._loss_shifts_labels = False
 
     def compute_loss(
@@ -126,12 +126,12 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     ) -> Any:
         """Return the loss of a micro-batch as its share of the global batch's mean.
 
-        Upstream (5.23) hands `num_items_in_batch` to T5 and BART, which ignore it, and takes their
-        mean for a share: loss and gradients grow with accumulation steps and processes.
+        Upstream (5.23) passes `num_items_in_batch` to T5 and BART, which ignore it, and does not
+        scale their mean loss: loss and gradients grow with accumulation steps and processes.
         """
         if not self._own_loss:
-            # The mean over no target, which a rank without rows has, is not a number. With label
-            # smoothing upstream takes the labels out.
+            # The mean over no target, on a rank without rows, is NaN. With label smoothing
+            # upstream removes the labels.
             empty = bool(inputs["labels"].eq(IGNORED).all())
             theirs = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             return theirs.nan_to_num(0.0) if empty and not return_outputs else theirs
@@ -142,31 +142,31 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         smoothing = self.args.label_smoothing_factor
         loss = token_loss_sum(outputs.logits, labels, smoothing) / targets
         if self.args.average_tokens_across_devices:
-            # DDP averages the gradients of the processes; their sum is what is wanted.
+            # DDP averages the gradients of the processes, and their sum is needed.
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
     def _autocast(self) -> contextlib.AbstractContextManager[None]:
-        # Accelerate (1.15) puts a model into autocast except where it shards it with FSDP.
+        # Accelerate (1.15) applies autocast to a model, except with FSDP.
         fsdp = self.accelerator.distributed_type == DistributedType.FSDP
         return self.accelerator.autocast() if fsdp else contextlib.nullcontext()
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Create what splits the work over the processes."""
+        """Create the accelerator, and prepare the model for FSDP or XLA."""
         if self.args.fsdp:
             use_fsdp(self.args)
         elif self.args.deepspeed:
             use_deepspeed()
         elif self.args.device.type == "xla":
-            from summexp.engines.xla import spread_loaders
+            from summexp.engines.xla import use_sharding_loader
 
-            spread_loaders()
+            use_sharding_loader()
         super().create_accelerator_and_postprocess()
         if self.args.fsdp:
             prepare_for_fsdp(self._job.model, self.accelerator.state.fsdp_plugin)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Train on a micro-batch, and keep an eye on its loss."""
+        """Train on a micro-batch, and update the guard with its loss."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
         self.guard.losses.update(loss)
         return loss
@@ -174,7 +174,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return this rank's share of the global batches.
 
-        Upstream's sharding repeats rows of the beginning where the last batch is short.
+        Upstream's sharding repeats the first rows if the last batch is short.
         """
         rows, args = self.train_dataset, self.args
         if self._job.engine.sampler == "upstream" or not isinstance(rows, Dataset):
@@ -189,9 +189,9 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         super()._run_epoch(*args, **kwargs)
 
     def _finalize_training(self, *args: Any) -> Any:
-        # Upstream (5.23) takes one rank's losses for all after the last step that was logged.
+        # After the last log, upstream (5.23) uses the losses of one rank only.
         self._tr_loss = nested_gather(self._tr_loss, self.args.parallel_mode).mean()
-        # Upstream would delete whatever is called like a checkpoint.
+        # Upstream would delete any folder named like a checkpoint.
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         output = super()._finalize_training(*args)
         self.args.save_total_limit = limit
@@ -201,29 +201,29 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         return output
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """Evaluate every validation set with the evaluation that all engines share."""
-        self._evaluated = self.guard.evaluate(self._job, self.whole_model())
-        self._evaluated_at = self.state.global_step
+        """Evaluate every validation set with `summexp`'s evaluation."""
+        self._evaluations = self.guard.evaluate(self._job, self.full_model())
+        self._evaluated_step = self.state.global_step
         if self._job.engine.sampler == "upstream":
-            # Upstream reads each set with a DataLoader, which takes a random number to begin with:
-            # dropout goes on with the next.
-            for _ in self._evaluated:
+            # Upstream reads each set with a DataLoader, which draws one random number and so
+            # changes dropout.
+            for _ in self._evaluations:
                 torch.empty((), dtype=torch.int64).random_()
         metrics: dict[str, float] = {}
-        for evaluated in self._evaluated:
-            metrics |= evaluated.metrics
+        for evaluation in self._evaluations:
+            metrics |= evaluation.metrics
         best_score(self.args, metrics)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         engine = self._job.engine
-        if gains_nothing(self.args, engine, self.state.log_history):
+        if should_stop_early(self.args, engine, self.state.log_history):
             self.stopped_early = self.control.should_training_stop = True
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, and keep the log valid JSON."""
+        """Log, and keep the log history valid JSON."""
         super().log(logs, start_time)
         keep_valid_json(self.state)
 
@@ -233,20 +233,20 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         is_best: bool = super()._determine_best_metric(metrics, trial)
-        # By this alone upstream decides whether to save, with training.save_strategy=best.
+        # With training.save_strategy=best, upstream saves only if this is true.
         return is_best or self.guard.stops
 
-    def whole_model(self) -> PreTrainedModel:
-        """Return the model as one process has it; every rank has to call this."""
-        return self._whole.copy(self.model, self.args.device)
+    def full_model(self) -> PreTrainedModel:
+        """Return the unsharded model; call it on every rank."""
+        return self._full_model.copy(self.model, self.args.device)
 
     def last_evaluation(self) -> list[EvaluationResult] | None:
-        """Return the last evaluation, if it was of the model that training ended with."""
+        """Return the last evaluation, if it was of the final model."""
         best = self.state.best_model_checkpoint
         ended_with = self.state.global_step
         if self.args.load_best_model_at_end and best is not None:
             ended_with = step_of(Path(best))
-        return self._evaluated if self._evaluated_at == ended_with else None
+        return self._evaluations if self._evaluated_step == ended_with else None
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
@@ -269,7 +269,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             super()._load_rng_state(checkpoint)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        # Weights that are another's are not in the file, and not missing either.
+        # Tied weights are not in the file, and not missing.
         shared = self.model.all_tied_weights_keys
         missing = [name for name in load_result.missing_keys if name not in shared]
         unexpected = load_result.unexpected_keys
@@ -278,19 +278,19 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
 
     def save_checkpoint(self) -> None:
-        """Save a checkpoint of this moment, unless there is one."""
+        """Save a checkpoint of this step, unless it exists."""
         self._save_checkpoint(self.model_wrapped, None)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save a model that any machine can load, whether it is split here or not."""
-        if not self._whole.is_split:
+        """Save a standard model folder, whether the model is sharded or not."""
+        if not self._full_model.is_split:
             super().save_model(output_dir, _internal_call)
             if self.args.should_save:
                 follow_umask(Path(output_dir or self.args.output_dir))
             return
-        # One rank keeps what all of them gather.
+        # All ranks gather the weights, and one keeps them.
         place = torch.device("cpu" if self.args.should_save else "meta")
-        model = self._whole.copy(self.model, place)
+        model = self._full_model.copy(self.model, place)
         if self.args.should_save:
             save_model(model, self.processing_class, Path(output_dir or self.args.output_dir))
 
@@ -310,11 +310,11 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def _write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self._check_weights(self.model)
         with new_checkpoint(self.args, self.state) as checkpoint:
-            # Older ones are left until this one is whole.
+            # Older ones are kept until this one is complete.
             limit, self.args.save_total_limit = self.args.save_total_limit, None
             super()._save_checkpoint(model, trial)
             self.args.save_total_limit = limit
-        # Who asked for the end does not wait for an upload.
+        # A stop request does not wait for an upload.
         if self.args.should_save and not self.guard.stops:
             self._job.on_save(checkpoint)
 
@@ -322,6 +322,6 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         begun = super()._init_training_state(max_steps, *args)
         if self._resume_from is not None:
             drop_foreign_best(self._job, self.state, self._resume_from)
-        # Upstream resumes at the intervals of the checkpoint, whatever is asked for now.
+        # Upstream resumes with the intervals of the checkpoint instead of the current ones.
         self.state.compute_steps(self.args, max_steps)
         return begun

@@ -1,4 +1,4 @@
-"""`training.*` of a job as transformers' own arguments, which every engine goes by."""
+"""Builds a job's `Seq2SeqTrainingArguments`, used by every engine."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from summexp.errors import ConfigError, Problem
 
 
 def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
-    """Return the arguments of a training, with what follows from the rest of the config.
+    """Return the arguments of a training, with values derived from the rest of the config.
 
     Raises:
-        ConfigError: what upstream refuses, or a model that cannot be split as it is asked to be.
+        ConfigError: upstream rejects a value, or the model cannot be sharded.
     """
     training = job.training
     device = select_device(job.backend)
     rows = training.per_device_train_batch_size
     over: dict[str, Any] = {
-        # Rows hold tokens alone, and the collator adds what the model needs.
+        # The rows only have tokens, and the collator adds the rest.
         "remove_unused_columns": False,
         "use_cpu": device.type == "cpu",
-        # Upstream's "device" is a process.
+        # Upstream counts a process as a device.
         "per_device_train_batch_size": rows * devices_behind(device),
-        # Upstream would upload whatever the folder holds.
+        # Upstream would upload the whole folder.
         "push_to_hub": False,
         "run_name": job.run_name or job.folder.name,
     }
@@ -38,11 +38,11 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
         over["metric_for_best_model"] = "loss"
     options = training.accelerator_config
     if not isinstance(job.rows, Dataset) and not isinstance(options, str):
-        # Each rank reads the stream and takes its share. Handed out by rank 0, as upstream has it,
-        # all batches would have to have one length.
+        # Each rank reads the stream and takes its share. Dispatched by rank 0, as upstream does,
+        # all batches would need the same length.
         over["accelerator_config"] = {"dispatch_batches": False} | dict(options or {})
     if training.ddp_find_unused_parameters is None:
-        # Upstream looks through the graph for them at each step; only dropped layers leave any.
+        # Searching the graph at each step is slow, and only layer drop leaves parameters unused.
         over["ddp_find_unused_parameters"] = bool(_drops_layers(job.model))
     args = training_arguments(
         training,
@@ -52,7 +52,7 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
         **over,
     )
     if args.n_gpu > 1:
-        # One process drives one GPU; DataParallel over several is slow, and breaks generation.
+        # One process drives one GPU; DataParallel is slow and breaks generation.
         args._n_gpu = 1
     if (args.fsdp or args.deepspeed) and _drops_layers(job.model):
         raise ConfigError(_layers_differ(job.model))
@@ -60,7 +60,7 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
 
 
 def _drops_layers(model: PreTrainedModel) -> list[str]:
-    """Return the names of the probabilities above 0 with which `model` leaves out layers."""
+    """Return the names of the layer drop probabilities above 0."""
     names = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
     return [name for name in names if getattr(model.config, name, 0)]
 
@@ -69,8 +69,8 @@ def _layers_differ(model: PreTrainedModel) -> list[Problem]:
     return [
         Problem(
             key=f"model.architecture.{name}",
-            what="leaves out layers at random, others on each process, and FSDP and DeepSpeed wait "
-            "for every process at every layer",
+            what="drops other layers at random on each process, and FSDP and DeepSpeed need every "
+            "process at every layer",
             hint=f"Set model.architecture.{name}=0, or choose hardware=ddp8_bf16.",
         )
         for name in _drops_layers(model)

@@ -1,4 +1,4 @@
-"""Ends a training early: for a signal, or for a loss that is no longer a number."""
+"""Training guard: stops training on a signal, or when the loss stays non-finite."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from summexp.evaluation.evaluate import EvaluationResult
 
 _PATIENCE = 10
-"""Losses in a row that are not finite before training is given up; a loss scaler needs a few."""
+"""Non-finite losses in a row before training fails; a loss scaler needs a few."""
 
 
 class StoppedError(Exception):
-    """A signal came outside of a step: before the first one, or during an evaluation."""
+    """A signal was received outside of a step: before the first one, or during an evaluation."""
 
 
 def exit_on_request(request: StopRequest) -> None:
-    """Exit the run if a signal came to any rank; every rank has to call it as often.
+    """Exit the run if any rank received a signal; call it equally often on every rank.
 
     Raises:
-        Stopped: on every rank, as a rule.
+        Stopped: a signal was received; raised on every rank.
     """
     if any_reduce(request.received)[0]:
         request.announce()
@@ -45,7 +45,7 @@ def exit_on_request(request: StopRequest) -> None:
 
 
 class FiniteLossGuard:
-    """Counts losses in a row that are not finite, on their device."""
+    """Counts non-finite losses in a row, on their device."""
 
     def __init__(self) -> None:
         self._in_a_row: torch.Tensor | None = None
@@ -57,27 +57,30 @@ class FiniteLossGuard:
         self._in_a_row = torch.where(torch.isfinite(loss.detach()), 0.0, before + 1)
         self._count += 1
 
-    def gives_up(self) -> bool:
-        """Return whether the loss stays not finite; checks rarely, as that is a wait."""
+    def is_diverged(self) -> bool:
+        """Return whether the loss stays non-finite; checked rarely, since it synchronizes."""
         if self._in_a_row is None or self._count < _PATIENCE:
             return False
         self._count = 0
         return self._in_a_row.item() >= _PATIENCE
 
     def last_is_finite(self) -> bool:
-        """Return whether the last loss was finite; waits for the device."""
+        """Return whether the last loss was finite; synchronizes with the device."""
         return self._in_a_row is None or not self._in_a_row.item()
 
 
 class TrainingGuard(TrainerCallback):  # type: ignore[misc]
-    """After each step, on every rank alike: stop for a signal, or give up a loss."""
+    """Trainer callback that stops training, after the same step on every rank.
+
+    Training stops with a checkpoint on a signal, and fails when the loss stays non-finite.
+    """
 
     def __init__(self, request: StopRequest, training: TrainingConfig) -> None:
-        """Watch for `request` in a training that is configured by `training`."""
+        """Create the guard of a training; `request` stops it."""
         self.losses = FiniteLossGuard()
         self.stops = False
         self.grad_norm: torch.Tensor | float = 0.0
-        """Norm of the last step's gradient, which the loop keeps here."""
+        """Norm of the last step's gradient, set by the loop."""
         self._request = request
         self._request.announcement = self._announcement
         self._fp16 = training.fp16
@@ -86,26 +89,26 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         self._step = self._saved = 0
 
     def _announcement(self) -> str:
-        """Return what a signal that comes now leads to."""
+        """Return the message to print if a signal is received now."""
         if not self._begun:
             return "stopping before the first step: nothing to save"
         in_step = not (self.stops or self._evaluates or self._saves)
         if not in_step and self._step == self._saved:
-            return f"stopping; checkpoint-{self._step} is saved already"
+            return f"stopping; checkpoint-{self._step} is already saved"
         return f"saving checkpoint-{self._step + 1 if in_step else self._step}"
 
     def ends_after(self, step: int) -> bool:
-        """Return whether `step` was the last because a signal came, the same on every rank.
+        """Return whether a signal ends the training after `step`, the same on every rank.
 
         Raises:
-            RunError: the loss stays not finite.
+            RunError: the loss stays non-finite.
         """
         self._step = step
-        asked, gives_up = any_reduce(self._request.received, self.losses.gives_up())
-        if gives_up:
+        asked, is_diverged = any_reduce(self._request.received, self.losses.is_diverged())
+        if is_diverged:
             raise RunError(
-                f"the loss is not a number at step {step}, for the last {_PATIENCE} batches at "
-                f"least. {advice(fp16=self._fp16)}"
+                f"the loss is not finite at step {step}, for at least the last {_PATIENCE} "
+                f"batches. {advice(fp16=self._fp16)}"
             )
         if asked:
             self._stop()
@@ -113,25 +116,25 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
 
     def _stop(self) -> None:
         self.stops = True
-        # This rank may not have been sent the signal.
+        # This rank may not have received the signal.
         self._request.announce()
 
     def check_end(self, step: int) -> None:
-        """Check that the last loss and the last gradient are finite; every rank has to call this.
+        """Check that the last loss and the last gradient are finite; call it on every rank.
 
-        The weights alone do not tell: a step whose gradient is not finite may leave them as they
-        are. What was not finite for a while, and then was, is no failure.
+        Finite weights are not enough: a step with a non-finite gradient may not change them. Losses
+        that were non-finite for a while and then recovered are no failure.
 
         Raises:
-            RunError: one is not.
+            RunError: one of them is not finite.
         """
-        # fp16's loss scaler finds its factor by gradients that overflow, and leaves out the step.
+        # Gradients may overflow in fp16: the loss scaler then skips the step.
         steep = not self._fp16 and not math.isfinite(self.grad_norm)
         lost, steep = any_reduce(not self.losses.last_is_finite(), steep)
         if lost or steep:
             what = "loss" if lost else "norm of the gradient"
             raise RunError(
-                f"training ended at step {step} with a {what} that is not a number. "
+                f"training ended at step {step} with a {what} that is not finite. "
                 f"{advice(fp16=self._fp16)}"
             )
 
@@ -139,7 +142,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         """Exit the run if a signal stopped the training after `step`.
 
         Raises:
-            Stopped: as a rule.
+            Stopped: a signal was received.
             RunError: see `check_end`.
         """
         if self.stops:
@@ -147,7 +150,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         self.check_end(step)
 
     def evaluate(self, job: TrainingJob, model: PreTrainedModel) -> list[EvaluationResult]:
-        """Evaluate every validation set, or abort that if a signal comes.
+        """Evaluate every validation set, or abort on a signal.
 
         Raises:
             StoppedError: on every rank, after the same batch.
@@ -159,7 +162,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             self._evaluates = False
 
     def save(self, write: Callable[[], None]) -> None:
-        """Let `write` write a checkpoint of this moment, unless there is one; no signal ends it."""
+        """Call `write` to save a checkpoint of this step, unless it exists; signals wait."""
         if self._step == self._saved:
             return
         self._saves = True
@@ -180,7 +183,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Begin at the step of the checkpoint that training resumes from, or at none."""
+        """Start at the step from which training resumes, or at 0."""
         self._step = self._saved = state.global_step
 
     def on_step_begin(
@@ -190,7 +193,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Abort the training if a signal came before the first step.
+        """Abort the training if a signal was received before the first step.
 
         Raises:
             StoppedError: on every rank.
@@ -208,7 +211,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Decide whether this was the last step."""
+        """Stop after this step if a signal was received."""
         if self.ends_after(state.global_step):
             control.should_save = True
             control.should_evaluate = False
@@ -221,7 +224,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Stop if a signal came once the summaries were generated, while they were scored."""
+        """Stop if a signal was received while the summaries were scored."""
         if any_reduce(self._request.received)[0] and self._begun:
             self._stop()
             control.should_save = True
@@ -234,7 +237,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Do nothing more where the step was the last."""
+        """Neither save nor evaluate again after a stop."""
         if self.stops:
             control.should_save = control.should_evaluate = False
 
@@ -245,6 +248,6 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Stop if a signal came while a checkpoint was written."""
+        """Stop if a signal was received while a checkpoint was written."""
         if self.stops:
             control.should_training_stop = True

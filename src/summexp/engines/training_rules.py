@@ -51,14 +51,14 @@ def _training_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
     yield from too_small(config, _MINIMA)
     yield from _optimizer_problems(config)
     if config.fp16 and config.bf16:
-        yield "fp16", "is set together with training.bf16; only one of them can be"
+        yield "fp16", "is set together with training.bf16; set only one of them"
     if config.fp16_full_eval and config.bf16_full_eval:
-        yield "fp16_full_eval", "is set together with training.bf16_full_eval; only one can be"
+        yield "fp16_full_eval", "is set together with training.bf16_full_eval; set only one"
     yield from _interval_problems(config)
     if config.lr_scheduler_type in _SCHEDULERS_BY_SCORE and config.eval_strategy == "no":
         yield (
             "lr_scheduler_type",
-            f"{config.lr_scheduler_type} goes by evaluations, but training.eval_strategy is no",
+            f"{config.lr_scheduler_type} needs evaluations, but training.eval_strategy is no",
         )
     if config.dataloader_prefetch_factor is not None and config.dataloader_num_workers == 0:
         yield "dataloader_prefetch_factor", "needs training.dataloader_num_workers of 1 or more"
@@ -66,7 +66,7 @@ def _training_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
 
 
 def _optimizer_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
-    """Yield what PyTorch's optimizers and loss refuse, the first when training begins."""
+    """Yield values that PyTorch's optimizers and loss reject, one at a time, in training."""
     for name in ("adam_beta1", "adam_beta2"):
         value = getattr(config, name)
         if not 0 <= value < 1:
@@ -87,7 +87,7 @@ def _interval_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
         if getattr(config, f"{kind}_strategy") != "steps" or steps is None:
             continue
         if steps > 1 and steps != int(steps):
-            yield f"{kind}_steps", f"above 1 must be a whole number of steps, not {steps}"
+            yield f"{kind}_steps", f"above 1 must be an integer number of steps, not {steps}"
     if config.logging_strategy == "steps" and config.logging_steps == 0:
         yield "logging_steps", "must not be 0 while training.logging_strategy is steps"
     if config.eval_strategy == "steps" and not config.eval_steps and config.logging_steps <= 0:
@@ -95,7 +95,7 @@ def _interval_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
 
 
 def _best_model_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
-    """Yield what keeps the best weights from being saved when they are found."""
+    """Yield settings under which the best weights would not be saved."""
     if not config.load_best_model_at_end or config.save_strategy == "best":
         return
     if config.eval_strategy != config.save_strategy:
@@ -109,7 +109,7 @@ def _best_model_problems(config: TrainingConfig) -> Iterator[tuple[str, str]]:
     if config.eval_strategy != "steps" or not every or not save % every:
         return
     shares = (every < 1) + (save < 1)
-    # Two shares are compared in millionths: 0.3 % 0.1 is not 0 in floating point.
+    # Two fractions are compared in millionths: 0.3 % 0.1 is not 0 in floating point.
     if shares == 1 or (save * _MILLION) % (every * _MILLION):
         yield (
             "save_steps",

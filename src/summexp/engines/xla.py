@@ -30,23 +30,23 @@ from transformers import (
 )
 
 from summexp.distributed.xla import cores
-from summexp.evaluation.xla import spread
+from summexp.evaluation.xla import shard
 
 log = logging.getLogger(__name__)
 
 _WARM_UP = 20
-"""Steps after which a new program is worth a warning: by then each kind of step has been taken."""
+"""Steps after which a new program is a warning: by then every kind of step has occurred."""
 
 
-class SpreadingLoader(accelerate.data_loader.MpDeviceLoaderWrapper):  # type: ignore[misc]
-    """Puts the batches of a loader on the cores, all with as many rows as the first.
+class ShardingLoader(accelerate.data_loader.MpDeviceLoaderWrapper):  # type: ignore[misc]
+    """Shards the batches of a loader over the cores, all with as many rows as the first.
 
-    In place of torch_xla's own (2.9), which reads batches in a thread, where an error ends the
-    epoch as if it were over.
+    It replaces the loader of torch_xla (2.9), which reads batches in a thread, where an error ends
+    the epoch silently.
     """
 
     def __init__(self, loader: DataLoader[Any], device: torch.device) -> None:
-        """Take the batches of `loader`; accelerate asks for `device`."""
+        """Wrap `loader`; accelerate needs `device`."""
         self._loader = loader
         self.device = device
 
@@ -55,22 +55,22 @@ class SpreadingLoader(accelerate.data_loader.MpDeviceLoaderWrapper):  # type: ig
         rows = 0
         for batch in self._loader:
             rows = rows or -(-len(batch["input_ids"]) // cores()) * cores()
-            yield spread(batch, rows)
+            yield shard(batch, rows)
 
 
-def spread_loaders() -> None:
-    """Let accelerate (1.15) take `SpreadingLoader`, also to skip what a checkpoint has seen."""
-    accelerate.data_loader.MpDeviceLoaderWrapper = SpreadingLoader
+def use_sharding_loader() -> None:
+    """Make accelerate (1.15) use `ShardingLoader`, also to skip the batches of a checkpoint."""
+    accelerate.data_loader.MpDeviceLoaderWrapper = ShardingLoader
 
 
 def compiled() -> int:
-    """Return how many programs this process has compiled."""
+    """Return the number of programs that this process has compiled."""
     data = metrics.metric_data("CompileTime")
     return int(data[0]) if data else 0
 
 
 class Programs(TrainerCallback):  # type: ignore[misc]
-    """Makes a program of each step, and logs how many were compiled for the steps."""
+    """Trainer callback that runs each step as a program, and logs how many were compiled."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -85,7 +85,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Count from here, leaving out what was compiled between the steps."""
+        """Reset the count, without the programs compiled between the steps."""
         self._before = compiled()
 
     def on_substep_end(
@@ -95,7 +95,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Run a micro-batch, so that a step is not one program of them all."""
+        """Run a micro-batch, so that a step is not a single program."""
         torch_xla.sync()
 
     def on_step_end(
@@ -113,7 +113,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
             self._programs += new
             self._last = state.global_step
             level = logging.WARNING if self._steps > _WARM_UP else logging.INFO
-            log.log(level, "step %d: programs that XLA compiled: %d", state.global_step, new)
+            log.log(level, "step %d: XLA compiled programs: %d", state.global_step, new)
         self._before = compiled()
 
     def on_evaluate(
@@ -126,9 +126,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         """Log the programs that an evaluation needed."""
         new = compiled() - self._before
         if new:
-            log.info(
-                "evaluation at step %d: programs that XLA compiled: %d", state.global_step, new
-            )
+            log.info("evaluation at step %d: XLA compiled programs: %d", state.global_step, new)
 
     def on_train_end(
         self,
@@ -137,9 +135,9 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         _control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
-        """Log how many there were, and since when there were no more."""
+        """Log the number of programs, and the last step that needed a new one."""
         log.info(
-            "programs that XLA compiled for the steps: %d, the last in step %d of %d",
+            "XLA compiled programs for the steps: %d, the last in step %d of %d",
             self._programs,
             self._last,
             state.global_step,

@@ -1,4 +1,4 @@
-"""Metrics that are not finite, and what to try then.
+"""Detection of non-finite metrics, with advice.
 
 Tested in tests/engines/test_divergence.py.
 """
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 
 
 def advice(*, fp16: bool) -> str:
-    """Return what to try where a loss or the weights are not finite."""
+    """Return advice for a loss or weights that are not finite."""
     if fp16:
         return (
-            "T5 and its relatives overflow in fp16; train in bf16, which has the range of fp32: "
+            "T5, mT5 and PEGASUS overflow in fp16; train in bf16, which has the range of fp32: "
             "hardware=gpu_bf16 (or training.fp16=false training.bf16=true), in a new output_dir"
         )
     return (
         "Try a lower training.learning_rate in a new output_dir; debug.detect_anomaly=true stops "
-        "at the operation that it comes from"
+        "at the operation that causes it"
     )
 
 

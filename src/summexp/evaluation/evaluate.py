@@ -33,9 +33,9 @@ from summexp.metrics.scorer import SummaryScorer
 from summexp.modeling.weights import listed, non_finite_weights
 
 EMPTY_DOCUMENT = "empty document"
-"""Why a row is skipped that has no document, or a blank one."""
+"""Reason for skipping a row with a missing or blank document."""
 NO_TOKENS = "no tokens in the document"
-"""Why a row is skipped of whose document the tokenizer leaves nothing."""
+"""Reason for skipping a row whose document has no tokens."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class EvaluationSet:
 
     @cached_property
     def skipped(self) -> dict[int, str]:
-        """Row number to why it is neither summarised nor scored, in the order of the rows."""
+        """Row number to the reason why it is skipped, in the order of the rows."""
         has_column = "document_empty" in self.tokens.column_names
         empty = self.tokens["document_empty"] if has_column else [False] * len(self.rows)
         return {
@@ -71,50 +71,50 @@ class EvaluationSet:
 
     @cached_property
     def scored(self) -> list[int]:
-        """The numbers of the rows that are scored: those with a reference that are not skipped."""
+        """Numbers of the scored rows: those with a reference that are not skipped."""
         summaries = enumerate(self.rows["summary"])
         return [number for number, summary in summaries if summary and number not in self.skipped]
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How a set is evaluated."""
+    """Settings of evaluation and generation."""
 
     generation: GenerationConfig
-    """Used for every row, in training, evaluation and prediction alike."""
+    """Generation config of every phase."""
     batch_rows: int
     """Rows of a batch, unless `batch_tokens` is set."""
     batch_tokens: int | None
-    """Source tokens of a batch, padding counted; of a decoder-only model's, which keeps them in
-    mind as it goes on, those of its summaries too."""
+    """Maximum source tokens of a batch, padding included; for a decoder-only model, whose cache
+    holds them too, plus summary tokens."""
     sort_by_length: bool
-    """Take rows of like length together; the results keep the order of the rows."""
+    """Batch rows of similar length; the results keep the order of the rows."""
     generate: bool
-    """Whether to generate summaries, and not only compute the loss."""
+    """Whether to generate summaries in addition to computing the loss."""
     mean_of_batches: bool = False
-    """Average the batches' own losses, as upstream does, and not over the tokens."""
+    """Average the losses of the batches, as upstream does, instead of the tokens' losses."""
     lengths_as_upstream: bool = False
-    """Count what fills up a batch as upstream does; see `_lengths`."""
+    """Count the tokens of summaries as upstream does; see `_lengths`."""
     label_smoothing: float = 0.0
-    """Of the loss; see `token_loss_sum`. Upstream smooths in evaluation too."""
+    """Label smoothing of the loss; see `token_loss_sum`. Upstream applies it in evaluation too."""
     autocast: torch.dtype | None = None
-    """Number type of mixed precision."""
+    """Data type of mixed precision."""
     references_from_labels: bool = False
-    """Score against the references decoded from the (cut) labels, as the old script does."""
+    """Score against references decoded from the truncated labels, as the old script does."""
     seed: int = 42
-    """Of sampling, so that the same model gives the same summaries in every phase."""
+    """Seed of sampling, so that a model generates the same summaries in every phase."""
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What an evaluation found."""
+    """The result of evaluating a set."""
 
     metrics: dict[str, float]
-    """Under the old scripts' names, each with the set's name before it: `eval_rougeL`."""
+    """Metrics under the names of the old scripts, prefixed with the set's name: `eval_rougeL`."""
     predictions: list[str]
-    """One a row, in the rows' order, "" for a skipped one; none where nothing was generated."""
+    """One summary per row, "" for a skipped row; empty if nothing was generated."""
     row_scores: dict[str, list[float]]
-    """Scores of each of the rows that were `scored`, by score name."""
+    """Score name to the scores of the `scored` rows."""
     scores: list[Score] = field(default_factory=list)
     """The scores over all rows, the loss among them, as records; on rank 0 only."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -133,16 +133,16 @@ def evaluate(
     """Compute the loss of `rows`, generate their summaries and score them.
 
     Args:
-        model: on its device; left in the mode (training or not) that it came in.
+        model: the model on its device; its training mode is restored.
         tokenizer: decodes the summaries.
-        collate: makes the batches.
-        rows: what to evaluate.
-        settings: how.
-        on_batch: called with the number of rows, or chunks of rows, of each batch that is done.
-        on_more: called with the number of chunks as soon as it is known that they come, too.
+        collate: collates rows into batches.
+        rows: the set to evaluate.
+        settings: settings of evaluation and generation.
+        on_batch: called after each batch with its number of rows or chunks.
+        on_more: called with the number of additional chunks, when it is known.
 
     Raises:
-        RunError: a loss, or what the model generates from, is not a number; on every rank alike.
+        RunError: a loss or the logits are not finite; raised on every rank.
     """
     started = time.perf_counter()
     long = rows.long if settings.generate else None
@@ -150,32 +150,32 @@ def evaluate(
         on_more(len(long.chunks))
     taken = 0
 
-    def computed(
+    def compute(
         tokens: Dataset, skipped: Collection[int] = ()
     ) -> tuple[list[list[int]], list[_BatchResult]]:
         nonlocal taken
         batches = list(batch_rows(tokens, settings, skipped))
         first, taken = taken, taken + len(batches)
-        return batches, _computed(
+        return batches, _compute_batches(
             model, tokenizer, collate, tokens, batches, settings, on_batch, first
         )
 
-    # With the long rows, so that the batches of all others, and what they give, stay as they are.
-    def summarized(tokens: Dataset) -> dict[int, Summary]:
-        batches, results = computed(tokens)
+    # Chunks have their own batches, so that the results of the other rows do not change.
+    def summarize(tokens: Dataset) -> dict[int, Summary]:
+        batches, results = compute(tokens)
         _check_outputs(rows.name, model, results, settings)
         return _by_row(batches, results)
 
-    batches, results = computed(rows.tokens, rows.skipped)
+    batches, results = compute(rows.tokens, rows.skipped)
     _check_outputs(rows.name, model, results, settings)
     summaries = _by_row(batches, results)
     if long is not None:
-        summaries |= summarize_long(long, summarized, on_more)
-    # One rank scores, and the others learn what training goes by.
+        summaries |= summarize_long(long, summarize, on_more)
+    # Rank 0 scores, and broadcasts the metrics that training depends on.
     found = None
     if is_main():
         loss = _mean_loss(results, settings)
-        found = _put_together(rows, loss, summaries, tokenizer, settings)
+        found = _build_result(rows, loss, summaries, tokenizer, settings)
     seconds = time.perf_counter() - started
     if found is not None:
         found.metrics.update(_speed(rows.name, seconds, len(rows.tokens), taken))
@@ -192,7 +192,7 @@ def _speed(name: str, seconds: float, rows: int, batches: int) -> dict[str, floa
 
 
 def row_references(rows: Dataset) -> list[list[str]]:
-    """Return all references of each row, the one that it is trained with first; maybe none."""
+    """Return all references of each row, that of training first; may be empty."""
     first = [[text] if text else [] for text in rows["summary"]]
     if "references" not in rows.column_names:
         return first
@@ -202,11 +202,11 @@ def row_references(rows: Dataset) -> list[list[str]]:
 def batch_rows(
     tokens: Dataset, settings: EvaluationSettings, skipped: Collection[int] = ()
 ) -> Iterator[list[int]]:
-    """Yield the row numbers of each batch, those that are skipped left out.
+    """Yield the row numbers of each batch, without skipped rows.
 
-    Long rows come first where rows are sorted, so that what does not fit in memory shows at once.
-    Where they keep their order, those without a reference come last: the others are in the batches
-    that they would be in alone, and have the same mean loss.
+    Sorted rows start with the longest, so that a lack of memory shows at once. In input order, rows
+    without a reference come last, so that they do not change the batches, and the mean loss, of the
+    others.
     """
     lengths = [len(ids) for ids in tokens["input_ids"]]
     order = [number for number in range(len(lengths)) if number not in skipped]
@@ -236,21 +236,21 @@ def _fits(rows: int, longest: int, settings: EvaluationSettings) -> bool:
 
 @dataclass
 class _BatchResult:
-    """What one batch gave."""
+    """The result of one batch."""
 
     loss: float
-    """Summed over its target tokens."""
+    """Loss summed over its target tokens."""
     targets: int
-    """Its target tokens."""
+    """Number of target tokens."""
     texts: list[str]
-    """Summaries, one a row; empty where none were generated."""
+    """One summary per row; empty if none was generated."""
     lengths: list[int]
-    """Their tokens."""
+    """Number of tokens of each summary."""
     overflows: bool = False
-    """Whether the model gave NaN or infinity while it generated."""
+    """Whether the logits were NaN or infinite during generation."""
 
 
-def _computed(
+def _compute_batches(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     collate: Collator,
@@ -262,8 +262,8 @@ def _computed(
 ) -> list[_BatchResult]:
     """Return the result of each batch, on every rank; rank r takes batches r, r + ranks, ….
 
-    The batches are those of a single process, so that its numbers are the same bit by bit. They are
-    numbered from `first` on.
+    The batches do not depend on the number of ranks, so that results are bit-identical. Batch
+    numbers start at `first`.
     """
     world = this_world()
     was_training = model.training
@@ -275,8 +275,8 @@ def _computed(
                 number = start + world.rank
                 if number < len(batches):
                     chosen = [tokens[row] for row in batches[number]]
-                    # Sampled from the run's seed, the batch's number and nothing else.
-                    with _own_random_numbers(model.device, settings.seed + first + number):
+                    # Sampling depends on the run's seed and the batch number only.
+                    with _sampling_seed(model.device, settings.seed + first + number):
                         mine[number] = _batch_result(model, tokenizer, collate, chosen, settings)
                 on_batch(sum(map(len, batches[start : start + world.size])))
     finally:
@@ -288,8 +288,8 @@ def _computed(
 
 
 @contextlib.contextmanager
-def _own_random_numbers(device: torch.device, seed: int) -> Iterator[None]:
-    """Sample from `seed`, and leave training's random numbers as they were."""
+def _sampling_seed(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed sampling with `seed`, and restore the random numbers of training."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -302,12 +302,12 @@ def _batch_result(
     rows: Sequence[dict[str, list[int]]],
     settings: EvaluationSettings,
 ) -> _BatchResult:
-    """Compute the loss and the summaries of some rows."""
+    """Compute the loss and the summaries of a batch of rows."""
     result = _BatchResult(0.0, 0, [], [])
-    # A row without a reference takes no part in the loss, and keeps no other row out of it.
+    # The loss is computed over the rows with a reference.
     with_reference = [row for row in rows if row.get("labels")]
     if with_reference:
-        labelled = _moved(collate(with_reference), model.device, settings)
+        labelled = _to_device(collate(with_reference), model.device, settings)
         inputs = {name: tensor for name, tensor in labelled.items() if name != "labels"}
         logits = model(**inputs).logits
         smoothing = settings.label_smoothing
@@ -316,10 +316,10 @@ def _batch_result(
     if settings.generate:
         prompts = collate.prompts(rows)
         if model.device.type != "xla":
-            prompts = _moved(prompts, model.device, settings)
-        watch = LogitsWatch(samples=bool(settings.generation.do_sample))
-        generated = _generate(model, prompts, settings, watch)
-        result.overflows = watch.found()
+            prompts = _to_device(prompts, model.device, settings)
+        guard = LogitsGuard(samples=bool(settings.generation.do_sample))
+        generated = _generate(model, prompts, settings, guard)
+        result.overflows = guard.found()
         if not model.config.is_encoder_decoder:
             generated = generated[:, prompts["input_ids"].shape[1] :]
         result.lengths = _lengths(generated, tokenizer.pad_token_id, model, settings)
@@ -331,16 +331,16 @@ def _batch_result(
 def _lengths(
     generated: torch.Tensor, pad: int, model: PreTrainedModel, settings: EvaluationSettings
 ) -> list[int]:
-    """Return the tokens of each summary, the one that ends it counted and none after it.
+    """Return the number of tokens of each summary, up to and including the end token.
 
-    Upstream counts what is not padding. But GPT-2 and others pad with the token that ends a text,
-    and so does a beam search (5.23) where padding has number 0, as T5's.
+    Upstream counts all tokens but padding. GPT-2 and others pad with the end token, and so does a
+    beam search (5.23) if the padding token has ID 0, as in T5.
 
     Args:
-        generated: (rows, tokens).
+        generated: (rows, tokens) token IDs.
         pad: the padding token, with which the decoder may start.
-        model: what generated them.
-        settings: how; knows the tokens that end a summary.
+        model: the model that generated them.
+        settings: has the end tokens.
     """
     counts = generated.ne(pad)
     if settings.lengths_as_upstream:
@@ -348,7 +348,7 @@ def _lengths(
     ends = settings.generation.eos_token_id
     is_end = torch.isin(generated, torch.tensor([] if ends is None else ends).to(generated))
     if model.config.is_encoder_decoder:
-        # BART starts with the token that ends.
+        # BART starts with the end token.
         is_end[:, 0] = False
     else:
         counts = torch.ones_like(is_end)
@@ -357,24 +357,24 @@ def _lengths(
 
 
 def _without_gradients(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    # A view of a tensor made in inference mode has no version, which torch_xla (2.9) sets.
+    # torch_xla (2.9) sets the version of views, which inference tensors do not have.
     return torch.no_grad() if device.type == "xla" else torch.inference_mode()
 
 
-def _moved(
+def _to_device(
     batch: dict[str, torch.Tensor], device: torch.device, settings: EvaluationSettings
 ) -> dict[str, torch.Tensor]:
     if device.type == "xla":
-        from summexp.evaluation.xla import spread
+        from summexp.evaluation.xla import shard
 
-        return spread(batch, settings.batch_rows)
+        return shard(batch, settings.batch_rows)
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def _by_row(
     batches: Sequence[Sequence[int]], results: Sequence[_BatchResult]
 ) -> dict[int, Summary]:
-    """Return the summary of each row; none where none were generated."""
+    """Return the summary of each row, by row number; empty if none was generated."""
     return {
         row: Summary(text, length)
         for numbers, result in zip(batches, results, strict=True)
@@ -382,14 +382,14 @@ def _by_row(
     }
 
 
-def _put_together(
+def _build_result(
     rows: EvaluationSet,
     loss: float | None,
     summaries: Mapping[int, Summary],
     tokenizer: PreTrainedTokenizerBase,
     settings: EvaluationSettings,
 ) -> EvaluationResult:
-    """Return the metrics, and the summaries in the rows' order."""
+    """Return the metrics, and the summaries in the order of the rows."""
     records = [] if loss is None else [score_of(rows.name, LOSS, Estimate(loss))]
     predictions: list[str] = []
     row_scores: dict[str, list[float]] = {}
@@ -424,7 +424,7 @@ def _mean_loss(results: Sequence[_BatchResult], settings: EvaluationSettings) ->
 
 
 def _mean_length(rows: EvaluationSet, summaries: Mapping[int, Summary]) -> float:
-    """Return the tokens of a summary, over the rows that are scored, or else over all."""
+    """Return the mean number of tokens of a summary, over scored rows, or over all without any."""
     return fmean(summaries[row].tokens for row in rows.scored or summaries)
 
 
@@ -436,10 +436,10 @@ def _autocast(
     return torch.autocast(model.device.type, dtype=dtype)
 
 
-class LogitsWatch(LogitsProcessor):  # type: ignore[misc]
-    """Sees whether a token is chosen by logits that are not numbers; upstream chooses all the same.
+class LogitsGuard(LogitsProcessor):  # type: ignore[misc]
+    """Detects non-finite logits during generation, which upstream ignores.
 
-    Where tokens are sampled, these logits become 0: to sample by NaN is an error of the device.
+    With sampling, it replaces them by 0: sampling from NaN is a device error.
     """
 
     def __init__(self, *, samples: bool) -> None:
@@ -447,16 +447,16 @@ class LogitsWatch(LogitsProcessor):  # type: ignore[misc]
         self._found: torch.Tensor | None = None
 
     def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return `scores`, of (rows, vocabulary); minus infinity stands for what is forbidden."""
+        """Return `scores`, of (rows, vocabulary); minus infinity marks forbidden tokens."""
         # The maximum of NaN and anything is NaN.
         highest = scores.amax(dim=-1, keepdim=True)
-        wrong = highest.isnan() | highest.isposinf()
-        found = wrong.any()
+        not_finite = highest.isnan() | highest.isposinf()
+        found = not_finite.any()
         self._found = found if self._found is None else self._found | found
-        return torch.where(wrong, 0.0, scores) if self._samples else scores
+        return torch.where(not_finite, 0.0, scores) if self._samples else scores
 
     def found(self) -> bool:
-        """Return whether there were any; waits for the device."""
+        """Return whether any logits were not finite; synchronizes with the device."""
         return self._found is not None and bool(self._found)
 
 
@@ -468,9 +468,9 @@ def _check_outputs(
     if not lost and not overflows:
         return
     what = f"{name}_loss" if lost else f"{name}: the output of the model"
-    what += f" is not a number in {lost or overflows} of {len(results)} batches"
+    what += f" is not finite in {lost or overflows} of {len(results)} batches"
     if weights := non_finite_weights(model):
-        what += f", as the weights are not finite ({listed(weights)})"
+        what += f", since the weights are not finite ({listed(weights)})"
     raise RunError(f"{what}. {advice(fp16=settings.autocast == torch.float16)}")
 
 
@@ -478,20 +478,20 @@ def _generate(
     model: PreTrainedModel,
     batch: dict[str, torch.Tensor],
     settings: EvaluationSettings,
-    watch: LogitsWatch,
+    guard: LogitsGuard,
 ) -> torch.Tensor:
-    """Return (rows, target tokens) generated token ids."""
+    """Return (rows, target tokens) generated token IDs."""
     names = ("input_ids", "attention_mask", "global_attention_mask")
     inputs = {name: batch[name] for name in names if name in batch}
     if model.device.type == "xla":
         from summexp.evaluation.xla import generate
 
         return generate(model, inputs, settings.generation, settings.batch_rows)
-    # Each rank has all weights and its own batches; upstream might let it wait for the others.
+    # Each rank has all weights and its own batches, so ranks need not be synchronized.
     generated = model.generate(
         **inputs,
         generation_config=settings.generation,
-        logits_processor=LogitsProcessorList([watch]),
+        logits_processor=LogitsProcessorList([guard]),
         synced_gpus=False,
     )
     assert isinstance(generated, torch.Tensor)

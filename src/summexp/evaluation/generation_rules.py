@@ -1,4 +1,4 @@
-"""Rules between the options of `generation.*` that need no transformers.
+"""Validation rules of `generation.*`, without importing transformers.
 
 Upstream checks most of them too, but reports one at a time, in the middle of the first evaluation.
 A test holds both to each other. `hf_generation_config.py` passes on whatever else upstream rejects.

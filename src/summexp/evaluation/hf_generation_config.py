@@ -1,4 +1,4 @@
-"""From the `generation` group to transformers' `GenerationConfig`.
+"""Builds transformers' `GenerationConfig` from the `generation` group.
 
 Importing this module is cheap; its function imports transformers (and so torch) when it is called.
 
@@ -29,31 +29,30 @@ def generation_config(
     max_length: int | None = None,
     decoder_only: bool = False,
 ) -> GenerationConfig:
-    """Return a copy of the model's own generation config with every option that was set.
+    """Return a copy of the model's generation config with the user's options.
 
-    Make it the model's (`model.generation_config = …`) rather than an argument of `generate`, where
-    what is None is filled from the model's own again. What the user set wins over what the model
-    brings. Flags of the model's that the user's choice puts out of use (`early_stopping` with one
-    beam, `temperature` without sampling, a `min_length` above the new `max_length`) are dropped:
-    upstream warns of them, and then refuses to save the model.
+    Assign it to the model (`model.generation_config = …`): passed to `generate`, its None values
+    would be filled from the model's config again. Options of the model that the user's choice makes
+    unused (`early_stopping` with one beam, `temperature` without sampling, a `min_length` above the
+    new `max_length`) are dropped: upstream warns of them, and then refuses to save the model.
 
-    Lengths come out as `max_length` and `min_length` alone, which count the decoder's start token:
-    `max_new_tokens=n` becomes `max_length=n + 1`, the same for an encoder-decoder model. Left as it
-    is, it would draw a warning at each batch: `Seq2SeqTrainer.prediction_step` (5.23) writes
-    upstream's default `max_length` of 20 beside it into the model's config.
+    Lengths become `max_length` and `min_length`, which include the decoder's start token:
+    `max_new_tokens=n` becomes `max_length=n + 1`, which is equivalent for an encoder-decoder model.
+    Otherwise each batch would give a warning, since `Seq2SeqTrainer.prediction_step` (5.23) adds
+    upstream's default `max_length` of 20.
 
-    For a decoder-only model upstream counts its prompt in. Here all of them mean the summary alone,
-    and come out as `max_new_tokens` and `min_new_tokens`; the model's own are dropped.
+    For a decoder-only model upstream includes the prompt in lengths. Here lengths are those of the
+    summary and become `max_new_tokens` and `min_new_tokens`; the model's lengths are dropped.
 
     Args:
-        model_generation_config: the model's own; it is not modified.
+        model_generation_config: the model's config; it is not modified.
         options: the `generation` group.
-        max_length: longest summary in tokens, start token included, if `options` has no limit; it
-            replaces the model's own.
-        decoder_only: whether the model goes on with its prompt.
+        max_length: maximum tokens of a summary, start token included, if `options` has no limit; it
+            replaces the model's limit.
+        decoder_only: whether the model is decoder-only.
 
     Raises:
-        ConfigError: what upstream refuses, a problem for each option.
+        ConfigError: upstream rejects options; one problem for each.
     """
     config = copy.deepcopy(model_generation_config)
     chosen = copy.deepcopy(changed_fields(options))
@@ -66,14 +65,14 @@ def generation_config(
     else:
         _count_all_tokens(config, chosen)
     _check_lengths(config, chosen)
-    # It no longer is what upstream derived from the model's config.
+    # It is no longer derived from the model's config.
     config._from_model_config = False
     _drop_unused(config, chosen)
     return config
 
 
 def _count_all_tokens(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
-    """Leave one longest and one shortest length, start token included."""
+    """Set `max_length` and `min_length`, start token included."""
     for end in ("max", "min"):
         new_tokens = getattr(config, f"{end}_new_tokens")
         if new_tokens is not None and f"{end}_length" not in chosen:
@@ -82,7 +81,7 @@ def _count_all_tokens(config: GenerationConfig, chosen: Mapping[str, Any]) -> No
 
 
 def _count_new_tokens(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
-    """Leave one longest and one shortest number of new tokens, those that were chosen."""
+    """Set `max_new_tokens` and `min_new_tokens` from the user's options."""
     for end in ("max", "min"):
         total = chosen.get(f"{end}_length")
         setattr(config, f"{end}_new_tokens", chosen.get(f"{end}_new_tokens", total))
@@ -90,7 +89,7 @@ def _count_new_tokens(config: GenerationConfig, chosen: Mapping[str, Any]) -> No
 
 
 def _check_lengths(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
-    """Refuse a shortest length above the longest, or drop it where the model brings it."""
+    """Raise if the minimum length is above the maximum, or drop it if it is the model's."""
     ends = ("length", "new_tokens")
     shortest, longest = (
         next((n for n in (getattr(config, f"{side}_{end}") for end in ends) if n is not None), None)
@@ -99,17 +98,17 @@ def _check_lengths(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
     if shortest is not None and longest is not None and shortest > longest:
         key = next((name for name in ("min_length", "min_new_tokens") if name in chosen), None)
         if key is not None:
-            what = f"asks for summaries longer than the longest allowed ({longest} tokens)"
-            hint = "Set generation.max_length higher."
+            what = f"is above the maximum length of a summary ({longest} tokens)"
+            hint = "Raise generation.max_length."
             raise ConfigError(Problem(key=f"generation.{key}", what=what, hint=hint))
         config.min_length = config.min_new_tokens = None
 
 
 def _upstream_value(name: str, value: Any) -> Any:
-    """Turn what YAML can say into the type that generation expects.
+    """Convert a value from YAML into the type that generation expects.
 
     Raises:
-        ConfigError: if a mapping has keys that its class does not take.
+        ConfigError: a mapping has unknown keys.
     """
     from transformers import CompileConfig, SynthIDTextWatermarkingConfig, WatermarkingConfig
 
@@ -128,12 +127,12 @@ def _upstream_value(name: str, value: Any) -> Any:
 
 
 def _drop_unused(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
-    """Set to None what upstream's strict check objects to, unless the user chose it."""
+    """Set options to None that upstream's strict validation rejects, unless the user set them."""
     while True:
         try:
             config.validate(strict=True)
         except ValueError as error:
-            # A list of remarks, "- `temperature`: …", or one error that names the option somewhere.
+            # Either a list, "- `temperature`: …", or one error that names the option somewhere.
             remarks = dict(re.findall(r"^- `(\w+)`: (.+)$", str(error), re.MULTILINE))
             inherited = [name for name in remarks if name not in chosen]
             if inherited:

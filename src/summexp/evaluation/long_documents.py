@@ -1,4 +1,4 @@
-"""From the summaries of a long document's chunks to its summary, round by round."""
+"""Summarization of long documents in chunks: summaries of summaries, until one is left."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from summexp.data.chunking import LongDocuments
 
 @dataclass(frozen=True)
 class Summary:
-    """A summary that was generated."""
+    """A generated summary."""
 
     text: str
-    """Stripped, without special tokens."""
+    """Text, stripped and without special tokens."""
     tokens: int
-    """How many it has."""
+    """Number of tokens."""
 
 
 def summarize_long(
@@ -26,14 +26,14 @@ def summarize_long(
     summarize: Callable[[Dataset], Mapping[int, Summary]],
     on_more: Callable[[int], None],
 ) -> dict[int, Summary]:
-    """Summarise the chunks of each document, their summaries joined, and so on.
+    """Summarise the chunks of each document, then the merged summaries, until one is left.
 
-    It ends, since each round has fewer chunks of a document than the one before (see
+    It terminates, since each round has fewer chunks of a document than the one before (see
     `Chunker.merge`).
 
     Args:
-        long: the documents.
-        summarize: returns the summary of each row of `input_ids`, by its number.
+        long: the documents and their chunks.
+        summarize: returns the summary of each row of `input_ids`, by row number.
         on_more: called with the number of chunks of each round after the first.
 
     Returns:

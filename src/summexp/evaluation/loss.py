@@ -1,4 +1,4 @@
-"""The loss: cross-entropy averaged over all target tokens of the global batch."""
+"""Loss: cross-entropy averaged over all target tokens of the global batch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def token_loss_sum(
 ) -> torch.Tensor:
     """Return the cross-entropy summed over the target tokens, in float32.
 
-    A model's own loss is the mean over the tokens of the batch that it sees, so that the mean over
-    several batches weighs the tokens of short batches more. Summing first and dividing once by the
-    tokens of the whole global batch is the same for every split of it.
+    The loss of a model is the mean over the tokens of one batch, so that a mean over batches gives
+    tokens of short batches more weight. Dividing the sum once by the tokens of the global batch
+    gives the same result for every split of it.
 
     Args:
         logits: (rows, target tokens, vocabulary).
         labels: (rows, target tokens); positions with -100 do not count.
-        label_smoothing: share of the target probability spread over the vocabulary, 0 to 1
+        label_smoothing: fraction of the target probability spread over the vocabulary, 0 to 1
             (Szegedy et al. 2016, arXiv:1512.00567).
     """
     return functional.cross_entropy(
@@ -33,5 +33,5 @@ def token_loss_sum(
 
 
 def count_targets(labels: torch.Tensor) -> torch.Tensor:
-    """Return how many positions of `labels` count in the loss."""
+    """Return the number of positions of `labels` that count in the loss."""
     return labels.ne(IGNORED).sum()

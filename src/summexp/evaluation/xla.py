@@ -1,4 +1,4 @@
-"""Generation and evaluation batches on the cores of a TPU.
+"""Evaluation and generation on the cores of a TPU.
 
 The compiler makes a new program for every shape, so all batches have one shape: a short one is
 filled up with rows that count for nothing.
@@ -27,12 +27,12 @@ from summexp.data.collate import IGNORED
 from summexp.distributed.xla import ROWS
 
 
-def spread(batch: Mapping[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
-    """Return the batch on the cores, each with its share of the rows.
+def shard(batch: Mapping[str, torch.Tensor], rows: int) -> dict[str, torch.Tensor]:
+    """Return the batch sharded over the cores by rows.
 
     Args:
         batch: tensors of (rows, …).
-        rows: how many to make of them, by repeating the last one without its labels.
+        rows: number of rows to fill up to, by repeating the last one without its labels.
     """
     device = torch_xla.device()
     return {
@@ -60,22 +60,22 @@ def generate(
     generation: GenerationConfig,
     rows: int,
 ) -> torch.Tensor:
-    """Return (rows of the batch, target tokens) generated token ids, on the CPU.
+    """Return (rows of the batch, target tokens) generated token IDs, on the CPU.
 
-    The search runs on the CPU, where its tensors may grow from token to token, and the model on the
-    cores with a cache of full length from the start. So a handful of programs do for summaries of
-    any length; with all of it on the cores there are two for each token.
+    The search runs on the CPU, where tensors may grow with each token, and the model on the cores,
+    with a static cache. A few programs then suffice for summaries of any length; with the search on
+    the cores, two would be compiled for each token.
 
     Args:
-        model: on the cores.
+        model: the model on the cores.
         batch: `input_ids`, `attention_mask` and the like, on the CPU.
-        generation: how to search.
-        rows: of every batch; a short one is filled up.
+        generation: the generation config.
+        rows: rows of every batch; a short one is filled up.
     """
     filled = {name: _filled(name, tensor, rows) for name, tensor in batch.items()}
     generation = copy.copy(generation)
     generation.use_cache, generation.cache_implementation = True, "static"
-    encoded = model.get_encoder()(**spread(filled, rows), return_dict=True)
+    encoded = model.get_encoder()(**shard(filled, rows), return_dict=True)
     _by_rows(encoded.last_hidden_state)
     torch_xla.sync()
     with _one_program_a_token(model):
@@ -86,16 +86,16 @@ def generate(
 
 @contextlib.contextmanager
 def _one_program_a_token(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's every pass be one program, with nothing left over for the next."""
+    """Compile each forward pass of the model as one program."""
 
     def before(_model: Any, _arguments: Any, named: dict[str, Any]) -> None:
         _by_rows(named["decoder_input_ids"])
 
     def after(_model: Any, _arguments: Any, outputs: Any) -> None:
-        # To put its shares together on the way to the CPU would be a program that is not kept.
+        # Gathering the shards on the way to the CPU would be a program that is not cached.
         everywhere = (None,) * outputs.logits.dim()
         spmd.mark_sharding(outputs.logits, spmd.get_global_mesh(), everywhere)
-        # What was fetched alone would leave the growth of the cache for the next program.
+        # Fetching the logits alone would leave the update of the cache to the next program.
         torch_xla.sync()
 
     hooks = [

@@ -1,4 +1,4 @@
-"""How the jobs of a sweep ended."""
+"""Failed jobs of a sweep, and the error that lists them."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class FailedJob:
     folder: str
     """Its run folder."""
     exit_code: int
-    """What it would have ended with as a command of its own."""
+    """Exit code of the job."""
     reason: str
-    """Why it failed."""
+    """Reason of the failure."""
 
     def describe(self, swept: Container[str]) -> str:
-        """Return two lines about the job, with its values of the keys that the sweep varies."""
+        """Format the job in two lines, with its values of the swept keys."""
         own = " ".join(word for word in self.overrides if word.partition("=")[0] in swept)
-        # Of a wrong config, how many problems there are and the first one.
+        # For a `ConfigError`: the number of problems and the first one.
         reason = " ".join(" ".join(self.reason.splitlines()[:2]).split())
         number = f"{self.number} ({own})" if own else str(self.number)
-        return f"a job of the sweep failed, number {number},\n  in {self.folder}: {reason}"
+        return f"job {number} failed\n  in {self.folder}: {reason}"
 
 
 class SweepFailedError(SummexpError):
-    """Jobs of a sweep failed, the others are finished: exit code 1, or 2 if none could begin."""
+    """Some jobs of a sweep failed: exit code 1, or 2 if all were invalid."""
 
     def __init__(self, failed: Sequence[FailedJob], jobs: Sequence[Sequence[str]]) -> None:
-        """Name the jobs that failed.
+        """Format the failed jobs.
 
         Args:
-            failed: these jobs.
+            failed: the failed jobs.
             jobs: the overrides of every job.
         """
         counts = Counter(word for overrides in jobs for word in overrides)

@@ -1,7 +1,6 @@
-"""One job from beginning to end, and what is kept of it when it ends early.
+"""One job from start to end: lock, plan, record, phases, and the status when it ends early.
 
-Nothing here imports torch: that a run is finished, or that another is at work in its folder, is
-known first.
+The module does not import torch: a finished run and a locked folder are detected without it.
 
 Tested in tests/integration/test_launch.py.
 """
@@ -46,21 +45,21 @@ log = logging.getLogger(__name__)
 
 
 def run_job(config: Config) -> float | None:
-    """Run what is left to do in `config.output_dir`, in this process or in ranks of its own.
+    """Run the remaining phases of `config.output_dir`, in this process or in ranks that it starts.
 
     Args:
-        config: with `output_dir` set to the run folder.
+        config: the config, with `output_dir` set to the run folder.
 
     Returns:
-        The metric that `config.objective` names, or None where it was not computed.
+        The metric of `config.objective`, or None if it was not computed.
 
     Raises:
-        ConfigError: found wrong only now (columns of a Hub dataset, keys of an architecture), or
-            the folder holds another run.
-        RunError: the run cannot go on, for a reason that the message gives.
+        ConfigError: an error found only now (columns of a Hub dataset, keys of an architecture),
+            or the folder holds another run.
+        RunError: the run failed, for the reason in the message.
     """
     if is_worker(config.hardware):
-        # A node of a Slurm job, of which the first has the folder.
+        # A node of a Slurm job other than the first, which has the folder.
         start_ranks(config)
     elif outside_world() is None:
         _run_here(config, None)
@@ -82,7 +81,7 @@ def _run_here(config: Config, broadcast: RunSpecBroadcast | None) -> None:
         if config.overwrite_output_dir:
             clear(folder)
         if plan.is_done:
-            log.info("the run in %s is finished: there is nothing left to do", folder)
+            log.info("already finished, nothing to do: %s", folder)
             if broadcast is None:
                 abort(config.hardware, 0)
             return
@@ -115,30 +114,30 @@ def _planned(config: Config, folder: Path, broadcast: RunSpecBroadcast | None) -
 
 @contextmanager
 def _recorded(record: RunRecord, ranks: int) -> Iterator[None]:
-    """Write down how a run ended if it ends early, whatever happens."""
+    """Record the status of a run that ends early, for whatever reason."""
     try:
         yield
     except BaseException as error:
         try:
-            _write_down(record, error, ranks)
+            _record_end(record, error, ranks)
         except Stopped as stopped:
-            # A second signal, or one that had to wait for compiled code.
-            _write_down(record, stopped, ranks)
+            # A second signal, or one delayed by compiled code.
+            _record_end(record, stopped, ranks)
             raise
         raise
 
 
-def _write_down(record: RunRecord, error: BaseException, ranks: int) -> None:
+def _record_end(record: RunRecord, error: BaseException, ranks: int) -> None:
     discard_incomplete_checkpoints(record.folder)
-    # A rank may have written more of it.
+    # A rank may have updated it.
     record.content |= read_record(record.folder) or {}
-    status, reason = _how_it_ended(error, ranks)
+    status, reason = _status_and_reason(error, ranks)
     if status == "failed" or record.content["status"] != "finished":
         try:
             record.end(status, reason)
         except OSError as unwritable:
             log.warning("run.json still has the status running: %s", unwritable.strerror)
-        # What is wrong with the report must not hide what was wrong with the run.
+        # An error of the report must not hide that of the run.
         with contextlib.suppress(Exception):
             write_report(record.folder)
             record.update()
@@ -148,8 +147,8 @@ def _write_down(record: RunRecord, error: BaseException, ranks: int) -> None:
         log.info("%s", text, extra={"verbatim": True})
 
 
-def _how_it_ended(error: BaseException, ranks: int) -> tuple[str, str]:
-    """Return the status and the reason of a run with so many ranks that `error` ended."""
+def _status_and_reason(error: BaseException, ranks: int) -> tuple[str, str]:
+    """Return the status and the reason of a run that `error` ended."""
     if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
         return "interrupted", signal.Signals(error.code - 128).name
     if isinstance(error, SummexpError):
@@ -157,6 +156,6 @@ def _how_it_ended(error: BaseException, ranks: int) -> tuple[str, str]:
     if has_lost_peer(error, ranks):
         return (
             "failed",
-            "another rank was lost; its own error is the cause",
+            "another rank failed; see its error",
         )
     return "failed", f"{type(error).__name__}: {error}"

@@ -1,7 +1,6 @@
-"""The roles of the processes of a run: rank 0, workers, and those that only start ranks.
+"""Roles of the processes of a run: rank 0, workers, and launchers of ranks.
 
-Rank 0 has the config, folder and plan, and broadcasts them as a `RunSpec`, so that a run has one of
-each however it was started.
+Rank 0 has the config, the folder and the plan, and broadcasts them as a `RunSpec`.
 
 Tested in tests/integration/test_launch.py, tests/integration/test_ranks.py.
 """
@@ -34,18 +33,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What every rank of a run is to run."""
+    """The specification of a run that every rank receives."""
 
     config: Config
-    """The whole config, its folder included."""
+    """Config, with its run folder."""
     plan: RunPlan
-    """What is left to do."""
+    """Remaining phases."""
     hydra: str | None
-    """Hydra's own config as YAML, where Hydra started the run."""
+    """Hydra's config as YAML; None if the run was not started by Hydra."""
 
 
 def is_worker(hardware: HardwareConfig) -> bool:
-    """Return whether this process takes its run spec from rank 0, here or on another node."""
+    """Return whether this process receives its run spec from rank 0, on this or another node."""
     world = outside_world()
     if world is not None:
         return world.rank > 0
@@ -57,26 +56,26 @@ def start_ranks(config: Config, plan: RunPlan | None = None) -> None:
     """Start the ranks of this node and wait for them.
 
     Args:
-        config: of the run.
-        plan: what is left to do; None on every node but the first, whose ranks receive it.
+        config: the config of the run.
+        plan: the remaining phases; None on every node but the first, whose ranks receive it.
 
     Raises:
         SummexpError: a rank failed.
     """
-    # Imports torch, which a process that only checks does without.
+    # Imports torch.
     from summexp.launch.local import launch_ranks
 
-    words = {
+    spec = {
         "hardware": asdict(config.hardware),
         "folder": config.output_dir,
         "plan": None if plan is None else asdict(plan),
         "hydra": _hydra_config(),
     }
-    launch_ranks(config.hardware, json.dumps(words))
+    launch_ranks(config.hardware, json.dumps(spec))
 
 
 def run_rank_zero(hardware: HardwareConfig, folder: Path, plan: RunPlan, hydra: str | None) -> None:
-    """Run as rank 0 of ranks that were started here."""
+    """Run as rank 0 of ranks started on this node."""
     config = load_config(folder / CONFIG_FILE)
     prepare(config)
     from summexp.distributed.ranks import process_group
@@ -90,10 +89,10 @@ def run_rank_zero(hardware: HardwareConfig, folder: Path, plan: RunPlan, hydra: 
 
 
 def run_worker(hardware: HardwareConfig) -> None:
-    """Run as any other rank: what rank 0 broadcasts, without logging.
+    """Run as a rank other than 0: receive the run spec, and run it without logging.
 
     Raises:
-        SystemExit: there is nothing to do, with the exit code of rank 0.
+        SystemExit: rank 0 has aborted; carries its exit code.
     """
     from summexp.distributed.ranks import broadcast_object, process_group
 
@@ -118,24 +117,24 @@ class RunSpecBroadcast:
         self.done = False
 
     def __call__(self, config: Config, plan: RunPlan) -> None:
-        """Start every rank."""
+        """Send the run spec to every rank."""
         self._send(RunSpec(config, plan, _hydra_config()))
 
     def abort(self, code: int) -> None:
-        """End every rank with an exit code, if none has started."""
+        """End every rank with an exit code, unless the run spec was sent."""
         if not self.done:
             self._send(code)
 
-    def _send(self, what: RunSpec | int) -> None:
+    def _send(self, message: RunSpec | int) -> None:
         from summexp.distributed.ranks import broadcast_object
 
         self.done = True
-        broadcast_object(what)
+        broadcast_object(message)
 
 
 @contextmanager
 def broadcasting_run_spec() -> Iterator[RunSpecBroadcast]:
-    """Yield the broadcast; ranks that still wait for it at the end are aborted."""
+    """Yield the broadcast; ranks that are still waiting at the end are aborted."""
     broadcast = RunSpecBroadcast()
     try:
         yield broadcast
@@ -147,7 +146,7 @@ def broadcasting_run_spec() -> Iterator[RunSpecBroadcast]:
 
 
 def abort(hardware: HardwareConfig, code: int) -> None:
-    """End the other ranks or nodes, which wait for this one, with an exit code."""
+    """End the other ranks or nodes, which are waiting for this one, with an exit code."""
     if outside_world() is None:
         if hardware.nodes > 1:
             from summexp.launch.local import abort_nodes
@@ -171,7 +170,7 @@ def _set_hydra_config(saved: str | None, *, logs: bool) -> None:
     """Set the `HydraConfig` of the run in this process, and its logging if `logs`."""
     if saved is not None:
         schema = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
-        # Hydra itself adds a key that its schema does not know.
+        # Hydra adds a key that its schema does not have.
         OmegaConf.set_struct(schema.hydra, False)
         tree = OmegaConf.merge(schema, OmegaConf.create(saved))
         assert isinstance(tree, DictConfig)
@@ -183,5 +182,5 @@ def _set_hydra_config(saved: str | None, *, logs: bool) -> None:
 
 
 def silence() -> None:
-    """Log nothing more in this process: another one logs for the run."""
+    """Disable logging in this process: rank 0 logs for the run."""
     logging.getLogger().handlers = [logging.NullHandler()]

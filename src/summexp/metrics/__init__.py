@@ -1,1 +1,1 @@
-"""Scores: what counts as a word and a sentence, ROUGE, intervals and the lead-n baseline."""
+"""Metrics: ROUGE, BERTScore and others, with confidence intervals and the lead-n baseline."""

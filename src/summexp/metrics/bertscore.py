@@ -1,4 +1,4 @@
-"""BERTScore: how alike the words of two texts are, by the vectors of an encoder.
+"""BERTScore: similarity of texts by contextual embeddings of an encoder.
 
 T. Zhang, V. Kishore, F. Wu, K. Weinberger, Y. Artzi, BERTScore: Evaluating Text Generation with
 BERT (ICLR 2020, arXiv:1904.09675). Without the weights by rarity (idf) and without rescaling, as
@@ -92,8 +92,8 @@ class BertScore(Metric):
         if config.bertscore_layer is None and not known:
             yield Problem(
                 key="metric.bertscore_layer",
-                what=f"is required for {model}, whose best layer nobody measured",
-                hint="About two thirds of the way up is usual: 8 of 12 layers, 16 of 24.",
+                what=f"is required for {model}, whose best layer is unknown",
+                hint="About two thirds of the layers is usual: 8 of 12, 16 of 24.",
             )
 
     def check_requirements(
@@ -224,7 +224,7 @@ class Encoder:
             ConfigError: they or the tokenizer cannot be loaded, or it is no encoder.
         """
         if self._loaded is None:
-            log.info("BERTScore: loading %s", self.model_name)
+            log.info("loading %s for BERTScore", self.model_name)
             self._loaded = _load(self.model_name, self._revision or "main")
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> list[PairScore]:
@@ -280,10 +280,10 @@ def match(predictions: Vectors, references: Vectors) -> list[PairScore]:
     similar = similar.masked_fill(~both, -1.0)
     precision = _mean(similar.amax(dim=2), predictions.counted)
     recall = _mean(similar.amax(dim=1), references.counted)
-    whole = predictions.counted.any(dim=1) & references.counted.any(dim=1)
+    both = predictions.counted.any(dim=1) & references.counted.any(dim=1)
     return [
         PairScore(2 * p * r / (p + r) if p + r > 0 else 0.0, p, r) if has else PairScore(0, 0, 0)
-        for p, r, has in zip(precision.tolist(), recall.tolist(), whole.tolist(), strict=True)
+        for p, r, has in zip(precision.tolist(), recall.tolist(), both.tolist(), strict=True)
     ]
 
 
@@ -339,7 +339,7 @@ def _load(name: str, revision: str) -> _Loaded:
         raise ConfigError(
             Problem(
                 key=_KEY,
-                what=f"{name} is no encoder: its tokenizer has no padding",
+                what=f"{name} is not an encoder: its tokenizer has no padding token",
                 hint="Name an encoder, such as google-bert/bert-base-multilingual-cased.",
             )
         )

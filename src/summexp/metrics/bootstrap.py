@@ -1,4 +1,4 @@
-"""How far a mean could lie by chance: percentile bootstrap over the rows."""
+"""Confidence intervals of a mean: percentile bootstrap over the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How predictions are scored: the `metric` group of the config."""
+"""Config group `metric`: how predictions are scored."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class MetricConfig:
     """Any of rouge, bertscore, length_ratio, compression, novelty, repetition; and metrics of the
     evaluate library: `evaluate:FOLDER`, or `evaluate:NAME`, which runs its code from the Hub."""
     stemming: bool | None = None
-    """Compare word stems; where not set, on for the languages that have a stemmer."""
+    """Compare word stems; if not set, on for the languages that have a stemmer."""
     tokenizer: str | None = choice(
         None, "rouge_score", "unicode", "han", "graphemes", "kiwi", "mecab", "newmm"
     )
-    """How words are counted; where not set, the one that fits the language (`docs/metrics.md`)."""
+    """Word tokenizer; if not set, chosen by language (`docs/metrics.md`)."""
     sentences: str = choice("sentencex", "sentencex", "punkt")
     """What splits sentences for rougeLsum: sentencex, or the English punkt of the old scripts."""
     aggregate: str = choice("mean", "mean", "bootstrap_median")
@@ -34,7 +34,7 @@ class MetricConfig:
     references: str = choice("original", "original", "labels")
     """Score against the full text, or against what the labels keep of it (the old scripts)."""
     decimals: int | None = None
-    """Round the scores over all rows to so many decimals; not at all where not set."""
+    """Round the scores over all rows to this many decimals; no rounding if not set."""
     bootstrap_samples: int = 1000
     """Resamples behind each confidence interval; 0 leaves the intervals out."""
     confidence: float = 0.95
@@ -42,11 +42,11 @@ class MetricConfig:
     baseline: bool = True
     """Score the document's first sentences too: lead-1, or lead-3 for long summaries."""
     bertscore_model: str | None = None
-    """Encoder of BERTScore, a Hub name or a folder; one that fits the language where not set."""
+    """Encoder of BERTScore, a Hub name or a folder; one that fits the language if not set."""
     bertscore_revision: str | None = None
     """Branch, tag or commit of that encoder."""
     bertscore_layer: int | None = None
-    """Its layer that is compared, from 1; where not set, the one that its authors found best."""
+    """Layer of the encoder to compare, from 1; if not set, the best one of its authors."""
     bertscore_batch_size: int = 32
     """Pairs of texts that it encodes at once."""
     evaluate_kwargs: Any = open_mapping()
@@ -81,11 +81,11 @@ class MetricConfig:
     def _name_problems(self) -> Iterator[Problem]:
         known = f"{', '.join(METRICS)}, {PREFIX}NAME"
         if not self.names:
-            yield Problem(key="metric.names", what="is empty", hint=f"Take any of {known}.")
+            yield Problem(key="metric.names", what="is empty", hint=f"Available: {known}.")
         own = (name for name in self.names if not name.startswith(PREFIX))
         for name in own:
             if name not in METRICS:
-                hint = f"Take any of {known}."
+                hint = f"Available: {known}."
                 near = nearest(name, METRICS)
                 yield Problem(
                     key="metric.names",

@@ -1,4 +1,4 @@
-"""Which language summaries are written in: given by its code, or recognised from the script.
+"""Language of the summaries: given by its code, or detected from the script.
 
 Only the standard library is used, so that preflight can check `data.language` cheaply.
 """

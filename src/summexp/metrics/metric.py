@@ -1,4 +1,4 @@
-"""What a metric is: its scores, how they are computed, and what it needs to be computed.
+"""Base class of metrics: scores, computation and requirements.
 
 A metric is one object in a module of its own, listed in `summexp.metrics.registry`. These modules
 are imported wherever a config is read: what is heavy is imported where it is used.

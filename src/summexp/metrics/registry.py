@@ -1,4 +1,4 @@
-"""The metrics that there are: the one list that a new metric is added to.
+"""Registry of metrics.
 
 Tested in tests/metrics/test_config.py.
 """

@@ -1,4 +1,4 @@
-"""ROUGE-1, -2, -L and -Lsum of one pair of texts, equal to rouge_score's and many times faster.
+"""ROUGE-1, -2, -L and -Lsum of a pair of texts, equal to rouge_score and faster.
 
 The longest common subsequence is computed a whole row of the table at a time, as bits of one
 integer. Texts come as sentences of words, so that this module knows nothing of languages.

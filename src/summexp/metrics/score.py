@@ -1,4 +1,4 @@
-"""A score as a record, and the flat names that result files, logs and trackers have for it.
+"""Score records, and their flat names in result files, logs and trackers.
 
 Tested in tests/metrics/test_scorer.py.
 """

@@ -1,4 +1,4 @@
-"""Where sentences end: for rougeLsum, which compares sentence by sentence, and for the baseline."""
+"""Sentence splitting, for rougeLsum and the lead-n baseline."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SentenceSplitter:
             part for line in text.splitlines() for part in sentencex.segment(self.language, line)
         ]
         breaks = _MORE_BREAKS.get(self.language)
-        return [piece for part in parts for piece in breaks.split(part)] if breaks else parts
+        return [fragment for part in parts for fragment in breaks.split(part)] if breaks else parts
 
 
 @cache
@@ -75,7 +75,7 @@ def load_punkt() -> Callable[[str], list[str]]:
         raise ConfigError(
             Problem(
                 key="metric.sentences",
-                what="punkt is chosen, but nltk's punkt_tab data are not installed",
+                what="punkt needs nltk's punkt_tab data, which are not installed",
                 hint="Run python -m nltk.downloader punkt_tab, or use metric.sentences=sentencex.",
             )
         ) from None

@@ -1,4 +1,4 @@
-"""What can be counted of a summary without judging it: length, compression, novelty, repetition.
+"""Text statistics of summaries: length, compression, novelty, repetition.
 
 Texts come as words, so that this module knows nothing of languages; which words these are, and that
 they are not stemmed, `summexp.metrics.tokenized_texts` decides.

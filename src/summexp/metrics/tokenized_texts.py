@@ -1,4 +1,4 @@
-"""The texts of a run in sentences and words, each split once: what its metrics share.
+"""Tokenized texts: sentences and words of each text, split once and shared by all metrics.
 
 Tested in tests/metrics/test_scorer.py.
 """
@@ -32,16 +32,16 @@ class TokenizedTexts:
         self._plain_words = WordTokenizer(language, tokenizer=config.tokenizer, stemming=False)
         self._numbers: dict[str, int] = {}
         self.text = lru_cache(maxsize=_REMEMBERED_TEXTS)(self._text)
-        """Return a text in words, stemmed where ROUGE stems them."""
+        """Return the words of a text, stemmed for ROUGE."""
         self.words_of_document = lru_cache(maxsize=_REMEMBERED_TEXTS)(self._words_of_document)
-        """Return the words of a document, not stemmed, as numbers that stand for them."""
+        """Return the words of a document, unstemmed, as numbers."""
 
     def lead(self, text: str, count: int) -> Text:
         """Return the first `count` sentences of a text."""
         return Text.of(map(self.words, self.sentences(text)[:count]))
 
     def words_of_summary(self, text: str) -> array[int]:
-        """Return the words of a summary, not stemmed, as numbers that stand for them."""
+        """Return the words of a summary, unstemmed, as numbers."""
         same = self.words.stemmer is None
         return self._number(self.text(text).words if same else self._plain(text))
 

@@ -1,4 +1,4 @@
-"""What counts as a word, by language: the unit that ROUGE compares.
+"""Word tokenizer by language, for ROUGE.
 
 rouge_score's own tokenizer keeps only a-z and 0-9, so that Japanese scores exactly 0 and French
 loses its accented letters. English is counted as there; every other language as its writing asks

@@ -1,1 +1,1 @@
-"""Models and tokenizers: pretrained, or random weights of any architecture and size."""
+"""Modeling: models and tokenizers, pretrained or with random weights; LoRA adapters."""

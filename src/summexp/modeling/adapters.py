@@ -1,4 +1,4 @@
-"""LoRA with peft: added to a model before training, merged into its weights after.
+"""LoRA adapters with peft: added before training and merged into the weights after it.
 
 The adapter is put into the model's own layers, which stay a `PreTrainedModel` with other names: of
 a layer `q`, the weight is `q.base_layer.weight` beside `q.lora_A.default.weight` and so on. To the
@@ -167,7 +167,7 @@ def _usual_targets(model: PreTrainedModel) -> list[str]:
     raise ConfigError(
         Problem(
             key="peft.target_modules",
-            what=f"nobody knows which modules of {type(model).__name__} are queries and values",
+            what=f"unknown attention modules of {type(model).__name__} are queries and values",
             hint=f"Name some of: {', '.join(_linear_names(model))}; or {_EVERY_LINEAR}.",
         )
     )
@@ -201,18 +201,20 @@ def _target_problems(model: PreTrainedModel, targets: list[str]) -> Iterator[Pro
     for target in targets:
         if target == _EVERY_LINEAR:
             if len(targets) > 1:
-                yield Problem(key=key, what=f"{target} stands alone: it takes in the others")
+                yield Problem(
+                    key=key, what=f"{target} must be the only value: it includes the others"
+                )
             continue
         found = _named(model, target)
-        names = f"It has: {', '.join(linear)}."
+        names = f"Its modules: {', '.join(linear)}."
         if not found:
             what = f"{type(model).__name__} has no module {target!r}"
             yield Problem(key=key, what=what, hint=nearest(target, linear) or names)
         elif not all(isinstance(module, _LINEAR) for module in found.values()):
-            what = f"{target!r} is no linear layer, and LoRA changes linear layers"
+            what = f"{target!r} is not a linear layer, and LoRA only adapts linear layers"
             yield Problem(key=key, what=what, hint=names)
         elif tied := _tied(model, found):
-            yield Problem(key=key, what=tied, hint="Leave it away.")
+            yield Problem(key=key, what=tied, hint="Remove it.")
 
 
 def _saved_problems(
@@ -228,11 +230,11 @@ def _saved_problems(
             what = f"{type(model).__name__} has no module {saved!r}"
             yield Problem(key=key, what=what, hint=nearest(saved, children))
         elif saved in targets or ends & {target.rpartition(".")[2] for target in targets}:
-            what = f"{saved!r} holds modules that the adapter changes already"
-            hint = "Leave it away, or name others in peft.target_modules."
+            what = f"{saved!r} contains modules that the adapter already changes"
+            hint = "Remove it, or name others in peft.target_modules."
             yield Problem(key=key, what=what, hint=hint)
         elif tied := _tied(model, found):
-            yield Problem(key=key, what=tied, hint="Leave it away.")
+            yield Problem(key=key, what=tied, hint="Remove it.")
 
 
 def _tied(model: PreTrainedModel, modules: dict[str, nn.Module]) -> str | None:

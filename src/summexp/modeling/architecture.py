@@ -1,4 +1,4 @@
-"""The shape of a model: a transformers config, from the Hub, `model.architecture`, or tiny."""
+"""Architecture of a model: its transformers config, from the Hub, `model.architecture`, or tiny."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _own(config: ModelConfig) -> PreTrainedConfig:
         raise ConfigError(
             Problem(
                 key="model.architecture.model_type",
-                what=f"no architecture that writes texts is called {model_type!r}",
+                what=f"there is no text generation architecture {model_type!r}",
                 hint=nearest(model_type, sorted(known)) or some + "such as gpt2, llama, qwen3.",
             )
         )
@@ -185,8 +185,8 @@ def _checked(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -> dict[str,
 
 def _widened(value: Any, default: Any) -> Any:
     """Return a whole number as the fraction that a field takes: upstream tells `1` from `1.0`."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if is_whole and isinstance(default, float) else value
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_integer and isinstance(default, float) else value
 
 
 def _given(shape: PreTrainedConfig, changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def _field_names(shape: PreTrainedConfig) -> set[str]:
 def _pretrained(config: ModelConfig) -> PreTrainedConfig:
     name = config.config_name or config.name_or_path
     key = "model.config_name" if config.config_name else "model.name_or_path"
-    assert name is not None, "ModelConfig.__post_init__ refuses this"
+    assert name is not None, "rejected by ModelConfig.__post_init__"
     with loading(key, name):
         shape = AutoConfig.from_pretrained(
             name,
@@ -230,7 +230,7 @@ def _pretrained(config: ModelConfig) -> PreTrainedConfig:
         raise ConfigError(
             Problem(
                 key=key,
-                what=f"{name!r} is a {shape.model_type}, which reads texts and writes none",
+                what=f"{name!r} is a {shape.model_type}, which does not generate text",
                 hint="Name an encoder-decoder (T5, BART, …) or a decoder-only model (GPT-2, Llama, "
                 "…).",
             )
@@ -247,7 +247,7 @@ def _of_trained_weights(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -
     family = overrides.get("model_type", shape.model_type)
     if family != shape.model_type:
         log.warning(
-            "model.architecture describes %s, and the trained weights are %s: it has no effect",
+            "ignoring model.architecture: it describes %s, and the pretrained model is %s",
             family,
             shape.model_type,
         )
@@ -257,7 +257,7 @@ def _of_trained_weights(shape: PreTrainedConfig, overrides: Mapping[str, Any]) -
     ignored = [*_differing(shape, {name: changed[name] for name in changed.keys() - dropout})]
     if ignored:
         log.warning(
-            "the trained weights keep their own shape: %s; model.init=random makes another",
+            "the pretrained model keeps its shape, ignoring %s; set model.init=random to change it",
             ", ".join(sorted(ignored)),
         )
     try:
@@ -284,7 +284,7 @@ def _local(config: ModelConfig) -> PreTrainedConfig:
     raise ConfigError(
         Problem(
             key="model.architecture.model_type",
-            what="is not set, and debug=tiny never asks the Hub for it",
+            what="is not set, and debug=tiny does not contact the Hub",
             hint="Set it, for example model.architecture.model_type=t5.",
         )
     )

@@ -1,4 +1,4 @@
-"""Which model to fine-tune: the `model` and `peft` groups of the config."""
+"""Config groups `model` and `peft`: the model to fine-tune and its adapter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelConfig:
     revision: str | None = None
     """Branch, tag or commit of the model's repository."""
     cache_dir: str | None = None
-    """Folder for downloaded models; the Hugging Face cache where not set."""
+    """Folder for downloaded models; the Hugging Face cache if not set."""
     use_fast_tokenizer: bool = True
     """Take the tokenizer that is written in Rust, where the model has both."""
     trust_remote_code: bool = False
@@ -39,7 +39,7 @@ class ModelConfig:
     """Text put before every document; T5 was trained with `summarize: `."""
     target_prefix: str | None = None
     """Text put between document and summary, which a decoder-only model reads as one text; a line
-    that says `TL;DR:` where not set."""
+    that says `TL;DR:` if not set."""
     lang: str | None = None
     """The model's own code of the text's language, for multilingual models (mBART: `ko_KR`)."""
     forced_bos_token: str | None = None
@@ -51,7 +51,7 @@ class ModelConfig:
     attn_implementation: str | None = choice(
         None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"
     )
-    """How attention is computed; transformers chooses where not set."""
+    """How attention is computed; transformers chooses if not set."""
     init: str = choice("pretrained", "pretrained", "random")
     """Start from the trained weights, or from random ones of the shape in `architecture`."""
     architecture: Any = open_mapping()
@@ -70,7 +70,7 @@ class ModelConfig:
             problems.append(
                 Problem(
                     key="model.name_or_path",
-                    what="is not set, so there are no weights to start from",
+                    what="is not set, and model.init=pretrained needs it",
                     hint="Name a Hub repository or a folder, or set model.init=random.",
                 )
             )
@@ -80,7 +80,7 @@ class ModelConfig:
             problems.append(
                 Problem(
                     key="model.architecture.model_type",
-                    what="is not set, so the random model has no architecture",
+                    what="is not set, and model.init=random needs it",
                     hint="Set it, for example model.architecture.model_type=t5.",
                 )
             )
@@ -88,7 +88,7 @@ class ModelConfig:
             problems.append(
                 Problem(
                     key="model.target_prefix",
-                    what="holds a backslash and an n, which are no line break",
+                    what="contains a backslash and an n, which is not a line break",
                     hint="Write it in a YAML file, in double quotes, or in bash as "
                     "$'model.target_prefix=\"\\nTL;DR:\\n\"'.",
                 )
@@ -114,7 +114,7 @@ class PeftConfig:
     """Dropout of what goes into the adapter."""
     target_modules: list[str] = field(default_factory=list)
     """Linear layers to adapt, by the end of their names, or `all-linear` (the output layer aside);
-    where not set, queries and values of every attention."""
+    if not set, queries and values of every attention."""
     modules_to_save: list[str] = field(default_factory=list)
     """Modules that are trained whole beside the adapter, such as `embed_positions`."""
     bias: str = choice("none", "none", "all", "lora_only")
@@ -137,7 +137,7 @@ class PeftConfig:
         if not 0 < self.alpha < math.inf:
             problems.append(Problem(key="peft.alpha", what=f"is {self.alpha}, and must be above 0"))
         if not 0 <= self.dropout < 1:
-            what = f"is {self.dropout}, and must be a share from 0 to below 1"
+            what = f"is {self.dropout}, must be at least 0 and below 1"
             problems.append(Problem(key="peft.dropout", what=what))
         if problems:
             raise ConfigError(problems)

@@ -1,4 +1,4 @@
-"""Errors of loading from the Hub or a folder, with messages of our own.
+"""Errors of loading models and tokenizers, as readable problems.
 
 Tested in tests/integration/test_choices.py.
 """
@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 
 from summexp.errors import ConfigError, Problem
 
-_DAMAGED = (SafetensorError, UnpicklingError, StrictDataclassError, TypeError)
-"""What a damaged file, or one of another format, raises."""
+_CORRUPT = (SafetensorError, UnpicklingError, StrictDataclassError, TypeError)
+"""Exceptions for a corrupt file, or one of another format."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def loading(key: str, name: str) -> Iterator[None]:
     """Turn what goes wrong while `name` is loaded into a `ConfigError` about `key`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, *_DAMAGED) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, *_CORRUPT) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ConfigError(
             Problem(key=key, what=f"{name!r} cannot be loaded: {first}", hint=_hint(name, error))
@@ -36,7 +36,7 @@ def loading(key: str, name: str) -> Iterator[None]:
 def _hint(name: str, error: Exception) -> str | None:
     text = str(error)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC):
-        return "HF_HOME names the folder of downloads, which must be one that you may write to."
+        return "Set HF_HOME, the folder of downloads, to a writable folder."
     if Path(name).is_dir():
         return "The folder must hold config.json, the weights and the tokenizer."
     if is_offline_mode():
@@ -47,5 +47,5 @@ def _hint(name: str, error: Exception) -> str | None:
     if "gated" in text or "401" in text or "403" in text:
         return "Ask for access on the model's page, and set HF_TOKEN in the environment."
     if "connect" in text.lower() or "resolve" in text.lower() or "Max retries" in text:
-        return "The Hub cannot be reached. Name a local folder, or try model.init=random."
+        return "Cannot reach the Hub. Name a local folder, or try model.init=random."
     return None

@@ -1,4 +1,4 @@
-"""From the `model` group to a model and a tokenizer that train and generate together."""
+"""Builder of model and tokenizer from the `model` group."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def build_model(
     else:
         model = _pretrained(config, shape)
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
-        log.info("the vocabulary grows to the tokenizer's %d tokens", len(tokenizer))
+        log.info("resizing the embeddings to the tokenizer's %d tokens", len(tokenizer))
         model.resize_token_embeddings(len(tokenizer))
         if adapter is not None:
             log.warning("peft=lora does not train the embeddings of the new tokens")
@@ -175,9 +175,10 @@ def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel
         raise ConfigError(
             Problem(
                 key="model.name_or_path",
-                what=f"{config.name_or_path} has weights that are not numbers (NaN or infinite): "
+                what=f"{config.name_or_path} has weights that are not finite (NaN or infinite): "
                 f"{listed(names)}",
-                hint="float16 ends at 65504; load them with model.dtype=bfloat16 or float32."
+                hint="The range of float16 ends at 65504; load them with model.dtype=bfloat16 or "
+                "float32."
                 if half
                 else "They come from a training that diverged; take an earlier checkpoint of it.",
             )
@@ -249,7 +250,7 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
         what = f"the tokenizer has no language {token!r}"
         hint = _near_language(token, codes)
         if not codes:
-            hint = "This model knows no languages: leave the key away (null)."
+            hint = "This model has no language tokens: remove the key (null)."
         if key != "model.lang":
             what, hint = f"the tokenizer has no token {token!r}", nearest(token, codes) or ""
         raise ConfigError(Problem(key=key, what=what, hint=hint or None))
@@ -265,7 +266,7 @@ def _near_language(token: str, codes: Sequence[str]) -> str:
     listed = f"It has: {', '.join(codes)}."
     alike = [code for code in codes if code[:2].lower() == token[:2].lower()]
     if alike:
-        listed = f"Those that begin alike: {', '.join(alike)}. {listed}"
+        listed = f"Similar ones: {', '.join(alike)}. {listed}"
     if any(code.startswith(token) for code in codes):
         # `nearest` would name what begins so, and nothing else.
         return listed
@@ -292,7 +293,7 @@ def _start_token(
     raise ConfigError(
         Problem(
             key="model.lang",
-            what="is not set, and this model starts a summary with its language",
+            what="is not set, and this model starts a summary with a language token",
             hint="Set it to the model's code of the language, such as model.lang=en_XX.",
         )
     )
@@ -350,8 +351,8 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
             raise ConfigError(
                 Problem(
                     key="model.freeze",
-                    what=f"{part!r} stays as it is anyway: the adapter changes nothing there",
-                    hint="Leave it away.",
+                    what=f"{part!r} is frozen anyway: the adapter does not change it",
+                    hint="Remove it.",
                 )
             )
         for name in frozen:
@@ -359,8 +360,8 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
     if parts:
         left = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         if not left:
-            raise ConfigError(Problem(key="model.freeze", what="leaves no weight to train"))
-        log.info("frozen: %s; %s weights are left to train", ", ".join(parts), f"{left:,}")
+            raise ConfigError(Problem(key="model.freeze", what="leaves no trainable weights"))
+        log.info("freezing %s; %s trainable weights", ", ".join(parts), f"{left:,}")
 
 
 def _embeddings(model: PreTrainedModel) -> set[int]:

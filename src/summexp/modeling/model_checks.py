@@ -1,4 +1,4 @@
-"""What can be found wrong with the model without importing torch: folders, and the Hub's cache."""
+"""Checks of model folders and repositories, without importing torch."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def _folder_problems(folder: Path, field: str, config: ModelConfig) -> Iterator[
     if field == of_tokenizer and (not found or field == "tokenizer_name"):
         found += tokenizer_problems(folder)
     key = f"model.{field}"
-    other = f"Name one that save_pretrained wrote (config.json, weights, tokenizer): {key}=FOLDER"
+    other = (
+        f"Name a folder written by save_pretrained (config.json, weights, tokenizer): {key}=FOLDER"
+    )
     for problem in found:
         yield replace(problem, key=key, hint=problem.hint or other)
 
@@ -81,8 +83,8 @@ def check_adapter(config: PeftConfig, *, resume_from: str | None) -> Iterator[Pr
         what = "holds an adapter that is not merged" if not wanted else "holds no adapter"
         yield Problem(
             key="training.resume_from_checkpoint",
-            what=f"{resume_from} {what}, and peft={config.name} cannot go on from it",
-            hint="Choose peft as the run did that wrote it.",
+            what=f"{resume_from} {what}, and peft={config.name} cannot resume from it",
+            hint="Choose the peft of the run that wrote it.",
         )
 
 
@@ -100,13 +102,13 @@ def _adapter_in_place_of_a_model(folder: Path) -> Iterator[Problem]:
         yield Problem(
             key="model.name_or_path",
             what=f"{folder} is a checkpoint of peft=lora, whose adapter is not merged",
-            hint="Name the folder of the finished run; its model is whole.",
+            hint="Name the folder of the finished run, whose model is merged.",
         )
     elif (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         yield Problem(
             key="model.name_or_path",
             what=f"{folder} holds an adapter without its model",
-            hint="Name the folder of the run that it lies in, or merge it into its model first.",
+            hint="Name the run folder that contains it, or merge it into its model first.",
         )
 
 
@@ -126,7 +128,7 @@ def shards_outside(folder: Path) -> Iterator[Problem]:
             yield Problem(
                 key="model.name_or_path",
                 what=f"{index} names the shard {outside[0]!r}, which is not a file of that folder",
-                hint="Take the model from its source again; this copy was changed or is damaged.",
+                hint="Download the model again; this copy is modified or corrupt.",
             )
 
 
@@ -143,8 +145,8 @@ def name_problem(key: str, name: str, cache_dir: str | None, *, offline: bool) -
         hint = f"Name its folder: {key}={Path(name).parent}"
         return Problem(key=key, what=f"{name} is a file", hint=hint)
     if repository := repository_of(name):
-        hint = f"Name the repository alone: {key}={repository}"
-        return Problem(key=key, what=f"{name} is an address", hint=hint)
+        hint = f"Name the repository only: {key}={repository}"
+        return Problem(key=key, what=f"{name} is a URL", hint=hint)
     if name.startswith((".", "~", "/")) or name.count("/") > 1:
         near = _nearby(name, folder.parent)
         return Problem(key=key, what=f"there is no folder {name}", hint=near)
@@ -152,13 +154,13 @@ def name_problem(key: str, name: str, cache_dir: str | None, *, offline: bool) -
         return Problem(
             key=key,
             what=f"{name!r} is neither a folder nor the name of a Hub repository",
-            hint=f"A Hub repository is called owner/name: {key}=OWNER/NAME",
+            hint=f"A Hub repository is named owner/name: {key}=OWNER/NAME",
         )
     if offline and not is_cached(name, cache_dir):
         return Problem(
             key=key,
-            what=f"{name} was not downloaded before, and offline=true forbids it now",
-            hint="Run once with the network, name a folder, or try the way with debug=tiny.",
+            what=f"{name} is not in the cache, and offline=true forbids a download",
+            hint="Run once with network access, name a local folder, or try it with debug=tiny.",
         )
     return None
 

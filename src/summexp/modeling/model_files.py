@@ -1,7 +1,7 @@
-"""Whether a model's folder holds what a run loads from it, and whether those files are whole.
+"""Checks of the files in a model folder: config, weights and tokenizer.
 
-Found without torch: of weights the headers are read, of JSON files everything. What upstream looks
-for is `_get_resolved_checkpoint_files` of transformers 5.23.
+They do not import torch: only the headers of weights are read, and JSON files completely. The files
+are those of `_get_resolved_checkpoint_files` of transformers 5.23.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def config_problem(folder: Path) -> Problem | None:
         return content
     # Code in the folder may define a type of its own.
     if not isinstance(content.get("model_type"), str) and "auto_map" not in content:
-        return Problem(what=f"{path} names no model_type, so it is not a model's")
+        return Problem(what=f"{path} has no model_type: it is not a model config")
     return None
 
 
@@ -93,7 +93,7 @@ def tokenizer_problems(folder: Path) -> Iterator[Problem]:
         return
     if "model" not in contents.get("tokenizer.json", {"model": None}):
         path = folder / "tokenizer.json"
-        yield Problem(what=f"{path} holds no model, so it is not a tokenizer's", hint=_AGAIN)
+        yield Problem(what=f"{path} has no model: it is not a tokenizer", hint=_AGAIN)
     vocabularies = [path for one in _VOCABULARIES for path in folder.glob(one) if path.is_file()]
     settings = contents.get("tokenizer_config.json", {})
     own = str(settings.get("tokenizer_class") or "").startswith(_WITHOUT_VOCABULARY)
@@ -137,7 +137,7 @@ def _shard_problems(index: Path) -> Iterator[Problem]:
     shards = sorted({index.parent / name for name in listed.values()})
     if missing := [path.name for path in shards if not path.is_file()]:
         named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
-        what = f"{index.parent} lacks {named} of the {len(shards)} files of its weights"
+        what = f"{index.parent} lacks {named} of the {len(shards)} weight files"
         yield Problem(what=what, hint="Copy or download what is missing.")
     for path in shards:
         if path.is_file() and (problem := _file_problem(path)):
@@ -152,11 +152,11 @@ def _file_problem(path: Path) -> Problem | None:
             with safe_open(path, "numpy"):
                 pass
         except (OSError, SafetensorError) as error:
-            what = f"is damaged or cut short: {error}"
+            what = f"is corrupt or truncated: {error}"
     elif what is None and not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             if file.read(1) != _PICKLE:
-                what = "is damaged or cut short: it is not a file of PyTorch's"
+                what = "is corrupt or truncated: it is not a PyTorch file"
     return Problem(what=f"{path} {what}", hint=_AGAIN) if what else None
 
 
@@ -170,9 +170,9 @@ def _no_content(path: Path) -> str | None:
     if not head:
         return "is empty (zero bytes)"
     if head.startswith(_LFS_POINTER):
-        return "is a git-lfs pointer and not the file itself: git lfs pull brings it"
+        return "is a git-lfs pointer: run git lfs pull to download the file"
     if head.lstrip().lower().startswith(_WEB_PAGE):
-        return "is a web page, as a download that failed leaves one"
+        return "is an HTML page, probably of a failed download"
     return None
 
 
@@ -182,7 +182,7 @@ def _sentencepiece_problem(path: Path) -> str | None:
     try:
         SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError):
-        return "is damaged or cut short: it is not a file of SentencePiece's"
+        return "is corrupt or truncated: it is not a SentencePiece file"
     return None
 
 
@@ -193,7 +193,7 @@ def _json_of(path: Path) -> dict[str, Any] | Problem:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        what = f"{path} is damaged or cut short: it is not JSON ({error})"
+        what = f"{path} is corrupt or truncated: it is not JSON ({error})"
         return Problem(what=what, hint=_AGAIN)
     if not isinstance(content, dict):
         return Problem(what=f"{path} holds no JSON object", hint=_AGAIN)

@@ -1,4 +1,4 @@
-"""Position embeddings: enough of them for the longest document and summary."""
+"""Position embeddings: checks and extension for the maximum lengths."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fit_positions(
         need = -(-_padded(model.config, side, tokens) // _PADDED_TO) * _PADDED_TO
         _extend(model, side, name, need)
         if resize is None:
-            log.warning("the model's %d position embeddings were extended to %d", have, need)
+            log.warning("extending the model's %d position embeddings to %d", have, need)
 
 
 def check_positions(shape: PreTrainedConfig, longest_source: int, longest_target: int) -> None:

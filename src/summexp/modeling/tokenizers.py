@@ -1,4 +1,4 @@
-"""The tokenizer: a model's own, or one trained on the run's corpus for random weights."""
+"""Tokenizers: loaded with a model, or trained on the corpus for random weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of a model: whether they are numbers, and whether a file holds exactly these.
+"""Checks of weights: finite values, and agreement of files with a model.
 
 Tested in tests/modeling/test_model_builder.py.
 """
@@ -72,7 +72,7 @@ def mismatch(model: nn.Module, folder: Path) -> str | None:
     Only names and shapes are read. A weight that is another's too needs to be there once.
 
     Args:
-        model: whole.
+        model: the unsharded model.
         folder: holds safetensors files.
     """
     found: dict[str, tuple[int, ...]] = {}

@@ -1,1 +1,1 @@
-"""The reports of a run: the pages in its folder, and the last lines on the terminal."""
+"""Reports of a run: HTML and Markdown pages, model card, and terminal summary."""

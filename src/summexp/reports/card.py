@@ -1,4 +1,4 @@
-"""The model card: `README.md` of a run folder, with the metadata that the Hub reads."""
+"""Model card: `README.md` of a run folder, with metadata for the Hub."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_model_card(folder: Path) -> Path:
     It has only what the run folder shows; a section without a fact is left out.
 
     Raises:
-        ConfigError: `folder` holds no run, or a damaged one.
+        ConfigError: `folder` holds no run, or a corrupt one.
     """
     results = read_run(folder)
     tables = score_tables(results)
@@ -118,7 +118,7 @@ def _about(results: RunResults) -> Iterator[str]:
     """Yield sentences on what the model is."""
     model = model_name(results)
     if not results.steps:
-        yield f"This run was about {model}. It did not train it."
+        yield f"This run did not train {model}."
         return
     verb = "trained" if is_random(results) else "fine-tuned"
     yield f"{model}, {verb} to summarize on {data_name(results)}."
@@ -129,7 +129,7 @@ def _about(results: RunResults) -> Iterator[str]:
         yield f"It is a {results.architecture} with {results.parameters:,} parameters."
     if results.target_prefix is not None:
         end = f" and {_literal(results.target_prefix)}" if results.target_prefix else ""
-        yield f"It is given the document{end}, and goes on with the summary."
+        yield f"It is given the document{end}, and continues with the summary."
     if results.adapted:
         yield from _adapter(results)
 
@@ -159,9 +159,9 @@ def _adapter(results: RunResults) -> Iterator[str]:
 def _limits(results: RunResults) -> Iterator[str]:
     """Yield what a user of the model must know, from the facts of the run alone."""
     if results.option("debug.tiny"):
-        yield "It was made with debug=tiny, to see whether a run works. It is of no use as a model."
+        yield "It was trained with debug=tiny, to test a run. It is not a useful model."
     elif is_random(results) and results.steps:
-        yield "It began with random weights: all that it knows is the rows that it was trained on."
+        yield "It was trained from random weights, on these rows only."
     if results.status in _ENDED and results.steps:
         yield f"The run {_ENDED[results.status]}, so that its training may not be complete."
     if limit := results.option("data.max_train_samples"):
@@ -169,7 +169,7 @@ def _limits(results: RunResults) -> Iterator[str]:
     yield from _cuts(results)
     if results.language and not results.option("data.language"):
         language = results.language.removeprefix("language: ").split(";")[0]
-        yield f"The language of the summaries was recognised, not given: {language}."
+        yield f"The language of the summaries was detected: {language}."
     if any(score.metric == "rouge" for score in results.scores):
         yield (
             "ROUGE counts words shared with a reference. Whether a summary is true to its document "

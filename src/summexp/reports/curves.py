@@ -1,4 +1,4 @@
-"""The curves of a training, laid out as the points of an SVG drawing."""
+"""Training curves as points of an SVG."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def charts(results: RunResults) -> list[Chart]:
 
 def _validation_sets(results: RunResults) -> list[str]:
     """Return the sets that are evaluated; those of the config, as not all may have been yet."""
-    # With debug=overfit the training rows are evaluated.
+    # debug=overfit evaluates the training rows.
     several = {} if results.option("debug.overfit") else results.option("data.validation_files")
     return [f"eval_{name}" for name in several or {}] or ["eval"]
 

@@ -1,4 +1,4 @@
-"""The examples of a run in groups: the best rows, the worst, or the first where none is scored.
+"""Examples of a run, grouped: best and worst rows, or the first rows without scores.
 
 Tested in tests/reports/test_report.py.
 """

@@ -1,4 +1,4 @@
-"""The facts of a run: its name, settings, numbers, and the command that repeats it."""
+"""Facts of a run for its reports: name, settings, numbers, and the command to repeat it."""
 
 from __future__ import annotations
 
@@ -189,10 +189,10 @@ def duration(seconds: float) -> str:
     """
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    total = round(seconds)
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600} h {total % 3600 // 60} min"
 
 
 def command(results: RunResults, *, with_folders: bool = True) -> str | None:

@@ -1,4 +1,4 @@
-"""Paths of this machine, taken out of what is shown to others.
+"""Removal of local paths from published texts.
 
 Tested in tests/runs/test_hub_upload.py.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-_WHOLE = re.compile(r"(?:file://)?(?:~\w*)?/.*[^/]|[A-Za-z]:\\.*", re.DOTALL)
+_FULL_PATH = re.compile(r"(?:file://)?(?:~\w*)?/.*[^/]|[A-Za-z]:\\.*", re.DOTALL)
 """A text that is an absolute path from its first character to its last; it may hold spaces."""
 _INSIDE = re.compile(
     r"""(?:file://|(?:(?<![\w./\\~:<}-])|(?<=[\w=]:))(?:~\w*)?)   # not in an address, nor in a/b
@@ -31,9 +31,9 @@ def without_folders(text: str) -> str:
     '{a:a.csv,b:b.csv} from https://huggingface.co/org/name, rows/s'
     """
     head, equals, value = text.partition("=")
-    if equals and re.fullmatch(r"[\w.+~-]+", head) and _WHOLE.fullmatch(value):
+    if equals and re.fullmatch(r"[\w.+~-]+", head) and _FULL_PATH.fullmatch(value):
         return f"{head}={_last_part(value)}"
-    if _WHOLE.fullmatch(text) and "\n" not in text:
+    if _FULL_PATH.fullmatch(text) and "\n" not in text:
         return _last_part(text)
     return _INSIDE.sub(lambda match: _last_part(match[0]), text)
 

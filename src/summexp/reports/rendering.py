@@ -1,4 +1,4 @@
-"""Templates to text: whatever is put into one is escaped, in HTML and in Markdown alike."""
+"""Rendering of templates, with values escaped for HTML and Markdown."""
 
 from __future__ import annotations
 

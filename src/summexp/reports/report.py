@@ -1,4 +1,4 @@
-"""The report of a run: one page in HTML and in Markdown that needs nothing beside itself."""
+"""Report of a run: one self-contained page, in HTML and in Markdown."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_report(folder: Path) -> list[Path]:
     The same folder gives the same bytes.
 
     Raises:
-        ConfigError: `folder` holds no run, or a damaged one.
+        ConfigError: `folder` holds no run, or a corrupt one.
     """
     paths = []
     for name, text in report_texts(folder).items():
@@ -63,7 +63,7 @@ def report_texts(folder: Path, *, with_folders: bool = True) -> dict[str, str]:
         with_folders: keep the folders of absolute paths; without, each is its last part.
 
     Raises:
-        ConfigError: `folder` holds no run, or a damaged one.
+        ConfigError: `folder` holds no run, or a corrupt one.
     """
     results = read_run(folder)
     if not with_folders:

@@ -1,4 +1,4 @@
-"""What a run folder holds, read into one object: the only place that knows the files' layout."""
+"""Results of a run, read from the files of its folder."""
 
 from __future__ import annotations
 
@@ -156,20 +156,20 @@ def read_run(folder: Path) -> RunResults:
     """Read a run folder.
 
     Raises:
-        ConfigError: no run was begun there, or one of its files is damaged.
+        ConfigError: no run was begun there, or one of its files is corrupt.
     """
     record = read_record(folder)
     if record is None:
         raise ConfigError(
             Problem(
                 what=f"{folder} holds no run",
-                hint=f"Name a folder that a run wrote: it holds {RUN_FILE}.",
+                hint=f"Name a run folder, which contains {RUN_FILE}.",
             )
         )
     try:
         return _read(folder, record)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise _damaged(folder / RUN_FILE, error) from error
+        raise _corrupt(folder / RUN_FILE, error) from error
 
 
 def _read(folder: Path, record: Mapping[str, Any]) -> RunResults:
@@ -296,14 +296,14 @@ def _first_predictions(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in lines]
     except json.JSONDecodeError as error:
-        raise _damaged(path, error) from None
+        raise _corrupt(path, error) from None
 
 
 def _config(path: Path, text: str) -> dict[str, Any]:
     try:
         config = unescaped(OmegaConf.to_container(OmegaConf.create(text)))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise _damaged(path, error) from None
+        raise _corrupt(path, error) from None
     return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
 
 
@@ -311,7 +311,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(_text(path) or "{}")
     except json.JSONDecodeError as error:
-        raise _damaged(path, error) from None
+        raise _corrupt(path, error) from None
     return content if isinstance(content, dict) else {}
 
 
@@ -323,10 +323,10 @@ def _time(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
-def _damaged(path: Path, error: Exception) -> ConfigError:
+def _corrupt(path: Path, error: Exception) -> ConfigError:
     return ConfigError(
         Problem(
-            what=f"{path} is damaged: {str(error).splitlines()[0]}",
-            hint="Run the same command again; it rewrites the files of a phase that it repeats.",
+            what=f"{path} is corrupt: {str(error).splitlines()[0]}",
+            hint="Run the same command again to rewrite the files.",
         )
     )

@@ -1,4 +1,4 @@
-"""The table of scores: each with its interval and its baseline, the same on every page."""
+"""Score table of the reports, with intervals and baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run prints last: scores, a few summaries, and where everything was written."""
+"""Terminal summary at the end of a run: scores, examples and written files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def print_summary(folder: Path, *, predicted: bool = False, console: Console | N
         console: where to print; standard output where not given.
 
     Raises:
-        ConfigError: `folder` holds no run, or a damaged one.
+        ConfigError: `folder` holds no run, or a corrupt one.
     """
     console = console or Console()
     results = read_run(folder)

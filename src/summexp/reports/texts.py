@@ -1,4 +1,4 @@
-"""Text of models and corpora, made fit for a page or a terminal."""
+"""Formatting of texts for pages and terminals."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The layout of a run folder: names of its files, making, reading and deleting them."""
+"""Run folder: layout, creation, deletion, `run.json`, checkpoints and atomic writes."""

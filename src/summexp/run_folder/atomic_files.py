@@ -1,4 +1,4 @@
-"""Writes files so that a reader sees the old one or the new one, never half of it.
+"""Atomic writes of files.
 
 Tested in tests/run_folder/test_layout.py.
 """
@@ -15,14 +15,14 @@ from typing import Any
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    """Write JSON atomically."""
     write_text(path, to_json(content, indent=2) + "\n")
 
 
 def to_json(content: Any, *, indent: int | None = None) -> str:
     """Return JSON that every parser reads (RFC 8259): NaN and infinity become null.
 
-    Python's own would write `NaN` and `Infinity`, which are no JSON.
+    `json.dumps` would write `NaN` and `Infinity`, which are not valid JSON.
     """
     try:
         return _strict_json(content, indent)
@@ -43,17 +43,17 @@ def _finite(content: Any) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it."""
+    """Write a text file atomically: a reader sees the old content or the new one."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a draft to write, which becomes `path` when the block has ended well.
+    """Yield a temporary path, which replaces `path` if the block succeeds.
 
     Raises:
-        OSError: it cannot be written; names `path`, and leaves nothing behind.
+        OSError: it cannot be written; the error names `path`, and the temporary file is deleted.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,8 @@
-"""Which checkpoints are whole: each carries a manifest, written last, of what it must hold."""
+"""Checkpoint folders: creation, manifest, verification and rotation.
+
+A manifest, written last, lists the size and digest of every file; a checkpoint without it is
+incomplete.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,14 @@ log = logging.getLogger(__name__)
 
 
 def make_checkpoint(checkpoint: Path) -> None:
-    """Make the empty folder of a checkpoint, marked as incomplete until it is sealed.
+    """Create the empty folder of a checkpoint, marked as incomplete until its manifest is written.
 
-    What a killed run left half-written there is deleted; what somebody else put there is kept under
-    another name.
+    A partial checkpoint of a killed run is deleted. A folder not written by summexp is renamed.
     """
     if checkpoint.exists() and not is_own_checkpoint(checkpoint):
         kept = _free_name(checkpoint)
         checkpoint.rename(kept)
-        log.warning("%s was not written by summexp: kept as %s", checkpoint.name, kept.name)
+        log.warning("%s was not written by summexp: renamed to %s", checkpoint.name, kept.name)
     else:
         delete(checkpoint)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,7 @@ def _free_name(checkpoint: Path) -> Path:
 
 
 def write_manifest(checkpoint: Path) -> None:
-    """Write the manifest of a checkpoint whose files are all written."""
+    """Write the manifest of a checkpoint, after all its other files."""
     files = {
         path.relative_to(checkpoint).as_posix(): _fingerprint(path)
         for path in sorted(checkpoint.rglob("*"))
@@ -51,12 +54,12 @@ def write_manifest(checkpoint: Path) -> None:
 
 
 def rotate(newest: Path, limit: int | None, best: Path | None) -> None:
-    """Delete older checkpoints of a run, the oldest first, but none that summexp did not write.
+    """Delete the oldest checkpoints of a run above `limit`; never those not written by summexp.
 
     Args:
-        newest: the checkpoint that was just written; it stays.
-        limit: how many to keep (`training.save_total_limit`); all where None or 0.
-        best: the best checkpoint, which stays too.
+        newest: the checkpoint that was just written; it is kept.
+        limit: number of checkpoints to keep (`training.save_total_limit`); all if None or 0.
+        best: the best checkpoint, which is kept too.
     """
     if not limit or limit < 0:
         return
@@ -70,18 +73,18 @@ def rotate(newest: Path, limit: int | None, best: Path | None) -> None:
 
 
 def keep_only(folder: Path, kept: Path) -> None:
-    """Delete every checkpoint of a run but one, and none that summexp did not write."""
+    """Delete every checkpoint of a run but one; never those not written by summexp."""
     for checkpoint in checkpoints(folder):
         if is_own_checkpoint(checkpoint) and not _is_same(checkpoint, kept):
             _delete_older(checkpoint)
 
 
 def _delete_older(checkpoint: Path) -> None:
-    """Delete a checkpoint that is not needed any more; that it cannot be is no reason to fail."""
+    """Delete an old checkpoint, or warn if that fails."""
     try:
         delete(checkpoint)
     except OSError as error:
-        log.warning("%s cannot be deleted: %s", checkpoint.name, error.strerror)
+        log.warning("cannot delete %s: %s", checkpoint.name, error.strerror)
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -89,14 +92,14 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def has_manifest(checkpoint: Path) -> bool:
-    """Return whether a checkpoint was finished, but not whether its files are still whole."""
+    """Return whether a checkpoint was completed; its files are not verified."""
     return (checkpoint / MANIFEST).is_file()
 
 
 def verify(checkpoint: Path) -> str | None:
-    """Return what is wrong with a checkpoint, or None if it is complete."""
+    """Return the problem of a checkpoint, or None if every file matches the manifest."""
     if not has_manifest(checkpoint):
-        return "it was not finished, or not written by summexp"
+        return "it is incomplete, or was not written by summexp"
     files = _manifest(checkpoint)
     if isinstance(files, str):
         return files
@@ -105,54 +108,54 @@ def verify(checkpoint: Path) -> str | None:
         if not path.is_file():
             return f"{name} is missing"
         if _fingerprint(path) != expected:
-            return f"{name} is damaged"
+            return f"{name} is corrupt"
     return None
 
 
 def size_problem(checkpoint: Path) -> str | None:
-    """Return which file of a checkpoint is missing, or has another size than it was written with.
+    """Return the problem of a missing file, or of one with another size than in the manifest.
 
-    Quick, as no file is read. Of a checkpoint without a manifest nothing is known.
+    No file is read. A checkpoint without a manifest has no problem.
     """
     if not has_manifest(checkpoint):
         return None
     files = _manifest(checkpoint)
     if isinstance(files, str):
-        return f"cannot be trusted: {files}"
+        return f"is corrupt: {files}"
     for name, expected in files.items():
         path = checkpoint / name
         if not path.is_file():
-            return f"is damaged: {name} is missing"
+            return f"is corrupt: {name} is missing"
         size = path.stat().st_size
         if size != expected.get("bytes"):
-            return f"is damaged: {name} has {size:,} bytes, not {expected.get('bytes'):,}"
+            return f"is corrupt: {name} has {size:,} bytes, not {expected.get('bytes'):,}"
     return None
 
 
 def _manifest(checkpoint: Path) -> dict[str, dict[str, Any]] | str:
-    """Return the entries of a manifest, or what is wrong with it."""
+    """Return the entries of a manifest, or its problem."""
     try:
         files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return f"{MANIFEST} cannot be read"
+        return f"cannot read {MANIFEST}"
     if not isinstance(files, dict) or not files:
         return f"{MANIFEST} lists no files"
     for name, entry in files.items():
         if not _lies_inside(name):
             return f"{MANIFEST} names {name!r}, which is outside of the checkpoint"
         if not isinstance(entry, dict) or type(entry.get("bytes")) is not int:
-            return f"{MANIFEST} is damaged"
+            return f"{MANIFEST} is corrupt"
     return files
 
 
 def _lies_inside(name: str) -> bool:
-    """Return whether a name of a manifest is a path as `write_manifest` writes them."""
+    """Return whether a name in a manifest is a relative path inside of the checkpoint."""
     path = PurePosixPath(name)
     return name == path.as_posix() and not path.is_absolute() and not {"..", "."} & {*path.parts}
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the folders with names of checkpoints, whoever wrote them, the last step first."""
+    """Return all folders named `checkpoint-N`, whoever wrote them, the last step first."""
     found = [path for path in folder.glob("checkpoint-*") if is_checkpoint(path)]
     return sorted(found, key=step_of, reverse=True)
 
@@ -163,19 +166,19 @@ def step_of(checkpoint: Path) -> int:
 
 
 def holds_progress(checkpoint: Path) -> bool:
-    """Return whether a training can go on from a checkpoint; some hold the weights alone."""
+    """Return whether training can resume from a checkpoint; some hold the weights only."""
     schedule = (checkpoint / "scheduler.pt").is_file()
-    # DeepSpeed has a way of its own to keep everything.
+    # DeepSpeed saves everything in its own format.
     return schedule or any(checkpoint.glob("global_step*"))
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
-    """Return the last checkpoint to go on from, and warn of each that is passed over."""
+    """Return the last complete checkpoint, with a warning for each that is skipped."""
     for checkpoint in checkpoints(folder):
         reason = verify(checkpoint)
         if reason is None:
             return checkpoint
-        log.warning("%s is passed over: %s", checkpoint.name, reason)
+        log.warning("skipping %s: %s", checkpoint.name, reason)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Makes run folders, and checks beforehand that a run may be written to one.
+"""Creation of run folders, and checks that a run may be written to one.
 
 Tested in tests/run_folder/test_layout.py.
 """
@@ -21,11 +21,11 @@ FRESH_FOLDERS = {"run_dir": "outputs", "sweep_dir": "multirun"}
 """Where fresh folders are made, for runs and for sweeps, by the name of the resolver."""
 
 _KERNELS = ("/proc", "/sys")
-"""Where Linux mounts file systems in which nobody can make a file."""
+"""Mount points of Linux's virtual file systems, in which no file can be created."""
 
 
 def register_resolvers() -> None:
-    """Make `${summexp.run_dir:…}` and `${summexp.sweep_dir:…}` known to OmegaConf."""
+    """Register the OmegaConf resolvers `summexp.run_dir` and `summexp.sweep_dir`."""
     for name, parent in FRESH_FOLDERS.items():
         OmegaConf.register_new_resolver(
             f"summexp.{name}",
@@ -38,7 +38,7 @@ def register_resolvers() -> None:
 
 
 def fresh_folder(parent: Path) -> Path:
-    """Make and return a new folder `parent/DATE/TIME`, with a number where the second is taken."""
+    """Create and return `parent/DATE/TIME`, with a number appended if that exists."""
     day = parent / time.strftime("%Y-%m-%d")
     make_folder(day)
     second = time.strftime("%H-%M-%S")
@@ -54,10 +54,10 @@ def fresh_folder(parent: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are not there.
+    """Create a folder and its parents, if they do not exist.
 
     Raises:
-        ConfigError: it cannot be made.
+        ConfigError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,10 +66,10 @@ def make_folder(folder: Path) -> None:
 
 
 def check_is_writable(folder: Path) -> None:
-    """Check that a run folder can be made and written to; nothing is made or changed.
+    """Check that a run folder can be created and written to; nothing is changed.
 
     Raises:
-        ConfigError: a parent is a file or forbids it, or the name is no name of a folder.
+        ConfigError: a parent is a file or not writable, or the name is invalid.
     """
     try:
         place = next(path for path in (folder, *folder.absolute().parents) if _exists(path))
@@ -85,8 +85,8 @@ def check_is_writable(folder: Path) -> None:
 
 
 def may_write(folder: Path) -> bool:
-    """Return whether this process can make files in `folder`, its capabilities counted."""
-    # On the kernel's own file systems access(2) says yes to root.
+    """Return whether this process can create files in `folder`, with its effective user ID."""
+    # On the kernel's virtual file systems access(2) succeeds for root.
     if os.stat(folder).st_dev in {os.stat(one).st_dev for one in _KERNELS if os.path.ismount(one)}:
         return False
     effective = os.access in os.supports_effective_ids
@@ -102,30 +102,30 @@ def _exists(path: Path) -> bool:
 
 
 def _unwritable(folder: Path, reason: str | None) -> ConfigError:
-    cannot = "be written" if os.path.isdir(folder) else "be made"
+    action = "write to" if os.path.isdir(folder) else "create"
     place = _writable_place(folder)
     return ConfigError(
         Problem(
             key="output_dir",
-            what=f"the folder {shortened(str(folder))} cannot {cannot}: {reason}",
-            hint=f"Name a place that you may write to, such as output_dir={place}",
+            what=f"cannot {action} the folder {shortened(str(folder))}: {reason}",
+            hint=f"Choose a writable folder, such as output_dir={place}",
         )
     )
 
 
-def _writable_place(refused: Path) -> str:
-    """Return a folder to name in place of one that cannot be made."""
+def _writable_place(unwritable: Path) -> str:
+    """Return a folder to suggest in place of one that cannot be created."""
     usual = Path(FRESH_FOLDERS["run_dir"])
-    if refused.is_relative_to(usual) or not may_write(Path(os.curdir)):
+    if unwritable.is_relative_to(usual) or not may_write(Path(os.curdir)):
         return str(Path(tempfile.gettempdir(), "mine"))
     return str(usual / "mine")
 
 
 def check_is_free(folder: Path) -> None:
-    """Check that a run can begin in `folder`, which holds no run yet, without overwriting anything.
+    """Check that a new run would overwrite nothing in `folder`, which holds no run.
 
     Raises:
-        ConfigError: it is a file, or holds files of another origin under names that a run writes.
+        ConfigError: it is a file, or holds foreign files under names that a run writes.
     """
     for path in (folder, *folder.absolute().parents):
         if path.is_file():
@@ -138,6 +138,7 @@ def check_is_free(folder: Path) -> None:
             Problem(
                 key="output_dir",
                 what=f"{folder} holds {', '.join(taken[:4])}, but no run of summexp",
-                hint=f"Nothing there is overwritten; choose another, such as output_dir={folder}-2",
+                hint="Existing files are not overwritten; choose another folder, such as "
+                f"output_dir={folder}-2",
             )
         )

@@ -1,4 +1,4 @@
-"""Deletes what a run wrote, and nothing else.
+"""Deletion of the files of a run, and nothing else.
 
 Tested in tests/run_folder/test_layout.py.
 """
@@ -23,11 +23,11 @@ from summexp.run_folder.record_file import read_record
 
 
 def clear(folder: Path) -> None:
-    """Delete what the run recorded in `folder` wrote, and nothing else.
+    """Delete the files of the run recorded in `folder`, and nothing else.
 
-    What `run.json` lists is not trusted, since the folder may come from somebody else: deleted are
-    entries of the folder itself with a name and of a kind that a run writes, and of a link the link
-    alone. Of checkpoints, those go that carry a manifest of ours, listed or not.
+    `run.json` is untrusted input: only direct entries of the folder are deleted, with a name and
+    type that a run writes. Symbolic links are not followed. Checkpoints are deleted if they have a
+    manifest of summexp, whether listed or not.
     """
     record = read_record(folder) or {}
     recorded = set(record.get("files", ()))
@@ -38,7 +38,7 @@ def clear(folder: Path) -> None:
 
 
 def _is_of_the_run(entry: Path, recorded: set[str]) -> bool:
-    """Return whether an entry of a run folder may be deleted with the run recorded there."""
+    """Return whether an entry of a run folder belongs to the run recorded there."""
     if is_checkpoint(entry) and not entry.is_symlink():
         return is_own_checkpoint(entry)
     if entry.name != RUN_FILE and not (entry.name in recorded and is_own_name(entry.name)):
@@ -58,9 +58,9 @@ def _clear_earlier_predictions(parent: Path, recorded: set[str]) -> None:
 
 
 def delete(path: Path) -> None:
-    """Delete a file, a folder with all that it holds, or a link and not what it leads to.
+    """Delete a file, a folder with its content, or a symbolic link without its target.
 
-    Of a checkpoint the manifest goes last, so that what is left after a kill is still known as one.
+    The manifest of a checkpoint is deleted last, so that the rest is recognized after a kill.
     """
     marker = incomplete_marker(path)
     if path.is_symlink() or not path.is_dir():

@@ -1,4 +1,4 @@
-"""Names of the files and folders that a run writes, and which entries of a folder are its own."""
+"""Layout of a run folder: names of files and folders that a run writes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _FILES = re.compile(
     re.ASCII,
 )
 _FOLDERS = re.compile(r"checkpoint-[0-9]+|tracking|profile|adapter")
-"""Names that a run writes. A folder that holds one of them, but no run, is not written to."""
+"""Names that a run writes. A folder that holds one of them but no run is rejected."""
 
 MANIFEST = "manifest.json"
 """Size and digest of each file of a checkpoint, written last."""
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Return whether `path` is a folder with the name of a checkpoint, whoever wrote it."""
+    """Return whether `path` is a folder named `checkpoint-N`, whoever wrote it."""
     return bool(re.fullmatch(r"checkpoint-[0-9]+", path.name)) and path.is_dir()
 
 
 def is_own_checkpoint(path: Path) -> bool:
-    """Return whether `path` is a checkpoint that summexp wrote, or began to write."""
+    """Return whether `path` is a checkpoint that summexp wrote or started to write."""
     if not is_checkpoint(path):
         return False
     known = _has_manifest(path) or incomplete_marker(path).is_file()
@@ -45,7 +45,7 @@ def is_own_checkpoint(path: Path) -> bool:
 
 
 def _has_manifest(checkpoint: Path) -> bool:
-    """Return whether a checkpoint has a manifest in our format; others may call a file so too."""
+    """Return whether a checkpoint has a manifest in summexp's format."""
     try:
         files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -55,7 +55,7 @@ def _has_manifest(checkpoint: Path) -> bool:
 
 
 def incomplete_marker(checkpoint: Path) -> Path:
-    """Return the file that lies beside a checkpoint while it is written."""
+    """Return the marker file beside a checkpoint that is being written."""
     return checkpoint.with_name(f".{checkpoint.name}.incomplete")
 
 
@@ -65,7 +65,7 @@ def predictions_file(file_format: str) -> str:
 
 
 def own_names(folder: Path) -> list[str]:
-    """Return the names in `folder` that a run writes; of checkpoints those that summexp wrote."""
+    """Return the names in `folder` that a run writes, without foreign checkpoints."""
     return sorted(
         entry.name
         for entry in folder.iterdir()

@@ -1,4 +1,4 @@
-"""Reads `run.json`, whoever wrote it.
+"""Reader of `run.json`, which is untrusted input.
 
 Tested in tests/run_folder/test_layout.py.
 """
@@ -38,9 +38,9 @@ _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the content of `run.json`, or None where no run was begun in `folder`.
+    """Return the content of `run.json`, or None if `folder` holds no run.
 
-    The folder may come from somebody else: an entry that is not of its type is left out.
+    The folder is untrusted input: an entry of the wrong type is left out.
     """
     try:
         record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Files that cannot be written: a full disk, a quota, a limit, a file system gone read-only.
+"""Storage errors of a run: full disk, quota, file size limit, read-only file system.
 
 Tested in tests/integration/test_storage.py.
 """
@@ -23,21 +23,27 @@ from summexp.run_folder.record_file import read_record
 from summexp.storage import ADVICE, error_chain, storage_failure
 
 RESERVE_FILE = ".summexp.reserve"
-"""Room on the disk that is given back when it is full, so that `run.json` can record it."""
+"""Reserved disk space, released at the end so that `run.json` can be written to a full disk."""
 _RESERVE_BYTES = 512 * 1024
 
 
 class StorageError(RunError):
-    """A file of a run could not be written; names what is kept and how to resume."""
+    """A file of a run could not be written; the message names the checkpoint and how to resume."""
 
     def __init__(self, what: str, folder: Path, number: int | None) -> None:
-        """Take what was written, the run folder, and the system's error number if it is known."""
+        """Format the message.
+
+        Args:
+            what: the file or the step that failed.
+            folder: the run folder.
+            number: error number of the system, if known.
+        """
         number = number or _likely_reason(folder)
         where, kept = display_path(folder), _kept(folder)
         resumes = "starts from the beginning" if kept is None else "resumes from there"
         super().__init__(
-            f"{what} could not be written to {where}: {os.strerror(number)}; "
-            f"{'no checkpoint was saved yet' if kept is None else f'{kept} is kept'}: "
+            f"cannot write {what} to {where}: {os.strerror(number)}; "
+            f"{'no checkpoint was saved yet' if kept is None else f'{kept} is complete'}: "
             f"{ADVICE[number]}, and the same command with output_dir={where} {resumes}"
         )
 
@@ -48,15 +54,15 @@ def storage_errors(folder: Path, what: str | None = None) -> Iterator[None]:
 
     Args:
         folder: the run folder.
-        what: what the block writes; the file that the error names where not given.
+        what: name of what the block writes; by default the file named by the error.
 
     Raises:
-        StorageError: the first one that was raised, if the block met several.
+        StorageError: a write failed; the first failure, if there were several.
     """
     try:
         yield
     except Exception as error:
-        # What is tidied up on a full disk fails again, and hides the first failure.
+        # Cleaning up on a full disk fails again, and hides the first failure.
         first = next((one for one in error_chain(error) if isinstance(one, StorageError)), None)
         if first is not None and first is not error:
             raise first from None
@@ -69,23 +75,20 @@ def storage_errors(folder: Path, what: str | None = None) -> Iterator[None]:
 
 
 def reserve(folder: Path) -> None:
-    """Take the room that `release` gives back; a disk without it is full already."""
+    """Reserve disk space, for `release` to free; on a full disk do nothing."""
     with suppress(OSError):
-        # Zeros would be stored as nothing by a file system that compresses.
+        # A compressing file system would store zeros without using space.
         (folder / RESERVE_FILE).write_bytes(secrets.token_bytes(_RESERVE_BYTES))
 
 
 def release(folder: Path) -> None:
-    """Give back what `reserve` took."""
+    """Free the space reserved by `reserve`."""
     with suppress(OSError):
         (folder / RESERVE_FILE).unlink(missing_ok=True)
 
 
 def discard_incomplete_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints that a run was writing when it failed.
-
-    Nothing resumes from them, and the record of the failure may need their room.
-    """
+    """Delete the incomplete checkpoints of a failed run, whose space its record may need."""
     for checkpoint in checkpoints(folder):
         if is_own_checkpoint(checkpoint) and not has_manifest(checkpoint):
             with suppress(OSError):
@@ -93,7 +96,7 @@ def discard_incomplete_checkpoints(folder: Path) -> None:
 
 
 def _likely_reason(folder: Path) -> int:
-    """Return the error number of a write for which a library gives none."""
+    """Return the probable error number of a write for which a library gives none."""
     if sys.platform != "win32":
         import resource
 
@@ -105,7 +108,7 @@ def _likely_reason(folder: Path) -> int:
 
 
 def _kept(folder: Path) -> str | None:
-    """Return what of a run's training is whole, or None if nothing is."""
+    """Return the name of the trained model or last complete checkpoint of a run, or None."""
     record = read_record(folder) or {}
     if "train" in record.get("phases", {}):
         return "the trained model"

@@ -1,1 +1,1 @@
-"""One run: its folder, its record, what is left to do in it, and its phases in order."""
+"""A run: its folder, `run.json`, resuming, checkpoints, phases and uploads."""

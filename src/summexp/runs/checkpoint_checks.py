@@ -1,4 +1,4 @@
-"""Whether training can resume from a checkpoint, as far as its files show without torch."""
+"""Checks of a checkpoint to resume from, without importing torch."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _SIZES = (
 
 
 def checkpoint_problem(checkpoint: Path, model: ModelConfig | None) -> Problem | None:
-    """Return why training cannot resume from the folder that the user named, or None.
+    """Return the problem of resuming from the folder that the user named, or None.
 
-    One without a manifest is taken if it is complete, unless it lies in a run folder: what a plain
-    Trainer writes can be resumed from, what summexp did not finish cannot.
+    A checkpoint of a plain Trainer has no manifest and is accepted if its files are complete. In a
+    run folder, a checkpoint without a manifest is an unfinished one of summexp, and is rejected.
 
     Args:
-        checkpoint: a folder.
-        model: the model that is to be trained; None where its sizes are not known yet.
+        checkpoint: the folder.
+        model: the model to train; None if its sizes are not known yet.
     """
     for check in (_unfinished, _model_alone, size_problem, _state, _weights, _progress):
         if what := check(checkpoint):
             return Problem(key=_KEY, what=f"{checkpoint} {what}", hint=_hint(checkpoint))
     if model is not None and (what := _other_model(checkpoint, model)):
-        hint = "Name a checkpoint of that model, or choose the model that the checkpoint is of."
+        hint = "Name a checkpoint of this model, or choose the model of the checkpoint."
         return Problem(key=_KEY, what=f"{checkpoint} {what}", hint=hint)
     return None
 
@@ -49,13 +49,12 @@ def _hint(checkpoint: Path) -> str:
         one for one in checkpoints(checkpoint.parent) if has_manifest(one) and one != checkpoint
     ]
     if inside or beside:
-        return f"Name a whole one: {_KEY}={(inside or beside)[0]}"
+        return f"Name a complete checkpoint: {_KEY}={(inside or beside)[0]}"
     if (checkpoint / _WEIGHTS).is_file() and (checkpoint / "config.json").is_file():
         return (
-            f"To begin with its weights alone, leave out {_KEY} and set "
-            f"model.name_or_path={checkpoint}"
+            f"To start from its weights only, remove {_KEY} and set model.name_or_path={checkpoint}"
         )
-    return "Name a folder checkpoint-N that training wrote, or leave the key away."
+    return "Name a folder checkpoint-N that training wrote, or remove the key."
 
 
 def _unfinished(checkpoint: Path) -> str | None:
@@ -63,7 +62,7 @@ def _unfinished(checkpoint: Path) -> str | None:
         return None
     is_ours = (checkpoint.parent / RUN_FILE).is_file() and checkpoint.name.startswith("checkpoint-")
     if is_ours or incomplete_marker(checkpoint).is_file():
-        return "was not written to its end: it has no manifest"
+        return "is incomplete: it has no manifest"
     return None
 
 
@@ -71,11 +70,8 @@ def _model_alone(checkpoint: Path) -> str | None:
     if holds_progress(checkpoint):
         return None
     if (checkpoint / _WEIGHTS).is_file() or (checkpoint / _INDEX).is_file():
-        return (
-            "holds a model alone, without the optimizer's state, and a training cannot resume from "
-            "that"
-        )
-    return "is no checkpoint: it holds neither weights nor the optimizer's state"
+        return "holds a model only, without the optimizer state, and training cannot resume from it"
+    return "is not a checkpoint: it holds neither weights nor the optimizer state"
 
 
 def _state(checkpoint: Path) -> str | None:
@@ -84,7 +80,7 @@ def _state(checkpoint: Path) -> str | None:
         there = (checkpoint / _STATE).is_file()
         return f"has {'a broken' if there else 'no'} {_STATE}"
     if type(state.get("global_step")) is not int or not isinstance(state.get("log_history"), list):
-        return f"has a {_STATE} without the progress of the training"
+        return f"has a {_STATE} without the training progress"
     return None
 
 
@@ -103,8 +99,8 @@ def _weights(checkpoint: Path) -> str | None:
 
 
 def _progress(checkpoint: Path) -> str | None:
-    """Report an optimizer's or a schedule's state that is missing or cut off."""
-    # FSDP and DeepSpeed write folders, with a part for each rank.
+    """Return the problem of a missing or truncated optimizer or scheduler state."""
+    # FSDP and DeepSpeed write folders, with one file for each rank.
     split = any(checkpoint.glob("global_step*")) or any(checkpoint.glob("optimizer_*"))
     for name in ("optimizer.pt", "scheduler.pt"):
         path = checkpoint / name
@@ -112,7 +108,7 @@ def _progress(checkpoint: Path) -> str | None:
             if not split:
                 return f"has no {name}"
         elif not zipfile.is_zipfile(path):
-            return f"is damaged: {name} is cut off"
+            return f"is corrupt: {name} is truncated"
     return None
 
 
@@ -126,8 +122,8 @@ def _other_model(checkpoint: Path, model: ModelConfig) -> str | None:
     for field in _SIZES:
         if field in mine and field in theirs and mine[field] != theirs[field]:
             return (
-                f"is of another model: its {field} is {theirs[field]}, and that of the model "
-                f"here is {mine[field]}"
+                f"is of another model: its {field} is {theirs[field]}, and this model has "
+                f"{mine[field]}"
             )
     return None
 

@@ -1,4 +1,4 @@
-"""The command that a run is started again with, as the words of a shell.
+"""The command line of a run, as recorded and as printed in advice.
 
 Tested in tests/integration/test_command.py.
 """
@@ -20,34 +20,34 @@ from summexp.config.secrets import looks_secret
 from summexp.distributed.world import outside_world
 
 INSTALLED = "summexp train"
-"""`sys.argv[0]` of a run that the `summexp` command starts."""
+"""`sys.argv[0]` of a run started by the `summexp` command."""
 MODULE = "python -m summexp train"
-"""`sys.argv[0]` of a run that `python -m summexp` starts."""
+"""`sys.argv[0]` of a run started by `python -m summexp`."""
 
 
 def run_command(folder: Path) -> list[str]:
-    """Return the command of this process's run, which in the same working folder composes it again.
+    """Return the command that composes this process's run again in the same working folder.
 
-    A job of a sweep has a command of its own, which resumes in the job's folder. What launched the
-    ranks stands in front, where this process can see it.
+    A job of a sweep has its own command, which resumes in the job's folder. The launcher of the
+    ranks comes first, if this process can read its command line.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
     """
     in_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     if in_sweep:
-        return _without_secrets([*program(), *_job_words(folder)])
+        return _without_secrets([*program(), *_job_arguments(folder)])
     launcher = [] if outside_world() is None else _launcher()
-    return _without_secrets([*launcher, *_typed_words()]) if launcher else typed_command()
+    return _without_secrets([*launcher, *_typed_arguments()]) if launcher else typed_command()
 
 
 def typed_command() -> list[str]:
-    """Return the words of this process's command, without secrets."""
-    return _without_secrets([*program(), *_typed_words()])
+    """Return the command line of this process, without secrets."""
+    return _without_secrets([*program(), *_typed_arguments()])
 
 
 def program() -> list[str]:
-    """Return the words that start one process of this program."""
+    """Return the arguments that start one process of this program."""
     name = sys.argv[0]
     if name in (INSTALLED, MODULE):
         return name.split()
@@ -55,13 +55,13 @@ def program() -> list[str]:
 
 
 def relative(path: Path) -> str:
-    """Return an absolute path from the working folder on, where it lies below that."""
+    """Return a path relative to the working folder if it lies below it, else unchanged."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def _typed_words() -> list[str]:
-    """Return the words after the program, without what was added for Hydra."""
+def _typed_arguments() -> list[str]:
+    """Return the arguments after the program, without those added for Hydra."""
     return [word for word in sys.argv[1:] if not root_flag(word)]
 
 
@@ -69,7 +69,7 @@ def _without_secrets(words: list[str]) -> list[str]:
     return ["(a secret)" if looks_secret(word) else word for word in words]
 
 
-def _job_words(folder: Path) -> list[str]:
+def _job_arguments(folder: Path) -> list[str]:
     hydra = HydraConfig.get()
     words = []
     sources = hydra.runtime.config_sources
@@ -77,7 +77,7 @@ def _job_words(folder: Path) -> list[str]:
         words += ["--config-dir", relative(Path(own[0]))]
     if hydra.job.config_name != "config":
         words += ["--config-name", str(named_root(hydra.job.config_name))]
-    # As it is written: an interpolation in it is the job's to resolve.
+    # Unresolved: an interpolation is resolved by the job.
     task: Any = OmegaConf.to_container(hydra.overrides.task)
     for word in task:
         if word.split("=", 1)[0] != "output_dir":
@@ -86,9 +86,9 @@ def _job_words(folder: Path) -> list[str]:
 
 
 def _launcher() -> list[str]:
-    """Return the parent's words up to ours: `torchrun --nproc-per-node 2 train.py`.
+    """Return the launcher's arguments up to the program: `torchrun --nproc-per-node 2 train.py`.
 
-    Empty where the parent's words cannot be read, or are not followed by ours.
+    Empty if the parent's command line cannot be read or does not end with that of this process.
     """
     try:
         content = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
@@ -97,7 +97,7 @@ def _launcher() -> list[str]:
     parent = [os.fsdecode(word) for word in content.split(b"\0")[:-1]]
     mine = sys.orig_argv
     last = sys.argv[0] if sys.argv[0] in mine else "train"
-    # Without Python's own flags, which the launcher adds.
+    # Without Python's flags, which the launcher adds.
     starts = (at for at in range(1, len(mine)) if parent[-len(mine[at:]) :] == mine[at:])
     start = next(starts, None)
     if start is None or last not in mine[start:]:

@@ -1,4 +1,4 @@
-"""The rows that a report shows: those on which the model did best and worst."""
+"""Examples for the report: the rows with the best and the worst scores."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ _RANKING = ("rougeL", *(name for name, score in SCORES.items() if score.quality)
 
 
 def choose_examples(rows: EvaluationSet, found: EvaluationResult) -> list[dict[str, Any]]:
-    """Return the rows with the highest and with the lowest scores, as `run.json` records them.
+    """Return the rows with the highest and the lowest scores, as recorded in `run.json`.
 
-    All scored rows take part. ROUGE-L ranks them, or BERTScore's F1 where that is computed alone;
-    of equal scores the earlier row comes first, so that the choice is the same on every machine.
-    Where no row is scored the first ones are taken.
+    Rows are ranked by ROUGE-L, or by the F1 of BERTScore if ROUGE is not computed. Ties keep the
+    order of the rows. Without scores, the first rows are returned.
 
     Returns:
-        Up to three rows of a kind, the best first, then the worst from the bottom up: `kind`
-        (`best`, `worst` or `first`), `set`, `ranked_by` (a score's name, or None), `id`, `document`
-        (its beginning), `reference` (None where there is none), `prediction`, and `scores`, the
-        row's, by name.
+        Up to three rows of each kind, best first, then worst first. Keys: `kind` (`best`, `worst`
+        or `first`), `set`, `ranked_by` (name of the score, or None), `id`, `document` (its
+        beginning), `reference` (or None), `prediction`, and `scores` by name.
     """
     if not found.predictions:
         return []
@@ -39,7 +37,7 @@ def choose_examples(rows: EvaluationSet, found: EvaluationResult) -> list[dict[s
     values = dict(zip(scored, found.row_scores[ranked_by], strict=True))
     best = sorted(scored, key=lambda number: (-values[number], number))[:_EACH]
     if len(scored) < 2 * _EACH:
-        # No row is both.
+        # No row is both best and worst.
         best = best[: (len(scored) + 1) // 2]
     worst = sorted(set(scored) - set(best), key=lambda number: (values[number], number))[:_EACH]
     places = {number: place for place, number in enumerate(scored)}

@@ -1,7 +1,7 @@
-"""`training.push_to_hub`: the finished run as a model repository on the Hub.
+"""Upload of a run to the Hub (`training.push_to_hub`), as a model repository.
 
-What is uploaded is listed here by name; nothing else that lies in the run folder is. Excerpts of
-the data, predictions, the config and the record go only where `hub.include` asks for them.
+Only the files listed here are uploaded. Excerpts of the data, predictions, config and record are
+uploaded only if `hub.include` lists them.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _MODEL = re.compile(
     r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt"
     r"|(spiece|sentencepiece\.bpe)\.model|(source|target)\.spm|chat_template\.jinja"
 )
-"""A standard model folder, its tokenizer included."""
+"""Files of a standard model folder, tokenizer included."""
 _CARD_AND_SCORES = re.compile(r"README\.md|(train|eval|predict|all)_results\.json")
 _ADAPTER = re.compile(r"adapter_config\.json|adapter_model\.safetensors")
 _FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError, ValueError)
-"""What the client raises; hf_xet (1.8) has no errors of its own but RuntimeError."""
+"""Exceptions of the client; hf_xet (1.8) raises plain RuntimeError."""
 
 
 def push(config: Config, folder: Path) -> str:
-    """Upload a finished run; return the repository's address.
+    """Upload a finished run; return the repository's URL.
 
     The repository is `training.hub_model_id`, or the run folder's name under the user's account.
-    The token comes from HF_TOKEN or from `hf auth login`. What is uploaded is logged before.
+    The token comes from HF_TOKEN or from `hf auth login`. The list of files is logged first.
 
     Raises:
-        RunError: the Hub refused, or could not be reached; the run itself is whole.
+        RunError: the Hub rejected the upload or could not be reached; the run itself is complete.
     """
     files = {**model_files(folder), **_named(folder, _CARD_AND_SCORES)}
     adapter = folder / ADAPTER_FOLDER
@@ -64,22 +64,22 @@ def push(config: Config, folder: Path) -> str:
         found = _named(adapter, _ADAPTER).items()
         files |= {f"{ADAPTER_FOLDER}/{name}": content for name, content in found}
     for part in config.hub.include:
-        files |= _PARTS[part](folder)
+        files |= _INCLUDABLE[part](folder)
     try:
         return _upload(config, folder, files, "Training run")
     except _FAILURES as error:
         raise RunError(
-            f"the run in {folder} is whole, but was not uploaded to "
+            f"the run in {folder} is finished, but was not uploaded to "
             f"{_repository(config, folder)}: {_reason(error, config)}.\n"
-            "    The same command uploads it, and trains nothing again."
+            "    Run the same command again to upload it, without training."
         ) from error
 
 
 def push_checkpoint(config: Config, folder: Path, checkpoint: Path) -> None:
     """Upload the model of a checkpoint with `training.hub_strategy=every_save`.
 
-    With an adapter that is not merged it is no model for others, and is not uploaded. That the Hub
-    cannot be reached is a warning: the finished run is uploaded in any case.
+    A checkpoint with an unmerged adapter is not uploaded. An upload that fails is a warning, since
+    the finished run is uploaded later.
     """
     training = config.training
     adapted = config.peft.name != "none"
@@ -92,12 +92,12 @@ def push_checkpoint(config: Config, folder: Path, checkpoint: Path) -> None:
 
 
 def model_files(folder: Path) -> dict[str, bytes | Path]:
-    """Return model and tokenizer of a folder, name to file."""
+    """Return the files of model and tokenizer in a folder, name to path."""
     return _named(folder, _MODEL)
 
 
 def _named(folder: Path, names: re.Pattern[str]) -> dict[str, bytes | Path]:
-    """Return the files of a folder with such names; a link could lead anywhere, and is none."""
+    """Return the files of a folder whose names match; symbolic links are left out."""
     return {
         path.name: path
         for path in sorted(folder.iterdir())
@@ -121,7 +121,7 @@ def _config(folder: Path) -> dict[str, bytes | Path]:
 
 def _record(folder: Path) -> dict[str, bytes | Path]:
     record = read_record(folder) or {}
-    # Rows of the data belong to the report.
+    # Rows of the data are uploaded with the report only.
     record.pop("examples", None)
     record.get("predictions", {}).pop("examples", None)
     if record.get("git"):
@@ -130,13 +130,13 @@ def _record(folder: Path) -> dict[str, bytes | Path]:
     return {RUN_FILE: f"{text}\n".encode()}
 
 
-_PARTS: dict[str, Callable[[Path], dict[str, bytes | Path]]] = {
+_INCLUDABLE: dict[str, Callable[[Path], dict[str, bytes | Path]]] = {
     "report": _report,
     "predictions": _predictions,
     "config": _config,
     "record": _record,
 }
-"""What `hub.include` may ask for."""
+"""Possible values of `hub.include`."""
 
 
 def _upload(config: Config, folder: Path, files: Mapping[str, bytes | Path], message: str) -> str:
@@ -146,7 +146,7 @@ def _upload(config: Config, folder: Path, files: Mapping[str, bytes | Path], mes
     )
     private = api.repo_info(address.repo_id).private
     if training.hub_private_repo and not private:
-        # `create_repo` leaves one that is there as it is.
+        # `create_repo` does not change an existing repository.
         raise PermissionError(
             "it is public, and training.hub_private_repo=true: make it private on the Hub"
         )
@@ -166,35 +166,35 @@ def _repository(config: Config, folder: Path) -> str:
 
 
 def _announce(address: RepoUrl, files: Mapping[str, bytes | Path], *, private: bool) -> None:
-    """Log what is about to be uploaded, and who will see it."""
+    """Log the files to upload and the visibility of the repository."""
     sizes = {
         name: len(content) if isinstance(content, bytes) else content.stat().st_size
         for name, content in sorted(files.items())
     }
-    seen = "private" if private else "public: everybody can read it"
-    log.info("uploading to %s (%s)", address, seen)
+    visibility = "private" if private else "public: everybody can read it"
+    log.info("uploading to %s (%s)", address, visibility)
     width = max(map(len, sizes), default=0)
     for name, size in sizes.items():
         log.info("  %-*s  %s", width, name, shown_size(size))
 
 
 def _reason(error: Exception, config: Config) -> str:
-    """Return why an upload failed, and what to do about it."""
+    """Return the reason of a failed upload, with advice."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     revision = config.training.hub_revision
     if isinstance(error, RevisionNotFoundError):
-        return f"it has no branch {revision} (training.hub_revision): make it on the Hub"
+        return f"it has no branch {revision} (training.hub_revision): create it on the Hub"
     if status == 401 or isinstance(error, LocalTokenNotFoundError):
-        return "the Hub knows no valid token: set HF_TOKEN to one that may write there"
+        return "no valid token: set HF_TOKEN to a token with write access"
     if status == 403:
-        return "the token may not write there: set HF_TOKEN to one that may"
+        return "the token has no write access: set HF_TOKEN to a token with write access"
     if status == 404:
-        return "there is no such place: look at training.hub_model_id"
+        return "no such repository: check training.hub_model_id"
     if status is not None and status >= 500:
         return f"the Hub answered with {status}: try again later"
     text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set: take it out of the environment"
+        return "HF_HUB_OFFLINE is set: remove it from the environment"
     if isinstance(error, httpx2.TransportError):
         return f"{constants.ENDPOINT} cannot be reached ({text}): try again with a network"
     return text.rstrip(".")

@@ -1,9 +1,9 @@
-"""What a command inherits from the `config.yaml` of its run folder: what made the model there.
+"""Values that a command inherits from the `config.yaml` of its run folder.
 
 `python train.py output_dir=out1 training.do_predict=true data.test_file=new.csv` is enough for a
-folder that holds a run: the model, the data, the generation, the metric, the adapter, the training
-loop and the numbers of the training come from there, as far as the command line does not give them.
-What deletes, publishes, runs the code of others or belongs to a machine never does.
+folder that holds a run: the groups model, data, training, generation, metric, engine and peft are
+taken from there, unless the command line sets them. Keys that delete, publish, run foreign code or
+depend on the machine are never inherited.
 """
 
 from __future__ import annotations
@@ -49,62 +49,62 @@ _NEVER = (
     *OF_THE_MACHINE,
     *ALIASES,
 )
-"""Keys of these sections that are the command's or the machine's."""
+"""Keys of these sections that are never inherited."""
 
 _ALTERNATIVES = (
     {"training.max_steps", "training.num_train_epochs"},
     {"data.validation_file", "data.validation_files"},
     {"generation.max_length", "generation.max_new_tokens"},
 )
-"""Keys of which one replaces the other: where the command line gives one, the other is unset."""
+"""Alternative keys: if the command line sets one, the other is unset."""
 
 _LENGTH = ("training.max_steps", "training.num_train_epochs")
-"""Keys that only a word of the command line gives: the file of a model or of a way of debugging
-has a length of its own, which nobody asked for who names it."""
+"""Keys that only an override sets, not a chosen file: a model or debug file sets a length that the
+user who chooses it did not ask for."""
 
 
 @dataclass(frozen=True)
 class Inherited:
-    """What a command inherits from its run folder."""
+    """The values that a command inherits from its run folder."""
 
     file: ChoiceFile
-    """The folder's `config.yaml`, of which only what is inherited is left."""
+    """The folder's `config.yaml`, reduced to the inherited keys."""
     values: dict[str, Any]
-    """Key to value, as it is written in the file."""
-    words: tuple[str, ...]
-    """Keys inside of a mapping that the command line gives: they stay as they are."""
-    news: tuple[str, ...]
-    """The keys that would have another value without the folder."""
+    """Key to value, as written in the file."""
+    overridden: tuple[str, ...]
+    """Keys inside of a mapping that the command line sets; they are kept."""
+    changed: tuple[str, ...]
+    """Keys whose value differs from the one that the command alone would give."""
 
     def apply(self, tree: DictConfig) -> None:
         """Set the values in a composed tree."""
         with open_dict(tree):
-            given = {key: escaped(_plain_value(tree, key)) for key in self.words}
+            given = {key: escaped(_plain_value(tree, key)) for key in self.overridden}
             for key, value in {**self.values, **given}.items():
                 OmegaConf.update(tree, key, value, merge=False, force_add=True)
 
     def __str__(self) -> str:
-        """Format what was inherited in one line."""
-        sections = Counter(key.partition(".")[0] for key in self.news)
+        """Format the inherited sections in one line."""
+        sections = Counter(key.partition(".")[0] for key in self.changed)
         counted = [
             f"{name} ({count})" if name in SECTIONS else name for name, count in sections.items()
         ]
-        return f"from {self.file.path}: {', '.join(counted)}"
+        return f"inherited from {self.file.path}: {', '.join(counted)}"
 
 
 def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> Inherited | None:
-    """Return what a command inherits from the folder that it names, or None.
+    """Return the values that a command inherits from its `output_dir`, or None.
 
-    Nothing where that holds no run, or is to be overwritten, or where the root of the tree is one
-    of the user's own, which is whole.
+    None if the folder holds no run or is to be overwritten, or if the user named a root config
+    (`--config-name`), which is complete.
 
     Args:
         tree: the choices.
-        composed: of the command.
+        composed: the composed config of the command.
         words: its overrides.
 
     Raises:
-        ConfigError: the folder's `config.yaml` cannot be taken.
+        ConfigError: the folder's `config.yaml` is invalid.
     """
     folder = _folder(composed)
     if folder is None or tree.config_name != "config":
@@ -117,24 +117,24 @@ def inherited(tree: ChoiceTree, composed: DictConfig, words: Sequence[str]) -> I
     columns = {key: escaped(name) for key, name in trained_columns(record).items()}
     values = dict(_values(saved)) | columns
     if values.get("data.name") is not None and _differs(composed, "training.do_predict", True):
-        # A file of one's own stands beside a dataset only to be predicted.
+        # A test file is given beside a dataset only for prediction.
         values.pop("data.test_file", None)
     given = _Given.of(tree, composed, words, values)
     if foreign := evaluate_metrics(values.get("metric.names") or ()):
         _check_named(given, foreign, saved, path)
         del values["metric.names"]
     found = {key: value for key, value in values.items() if not given.gives(key)}
-    same = {key: value for key, value in values.items() if given.gives_as_then(key, record)}
-    result = _made(path, found, composed, given)
+    same = {key: value for key, value in values.items() if given.gives_same_choice(key, record)}
+    result = _build(path, found, composed, given)
     if any(_differs(composed, key, value) for key, value in same.items()):
         trial = composed.copy()
         result.apply(trial)
         config = read_tree(trial).config
-        # What was trained holds; to train more, the file has to be as it was.
+        # To train further, the chosen files must be unchanged.
         trained = (record.get("phases") or {}).get("train")
         if config is None or not config.training.do_train or is_trained(config, trained):
-            result = _made(path, found | same, composed, given)
-    return result if result.news else None
+            result = _build(path, found | same, composed, given)
+    return result if result.changed else None
 
 
 def _check_named(
@@ -171,12 +171,12 @@ def _folder(composed: DictConfig) -> Path | None:
     try:
         name, anew = composed.output_dir, composed.overwrite_output_dir
     except OmegaConfBaseException:
-        return None  # reported with the other mistakes
+        return None  # reported with the other problems
     return Path(name) if isinstance(name, str) and not anew else None
 
 
 def _values(saved: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Yield (key, value as it is written) for each key that may be inherited."""
+    """Yield (key, value as written) for each key that may be inherited."""
     for key in declared_fields():
         section, _, name = key.partition(".")
         if key != "seed" and (section not in _SECTIONS or matches(key, _NEVER)):
@@ -190,14 +190,14 @@ def _values(saved: DictConfig) -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class _Given:
-    """What the command line gives, by words or by the files that they choose."""
+    """The keys that the command line sets, by overrides or by chosen files."""
 
     keys: frozenset[str]
-    """Keys of its words."""
+    """Keys of the overrides."""
     changed: frozenset[str]
-    """Those of them that have another value in the folder."""
+    """Those with another value in the folder."""
     files: tuple[ChoiceFile, ...]
-    """The files that its words choose, directly or through another file."""
+    """Files chosen by the overrides, directly or through another file."""
 
     @classmethod
     def of(
@@ -210,34 +210,34 @@ class _Given:
         chosen = (f for f in tree.files(words) if f.path not in usual or f.group in keys)
         return cls(keys, changed, tuple(chosen))
 
-    def by_word(self, key: str) -> bool:
-        """Return whether a word sets the key, or one that replaces it."""
+    def by_override(self, key: str) -> bool:
+        """Return whether an override sets the key or an alternative to it."""
         return key in self.keys or self.replaces(key)
 
     def replaces(self, key: str) -> bool:
-        """Return whether a word changes the key that a key is an alternative to."""
+        """Return whether an override changes an alternative to the key."""
         return any(key in pair and self.changed & (pair - {key}) for pair in _ALTERNATIVES)
 
     def by_files(self, key: str) -> list[ChoiceFile]:
-        """Return the chosen files that give a key: those of its section, and those that set it."""
+        """Return the chosen files of a key: those of its section and those that set it."""
         if key in _LENGTH:
             return []
         section = key.partition(".")[0]
         return [file for file in self.files if file.group == section or file.sets(key)]
 
     def gives(self, key: str) -> bool:
-        """Return whether the command line gives a key."""
-        return self.by_word(key) or bool(self.by_files(key))
+        """Return whether the command line sets a key."""
+        return self.by_override(key) or bool(self.by_files(key))
 
-    def gives_as_then(self, key: str, record: dict[str, Any]) -> bool:
-        """Return whether files alone give a key, which the run had chosen too."""
+    def gives_same_choice(self, key: str, record: dict[str, Any]) -> bool:
+        """Return whether only files set a key, and the run had chosen the same files."""
         chosen = record.get("choices") or {}
         files = self.by_files(key)
         then = all(chosen.get(file.group) == file.choice for file in files)
-        return not self.by_word(key) and bool(files) and then
+        return not self.by_override(key) and bool(files) and then
 
 
-def _made(path: Path, found: dict[str, Any], composed: DictConfig, given: _Given) -> Inherited:
+def _build(path: Path, found: dict[str, Any], composed: DictConfig, given: _Given) -> Inherited:
     values = dict(found)
     for key in set().union(*_ALTERNATIVES):
         if (
@@ -250,12 +250,12 @@ def _made(path: Path, found: dict[str, Any], composed: DictConfig, given: _Given
     for key, value in found.items():
         OmegaConf.update(content, key, value, merge=False)
     inside = (key for key in given.keys if key not in values and _outer(key) in values)
-    news = (key for key, value in found.items() if _differs(composed, key, value))
+    changed = (key for key, value in found.items() if _differs(composed, key, value))
     return Inherited(
         file=ChoiceFile(display_path(path), "", content),
         values=values,
-        words=tuple(inside),
-        news=tuple(news),
+        overridden=tuple(inside),
+        changed=tuple(changed),
     )
 
 
@@ -272,7 +272,7 @@ def _differs(composed: DictConfig, key: str, value: Any) -> bool:
     try:
         return bool(_plain_value(composed, key) != unescaped(value))
     except OmegaConfBaseException:
-        return True  # an interpolation that leads nowhere
+        return True  # an interpolation that cannot be resolved
 
 
 def _plain_value(tree: DictConfig, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""The message about a run that a signal stopped: what it kept, and the command that resumes it.
+"""Message of a run stopped by a signal, with the command that resumes it.
 
 Tested in tests/integration/test_interruption.py.
 """
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def describe_interruption(record: RunRecord, signum: int) -> str:
-    """Return in one line what stopped a run, what is kept of it, and how to resume it.
+    """Format, in one line, the signal, the saved checkpoint and the command that resumes the run.
 
     Args:
-        record: of the run, with its last state.
-        signum: what stopped it.
+        record: the record of the run, with its last state.
+        signum: number of the signal.
     """
     folder = record.folder
     stopped = f"stopped by {signal.Signals(signum).name}"
@@ -36,26 +36,26 @@ def describe_interruption(record: RunRecord, signum: int) -> str:
         return f"{stopped}; the run in {display_path(folder)} is finished"
     checkpoint = next((one for one in checkpoints(folder) if has_manifest(one)), None)
     if "train" in record.content["phases"]:
-        kept, does = f"the trained model is in {display_path(folder)}", "does what is left"
+        kept, does = f"the trained model is in {display_path(folder)}", "does the rest"
     elif checkpoint is not None:
-        kept, does = f"{display_path(checkpoint)} is saved", "resumes from it"
+        kept, does = f"saved {display_path(checkpoint)}", "resumes from it"
     else:
         steps = record.content.get("progress", {}).get("step", 0)
-        kept = "no checkpoint was saved" if steps else "there was nothing to save"
+        kept = "no checkpoint was saved" if steps else "nothing to save"
         does = "starts again"
     return f"{stopped}; {kept}; {_how(folder, does)}"
 
 
 def _how(folder: Path, does: str) -> str:
-    """Return which command does something in `folder`."""
+    """Format which command `does` something in `folder`."""
     words = run_command(folder) if outside_world() else typed_command()
-    # Said again, it would delete what was saved.
+    # Repeated, it would delete the checkpoint.
     again = [word for word in words if word.partition("=")[0] != "overwrite_output_dir"]
     if not any(word.startswith("output_dir=") for word in words):
         again.append(override("output_dir", _named_folder(folder)))
     same = "the same command"
     if outside_world() is not None and words == typed_command():
-        # How the ranks were started is not known here.
+        # The launcher's command line is unknown here.
         added, left_out = set(again) - set(words), set(words) - set(again)
         changes = [*(f"with {word}" for word in added), *(f"without {word}" for word in left_out)]
         return " ".join([same, *changes, does])
@@ -65,7 +65,7 @@ def _how(folder: Path, does: str) -> str:
 
 
 def _named_folder(folder: Path) -> str:
-    """Return what `output_dir` has to be on the command line: of a job, the folder of its sweep."""
+    """Return the `output_dir` for the command line: for a sweep's job, the sweep folder."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         folder = Path(HydraConfig.get().sweep.dir)
     return relative(folder.absolute())

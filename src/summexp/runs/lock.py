@@ -1,4 +1,4 @@
-"""The lock of a run folder, and who holds it: of several live runs, one writes to a folder."""
+"""Lock of a run folder: one live run at a time, and the details of its holder."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from summexp.run_folder.creation import make_folder
 from summexp.runs.command import typed_command
 
 LOCK_FILE = ".summexp.lock"
-"""Held while a run lives."""
+"""Lock file, held while a run is alive."""
 HOLDER_FILE = ".summexp.lock.json"
-"""Who holds the lock, or held it last."""
+"""Details of the current or last holder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +30,18 @@ class Holder:
     """The process that holds a lock."""
 
     pid: int
-    """Its number, on its host."""
+    """Process ID on its host."""
     user: str
-    """Who started it."""
+    """User name."""
     host: str
-    """The machine that it runs on."""
+    """Host name."""
     since: str
-    """When it took the lock, in ISO 8601 with the offset from UTC."""
+    """Time at which it acquired the lock, in ISO 8601 with the offset from UTC."""
     command: list[str]
-    """Its command line, without secrets."""
+    """Command line, without secrets."""
 
     def describe(self) -> str:
-        """Return the holder as a part of a sentence.
+        """Format the holder for messages.
 
         >>> since = "2026-11-27T21:04:35+00:00"
         >>> command = ["train.py", "output_dir=out 1"]
@@ -54,18 +54,18 @@ class Holder:
 
 
 def lock(folder: Path) -> FileLock:
-    """Take the lock of a run folder, for as long as this process lives or until it is released.
+    """Acquire the lock of a run folder, until it is released or this process ends.
 
     Raises:
-        ConfigError: another live run holds it, or there can be none in this folder.
+        ConfigError: another live run holds it, or the folder cannot be locked.
     """
     make_folder(folder)
     held = FileLock(folder / LOCK_FILE, timeout=0, is_singleton=True)
     try:
         held.acquire()
-        # This process may take it more than once.
+        # This process may acquire it more than once.
         if held.lock_counter == 1:
-            # It serves the refusal of another run alone.
+            # The file only serves the message of another run.
             with suppress(OSError):
                 write_json(folder / HOLDER_FILE, asdict(_this_process()))
     except Timeout:
@@ -76,10 +76,10 @@ def lock(folder: Path) -> FileLock:
 
 
 def check_is_unlocked(folder: Path) -> None:
-    """Check that no other live run holds the lock of a run folder; nothing there is changed.
+    """Check that no other live run holds the lock of a run folder; nothing is changed.
 
     Raises:
-        ConfigError: another live run holds it, or there can be none in this folder.
+        ConfigError: another live run holds it, or the folder cannot be locked.
     """
     if not (folder / LOCK_FILE).is_file():
         return
@@ -94,25 +94,24 @@ def check_is_unlocked(folder: Path) -> None:
 
 
 def read_holder(folder: Path) -> Holder | None:
-    """Return who holds the lock of a folder, or None where that cannot be known.
+    """Return the holder of a folder's lock, or None if it is unknown.
 
-    A process that was killed leaves its details behind, and the next holder needs a moment to
-    write its own.
+    A killed process leaves its details behind, and the next holder writes its own a moment later.
     """
     try:
         holder = Holder(**json.loads((folder / HOLDER_FILE).read_text(encoding="utf-8")))
         holder.describe()
-        lives = holder.host != socket.gethostname() or _is_alive(holder.pid)
+        may_be_alive = holder.host != socket.gethostname() or _is_alive(holder.pid)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return holder if lives else None
+    return holder if may_be_alive else None
 
 
 def _held_by_another(folder: Path) -> Problem:
     holder = read_holder(folder)
-    what = f"another run is at work in {folder}"
+    what = f"another run is using {folder}"
     if holder is None:
-        what += f"; who started it cannot be read from {HOLDER_FILE}"
+        what += f"; its process cannot be read from {HOLDER_FILE}"
         stop = "stop it"
     else:
         what += f": {holder.describe()}"
@@ -127,8 +126,8 @@ def _held_by_another(folder: Path) -> Problem:
 def _cannot_be_locked(folder: Path, error: OSError) -> Problem:
     return Problem(
         key="output_dir",
-        what=f"{folder} cannot be locked: {error.strerror or error}",
-        hint="Name a folder that you may write to, such as output_dir=outputs/mine",
+        what=f"cannot lock {folder}: {error.strerror or error}",
+        hint="Choose a writable folder, such as output_dir=outputs/mine",
     )
 
 
@@ -146,7 +145,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container may run as a number that has no name.
+        # A container may run as a user ID without a name.
         return f"user {os.getuid()}"
 
 
@@ -156,6 +155,6 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        # Another user's.
+        # A process of another user.
         return True
     return True

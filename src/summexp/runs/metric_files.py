@@ -1,4 +1,4 @@
-"""The result files of a run, under the names that the old scripts use."""
+"""Result files of a run (`*_results.json`), under the names of the Hugging Face scripts."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _PHASES = ("train", "eval", "predict")
 def save_metrics(folder: Path, phase: str, metrics: Mapping[str, float]) -> None:
     """Write `<phase>_results.json`, and `all_results.json` from the files of every phase."""
     write_json(folder / f"{phase}_results.json", dict(metrics))
-    _put_together(folder)
+    _write_all_results(folder)
 
 
 def drop_results(folder: Path) -> None:
-    """Delete the scores: training goes on, and they are of the model before."""
+    """Delete the result files, before training resumes and makes them outdated."""
     for phase in (*_PHASES, "all"):
         (folder / f"{phase}_results.json").unlink(missing_ok=True)
 
 
-def _put_together(folder: Path) -> None:
+def _write_all_results(folder: Path) -> None:
     parts = [read_json(folder / f"{phase}_results.json") for phase in _PHASES]
     write_json(folder / "all_results.json", {key: part[key] for part in parts for key in part})
 
 
 def read_metric(folder: Path, name: str) -> float | None:
-    """Return a metric of a run, or None where it was not computed."""
+    """Return a metric of a run, or None if it was not computed."""
     value = read_json(folder / "all_results.json").get(name)
     return float(value) if value is not None else None
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file, or nothing where there is none that can be read."""
+    """Return the content of a JSON file, or an empty dict if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

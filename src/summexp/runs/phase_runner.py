@@ -1,4 +1,4 @@
-"""The phases of a run in order: data and model, training, evaluation, prediction, report."""
+"""Phases of a run, in order: data and model, training, evaluation, prediction, report, upload."""
 
 from __future__ import annotations
 
@@ -76,19 +76,19 @@ def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     _quiet_upstream()
     torch.autograd.set_detect_anomaly(config.debug.detect_anomaly)
     if plan.needs_model:
-        prepared = prepare_run(config, folder, record, plan)
+        context = prepare_run(config, folder, record, plan)
         with trackers(config, folder) if is_main() else no_trackers() as log_scores:
-            evaluated = None
+            evaluations = None
             if plan.train:
-                fitted = _train(config, folder, record, prepared)
-                evaluated = fitted.evaluated
-                prepared = replace(prepared, model=fitted.model)
+                fit_result = _train(config, folder, record, context)
+                evaluations = fit_result.evaluations
+                context = replace(context, model=fit_result.model)
             if plan.evaluate:
-                with _ends_after_a_batch() as each_batch:
-                    log_scores(_evaluate(config, folder, record, prepared, evaluated, each_batch))
+                with _stopping_after_batch() as each_batch:
+                    log_scores(_evaluate(config, folder, record, context, evaluations, each_batch))
             if plan.predict:
-                with _ends_after_a_batch() as each_batch:
-                    log_scores(_predict(config, folder, record, prepared, each_batch))
+                with _stopping_after_batch() as each_batch:
+                    log_scores(_predict(config, folder, record, context, each_batch))
     if is_main():
         with stop_requests(lambda: "finishing the report"):
             _report(folder, record, predicted=plan.predict)
@@ -99,41 +99,41 @@ def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
 
 
 @contextmanager
-def _ends_after_a_batch() -> Iterator[Callable[[], None]]:
-    """Let a signal end the run when what this yields is called, or at the end of the block."""
+def _stopping_after_batch() -> Iterator[Callable[[], None]]:
+    """Yield a function to call after each batch, which ends the run if a signal was received."""
     with stop_requests(lambda: "stopping after this batch") as request:
         yield lambda: exit_on_request(request)
         exit_on_request(request)
 
 
 def _quiet_upstream() -> None:
-    """Let upstream's warnings reach our log, and keep its progress bars and remarks away."""
+    """Send the warnings of transformers to our log, and disable its progress bars."""
     upstream_logging.disable_default_handler()
     upstream_logging.enable_propagation()
     upstream_logging.set_verbosity_warning()
     upstream_logging.disable_progress_bar()
-    upstream_logging.get_logger("transformers.modeling_utils").addFilter(_is_no_call_for_a_mask)
+    upstream_logging.get_logger("transformers.modeling_utils").addFilter(_is_not_mask_warning)
 
 
-def _is_no_call_for_a_mask(record: logging.LogRecord) -> bool:
-    # `generate` (5.23) drops a mask that hides nothing, and GPT-2 then asks for one as soon as a
-    # summary of the batch has ended.
+def _is_not_mask_warning(record: logging.LogRecord) -> bool:
+    # `generate` (5.23) drops a mask of ones, and GPT-2 then warns about a missing mask as soon as
+    # one summary of the batch has ended.
     return "passing in an `attention_mask`" not in record.getMessage()
 
 
-def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext) -> FitResult:
+def _train(config: Config, folder: Path, record: RunRecord, context: RunContext) -> FitResult:
     if is_main():
         drop_results(folder)
         _move_earlier_predictions(folder, record)
-    for of_the_model_before in ("scores", "evaluated", "examples", "predictions"):
-        record.content.pop(of_the_model_before, None)
-    # One rank looks, since others might see a folder that is being written.
+    for outdated in ("scores", "evaluated", "examples", "predictions"):
+        record.content.pop(outdated, None)
+    # Rank 0 alone reads the folder, which it may be writing to.
     resume_from = broadcast_object(_checkpoint(config, folder) if is_main() else None)
     if resume_from is not None:
         log.info("resuming from %s", resume_from)
         if is_main():
             _log_foreign_checkpoint(config, folder, resume_from)
-    assert prepared.train is not None
+    assert context.train is not None
     job = TrainingJob(
         training=config.training,
         engine=config.engine,
@@ -143,36 +143,36 @@ def _train(config: Config, folder: Path, record: RunRecord, prepared: RunContext
         run_name=config.tracking.run_name,
         profile=config.debug.profile,
         folder=folder,
-        model=prepared.model,
-        tokenizer=prepared.tokenizer,
-        rows=prepared.train,
-        collate=prepared.collate,
+        model=context.model,
+        tokenizer=context.tokenizer,
+        rows=context.train,
+        collate=context.collate,
         evaluate=lambda model, each: [
-            _evaluated(prepared, one, model, each, record.publish_evaluation, in_training=True)
-            for one in prepared.validation
+            _evaluate_set(context, one, model, each, record.publish_evaluation, in_training=True)
+            for one in context.validation
         ],
         on_save=lambda saved: push_checkpoint(config, folder, saved) if is_main() else None,
-        progress=TrainingProgress(_shown_in_training(prepared.validation), record.publish),
+        progress=TrainingProgress(_shown_in_training(context.validation), record.publish),
     )
-    # What was trained is kept whole, and is known to be so, before a signal ends the run.
+    # A signal ends the run only after the trained model is saved and recorded.
     with stop_requests(lambda: "saving the trained model") as request:
         with record.phase("train"), closing(job.progress):
-            fitted = build_engine(config.engine).fit(job, resume_from)
-        metrics = dict(fitted.metrics)
+            fit_result = build_engine(config.engine).fit(job, resume_from)
+        metrics = dict(fit_result.metrics)
         for name in not_finite(metrics):
-            log.warning("%s is not a number, as some losses were not; the files hold null", name)
-        if isinstance(prepared.train, Dataset):
-            metrics["train_samples"] = len(prepared.train)
+            log.warning("%s is NaN, since some losses were; the result files have null", name)
+        if isinstance(context.train, Dataset):
+            metrics["train_samples"] = len(context.train)
         if is_main():
             save_metrics(folder, "train", metrics)
-        trained: dict[str, Any] = {"steps": fitted.steps, "epochs": fitted.epochs}
-        read = {key: prepared.files.get(key) for key in ("data.train_file", "data.name")}
+        trained: dict[str, Any] = {"steps": fit_result.steps, "epochs": fit_result.epochs}
+        read = {key: context.files.get(key) for key in ("data.train_file", "data.name")}
         trained["files"] = {key: digest for key, digest in read.items() if digest is not None}
-        if fitted.stopped_early:
+        if fit_result.stopped_early:
             trained["stopped_early"] = training_length(config)
         record.update(phases={"train": trained})
         exit_on_request(request)
-    return fitted
+    return fit_result
 
 
 def _shown_in_training(sets: Sequence[EvaluationSet]) -> list[str]:
@@ -186,39 +186,39 @@ def _shown_in_training(sets: Sequence[EvaluationSet]) -> list[str]:
 
 
 def _checkpoint(config: Config, folder: Path) -> Path | None:
-    """Return the checkpoint to go on from, if there is one.
+    """Return the checkpoint to resume from, or None.
 
-    One of another folder is where the run begins; after a kill its own later ones come first.
+    The run's own checkpoints come before one of another folder, from which it started.
     """
     given = config.training.resume_from_checkpoint
     if given is not None and Path(given).resolve().parent == folder.resolve():
         return Path(given)
     own = last_complete_checkpoint(folder)
     if own is None and given is None and checkpoints(folder):
-        log.warning("no whole checkpoint is left: training begins with the first step")
+        log.warning("no complete checkpoint found: training starts from the first step")
     return own or (Path(given) if given else None)
 
 
 def _log_foreign_checkpoint(config: Config, folder: Path, checkpoint: Path) -> None:
-    """Warn of what is not known, or not the same, of a checkpoint that another run wrote."""
+    """Warn of a checkpoint of another run that has no manifest or other settings."""
     if checkpoint.resolve().parent == folder.resolve():
         return
     if not has_manifest(checkpoint):
         log.warning(
-            "%s has no manifest: it was not written by summexp. That its files belong together is "
-            "not known; the rows come in summexp's order",
+            "%s has no manifest (it was not written by summexp): its files cannot be verified, "
+            "and the order of the training rows is that of summexp",
             checkpoint,
         )
     if keys := other_settings(config, checkpoint):
         log.warning(
-            "%s is of a run with other settings (%s); step and optimizer state are taken from it",
+            "%s is of a run with other settings (%s); its step and optimizer state are used",
             checkpoint,
             ", ".join(keys),
         )
 
 
-def _evaluated(
-    prepared: RunContext,
+def _evaluate_set(
+    context: RunContext,
     rows: EvaluationSet,
     model: PreTrainedModel,
     each_batch: Callable[[], None],
@@ -226,14 +226,14 @@ def _evaluated(
     *,
     in_training: bool = False,
 ) -> EvaluationResult:
-    """Evaluate a set, report the progress, and call `each_batch` after each batch."""
+    """Evaluate a set, with progress on rank 0; `each_batch` is called after each batch."""
     if not is_main():
         return evaluate(
-            *(model, prepared.tokenizer, prepared.collate, rows, prepared.settings),
+            *(model, context.tokenizer, context.collate, rows, context.settings),
             lambda _: each_batch(),
         )
     total = len(rows.tokens) - len(rows.skipped)
-    shown = Progress(rows.name, "row", total, publish=publish, is_part=in_training)
+    shown = Progress(rows.name, "row", total, publish=publish, nested=in_training)
     with closing(shown) as progress:
 
         def on_batch(done: int) -> None:
@@ -241,9 +241,9 @@ def _evaluated(
             each_batch()
 
         return evaluate(
-            *(model, prepared.tokenizer, prepared.collate, rows, prepared.settings),
+            *(model, context.tokenizer, context.collate, rows, context.settings),
             on_batch,
-            # Each chunk is as much work as a row.
+            # A chunk counts as a row.
             progress.extend,
         )
 
@@ -252,26 +252,26 @@ def _evaluate(
     config: Config,
     folder: Path,
     record: RunRecord,
-    prepared: RunContext,
-    evaluated: list[EvaluationResult] | None,
+    context: RunContext,
+    evaluations: list[EvaluationResult] | None,
     each_batch: Callable[[], None],
 ) -> dict[str, float]:
     with record.phase("eval"):
-        if evaluated is None:
-            evaluated = [
-                _evaluated(prepared, one, prepared.model, each_batch, record.publish)
-                for one in prepared.validation
+        if evaluations is None:
+            evaluations = [
+                _evaluate_set(context, one, context.model, each_batch, record.publish)
+                for one in context.validation
             ]
     metrics: dict[str, float] = {}
-    for rows, found in zip(prepared.validation, evaluated, strict=True):
+    for rows, found in zip(context.validation, evaluations, strict=True):
         metrics |= found.metrics | {f"{rows.name}_samples": len(rows.tokens)}
     if not is_main():
         return metrics
     save_metrics(folder, "eval", metrics)
-    examples = choose_examples(prepared.validation[0], evaluated[0])
+    examples = choose_examples(context.validation[0], evaluations[0])
     phases = record.content["phases"]
-    digest = evaluation_digest(config, prepared.files, trained="train" in phases)
-    record.add_scores("eval", zip(prepared.validation, evaluated, strict=True))
+    digest = evaluation_digest(config, context.files, trained="train" in phases)
+    record.add_scores("eval", zip(context.validation, evaluations, strict=True))
     record.update(phases={**phases, "eval": digest}, examples=examples)
     return metrics
 
@@ -280,21 +280,21 @@ def _predict(
     config: Config,
     folder: Path,
     record: RunRecord,
-    prepared: RunContext,
+    context: RunContext,
     each_batch: Callable[[], None],
 ) -> dict[str, float]:
-    rows = prepared.test
+    rows = context.test
     assert rows is not None
-    # Predictions are what this phase is for, whatever evaluation does.
-    prepared = replace(prepared, settings=replace(prepared.settings, generate=True))
+    # Prediction always generates, even if evaluation does not.
+    context = replace(context, settings=replace(context.settings, generate=True))
     file_format = config.data.predictions_format
     input_rows = None
     if is_main() and file_format != "jsonl":
-        assert prepared.test_input is not None
-        # Before the summaries are generated, which may take hours: the source may change.
-        input_rows = prepared.test_input()
+        assert context.test_input is not None
+        # Read before generation, which may take hours: the source may change.
+        input_rows = context.test_input()
     with record.phase("predict"):
-        found = _evaluated(prepared, rows, prepared.model, each_batch, record.publish)
+        found = _evaluate_set(context, rows, context.model, each_batch, record.publish)
     if not is_main():
         return found.metrics
     save_metrics(folder, "predict", found.metrics | {"predict_samples": len(rows.tokens)})
@@ -314,7 +314,7 @@ def _predict(
     write_predictions(folder, file_format, predictions, input_rows)
     record.add_scores("predict", [(rows, found)])
     phases = record.content["phases"]
-    digest = prediction_digest(config, prepared.files, trained="train" in phases)
+    digest = prediction_digest(config, context.files, trained="train" in phases)
     record.update(
         phases={**phases, "predict": digest},
         predictions={
@@ -344,11 +344,11 @@ def _report(folder: Path, record: RunRecord, *, predicted: bool) -> None:
 
 
 def _check_objective(config: Config, folder: Path) -> None:
-    """Warn where a sweep would go by a metric that was not computed."""
+    """Warn if the objective of a sweep was not computed."""
     metrics = read_json(folder / "all_results.json")
     if config.objective not in metrics and config.objective != type(config).objective:
         log.warning(
             "objective %r was not computed. %s",
             config.objective,
-            nearest(config.objective, metrics) or f"There are: {', '.join(metrics)}.",
+            nearest(config.objective, metrics) or f"Available: {', '.join(metrics)}.",
         )

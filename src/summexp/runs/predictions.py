@@ -1,4 +1,4 @@
-"""`generated_predictions`: a row for each row of the input, as JSON Lines, CSV or Parquet."""
+"""Writer of `generated_predictions`: one row per input row, as JSON Lines, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ log = logging.getLogger(__name__)
 
 
 _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
-"""Characters that `str.splitlines` takes for line ends and JSON does not escape."""
+"""Line separators of `str.splitlines` that JSON does not escape."""
 _NO_NAME = re.compile(r'[\x00-\x1f<>:"/\\|?*\s]+')
-"""What a file's name cannot hold on one system or another."""
+"""Characters that are invalid in a file name on some system."""
 _LONGEST_NAME = 150
-"""Bytes of a name, of which file systems allow 255 with what is added."""
+"""Maximum bytes of a name; file systems allow 255, with suffixes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What was predicted for the rows of an input, in their order."""
+    """The predictions of an input, in the order of its rows."""
 
     ids: Sequence[str]
-    """Of every row."""
+    """ID of every row."""
     texts: Sequence[str]
-    """The summary of every row; empty for a skipped one."""
+    """Summary of every row; empty for a skipped row."""
     references: Sequence[Sequence[str]]
-    """Of every row, the full original texts; none where there are none."""
+    """References of every row, the full original texts; may be empty."""
     scores: Mapping[str, Sequence[float]]
-    """Score name to one value for each of the rows that were scored."""
+    """Score name to one value for each scored row."""
     scored: Sequence[int]
-    """The numbers of these rows."""
+    """Numbers of the scored rows."""
     skipped: Mapping[int, str]
-    """Number of a row to why nothing was generated for it."""
+    """Row number to the reason why it was skipped."""
     chunks: Mapping[int, int]
-    """Number of a row to that of its document's chunks, where it was cut into some."""
+    """Row number to the number of chunks, for documents summarised in chunks."""
 
     def row_scores(self) -> dict[int, dict[str, float]]:
-        """Return the scores of each row that has some, by its number."""
+        """Return the scores of each scored row, by row number."""
         values = zip(*self.scores.values(), strict=True)
         return {
             number: dict(zip(self.scores, row, strict=True))
@@ -65,20 +65,19 @@ def write_predictions(
 ) -> Path:
     """Write `generated_predictions.<file_format>` and return its path.
 
-    As JSON Lines, an object a row: `id`, `prediction`, and `reference` and scores where there is
-    one. Where a row has several references, `references` holds them all, and `reference` the first.
-    Where its document was summarised in chunks, `chunks` has their number. Where nothing was
-    generated, `skipped` has the reason.
+    JSON Lines has an object per row: `id`, `prediction`, and, if the row has a reference,
+    `reference` and the scores. `references` lists several references, of which `reference` is the
+    first. `chunks` is the number of chunks of a document summarised in chunks. `skipped` is the
+    reason why nothing was generated.
 
-    As CSV and Parquet, all columns of the input, then `prediction`, the scores, `chunks` where a
-    document was cut into some, and `skipped`. CSV is UTF-8 with a byte order mark, without which
-    Excel misreads it.
+    CSV and Parquet have all columns of the input, then `prediction`, the scores, `chunks` and
+    `skipped`. CSV is UTF-8 with a byte order mark, which Excel needs.
 
     Args:
-        folder: The run folder.
+        folder: the run folder.
         file_format: `jsonl`, `csv` or `parquet`.
-        predictions: Of every row.
-        rows: The input with all its columns; not needed for JSON Lines.
+        predictions: the predictions of every row.
+        rows: the input with all its columns; not needed for JSON Lines.
     """
     path = folder / predictions_file(file_format)
     with replacing(path) as draft:
@@ -125,7 +124,7 @@ def _write_csv(file: TextIO, rows: InputRows, added: Mapping[str, pa.Array]) -> 
 
 
 def _added_columns(predictions: Predictions, taken: Sequence[str]) -> dict[str, pa.Array]:
-    """Return the columns beside the input's, each under a name that the input does not have."""
+    """Return the columns to add, renamed if the input has a column of the same name."""
     scores = predictions.row_scores()
     numbers = range(len(predictions.texts))
     columns = {"prediction": pa.array(predictions.texts, pa.string())}
@@ -140,14 +139,14 @@ def _added_columns(predictions: Predictions, taken: Sequence[str]) -> dict[str, 
     for name, values in columns.items():
         free = next(one for one in _numbered(name, "_") if one.casefold() not in used)
         if free != name:
-            log.warning("the input has a column %r: the column of the run is %r", name, free)
+            log.warning("the input has a column %r: writing that of the run as %r", name, free)
         used.add(free.casefold())
         named[free] = values
     return named
 
 
 def _numbered(name: str, separator: str, suffix: str = "") -> Iterator[str]:
-    """Yield `name`, and then with the numbers from 2 on."""
+    """Yield `name`, then `name` with each number from 2 on."""
     yield f"{name}{suffix}"
     number = 2
     while True:
@@ -156,8 +155,8 @@ def _numbered(name: str, separator: str, suffix: str = "") -> Iterator[str]:
 
 
 def input_label(data: DataConfig) -> str:
-    """Return what tells the input of a prediction from others, as a part of a file's name."""
-    # A file may stand beside the name of what the model was trained on.
+    """Return a label for the input of a prediction, usable in a file name."""
+    # A test file may be given beside the dataset of the training.
     if data.test_file:
         stem, split = Path(data.test_file).name.partition(".")[0], ""
     elif data.name is not None:
@@ -174,15 +173,15 @@ def input_label(data: DataConfig) -> str:
 def move_earlier_predictions(
     folder: Path, earlier: Mapping[str, Any], keep: str | None = None
 ) -> list[str]:
-    """Move predictions that are not to be replaced into `predictions/`, and log where.
+    """Move the predictions of an earlier input into `predictions/`.
 
     Args:
-        folder: The run folder.
-        earlier: What `run.json` has of them: `file` and `input`.
-        keep: A file that is to be replaced, and so stays.
+        folder: the run folder.
+        earlier: their entry in `run.json`: `file` and `input`.
+        keep: a file that will be replaced and is not moved.
 
     Returns:
-        Where they are now, in the folder.
+        The new paths, relative to the folder.
     """
     moved = []
     for name in map(predictions_file, PREDICTION_FORMATS):
@@ -201,11 +200,11 @@ def move_earlier_predictions(
 
 
 def _earlier_folder(folder: Path) -> Path:
-    """Return `predictions/`, made if it is not there; another name where that is no folder."""
+    """Return `predictions/`, created if needed; with a number if that is not a folder."""
     for name in _numbered(EARLIER_PREDICTIONS, "-"):
         path = folder / name
         if not os.path.lexists(path):
             path.mkdir()
         if path.is_dir() and not path.is_symlink():
             return path
-    raise AssertionError("a name is always free")
+    raise AssertionError("unreachable: some number is always free")

@@ -1,4 +1,4 @@
-"""What the phases of a run share: its corpus in tokens, its model, and how it is evaluated."""
+"""Preparation of a run: loads corpus, tokenizer and model into the context of its phases."""
 
 from __future__ import annotations
 
@@ -41,54 +41,54 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TOKENIZER_ROWS = 20_000
-"""Rows that a tokenizer is trained on; more would not change a small vocabulary."""
+"""Maximum rows that a tokenizer is trained on; more would not change a small vocabulary."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the phases share."""
+    """Objects that the phases of a run share."""
 
     model: PreTrainedModel
-    """On its device, with the generation config that every phase uses."""
+    """Model on its device, with the generation config of every phase."""
     tokenizer: PreTrainedTokenizerBase
-    """Cuts text into tokens, and puts them together again."""
+    """Tokenizer of the model."""
     collate: Collator
-    """Makes batches."""
+    """Collates rows into batches."""
     settings: EvaluationSettings
-    """How the sets are evaluated."""
+    """Settings of evaluation and generation."""
     train: Dataset | IterableDataset | None
-    """Training rows in tokens, where the run trains."""
+    """Tokenized training rows; None if the run does not train."""
     validation: list[EvaluationSet]
-    """The validation sets, where the run evaluates."""
+    """Validation sets; empty if the run does not evaluate."""
     test: EvaluationSet | None
-    """The rows to predict, where the run predicts."""
+    """Rows to predict; None if the run does not predict."""
     test_input: Callable[[], InputRows] | None
-    """Reads these rows with all columns of their source."""
+    """Reads the rows to predict with all columns of their source."""
     files: dict[str, str]
-    """Config key to the digest of the file or the folder that was read for it."""
+    """Config key to the digest of the file or folder that was read for it."""
 
 
 def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> RunContext:
-    """Read the corpus, cut it into tokens, and make or load the model.
+    """Read and tokenize the corpus, and create or load the model.
 
     Raises:
-        ConfigError: what could not be known more cheaply: columns of a Hub dataset, keys of an
-            architecture, a repository that is not there.
+        ConfigError: an error that earlier checks cannot find: columns of a Hub dataset, keys of an
+            architecture, a missing repository.
     """
     chosen, tiny = _model_choice(config, folder, plan)
     cache = None if config.debug.tiny else cache_dir()
-    # Taken before it is read: one that is replaced in the meantime is then known as another.
+    # Digests are taken before reading, so that a folder replaced meanwhile is detected later.
     of_the_model = model_digests(config) if is_main() and chosen is config.model else {}
     # The first rank of a node fills the caches, and the others read them.
     with local_main_first() as first:
         if not first:
-            # What the cache held before has been overwritten.
+            # The first rank has overwritten the cache.
             config = replace(config, data=replace(config.data, overwrite_cache=False))
         with record.phase("data"):
             corpus = _load(config, plan, cache)
             if plan.train and plan.resumes:
                 _check_same_rows(corpus, record, folder)
-        # What a stream holds is not known beforehand, so its tokenizer has no name in the cache.
+        # The content of a stream is unknown, so its tokenizer has no key in the cache.
         kept = None if isinstance(corpus.train, IterableDataset) else cache
         with record.phase("model"):
             shape, tokenizer = build_tokenizer(chosen, _texts(corpus), tiny=tiny, cache_dir=kept)
@@ -96,8 +96,8 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
                 raise ConfigError(problems)
         if (prefix := prefix_left_out(chosen, shape)) is not None and not tiny:
             log.warning(
-                "the model's config has the prefix %r for summaries, and model.source_prefix is "
-                "not set: set it to that, or to nothing (model.source_prefix=) if none is wanted",
+                "the model's config has the prefix %r for summarization, and model.source_prefix "
+                "is not set: set it to that prefix, or to nothing (model.source_prefix=)",
                 prefix,
             )
         with record.phase("data"):
@@ -125,7 +125,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             longest_source=splits.longest_source(),
             longest_target=_longest_target(config, shape),
             tiny=tiny,
-            # What was trained is merged.
+            # A trained adapter is already merged.
             peft=config.peft if plan.train else None,
         )
         _to_device(model, config.hardware)
@@ -137,8 +137,8 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     )
     if model.generation_config.do_sample and config.generation.do_sample is None and sets:
         log.warning(
-            "the model's own settings draw each summary at random, so that its scores are partly "
-            "chance: generation=greedy or generation=beam4 takes the likeliest"
+            "the model's generation config samples, so that scores are partly random: "
+            "set generation=greedy or generation=beam4 for deterministic summaries"
         )
     _describe(record, corpus, model, sets, target_prefix, of_the_model if plan.train else None)
     half = config.training.fp16 or config.training.bf16
@@ -165,11 +165,11 @@ def _to_device(model: PreTrainedModel, hardware: HardwareConfig) -> None:
 
 
 def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelConfig, bool]:
-    """Return the model to take (the one trained here, if it is), and whether it is tiny."""
+    """Return the model to load (the one trained in `folder`, if any), and whether it is tiny."""
     trained = folder / "config.json"
     if plan.train or not plan.resumes or not trained.is_file():
         return config.model, config.debug.tiny
-    log.info("the model is the one that was trained in %s", folder)
+    log.info("loading the trained model from %s", folder)
     taken = replace(
         config.model,
         name_or_path=str(folder),
@@ -214,7 +214,7 @@ def _phases(config: Config, plan: RunPlan) -> Iterator[Phase]:
     """Yield the phases whose rows are needed."""
     training = config.training
     in_training = plan.train and training.do_eval and training.eval_strategy != "no"
-    # With debug=overfit the training rows are evaluated.
+    # debug=overfit evaluates the training rows.
     evaluated: Phase = "train" if config.debug.overfit else "eval"
     if plan.train:
         yield "train"
@@ -225,21 +225,21 @@ def _phases(config: Config, plan: RunPlan) -> Iterator[Phase]:
 
 
 def _check_same_rows(corpus: Corpus, record: RunRecord, folder: Path) -> None:
-    """Check that training resumes with the rows that it began with."""
+    """Check that training resumes with the rows with which it started."""
     earlier = record.content.get("data", {}).get("fingerprints", {}).get("train")
     now = corpus.fingerprints.get("train")
     if earlier is not None and now is not None and earlier != now:
         raise ConfigError(
             Problem(
                 key="data.train_file",
-                what=f"the training rows are not those that the run in {folder} began with",
-                hint="Bring the old rows back to go on, or choose another output_dir.",
+                what=f"the training rows differ from those with which the run in {folder} started",
+                hint="Restore the old rows to resume, or choose another output_dir.",
             )
         )
 
 
 def _texts(corpus: Corpus) -> CorpusTexts:
-    """Return the texts that a tokenizer is trained on: the training rows, or what there is."""
+    """Return the texts to train a tokenizer on: the training rows, else another split."""
     rows = next(
         one for one in (corpus.train, *corpus.validation.values(), corpus.test) if one is not None
     )
@@ -261,16 +261,16 @@ def _describe(
     target_prefix: str | None,
     trained_from: dict[str, str] | None,
 ) -> None:
-    """Log and record what the run works on.
+    """Log and record model, device, data and signatures.
 
     Args:
-        record: of the run.
-        corpus: its rows.
-        model: on its device.
-        sets: the sets that are evaluated.
-        target_prefix: what goes between document and summary, if the two are one text.
-        trained_from: digests of the folders that the model to train comes from; None where the run
-            does not train.
+        record: the record of the run.
+        corpus: the rows of the run.
+        model: the model on its device.
+        sets: the sets to evaluate or predict.
+        target_prefix: text between document and summary of a decoder-only model, else None.
+        trained_from: digests of the folders that the model to train was loaded from; None if the
+            run does not train.
     """
     trains = trained_from is not None
     facts = _model_facts(model) | (
@@ -293,23 +293,23 @@ def _describe(
         device=device,
         devices=all_gather_object(device),
         cores=devices_behind(model.device),
-        # Which weights were trained is not seen any more in a model that was.
+        # A trained model does not show which of its weights were trained.
         model=facts if trains else record.content.get("model", facts),
         signatures=signatures,
-        metric=_how_scored(signatures),
+        metric=_common_signature(signatures),
         language=scorer.remark if scorer else None,
     )
 
 
 def _signatures(sets: list[EvaluationSet], earlier: Mapping[str, str]) -> dict[str, str]:
-    """Return the signature of each set's scores, those of earlier commands in the folder too."""
+    """Return the signature of each set's scores, with those of earlier commands in the folder."""
     if not is_main():
         return dict(earlier)
     return {**earlier, **{one.name: one.scorer.signature for one in sets if one.scorer}}
 
 
-def _how_scored(signatures: Mapping[str, str]) -> str | None:
-    """Return the one signature, or each with its set: they may differ in language or references."""
+def _common_signature(signatures: Mapping[str, str]) -> str | None:
+    """Return the common signature, or each set's if language or references differ."""
     if len(set(signatures.values())) > 1:
         return "; ".join(f"{name}: {signature}" for name, signature in signatures.items())
     return next(iter(signatures.values()), None)
@@ -318,7 +318,7 @@ def _how_scored(signatures: Mapping[str, str]) -> str | None:
 def _model_facts(model: PreTrainedModel) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "architecture": type(model).__name__,
-        # Of the model that is saved, which has an adapter merged.
+        # The count of the saved model, in which an adapter is merged.
         "parameters": model.num_parameters(),
         "trainable": model.num_parameters(only_trainable=True),
     }
@@ -329,7 +329,7 @@ def _model_facts(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def _target_prefix(config: Config, shape: PreTrainedConfig) -> str | None:
-    """Return what goes between document and summary, where the two are one text."""
+    """Return the text between document and summary for a decoder-only model, else None."""
     if not is_decoder_only(shape):
         return None
     chosen = config.model.target_prefix
@@ -337,7 +337,7 @@ def _target_prefix(config: Config, shape: PreTrainedConfig) -> str | None:
 
 
 def _longest_target(config: Config, shape: PreTrainedConfig) -> int:
-    """Return the tokens of the longest summary that may be fed or generated."""
+    """Return the maximum tokens of a summary, given as a label or generated."""
     generation = config.generation
     start = 0 if is_decoder_only(shape) else 1
     generated = generation.max_length or 0
@@ -347,13 +347,13 @@ def _longest_target(config: Config, shape: PreTrainedConfig) -> int:
 
 
 def _length_limit(config: Config, model: PreTrainedModel) -> int | None:
-    """Return the longest summary in tokens, where neither the user nor the model sets it.
+    """Return the maximum tokens of a generated summary, or None if the model's config sets it.
 
-    Upstream's own default is 20 tokens, at which evaluation used to be stuck.
+    The default of transformers is 20 tokens, which truncates most summaries.
     """
-    own = model.generation_config
-    # Of a decoder-only model, its own is that of its prompt too.
-    is_limited = own.max_length or own.max_new_tokens
+    generation = model.generation_config
+    # For a decoder-only model, the limit in its config includes the prompt.
+    is_limited = generation.max_length or generation.max_new_tokens
     if model.config.is_encoder_decoder and config.data.val_max_target_length is None and is_limited:
         return None
     return config.data.eval_target_length

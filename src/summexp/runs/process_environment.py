@@ -1,4 +1,4 @@
-"""What a run sets in its process before the libraries that read it are imported."""
+"""Environment variables of a run's process, set before torch and transformers are imported."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LEAST_ROOM = 1 << 20
-"""Bytes below which a disk counts as full."""
+"""Minimum free bytes of a disk for a cache."""
 
 _TRUE = ("1", "ON", "YES", "TRUE")
-"""Values that switch a variable of Hugging Face's libraries on, in upper or lower case."""
+"""Values that Hugging Face's libraries take as true, in upper or lower case."""
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")
 _overridden: dict[str, str | None] = {}
-"""The user's own values of the variables that a job with `offline=true` has replaced."""
+"""The user's values of the variables that a job with `offline=true` has replaced."""
 
 
 def cache_dir() -> Path | None:
-    """Return where tokenized splits and trained tokenizers are kept by content.
+    """Return the cache folder of tokenized splits and trained tokenizers.
 
-    `SUMMEXP_CACHE`, else `summexp` in the user's cache folder; None, which is logged, for a user
-    who has no home.
+    `SUMMEXP_CACHE`, else `summexp` in the user's cache folder. None, with a warning, if the user
+    has no home.
     """
     given = os.environ.get("SUMMEXP_CACHE")
     if given:
         return Path(given)
     caches = _user_caches()
     if caches is None:
-        log.warning("nothing is cached: this user has no home; SUMMEXP_CACHE names a folder")
+        log.warning("caching is disabled: no home folder; set SUMMEXP_CACHE to a folder")
     return caches and caches / "summexp"
 
 
 def _user_caches() -> Path | None:
-    """Return the folder of all caches of this user, or None where there is no home."""
+    """Return the cache folder of this user, or None without a home folder."""
     given = os.environ.get("XDG_CACHE_HOME")
     if given:
         return Path(given)
@@ -55,35 +55,35 @@ def _user_caches() -> Path | None:
 
 
 def cache_remark(config: Config) -> str | None:
-    """Return that a run would keep nothing in its cache, and why, or None where it would."""
+    """Return why a run could not write to its cache, or None if it can."""
     cache = None if config.debug.tiny else cache_dir()
     if cache is None or _is_writable(cache):
         return None
-    return f"nothing would be cached: {cache} cannot be written; SUMMEXP_CACHE names another folder"
+    return f"caching is disabled: {cache} is not writable; set SUMMEXP_CACHE to another folder"
 
 
 def prepare(config: Config) -> None:
-    """Set network use, threads and the kind of device for a run.
+    """Set the environment variables of a run: offline mode, caches, threads, XLA.
 
-    Must be called before datasets and transformers are imported; where an earlier job of a sweep
-    has imported them, what they read at import is set again.
+    Call it before datasets and transformers are imported. If an earlier job of a sweep has imported
+    them, the constants that they read at import are set again.
     """
     _set_offline(offline=config.offline)
     _place_hub_caches(config)
     _choose_xla(config)
-    # Where DeepSpeed is installed, accelerate imports it for every run.
-    logging.getLogger("DeepSpeed").addFilter(_is_no_guess)
-    # The tokenizers of a data loader's worker processes would deadlock after a fork.
+    # accelerate imports DeepSpeed for every run, if it is installed.
+    logging.getLogger("DeepSpeed").addFilter(_is_not_accelerator_warning)
+    # Parallel tokenizers would deadlock in forked data loader workers.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
-    # OpenMP's threads wait for each other by spinning. Where another program has one of the cores,
-    # most of the time goes into that: 60 steps of t5_tiny on two busy cores took 179 s, so 33 s.
+    # By default OpenMP's threads wait by spinning, which is slow if another program uses a core:
+    # 60 steps of t5_tiny on two busy cores took 179 s, and 33 s with PASSIVE.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _place_hub_caches(config: Config) -> None:
-    """Let the Hub's libraries keep in a temporary folder what they cannot keep in `HF_HOME`.
+    """Use a temporary folder for the caches of the Hub's libraries if `HF_HOME` is not writable.
 
-    A folder that can only be read still serves the downloads that are in it.
+    Existing downloads in a read-only `HF_HOME` are still used.
     """
     caches = _user_caches()
     given = os.environ.get("HF_HOME")
@@ -101,13 +101,13 @@ def _place_hub_caches(config: Config) -> None:
             os.environ[name] = str(Path(temporary.name, name.lower()))
     uses_hub = config.data.name not in (None, BUNDLED) or config.model.init == "pretrained"
     if uses_hub and not config.debug.tiny:
-        where = "this user has no home" if home is None else f"{home} cannot be written"
-        log.warning("what is downloaded is not kept: %s; HF_HOME names a folder", where)
+        where = "no home folder" if home is None else f"{home} is not writable"
+        log.warning("downloads are not cached: %s; set HF_HOME to a folder", where)
 
 
 def _is_writable(folder: Path) -> bool:
-    """Return whether `folder` can be written, or be made, and the disk has room."""
-    # Unlike `Path.exists`, this takes what is in another user's folder to be absent.
+    """Return whether `folder` can be written or created, with enough free space."""
+    # Unlike `Path.exists`, `os.path.exists` is False inside another user's private folder.
     places = (folder, *folder.absolute().parents)
     existing = next(place for place in places if os.path.exists(place))
     if not (existing.is_dir() and may_write(existing)):
@@ -116,7 +116,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _set_offline(*, offline: bool) -> None:
-    """Forbid the network, or give it back as the user's environment has it."""
+    """Set the offline mode of Hugging Face's libraries, or restore the user's environment."""
     if offline:
         for name in _OFFLINE:
             _overridden.setdefault(name, os.environ.get(name))
@@ -127,8 +127,8 @@ def _set_offline(*, offline: bool) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    # What the libraries make of the variables at their import (huggingface_hub 2.4, datasets 5.2,
-    # evaluate 0.4).
+    # Constants that the libraries set from the variables at import (huggingface_hub 2.4,
+    # datasets 5.2, evaluate 0.4).
     hub = _is_on("HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE")
     corpora = _is_on("HF_DATASETS_OFFLINE") if "HF_DATASETS_OFFLINE" in os.environ else hub
     for module, attribute, value_read in (
@@ -145,22 +145,22 @@ def _is_on(name: str) -> bool:
     return os.environ.get(name, "").upper() in _TRUE
 
 
-def _is_no_guess(record: logging.LogRecord) -> bool:
-    """Return whether `record` is other than DeepSpeed's warning that it found no accelerator."""
+def _is_not_accelerator_warning(record: logging.LogRecord) -> bool:
+    """Return whether `record` is not DeepSpeed's warning of a missing accelerator."""
     return not record.getMessage().startswith("Setting accelerator to CPU")
 
 
 def _choose_xla(config: Config) -> None:
-    """Let torch_xla drive the run, or keep it away.
+    """Enable or disable torch_xla.
 
-    Where it is installed, transformers and accelerate (5.23, 1.15) take it for every run.
+    transformers (5.23) and accelerate (1.15) use it for every run if it is installed.
     """
     chosen = config.hardware.backend == "xla"
     known = sys.modules.get("accelerate.utils.imports")
     if known is not None and chosen != known.is_torch_xla_available():
         raise RunError(
-            "an earlier job of this process ran with another hardware.backend, and xla does not "
-            "share a process with others; give it a sweep of its own"
+            "an earlier job of this process used another hardware.backend, and xla cannot share "
+            "a process with others; run it in a separate sweep"
         )
     os.environ["USE_TORCH_XLA"] = "1" if chosen else "0"
     if not chosen:
@@ -170,7 +170,7 @@ def _choose_xla(config: Config) -> None:
         os.environ.update(PJRT_DEVICE="CPU", CPU_NUM_DEVICES=str(virtual))
     else:
         os.environ.setdefault("PJRT_DEVICE", "TPU")
-    # The compiler warns of its own future, several times for each program.
+    # The compiler prints deprecation warnings for each program.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

@@ -1,4 +1,4 @@
-"""`run.json`: what happened in a run, kept up to date while it goes on."""
+"""Record of a run, `run.json`: written at its start and updated until its end."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ OF_THE_MACHINE = (
     "training.deepspeed*",
     "training.debug",
 )
-"""Keys of the training that a machine allows or not. The weights of one are read by any other."""
+"""Training keys that depend on the machine; weights trained with one value load with any other."""
 
 TRAINED_COLUMNS = ("text_column", "summary_column", "id_column")
-"""Keys of `data` whose columns a file of another command's predictions may have by other names."""
+"""Keys of `data` that may differ for the test file of a later prediction."""
 
 _KEPT = (
     "choices",
@@ -86,7 +86,7 @@ _KEPT = (
     "evaluated",
     "seconds",
 )
-"""What a run that resumes has from the command before."""
+"""Entries that a resumed run keeps from the earlier command."""
 
 
 def _phase(set_name: str) -> str:
@@ -99,14 +99,14 @@ def matches(key: str, patterns: tuple[str, ...]) -> bool:
 
 
 class RunRecord:
-    """The content of `run.json`, and the writing of it."""
+    """The content of `run.json`, with methods that update the file."""
 
     def __init__(self, folder: Path, content: dict[str, Any], *, writes: bool = True) -> None:
-        """Keep `content` in `folder`; of the ranks of a run, one `writes`."""
+        """Hold `content`; only the rank with `writes` writes it to `folder`."""
         self.folder = folder
         self.content: dict[str, Any] = {"seconds": {}, "phases": {}, "files": []} | content
         self._writes = writes
-        # What lies here and no part of the run has written is somebody else's, whatever its name.
+        # Files that were here before the run belong to somebody else, whatever their names.
         self._foreign = set(own_names(folder)) - set(self.content["files"])
 
     def update(self, **entries: Any) -> None:
@@ -121,7 +121,7 @@ class RunRecord:
     def add_data(
         self, *, fingerprints: dict[str, str], columns: dict[str, Any], health: CorpusHealth
     ) -> None:
-        """Record the splits of this part of the run beside those of earlier parts."""
+        """Record the splits of this command beside those of earlier commands in the folder."""
         known = self.content.setdefault("data", {})
         before = known.get("fingerprints", {})
         changed = {name for name, value in fingerprints.items() if before.get(name) != value}
@@ -129,7 +129,7 @@ class RunRecord:
         known["columns"] = {**known.get("columns", {}), **columns}
         counts = health.to_json()
         earlier = known.get("health", {"splits": {}, "overlaps": []})
-        # What a split shared with others before it held other rows is not true of it any more.
+        # Overlaps of a split whose rows have changed are outdated.
         overlaps = {
             (one["split"], one["also_in"]): one
             for one in earlier["overlaps"]
@@ -168,7 +168,7 @@ class RunRecord:
         finally:
             seconds = self.content["seconds"].get(name, 0.0) + time.perf_counter() - started
             self.content["seconds"][name] = round(seconds, 3)
-            # The end may be written by another process, which knows only the file.
+            # Another process may record the end of the run, from this file.
             self.update()
 
     def publish(self, progress: dict[str, Any]) -> None:
@@ -176,11 +176,11 @@ class RunRecord:
         self.update(progress=progress)
 
     def publish_evaluation(self, progress: dict[str, Any]) -> None:
-        """Record the progress of an evaluation in training, beside the training's own."""
+        """Record the progress of an evaluation during training, beside that of the training."""
         self.update(progress={**self.content.get("progress", {}), "evaluation": progress})
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Record how the run ended: `finished`, `failed` or `interrupted`, and why."""
+        """Record the final status (`finished`, `failed` or `interrupted`) and its reason."""
         if self._writes:
             release(self.folder)
         if status == "finished":
@@ -189,7 +189,7 @@ class RunRecord:
 
 
 def begin(config: Config, folder: Path, *, resumes: bool) -> RunRecord:
-    """Write `config.yaml` and the first `run.json` of a run, or of its next part."""
+    """Write `config.yaml` and `run.json` at the start of a run, or when it resumes."""
     words = run_command(folder)
     content: dict[str, Any] = {
         "status": "running",
@@ -210,7 +210,7 @@ def begin(config: Config, folder: Path, *, resumes: bool) -> RunRecord:
     content["cores"] = cores(config.hardware, earlier or {})
     training = config.training
     rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    # Kept when another command only predicts, on another machine perhaps.
+    # Kept by a later command that only predicts, perhaps on another machine.
     content["trained_with"] = {
         "rows_a_step": rows * content["world_size"],
         "world_size": content["world_size"],
@@ -240,7 +240,7 @@ def _machine_options(config: Config) -> dict[str, Any]:
 
 
 def _choices() -> dict[str, str]:
-    """Return the files of `conf/` that were chosen, group to name."""
+    """Return the chosen files of `conf/`, group to name."""
     if not HydraConfig.initialized():
         return {}
     chosen: Any = OmegaConf.to_container(HydraConfig.get().runtime.choices)
@@ -252,17 +252,17 @@ def _choices() -> dict[str, str]:
 
 
 def _header(folder: Path) -> str:
-    """Return the first line of `config.yaml`: what it is, and the command that runs it."""
+    """Return the header of `config.yaml`, with the command that composes it again."""
     name = Path(CONFIG_FILE).stem
     words = [*program(), "--config-dir", relative(folder.absolute()), "--config-name", name]
-    return f"every value of this run, which this composes again: {shlex.join(words)}"
+    return f"resolved config of this run; to compose it again: {shlex.join(words)}"
 
 
 def cores(hardware: HardwareConfig, earlier: Mapping[str, Any]) -> int:
-    """Return how many devices share the batches of one process; more than one with a TPU only.
+    """Return the number of devices of one process; more than one on a TPU only.
 
-    How many cores a TPU has is known once it is at work, so it is taken to be the one that the
-    `earlier` record tells of.
+    The number of a TPU's cores is unknown before it is initialized, and is taken from the `earlier`
+    record.
     """
     if hardware.backend != "xla":
         return 1
@@ -270,12 +270,12 @@ def cores(hardware: HardwareConfig, earlier: Mapping[str, Any]) -> int:
 
 
 def reopen(folder: Path) -> RunRecord:
-    """Return the record of a run that another process has begun."""
+    """Return the record of a run that another process has started."""
     return RunRecord(folder, read_record(folder) or {})
 
 
 def _checkout() -> Path:
-    """Return the checkout that summexp runs from, or the working folder of an installed one."""
+    """Return the checkout of summexp, or the working folder if summexp is installed."""
     root = Path(__file__).resolve().parents[3]
     return root if (root / ".git").exists() else Path.cwd()
 
@@ -287,7 +287,7 @@ def git_state(folder: Path) -> dict[str, Any] | None:
         return None
     diff = _git(folder, "diff", "HEAD") or ""
     if looks_secret(diff):
-        diff = "left out: it holds a secret"
+        diff = "removed: it contains a secret"
     return {"commit": commit.strip(), "dirty": bool(diff), "diff": diff[:_LONGEST_DIFF]}
 
 

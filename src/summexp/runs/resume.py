@@ -1,4 +1,4 @@
-"""What is left to do in a run folder: begin, go on, evaluate or predict again, or nothing."""
+"""Plan of a run: which phases remain in its folder, and whether it may resume there."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ _NOT_OF_THE_TRAINING = (
     "engine.early_stopping_*",
     "hardware.*",
     "model.cache_dir",
-    # What it lets run is not of the training; a model that needs it fails without it.
+    # A model that needs it fails without it.
     "model.trust_remote_code",
-    # The shares are not here: what they hold out is not trained on.
+    # Not the shares: they change the training rows.
     "data.validation_split",
     "data.validation_file*",
     "data.test_split",
@@ -92,14 +92,14 @@ _NOT_OF_THE_TRAINING = (
     "training.dataloader_*",
     "training.skip_memory_metrics",
     "training.debug",
-    # These two may be traded for each other, and for processes; their product is compared.
+    # Only the global batch, the product with the number of processes, is compared.
     "training.per_device_train_batch_size",
     "training.gradient_accumulation_steps",
 )
-"""Keys that may differ when a run resumes. Every other key is taken to change the training."""
+"""Keys that may differ when a run resumes. Every other key changes the training."""
 
 _OF_THE_MODEL = ("model.name_or_path", "model.config_name", "model.tokenizer_name")
-"""Keys that may name a folder of a model or of a tokenizer."""
+"""Keys that may name the folder of a model or tokenizer."""
 _OF_THE_EVALUATION = (
     "metric.*",
     "generation.*",
@@ -131,7 +131,7 @@ _OF_THE_PREDICTION = (
 )
 _COLUMNS = tuple(f"data.{key}" for key in TRAINED_COLUMNS)
 _FEW = 3
-"""Keys of the model that differ are listed one by one up to so many; more are another model."""
+"""Up to this many differing keys of the model are listed; more are reported as another model."""
 _HELD_OUT = ("data.train_file", "data.train_split")
 """Keys of the rows that a share is held out of."""
 
@@ -140,12 +140,12 @@ _OF_THE_UPLOAD = ("hub.*", "training.hub_*", "output_dir")
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run has still to do in its folder."""
+    """The remaining phases of a run."""
 
     resumes: bool
     """Whether the folder already holds this run."""
     train: bool
-    """Whether to train, from the last whole checkpoint if there is one."""
+    """Whether to train, from the last complete checkpoint if there is one."""
     evaluate: bool
     """Whether to evaluate the final model."""
     predict: bool
@@ -155,21 +155,21 @@ class RunPlan:
 
     @property
     def needs_model(self) -> bool:
-        """Whether there is anything to do for which the model is needed."""
+        """Whether a remaining phase needs the model."""
         return self.train or self.evaluate or self.predict
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether no phase remains."""
         return not (self.needs_model or self.push)
 
 
 def plan_run(config: Config, folder: Path) -> RunPlan:
-    """Compare what is asked with what `folder` holds.
+    """Return the remaining phases of a run, from its config and the content of `folder`.
 
     Raises:
-        ConfigError: the folder holds a run whose training was configured otherwise (each difference
-            is a problem), or files that are not ours under names that a run writes.
+        ConfigError: the folder holds a run with another training config (each difference is a
+            problem), or foreign files under names that a run writes.
     """
     training = config.training
     record = read_record(folder)
@@ -210,76 +210,76 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
 
 
 def check_checkpoint(path: str | None) -> Iterator[Problem]:
-    """Yield that the checkpoint that `training.resume_from_checkpoint` names is not there."""
+    """Yield the problem of a missing checkpoint of `training.resume_from_checkpoint`."""
     if path is not None and not os.path.isdir(path):
         yield Problem(
             key="training.resume_from_checkpoint",
             what=f"there is no folder {path}",
-            hint="A run in the same output_dir finds its own last checkpoint; leave it away.",
+            hint="Remove it to resume from the last checkpoint in output_dir.",
         )
 
 
 def was_rejected(record: Mapping[str, Any], folder: Path) -> bool:
-    """Return whether a run failed before it had made anything, as one with a wrong config does."""
+    """Return whether a run failed before its first phase or checkpoint, as with a wrong config."""
     begun = record.get("phases") or checkpoints(folder)
     return record.get("status") == "failed" and not begun
 
 
 def _check_progress(config: Config, folder: Path | None) -> None:
-    """Refuse to resume from a checkpoint that is damaged, or holds nothing but a model."""
+    """Raise if the checkpoint to resume from is corrupt or holds a model only."""
     given = config.training.resume_from_checkpoint
     if given:
         if problem := resume_problem(config):
             raise ConfigError(problem)
         return
-    # One that was not finished will be passed over.
-    sealed = [path for path in checkpoints(folder) if has_manifest(path)] if folder else []
-    checkpoint = next(iter(sealed), None)
+    # Incomplete ones will be skipped.
+    complete = [path for path in checkpoints(folder) if has_manifest(path)] if folder else []
+    checkpoint = next(iter(complete), None)
     if checkpoint is not None and not holds_progress(checkpoint):
         raise ConfigError(
             Problem(
                 key="training.save_only_model",
-                what=f"{checkpoint} holds a model alone, without the optimizer's state, and a "
-                "training cannot go on from that",
-                hint=f"Start anew from its weights with model.name_or_path={checkpoint} and "
+                what=f"{checkpoint} holds a model only, without the optimizer state, and training "
+                "cannot resume from it",
+                hint=f"Start a new run from its weights with model.name_or_path={checkpoint} and "
                 "another output_dir.",
             )
         )
 
 
 def resume_problem(config: Config) -> Problem | None:
-    """Return the problem of `training.resume_from_checkpoint` that is quick to find, or None."""
+    """Return the problem of `training.resume_from_checkpoint` found without reading it, or None."""
     given = config.training.resume_from_checkpoint
-    # That it is not there is reported by `check_checkpoint`.
+    # `check_checkpoint` reports a missing folder.
     if not given or not config.training.do_train or not Path(given).is_dir():
         return None
-    # A tiny model has sizes of its own.
+    # A tiny model has other sizes.
     return checkpoint_problem(Path(given), None if config.debug.tiny else config.model)
 
 
 def verify_checkpoint(config: Config) -> None:
-    """Check each byte of the checkpoint that the user named, which takes as long as to read it.
+    """Verify the digests of the checkpoint that the user named; every file is read.
 
     Raises:
-        ConfigError: a file is not as it was written.
+        ConfigError: a file does not match the manifest.
     """
     given = config.training.resume_from_checkpoint
     if given and has_manifest(Path(given)) and (reason := verify(Path(given))):
         raise ConfigError(
             Problem(
                 key="training.resume_from_checkpoint",
-                what=f"{given} is damaged: {reason}",
-                hint="Name another checkpoint, or leave the key away.",
+                what=f"{given} is corrupt: {reason}",
+                hint="Name another checkpoint, or remove the key.",
             )
         )
 
 
 def other_settings(config: Config, checkpoint: Path) -> list[str]:
-    """Return each setting of the training that the run of a checkpoint had otherwise.
+    """Return the training keys that differ from those of a checkpoint's run.
 
     Args:
-        config: of the run that resumes from it.
-        checkpoint: one in another run folder; of one elsewhere nothing is known.
+        config: the config of the run that resumes from it.
+        checkpoint: a checkpoint in another run folder; the result is empty for one elsewhere.
     """
     folder = checkpoint.resolve().parent
     if not (folder / CONFIG_FILE).is_file():
@@ -293,10 +293,10 @@ def other_settings(config: Config, checkpoint: Path) -> list[str]:
 
 
 def read_run_config(folder: Path) -> DictConfig:
-    """Return the `config.yaml` of a run folder, which may come from somebody else.
+    """Return the `config.yaml` of a run folder, which is untrusted input.
 
     Raises:
-        ConfigError: it cannot be read, or holds what this version would not have saved.
+        ConfigError: it cannot be read, or holds keys or values that this version does not save.
     """
     path = folder / CONFIG_FILE
     try:
@@ -304,7 +304,7 @@ def read_run_config(folder: Path) -> DictConfig:
     except ConfigError as error:
         unread = next((one for one in error.problems if one.key is None), None)
         if unread is not None:
-            what = f"{path} cannot be read, so it is not known what was trained there"
+            what = f"cannot read {path}, the config of the run in that folder"
             problem = Problem(
                 key="output_dir", what=f"{what}: {unread.what}", hint="Choose another output_dir."
             )
@@ -314,32 +314,35 @@ def read_run_config(folder: Path) -> DictConfig:
 
 
 def _of_another_version(record: Mapping[str, Any]) -> str:
-    """Return what to do about a key that a run folder has and this version does not know."""
+    """Return a hint for a key of a run folder that this version does not know."""
     # Slow to import.
     from importlib.metadata import version
 
     now, then = version("summexp"), record.get("versions", {}).get("summexp")
     if then is None or then == now:
-        return "No run of this version saved that; take it out, or choose another output_dir."
-    return f"The run is of summexp {then}, and this is {now}; use that, or another output_dir."
+        return "This version does not save such a key; remove it, or choose another output_dir."
+    return (
+        f"The run is of summexp {then}, and this is {now}; use that version, or choose another "
+        "output_dir."
+    )
 
 
 def _saved(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves of the config that a run was trained with."""
+    """Return the leaves of the config with which a run was trained."""
     leaves = flat(unescaped(OmegaConf.to_container(read_run_config(folder))))
     leaves |= trained_columns(record)
     options = record.get("trained_with", {}).get("options")
     if not isinstance(options, dict):
         return leaves
-    # Prediction on another machine has changed these in the file.
+    # A later prediction on another machine may have changed these in the file.
     others = {key: value for key, value in leaves.items() if not matches(key, OF_THE_MACHINE)}
     return others | (flat(options) if options else {})
 
 
 def trained_columns(record: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the columns that a run was trained on, config key to name, as far as `run.json` knows.
+    """Return the columns of a run's training, config key to name, from `run.json`.
 
-    Its `config.yaml` has those of the last command, which may have predicted another file.
+    `config.yaml` has those of the last command, which may have predicted another file.
     """
     known = record.get("trained_with", {}).get("columns")
     found = known.items() if isinstance(known, dict) else ()
@@ -348,7 +351,7 @@ def trained_columns(record: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _is_evaluated(config: Config, folder: Path, digest: str | None, *, trained: bool) -> bool:
-    """Return whether the final scores are those that are asked for."""
+    """Return whether the final scores are up to date with the config."""
     if digest is None or digest == evaluation_digest(config, trained=trained):
         return digest is not None
     data = config.data
@@ -359,7 +362,7 @@ def _is_evaluated(config: Config, folder: Path, digest: str | None, *, trained: 
         files += [_value(config, key) for key in _OF_THE_MODEL]
     if any(Path(at_home(file)).exists() for file in files if file):
         return False
-    # Files that are gone can be neither compared nor scored again.
+    # Missing files can be neither compared nor evaluated again.
     saved = load_config(folder / CONFIG_FILE)
     then, now = (evaluation_digest(one, trained=trained) for one in (saved, config))
     return then == now
@@ -368,14 +371,14 @@ def _is_evaluated(config: Config, folder: Path, digest: str | None, *, trained: 
 def evaluation_digest(
     config: Config, files: Mapping[str, str] | None = None, *, trained: bool = True
 ) -> str:
-    """Return a digest of every key that the final scores depend on, the training aside.
+    """Return a digest of every key that the final scores depend on, except the training keys.
 
     Args:
-        config: of the run.
-        files: config key to the digest of each file or folder that was read for it; of another one,
-            the digest of what lies there now is taken.
-        trained: whether the model is the one that was trained in the run folder, and not what the
-            config names.
+        config: the config of the run.
+        files: config key to the digest of the file or folder that was read for it; a file not
+            listed is digested now.
+        trained: whether the model was trained in the run folder, and is not the one named by the
+            config.
     """
     held_out = config.data.is_held_out("validation")
     keys = _OF_THE_EVALUATION + (_HELD_OUT if held_out else ())
@@ -392,7 +395,7 @@ def prediction_digest(
 
 
 def model_digests(config: Config) -> dict[str, str]:
-    """Return each key that names a folder of a model or a tokenizer, and what lies there now."""
+    """Return the digest of each folder of a model or tokenizer, by config key."""
     named = {key: _value(config, key) for key in _OF_THE_MODEL}
     now = {key: _content(key, name) for key, name in named.items()}
     return {key: content for key, content in now.items() if content != named[key]}
@@ -433,7 +436,7 @@ def _digest(
 
 
 def _content(key: str, value: Any) -> Any:
-    """Return the digest of a file or folder in place of its name; other values as they are."""
+    """Return the digest of a file or folder in place of its name; other values unchanged."""
     if key == "metric.names":
         scripts = (local_script(metric.path) for metric in evaluate_metrics(value))
         return [*value, *(digest(script) for script in scripts if script is not None)]
@@ -453,7 +456,7 @@ def _differences(
     saved: dict[str, Any], config: Config, folder: Path, *, trains: bool
 ) -> Iterator[Problem]:
     asked = flat(asdict(config))
-    # A key that is newer than the run had its default.
+    # A key added since the run had its default.
     defaults = flat(OmegaConf.to_container(schema_node()))
     others: tuple[str, ...] = _NOT_OF_THE_TRAINING
     if not trains:
@@ -469,9 +472,10 @@ def _differences(
         names = ", ".join(key.removeprefix("model.") for key in of_the_model[:_FEW])
         yield Problem(
             key="model",
-            what=f"is another than in the run in {folder}: {len(of_the_model)} keys differ "
+            what=f"differs from that of the run in {folder} in {len(of_the_model)} keys "
             f"({names}, …)",
-            hint="Leave out model to go on with that of the run, or choose another output_dir.",
+            hint="Remove model=… to resume with the model of the run, or choose another "
+            "output_dir.",
         )
         found = {key: before for key, before in found.items() if key not in of_the_model}
     for key, before in found.items():
@@ -480,23 +484,23 @@ def _differences(
 
 
 def _back_to(key: str, value: Any) -> str:
-    """Return what to do about a key that had another value."""
+    """Return a hint for a key that had another value."""
     try:
         word = override(key, value)
     except ConfigError:
-        return "Set it back to go on, or choose another output_dir."
-    return f"Write {word} to go on, or choose another output_dir."
+        return "Set it back to resume, or choose another output_dir."
+    return f"Set {word} to resume, or choose another output_dir."
 
 
 def _with_last_resort(problem: Problem, folder: Path) -> Problem:
-    last = f"To delete the run in {folder} and begin anew there: overwrite_output_dir=true."
+    last = f"To delete the run in {folder} and start a new one: overwrite_output_dir=true."
     return replace(problem, hint=f"{problem.hint}\n    {last}")
 
 
 def _other_setup(
     record: Mapping[str, Any], saved: dict[str, Any], config: Config, folder: Path
 ) -> Iterator[Problem]:
-    """Yield that more training would have other global batches, or other ranks of DeepSpeed."""
+    """Yield the problem of another global batch size, or of other ranks of DeepSpeed."""
     trained = {"cores": record.get("cores"), "world_size": record.get("world_size")}
     trained |= record.get("trained_with", {})
     counts = {name: value if isinstance(value, int) else 1 for name, value in trained.items()}
@@ -508,27 +512,26 @@ def _other_setup(
     if before != now:
         yield Problem(
             key="training.per_device_train_batch_size",
-            what=f"times accumulation steps and processes makes {now} rows a step, and the run in "
-            f"{folder} had {before}",
-            hint=f"Choose them so that the product is {before} again, or choose another "
-            "output_dir.",
+            what=f"gives, with accumulation steps and processes, a global batch of {now} rows, and "
+            f"the run in {folder} had {before}",
+            hint=f"Set them so that their product is {before} again, or choose another output_dir.",
         )
     if config.training.deepspeed and ranks != world_size(config.hardware):
         yield Problem(
             key="hardware.processes",
-            what=f"are {world_size(config.hardware)} in all; DeepSpeed resumes only with as many "
-            f"as before, {ranks}",
-            hint="Start as many, or choose another output_dir.",
+            what=f"gives {world_size(config.hardware)} ranks in all, and DeepSpeed can only resume "
+            f"with the {ranks} of before",
+            hint=f"Start {ranks} ranks, or choose another output_dir.",
         )
 
 
 def _replaced(config: Config, record: Mapping[str, Any], *, trains: bool) -> Iterator[Problem]:
-    """Yield each file or folder that was replaced since the run was trained on it.
+    """Yield the problem of each file or folder that was replaced since the run was trained on it.
 
     Args:
-        config: of the run.
-        record: of its last part.
-        trains: whether it resumes training, which compares the rows themselves once they are read.
+        config: the config of the run.
+        record: the record of its last command.
+        trains: whether it resumes training, which compares the rows themselves after reading them.
     """
     of_the_rows = {} if trains else record["phases"]["train"].get("files", {})
     read = {**record.get("model", {}).get("files", {}), **of_the_rows}
@@ -536,13 +539,13 @@ def _replaced(config: Config, record: Mapping[str, Any], *, trains: bool) -> Ite
         path = _value(config, key)
         if key not in read or _content(key, path) in (path, read[key]):
             continue
-        way = "Set training.do_train=false to use the trained model as it is"
+        way = "Set training.do_train=false to use the trained model unchanged"
         if trains:
-            way = "Bring back what was there to go on"
+            way = "Restore the old content to resume"
         yield Problem(
             key=key,
-            what=f"{path} was replaced since the run here was trained on it",
-            hint=f"{way}, or choose another output_dir to train on what is there now.",
+            what=f"{path} has changed since the run in this folder was trained on it",
+            hint=f"{way}, or choose another output_dir to train on the new content.",
         )
 
 
@@ -552,7 +555,7 @@ def _rows_a_step(leaves: dict[str, Any]) -> int:
 
 
 def training_length(config: Config) -> dict[str, float | None]:
-    """Return every key of the training's length."""
+    """Return the keys that set the length of the training."""
     training, engine = config.training, config.engine
     return {
         "max_steps": training.max_steps,
@@ -563,10 +566,10 @@ def training_length(config: Config) -> dict[str, float | None]:
 
 
 def is_trained(config: Config, trained: Mapping[str, Any] | None) -> bool:
-    """Return whether what is asked for was trained already.
+    """Return whether the training of `config` is already complete.
 
     Args:
-        config: what is asked for.
+        config: the config of the run.
         trained: the phase `train` of `run.json`.
     """
     if trained is None:

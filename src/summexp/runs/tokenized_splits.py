@@ -1,4 +1,4 @@
-"""The splits of a run's corpus in tokens: rows to train on, and sets to evaluate and predict.
+"""Tokenized splits of a run: training rows, and the sets to evaluate and predict.
 
 Tested in tests/runs/test_preparation.py.
 """
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHUFFLED_ROWS = 10_000
-"""Rows of a stream among which the next one is drawn."""
+"""Buffer size of a stream's shuffle, in rows."""
 _WORTH_A_HINT = 0.1
-"""Share of cut documents above which prediction suggests chunks."""
+"""Fraction of truncated documents above which prediction suggests chunks."""
 
 
 class Splits:
@@ -50,14 +50,14 @@ class Splits:
         target_prefix: str | None,
         cache: Path | None,
     ) -> None:
-        """Tokenize `corpus`, and count in its health what is cut.
+        """Tokenize `corpus`, and count truncated rows in its health.
 
         Args:
-            config: the run's.
-            corpus: its rows.
-            tokenizer: that of the model.
-            target_prefix: what goes between document and summary; None for an encoder-decoder.
-            cache: the folder where tokens are kept; None for none.
+            config: the config of the run.
+            corpus: the rows of the run.
+            tokenizer: the tokenizer of the model.
+            target_prefix: text between document and summary; None for an encoder-decoder.
+            cache: the cache folder; None for no cache.
         """
         self._config = config
         self._corpus = corpus
@@ -79,7 +79,7 @@ class Splits:
         return [*self.validation, *([self.test] if self.test else [])]
 
     def log_skipped(self) -> None:
-        """Log how many rows to predict are skipped, and why."""
+        """Log the number of skipped test rows, with the reasons."""
         if self.test is None or not self.test.skipped:
             return
         total, skipped = len(self.test.rows), self.test.skipped
@@ -92,15 +92,15 @@ class Splits:
         )
 
     def log_long_documents(self) -> None:
-        """Log how many documents to predict are longer than the model takes, if many are."""
+        """Log the number of test documents above `data.max_source_length`, if there are many."""
         if self.test is None:
             return
         config, health, long = self._config.data, self._corpus.health.splits["test"], self.test.long
         longer = health.chunked_documents or health.truncated_documents or 0
         if long is not None:
-            what = f"each is summarised in chunks ({long.remark()})"
+            what = f"summarised in chunks ({long.remark()})"
         elif longer > _WORTH_A_HINT * health.used:
-            what = "their ends are cut off; data.long_documents=chunk summarises them whole"
+            what = "truncated; set data.long_documents=chunk to summarise the full text"
         else:
             return
         log.info(
@@ -109,7 +109,7 @@ class Splits:
         )
 
     def longest_source(self) -> int:
-        """Return the tokens of the longest document."""
+        """Return the number of tokens of the longest document."""
         config = self._config.data
         if config.pad_to_max_length or isinstance(self.train, IterableDataset):
             return config.max_source_length
@@ -132,14 +132,14 @@ class Splits:
         return tokens.select_columns(["input_ids", "labels"])
 
     def _validation(self, name: str) -> EvaluationSet:
-        """Return a validation set; with several, their metrics are called `eval_<name>_…`."""
+        """Return a validation set; with several sets, metrics are named `eval_<name>_…`."""
         rows = self._corpus.validation[name]
         if not self._config.data.validation_files or self._config.debug.overfit:
             return self._set("validation", "eval", rows)
         return self._set(f"validation_{name}", f"eval_{name}", rows)
 
     def _test(self, rows: Dataset) -> EvaluationSet:
-        """Return the rows to predict, the long ones in chunks too if that is asked."""
+        """Return the test rows, with chunks of long documents if `data.long_documents=chunk`."""
         test = self._set("test", "predict", rows)
         cut = [number for number, is_cut in enumerate(test.tokens["document_cut"]) if is_cut]
         if self._config.data.long_documents != "chunk" or not cut:
@@ -178,7 +178,7 @@ class Splits:
         _log_several(split, references, self._config.data)
         scorer = self._scorer(references)
         baseline = None
-        # Only the rank that scores needs them; and whether they can be had shows before training.
+        # Only rank 0 scores. Loading here makes a missing model fail before training.
         if is_main():
             scorer.load()
             baseline = scorer.lead_baseline(documents, references)
@@ -186,7 +186,7 @@ class Splits:
 
     def _scorer(self, references: Sequence[Sequence[str]]) -> SummaryScorer:
         config = self._config
-        # What torch_xla compiles for each length anew is of no use for scores.
+        # torch_xla would compile a program for each length, which is slow.
         device = select_device(
             "cpu" if config.hardware.backend == "xla" else config.hardware.backend
         )
@@ -217,11 +217,11 @@ def _log_several(split: str, references: Sequence[Sequence[str]], config: DataCo
     several = sum(len(row) > 1 for row in references)
     if several:
         log.info(
-            "%s: %s of %s rows have several references; each score is the best over them",
+            "%s: %s of %s rows have several references; a row's score is the best over them",
             *(split, f"{several:,}", f"{len(references):,}"),
         )
     elif config.references_column not in (None, config.summary_column, "summary"):
         log.warning(
-            "%s: no row has several references: column %r would have to hold lists of texts",
+            "%s: no row has several references: column %r must hold lists of texts",
             *(split, config.references_column),
         )

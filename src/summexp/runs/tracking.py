@@ -1,6 +1,6 @@
-"""Experiment trackers: opened before the first phase, given every score, closed whatever happens.
+"""Experiment trackers: TensorBoard and Weights & Biases.
 
-The training loop's own callbacks send the curves; what is scored outside it is sent from here.
+The callbacks of the training loop log the curves; the final scores are logged here.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from summexp.config.schema import Config
 
 FOLDER = "tracking"
-"""Where trackers write, in the run folder."""
+"""Folder of the trackers' files, in the run folder."""
 
 LogScores = Callable[[Mapping[str, float]], None]
-"""Sends scores to every tracker."""
+"""Logs scores to every tracker."""
 
 
 @contextmanager
 def trackers(config: Config, folder: Path) -> Iterator[LogScores]:
     """Open the trackers of a run, and close them at the end.
 
-    A tracker left open would take the scores of the next job of the process for its own.
+    A tracker left open would receive the scores of the next job of the process.
     """
     names = config.tracking.trackers
     loggers: list[LogScores] = []
@@ -47,7 +47,7 @@ def trackers(config: Config, folder: Path) -> Iterator[LogScores]:
 
 @contextmanager
 def no_trackers() -> Iterator[LogScores]:
-    """Log nothing: of several ranks, rank 0 tracks."""
+    """Log nothing, on ranks other than 0."""
     yield lambda _: None
 
 
@@ -58,7 +58,7 @@ def _tensorboard(folder: Path, loggers: list[LogScores], *, on: bool) -> Iterato
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    # The Trainer's callback asks for its folder through the environment.
+    # The Trainer's callback reads its folder from this variable.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / FOLDER)
     with (
         quiet_writer_threads(),

@@ -1,1 +1,1 @@
-"""The border to other libraries: their errors, and the private or unstable names that we use."""
+"""Interface to other libraries: their errors, and private or unstable names in use."""

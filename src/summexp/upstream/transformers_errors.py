@@ -12,23 +12,23 @@ from typing import Any
 from summexp.errors import Problem
 
 OPTION_ERRORS = (ValueError, TypeError, KeyError, ImportError, OSError, NotImplementedError)
-"""What transformers raises on values that it does not take (OSError: a JSON file is not there)."""
+"""Exceptions of transformers for invalid values (OSError: a missing JSON file)."""
 
 
 def rejection(
     section: str, error: Exception, changed: Mapping[str, Any], names: Iterable[str]
 ) -> Problem:
-    """Return an error of upstream's as a problem, with the key that it most likely names.
+    """Return an error of upstream as a problem, with the key that it probably names.
 
     Args:
-        section: the section of the config that was given to upstream.
-        error: what upstream raised.
-        changed: the fields that are not at their default, name to value.
-        names: of all fields.
+        section: the section of the config.
+        error: the exception of upstream.
+        changed: the fields that differ from their default, name to value.
+        names: the names of all fields.
     """
     text = str(error) or type(error).__name__
     named = [word for word in re.findall(r"\w+", text) if word in set(names)]
-    # A JSON error keeps the text that it could not read.
+    # A JSON error has the text that it could not parse.
     mentioned = f"{text} {getattr(error, 'doc', '')}".lower()
     shown = [name for name, value in changed.items() if _appears(name, value, mentioned)]
     key = next(iter([word for word in named if word in changed] or shown or named), None)
@@ -36,14 +36,14 @@ def rejection(
 
 
 def _appears(name: str, value: Any, text: str) -> bool:
-    """Return whether `text` holds the value, an item of it, or a class named like the field."""
+    """Return whether `text` contains the value, an item of it, or a class named like the field."""
     items = value if isinstance(value, (list, tuple)) else [value]
     shown = [str(item).lower() for item in items if isinstance(item, str)]
     return any(item and item in text for item in [name.replace("_", ""), *shown])
 
 
 def option_problem(section: str, key: str | None, text: str) -> Problem:
-    """Return a message of upstream's about an option, without its command-line and code marks."""
+    """Return the problem of an option, without the flag and code marks of upstream's message."""
     # Upstream writes names as command-line flags or in backticks.
     text = re.sub(r"--(\w+)", rf"{section}.\1", text).replace("`", "")
     return Problem(key=f"{section}.{key}" if key else section, what=" ".join(text.split()))

@@ -29,7 +29,7 @@ def problems(line: str) -> list[tuple[str | None, str]]:
 
 
 @pytest.mark.usefixtures("sbatch")
-def test_what_can_be_handed_over_is_taken() -> None:
+def test_what_can_be_sent_is_taken() -> None:
     words = "hydra.launcher.partition=gpu hydra.launcher.additional_parameters.reservation=mine"
     (job,) = check(
         parse(shlex.split(f"-m hydra/launcher=slurm debug=tiny hardware.nodes=2 {words}"))

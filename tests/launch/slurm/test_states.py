@@ -82,7 +82,7 @@ def test_a_forgotten_job_without_accounting_is_gone(slurm: dict[str, Any]) -> No
     assert GONE.describe() == "it left no result, and is unknown to Slurm"
 
 
-def test_a_controller_that_does_not_answer_says_nothing_of_a_job(slurm: dict[str, Any]) -> None:
+def test_a_controller_that_does_not_answer_reports_nothing_of_a_job(slurm: dict[str, Any]) -> None:
     slurm["scontrol"] = (1, "", "slurm_load_jobs error: Unable to contact slurm controller")
     assert states(["7"]) == {}
 

@@ -1,13 +1,13 @@
-"""The bundled corpus: short news items with one-line summaries, written by a seeded generator.
+"""Bundled corpus `news_briefs`: short news items with one-line summaries, from a seeded generator.
 
 It is a demonstration corpus: large and varied enough to show a model learning to summarize in a
-minute, without a network, and simple enough that one of a million weights can. People, places,
-companies and events are invented. A document has three to six sentences, and the first does not
-tell it all; the summary says in other words what two or three of them tell. Names come from small
-pools, the same in every split, and each kind of event is summarized in one way, so scores on it
-say that training works, and nothing about summarizing real news.
+minute, without a network, and simple enough for a model of a million weights. People, places,
+companies and events are invented. A document has three to six sentences; the summary rephrases two
+or three of them, not only the first. Names come from small pools, the same in every split, and each
+kind of event is summarized in one way. Scores on it therefore show that training works, and nothing
+about summarizing real news.
 
-The rows are a pure function of the code here: no clock, no locale, no hash seed.
+The rows are a pure function of this code: no clock, no locale, no hash seed.
 
 Tested in tests/data/test_news_briefs.py.
 """
@@ -29,13 +29,13 @@ SIZES = {"train": 4000, "validation": 400, "test": 400}
 
 _SEED = 20
 _SHORTEST = 40
-"""Words of the shortest document that is kept."""
+"""Minimum number of words of a document."""
 _TOPICS = (*LIFE, *SOCIETY, *WORK)
 
 
 @cache
 def _pairs() -> tuple[tuple[str, str], ...]:
-    """Return the (document, summary) pairs of all splits, no two documents alike."""
+    """Return the (document, summary) pairs of all splits, without duplicate documents."""
     rng = random.Random(_SEED)
     pairs: dict[str, str] = {}
     while len(pairs) < sum(SIZES.values()):
@@ -49,7 +49,7 @@ def generate(split: str) -> Iterator[dict[str, str]]:
     """Yield the rows of a split: `id` (such as `train-00042`), `document` and `summary`.
 
     Raises:
-        KeyError: if `split` is none of `SIZES`.
+        KeyError: `split` is not in `SIZES`.
     """
     ends = dict(zip(SIZES, accumulate(SIZES.values()), strict=True))
     rows = _pairs()[ends[split] - SIZES[split] : ends[split]]

@@ -110,7 +110,7 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     """Gradients are scaled down to at most this norm; 0 leaves them as they are."""
     label_smoothing_factor: float = 0.0
-    """Share of the target probability that is spread over the whole vocabulary."""
+    """Share of the target probability that is shard over the whole vocabulary."""
     bf16: bool = False
     """Compute in bfloat16 where that is safe, with float32 weights."""
     fp16: bool = False
@@ -144,7 +144,7 @@ class TrainingConfig:
     neftune_noise_alpha: float | None = None
     """Strength of the noise added to the input embeddings in training; null adds none."""
     torch_empty_cache_steps: int | None = None
-    """Free the device's cached memory after so many steps; null never does."""
+    """Free the device's cached memory after this many steps; null disables it."""
     auto_find_batch_size: bool = False
     """Start again with a smaller training batch when memory runs out."""
     logging_strategy: str = choice("steps", "no", "steps", "epoch")
@@ -194,7 +194,7 @@ class TrainingConfig:
     trackio_bucket_id: str | None = None
     """Hub bucket behind that Space; null lets Trackio choose."""
     trackio_static_space_id: str | bool | None = None
-    """Hub Space with a frozen view of the run; false makes none, null decides by itself."""
+    """Hub Space with a frozen view of the run; false makes none, null chooses automatically."""
     eval_strategy: str = choice("no", "no", "steps", "epoch")
     """When training pauses to evaluate: never, every `eval_steps`, or once an epoch."""
     eval_steps: float | None = None
@@ -298,7 +298,7 @@ class TrainingConfig:
     ddp_bucket_cap_mb: int | None = None
     """Megabytes of gradients that DDP sends at once; null is PyTorch's own number."""
     ddp_broadcast_buffers: bool | None = None
-    """Let DDP copy buffers to all ranks at each forward pass; null decides by itself."""
+    """Let DDP copy buffers to all ranks at each forward pass; null chooses automatically."""
     ddp_static_graph: bool | None = None
     """Promise DDP that each step uses the same weights; null does not."""
     ddp_backend: str | None = choice(None, "nccl", "gloo", "mpi", "xccl", "hccl", "cncl", "mccl")
@@ -322,11 +322,11 @@ class TrainingConfig:
     do_predict: bool = False
     """Write predictions for the test rows at the end."""
     resume_from_checkpoint: str | None = None
-    """Checkpoint folder to go on from; null finds the run's own last one."""
+    """Checkpoint to resume from; null resumes from the last one of the run."""
     local_rank: int = -1
-    """Not to be set: the launcher tells each process its number."""
+    """Not to be set: the launcher sets the rank of each process."""
     sortish_sampler: bool = False
-    """Upstream still takes this, but nothing there reads it."""
+    """Accepted by upstream, but without effect."""
     predict_with_generate: bool = False
     """Generate summaries in evaluation and score them; off, only the loss is known."""
     generation_max_length: int | None = None

@@ -70,9 +70,9 @@ class GenerationOptions:
     typical_p: float | None = None
     """Sample among the most typical tokens that make up this probability together."""
     epsilon_cutoff: float | None = None
-    """Never sample a token less likely than this, 0 to 1; 0 is off."""
+    """Never sample a token less likely than this, 0 to 1; 0 disables it."""
     eta_cutoff: float | None = None
-    """Never sample a token below a limit that falls with the entropy, 0 to 1; 0 is off."""
+    """Never sample a token below a limit that falls with the entropy, 0 to 1; 0 disables it."""
     repetition_penalty: float | None = None
     """Divides the score of tokens that were already written; 1 is none."""
     encoder_repetition_penalty: float | None = None
@@ -80,7 +80,7 @@ class GenerationOptions:
     length_penalty: float | None = None
     """Above 0 beam search likes long summaries, below 0 short ones; 1 is the plain mean."""
     no_repeat_ngram_size: int | None = None
-    """No sequence of so many tokens occurs twice in a summary; 0 is off."""
+    """No sequence of this many tokens occurs twice in a summary; 0 disables it."""
     bad_words_ids: list[list[int]] | None = None
     """Token sequences that are never written, a list of lists of ids."""
     renormalize_logits: bool | None = None
@@ -92,7 +92,7 @@ class GenerationOptions:
     remove_invalid_values: bool | None = None
     """Replace NaN and infinite scores, which is slower, instead of failing."""
     exponential_decay_length_penalty: list[float] | None = None
-    """Press for an end: [after so many tokens, factor by which it grows]."""
+    """Press for an end: [after this many tokens, factor by which it grows]."""
     suppress_tokens: list[int] | None = None
     """Ids of tokens that are never written."""
     begin_suppress_tokens: list[int] | None = None
@@ -124,7 +124,7 @@ class GenerationOptions:
     eos_token_id: Any = None
     """Id, or list of ids, of the token that ends a summary."""
     encoder_no_repeat_ngram_size: int | None = None
-    """No sequence of so many tokens is copied from the document; 0 is off."""
+    """No sequence of this many tokens is copied from the document; 0 disables it."""
     decoder_start_token_id: Any = None
     """Id of the token that the decoder starts from, or a list with one a row."""
     is_assistant: bool | None = None
@@ -137,15 +137,15 @@ class GenerationOptions:
         "heuristic",
         "heuristic_transient",
     )
-    """How that number changes while drafts are accepted or refused."""
+    """How that number changes while drafts are accepted or rejected."""
     assistant_confidence_threshold: float | None = None
     """Probability below which the drafting model stops a draft."""
     prompt_lookup_num_tokens: int | None = None
-    """Draft so many tokens at a time by copying from the decoder's own text."""
+    """Draft this many tokens at a time by copying from the decoder's own text."""
     max_matching_ngram_size: int | None = None
-    """Tokens that must match for such a copy; 2 where not set anywhere."""
+    """Tokens that must match for such a copy; 2 if not set."""
     assistant_early_exit: int | None = None
-    """Draft with the model's first so many layers, for the models that can."""
+    """Draft with the model's first layers, this many, for the models that can."""
     assistant_lookbehind: int | None = None
     """Drafted tokens re-encoded to align two tokenizers."""
     target_lookbehind: int | None = None
@@ -159,21 +159,21 @@ class GenerationOptions:
     disable_compile: bool | None = None
     """Do not compile the forward pass even where that would be possible."""
     continuous_batching_config: Any = None
-    """Upstream still takes this, but generation no longer reads it."""
+    """Accepted by upstream, but without effect."""
     low_memory: bool | None = None
-    """No longer of use: upstream's beam search refuses it."""
+    """No longer supported by upstream's beam search."""
     penalty_alpha: float | None = None
-    """Contrastive search; its code left transformers, so generation refuses to start with it."""
+    """Contrastive search; removed from transformers, so generation fails."""
     dola_layers: Any = None
-    """Decoding by contrasting layers; its code left transformers, so it is refused."""
+    """Decoding by contrasting layers; removed from transformers, so it is rejected."""
     diversity_penalty: float | None = None
     """How far beam groups keep apart; see `num_beam_groups`."""
     num_beam_groups: int | None = None
-    """Groups of beams; the code left transformers, so more than 1 is refused."""
+    """Groups of beams; removed from transformers, so more than 1 is rejected."""
     constraints: Any = None
-    """Constrained beam search; its code left transformers, so it is refused."""
+    """Constrained beam search; removed from transformers, so it is rejected."""
     force_words_ids: Any = None
-    """Words that must occur; the code left transformers, so it is refused."""
+    """Words that must occur; removed from transformers, so it is rejected."""
     prefill_chunk_size: int | None = None
     """Tokens of the prompt read at a time, for models without encoder; null reads all."""
 

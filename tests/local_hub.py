@@ -3,7 +3,7 @@
 It serves what a test puts into it, to real `datasets`, `transformers` and `huggingface_hub`, which
 find it through the variable `HF_ENDPOINT`. They read that at import, so use a child process:
 
-    with HubStandIn() as hub:
+    with LocalHub() as hub:
         hub.add("owner/name", {"train.jsonl": b"..."})
         subprocess.run([sys.executable, "-c", "..."], env={**os.environ, **hub.environment(folder)})
 """
@@ -50,7 +50,7 @@ class Repository:
         return None
 
 
-class HubStandIn:
+class LocalHub:
     """The server; a context manager."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class HubStandIn:
         }
         self.add(repo_id, files, repo_type=repo_type)
 
-    def __enter__(self) -> HubStandIn:
+    def __enter__(self) -> LocalHub:
         self._thread.start()
         return self
 
@@ -121,7 +121,7 @@ def _oid(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def _handler(hub: HubStandIn) -> type[BaseHTTPRequestHandler]:
+def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
