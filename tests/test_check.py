@@ -72,10 +72,10 @@ MISTAKES_IN_OVERRIDES = [
     ("mdoel.lang=ko_KR", "mdoel.lang", "'model.lang'"),
     # what transformers 5 removed
     ("training.warmup_ratio=0.1", "training.warmup_ratio", "Set training.warmup_steps instead"),
-    ("training.logging_dir=x", "training.logging_dir", "curves lie in tracking/"),
+    ("training.logging_dir=x", "training.logging_dir", "curves are in tracking/"),
     ("training.no_cuda=true", "training.no_cuda", "Set hardware=cpu instead."),
     ("training.adafactor=true", "training.adafactor", "Set training.optim=adafactor instead."),
-    ("group_by_length=true", "group_by_length", "our own order of the rows groups them"),
+    ("group_by_length=true", "group_by_length", "the default order of the rows groups them"),
     (
         "training.overwrite_output_dir=true",
         "training.overwrite_output_dir",

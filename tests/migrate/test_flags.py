@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.migrate.composed import composed, value_at
+from tests.migrate.composed import composed, migrated, translated, value_at, value_of
 
 from summexp.config.aliases import ALIASES
 from summexp.config.compose import conf_dir
 from summexp.config.keys import allowed_values, declared, declared_fields
 from summexp.engines.generated.training_config import TrainingConfig
-from summexp.migrate.command import migrate
 from summexp.migrate.flag_parser import given_flags
 from summexp.migrate.flags import Flag, Kind, Script
 from summexp.migrate.page import TABLES
@@ -63,7 +62,7 @@ COMPANIONS = {
     "evaluation_strategy": "--do_eval",
     "push_to_hub": "--hub_model_id me/mine",
 }
-ALONE = {"bf16", "bf16_full_eval", "fp16", "fp16_full_eval", *COMPANIONS}
+EXCLUSIVE = {*COMPANIONS}
 
 # Script, words, and what they say: every flag that is not simply its key.
 OTHERWISE: list[tuple[Script, str, dict[str, Any]]] = [
@@ -301,36 +300,34 @@ def test_the_table_is_whole() -> None:
     assert {flag for _, flag in every_flag()} == set(shown)
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in fields(TrainingConfig)])
-def test_upstreams_types_and_defaults_are_the_schemas(name: str) -> None:
-    flag = FLAGS[Script.TRAINER][name]
-    declared_type = str(declared_fields()[f"training.{name}"].type)
-    if declared_type.startswith("bool"):
-        assert flag.kind is Kind.BOOL
-    if declared_type.startswith("float"):
-        assert flag.kind is Kind.FLOAT
-    if declared_type.startswith("int"):
-        assert flag.kind is Kind.INT
+def test_upstreams_types_and_defaults_are_the_schemas() -> None:
+    kinds = {"bool": Kind.BOOL, "float": Kind.FLOAT, "int": Kind.INT}
+    for spec in fields(TrainingConfig):
+        declared_type = str(declared_fields()[f"training.{spec.name}"].type)
+        kind = kinds.get(declared_type.removesuffix(" | None"))
+        assert kind in (None, FLAGS[Script.TRAINER][spec.name].kind), spec.name
 
 
 def test_values_are_read_as_upstream_reads_them() -> None:
     from transformers import HfArgumentParser, Seq2SeqTrainingArguments
 
-    parser = HfArgumentParser([Seq2SeqTrainingArguments])
-    for flag in TRAINING_FLAGS:
-        if flag.kind not in (Kind.BOOL, Kind.FLOAT, Kind.INT, Kind.TEXT):
-            continue
+    kinds = (Kind.BOOL, Kind.FLOAT, Kind.INT, Kind.TEXT)
+    flags = {flag.name: flag for flag in TRAINING_FLAGS if flag.kind in kinds}
+    words = ["--model_name_or_path=m"]
+    for flag in flags.values():
         allowed = allowed_values().get(f"training.{flag.name}", ["abc"])
         text = {Kind.BOOL: "no", Kind.FLOAT: "2.5e-1", Kind.INT: "12"}.get(flag.kind, allowed[0])
-        words = [f"--{flag.name.replace('_', '-')}", text]
-        theirs = getattr(parser.parse_known_args(words)[0], flag.name)
-        ours = given_flags(Script.TRAINER, ["--model_name_or_path=m", *words])[flag.name]
-        theirs = str(theirs) if isinstance(theirs, Path) else theirs
-        assert ours == theirs
-        assert type(ours) is type(theirs)
-        if flag.kind is Kind.BOOL and flag.default is not None:
-            (bare,) = parser.parse_known_args([f"--{flag.name}"])[:1]
-            assert getattr(bare, flag.name) is True
+        words += [f"--{flag.name.replace('_', '-')}", text]
+    # What is None by default needs a value there.
+    switches = [flag for flag in flags.values() if flag.kind is Kind.BOOL]
+    bare = [f"--{flag.name}" for flag in switches if flag.default is not None]
+    parser = HfArgumentParser([Seq2SeqTrainingArguments])
+    for line in (words, [words[0], *bare]):
+        theirs = vars(parser.parse_known_args(line)[0])
+        for name, ours in given_flags(Script.TRAINER, line).items():
+            if name in flags:
+                value = str(theirs[name]) if isinstance(theirs[name], Path) else theirs[name]
+                assert (ours, type(ours)) == (value, type(value)), name
 
 
 def test_every_key_exists_and_every_nothing_has_a_reason() -> None:
@@ -388,52 +385,51 @@ def sample(flag: Flag) -> tuple[str, Any]:
     return text, {Kind.INT: int, Kind.FLOAT: float}.get(flag.kind, str)(text)
 
 
-def plain_batches() -> list[Any]:
-    """Return the plain flags of each script, a few to a command."""
-    found = []
-    for script in Script:
-        flags = plain_flags(script)
-        for flag in flags:
-            if flag.name in ALONE:
-                found.append(pytest.param(script, [flag], id=f"{script.name}-{flag.name}"))
-        rest = [flag for flag in flags if flag.name not in ALONE]
-        for batch in (rest[start : start + 9] for start in range(0, len(rest), 9)):
-            found.append(pytest.param(script, batch, id=f"{script.name}-{batch[0].name}"))
-    return found
+def words_of(flag: Flag) -> str:
+    return f"--{flag.name} {sample(flag)[0]} {COMPANIONS.get(flag.name, '')}"
 
 
-@pytest.mark.parametrize(("script", "flags"), plain_batches())
-def test_value_arrives_at_its_key(script: Script, flags: list[Flag]) -> None:
-    samples = {flag: sample(flag) for flag in flags}
-    words = [f"--{flag.name} {text}" for flag, (text, _) in samples.items()]
-    words += [COMPANIONS[flag.name] for flag in flags if flag.name in COMPANIONS]
-    config = composed(migrate(" ".join([BASE[script], *words])).line)
+@pytest.mark.parametrize("script", list(Script))
+def test_value_arrives_at_its_key(script: Script) -> None:
+    for flag in plain_flags(script):
+        found = translated(f"{BASE[script]} {words_of(flag)}")
+        value = value_of(found, flag.now)
+        assert (value, type(value)) == (sample(flag)[1], type(value)), flag.name
+
+
+@pytest.mark.parametrize("script", list(Script))
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_schema_takes_all_values_at_once(script: Script, precision: str) -> None:
+    # The two precisions exclude each other, and so do a few flags with what others go with.
+    left_out = EXCLUSIVE | ({"fp16", "fp16_full_eval"} if precision == "bf16" else {"bf16"})
+    flags = [flag for flag in plain_flags(script) if flag.name not in left_out]
+    if precision == "fp16":
+        flags = [flag for flag in flags if flag.name in {"fp16", "fp16_full_eval", *EXCLUSIVE}]
+    config = composed(migrated(" ".join([BASE[script], *map(words_of, flags)])).line)
     arrived = {flag.now: value_at(config, flag.now) for flag in flags}
-    assert arrived == {flag.now: value for flag, (_, value) in samples.items()}
+    assert arrived == {flag.now: sample(flag)[1] for flag in flags}
 
 
-def batches_of_otherwise() -> list[Any]:
-    """Return the flags of `OTHERWISE`, together those of a script that set different keys."""
-    batches: list[tuple[Script, list[str], dict[str, Any]]] = []
-    for script, words, says in OTHERWISE:
+@pytest.mark.parametrize(("script", "words", "values"), OTHERWISE)
+def test_flag_sets_these_values(script: Script, words: str, values: dict[str, Any]) -> None:
+    found = translated(f"{BASE[script]} {words}")
+    assert "abcdef" not in " ".join(found.words())
+    assert {key: value_of(found, key) for key in values} == values
+
+
+@pytest.mark.parametrize("script", list(Script))
+def test_the_schema_takes_the_other_values_too(script: Script) -> None:
+    """Compose as many of the flags at once as set different keys."""
+    lines, taken, expected = [], set(), {}
+    for other, words, values in OTHERWISE:
         names = set(re.findall(r"--(\w+)", words.replace("-", "_").replace("__", "--")))
-        for other, lines, said in batches:
-            taken = set(re.findall(r"--(\w+)", " ".join(lines)))
-            if words and script is other and not names & taken and not set(says) & set(said):
-                lines.append(words)
-                said.update(says)
-                break
-        else:
-            batches.append((script, [words], dict(says)))
-    return [pytest.param(*batch, id=" ".join(batch[1])) for batch in batches]
-
-
-@pytest.mark.parametrize(("script", "lines", "says"), batches_of_otherwise())
-def test_flag_says(script: Script, lines: list[str], says: dict[str, Any]) -> None:
-    line = migrate(" ".join([BASE[script], *lines])).line
-    assert "abcdef" not in line
-    config = composed(line)
-    assert {key: value_at(config, key) for key in says} == says
+        keys = {key for key in values if not key.startswith("hardware.")}
+        if other is script and words and keys and not names & taken and not keys & set(expected):
+            lines.append(words)
+            taken |= names
+            expected |= {key: values[key] for key in keys}
+    config = composed(migrated(" ".join([BASE[script], *lines])).line)
+    assert {key: value_at(config, key) for key in expected} == expected
 
 
 def test_every_flag_is_tried() -> None:
@@ -460,14 +456,14 @@ def test_every_flag_is_tried() -> None:
 
 @pytest.mark.parametrize("script", list(Script))
 def test_flags_without_a_key_are_reported_and_change_nothing(script: Script) -> None:
-    bare = migrate(BASE[script])
+    bare = translated(BASE[script])
     for flag in FLAGS[script].values():
         if flag.now or (script is Script.TENSORFLOW and flag not in TENSORFLOW_FLAGS):
             continue
         is_on = "true" if flag.default is not True else "false"
         value = {Kind.BOOL: is_on, Kind.SWITCH: "", **SAMPLES}.get(flag.kind, "x")
-        found = migrate(f"{BASE[script]} --{flag.name} {value}")
-        assert found.line == bare.line, flag.name
+        found = translated(f"{BASE[script]} --{flag.name} {value}")
+        assert found.words() == bare.words(), flag.name
         reported = [remark for remark in found.remarks if remark.startswith(f"--{flag.name}: ")]
         assert reported == [f"--{flag.name}: {flag.remark}"]
 
@@ -477,23 +473,24 @@ def test_files_of_data() -> None:
         "python run_summarization.py --model_name_or_path m --do_train --do_eval --do_predict "
         "--train_file a.csv.gz --validation_file b.jsonl --test_file c.parquet"
     )
-    line = migrate(command).line
+    line = migrated(command).line
     assert line.startswith("python train.py model=custom data=custom_csv ")
     config = composed(line)
     files = (config.data.train_file, config.data.validation_file, config.data.test_file)
     assert files == ("a.csv.gz", "b.jsonl", "c.parquet")
     assert config.training.do_predict
     for ending, choice in {"json": "custom_json", "parquet": "custom_parquet"}.items():
-        assert f"data={choice} " in migrate(command.replace("a.csv.gz", f"a.{ending}")).line
+        found = translated(command.replace("a.csv.gz", f"a.{ending}"))
+        assert found.choices["data"] == choice
 
 
 def test_model_from_scratch() -> None:
     command = "accelerate launch run_summarization_no_trainer.py --dataset_name xsum"
     config = composed(
-        migrate(f"{command} --model_type bart --tokenizer_name facebook/bart-base").line
+        migrated(f"{command} --model_type bart --tokenizer_name facebook/bart-base").line
     )
     assert config.model.init == "random"
     assert config.model.architecture == {"model_type": "bart"}
     assert config.model.tokenizer_name == "facebook/bart-base"
-    config = composed(migrate(f"{command} --config_name facebook/bart-base").line)
+    config = composed(migrated(f"{command} --config_name facebook/bart-base").line)
     assert (config.model.init, config.model.config_name) == ("random", "facebook/bart-base")

@@ -1,4 +1,4 @@
-"""Every command of the guide migrates, composes, and says the same settings."""
+"""Every command of the guide migrates, composes, and sets the same values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.migrate.composed import composed, value_at
+from tests.migrate.composed import composed, jobs_of, migrated, value_at
 from tests.migrate.guide import GUIDE
 
 from summexp import cli
-from summexp.migrate.command import migrate
+from summexp.migrate.command import Migration
+from summexp.migrate.shell import read_shell
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "guide"
@@ -58,7 +59,7 @@ TENSORFLOW = {
     "training.per_device_eval_batch_size": 16,
 }
 FILE = "path_to_csv_or_jsonlines_file"
-SAYS: dict[str, dict[str, Any]] = {
+VALUES: dict[str, dict[str, Any]] = {
     "train": USUAL,
     "train_tensorflow": TENSORFLOW,
     "distributed": {
@@ -110,27 +111,27 @@ SAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/you")
-    # The one path of the guide that has to be there.
-    Path("path_to_specific_checkpoint").mkdir()
+@pytest.fixture(scope="module")
+def guide(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Migration]:
+    """Return the new command for each command of the guide."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path_factory.mktemp("guide"))
+        patched.setenv("HOME", "/home/you")
+        return {name: migrated(command) for name, command in GUIDE.items()}
 
 
 def test_the_copy_is_whole() -> None:
-    assert {*SAYS, "help"} == set(GUIDE)
+    assert {*VALUES, "help"} == set(GUIDE)
 
 
-@pytest.mark.parametrize("name", SAYS)
-def test_command_says_the_same(name: str) -> None:
-    config = composed(migrate(GUIDE[name]).line)
-    said = {key: value_at(config, key) for key in SAYS[name]}
-    assert said == SAYS[name]
+@pytest.mark.parametrize("name", VALUES)
+def test_command_sets_the_same(name: str, guide: dict[str, Migration]) -> None:
+    config = composed(guide[name].line)
+    assert {key: value_at(config, key) for key in VALUES[name]} == VALUES[name]
 
 
-def test_files_are_chosen_where_they_say_the_same() -> None:
-    lines = {name: migrate(command).line for name, command in GUIDE.items()}
+def test_files_are_chosen_where_they_set_the_same(guide: dict[str, Migration]) -> None:
+    lines = {name: one.line for name, one in guide.items()}
     assert lines["train"] == (
         "python train.py model=t5_small data=cnn_dailymail output_dir=/tmp/tst-summarization "
         "training.per_device_train_batch_size=4 training.per_device_eval_batch_size=4 "
@@ -144,12 +145,12 @@ def test_files_are_chosen_where_they_say_the_same() -> None:
     assert lines["help"] == "python train.py --help"
 
 
-def test_remarks_say_what_cannot_be_seen() -> None:
-    remarks = {name: "\n".join(migrate(command).remarks) for name, command in GUIDE.items()}
+def test_remarks_report_what_the_line_does_not_show(guide: dict[str, Migration]) -> None:
+    remarks = {name: "\n".join(one.remarks) for name, one in guide.items()}
     assert "no Keras engine yet" in remarks["train_tensorflow"]
-    assert "--source_prefix: was not given" in remarks["train_tensorflow"]
+    assert "--source_prefix: not given" in remarks["train_tensorflow"]
     assert "TPU of the machine" in remarks["tpu_tensorflow"]
-    assert f"{FILE}: its ending names no format" in remarks["own_files"]
+    assert f"{FILE}: the format follows from the content" in remarks["own_files"]
     assert "--push_to_hub_model_id: training.hub_model_id now" in remarks["share"]
     for name in ("same_folder", "checkpoint", "share"):
         assert "lacks its backslash" in remarks[name]
@@ -160,31 +161,37 @@ def test_remarks_say_what_cannot_be_seen() -> None:
 
 @pytest.mark.parametrize("language", ["ko", "ja"])
 def test_the_guide_itself_has_these_commands(language: str) -> None:
-    guide = SHARED / f"train_with_a_script.{language}.md"
-    if not guide.is_file():
+    page = SHARED / f"train_with_a_script.{language}.md"
+    if not page.is_file():
         pytest.skip("the guide is not beside this checkout")
-    blocks = re.findall(r"```bash\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     commands = [block.strip() for block in blocks if "run_summarization" in block]
     assert [command.split() for command in commands] == [one.split() for one in GUIDE.values()]
-    for command in commands:
-        assert migrate(command).line
+    for command, copy in zip(commands, GUIDE.values(), strict=True):
+        ((found,),), ((expected,),) = read_shell(command).calls, read_shell(copy).calls
+        assert found.words == expected.words
 
 
-def test_the_page_shows_what_is_printed() -> None:
+def test_the_page_shows_what_is_printed(guide: dict[str, Migration]) -> None:
     blocks = re.findall(r"```shell\n(.*?)\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     old, new = blocks[::2], blocks[1::2]
     assert [command.strip() for command in old] == [one.strip() for one in GUIDE.values()]
-    assert new == [migrate(command).line for command in old]
+    assert new == [one.line for one in guide.values()]
 
 
 @pytest.mark.parametrize("page", [PAGE, ROOT / "README.md"], ids=lambda page: page.name)
 def test_commands_of_a_page_migrate(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = page.read_text(encoding="utf-8")
     blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
-    lines = [line for line in blocks.splitlines() if line.startswith('summexp migrate "')]
-    assert lines
-    for line in lines:
+    commands = re.findall(
+        r"^summexp migrate((?: --\w+)* (?:\"[^\"]*\"|'[^']*'))", blocks, re.MULTILINE
+    )
+    assert commands
+    for command in commands:
         with pytest.raises(SystemExit) as stopped:
-            cli.main(shlex.split(line)[1:])
+            cli.main(["migrate", *shlex.split(command)])
         assert stopped.value.code == 0
-        assert composed(capsys.readouterr().out.rstrip("\n")).training.do_train
+        line = capsys.readouterr().out.rstrip("\n")
+        assert all(job.training.do_train for job in jobs_of(line))
+        if " -m " in line:
+            assert f"```text\n{line}\n```" in text

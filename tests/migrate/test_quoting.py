@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
-from tests.migrate.composed import composed, value_at
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.migrate.composed import composed, translated, value_at
 
-from summexp.config.escaping import override
+from summexp.config.escaping import override, unescaped
 from summexp.errors import ConfigError
+from summexp.migrate.loops import command_words
 from summexp.migrate.quoting import shell_line
 
 TEXTS = [
@@ -50,11 +56,58 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_text_comes_back(text: str) -> None:
-    line = shell_line({}, ["python", "train.py", "model=t5_small", "data=xsum"])
-    line += " " + shlex.quote(override("model.source_prefix", text))
-    assert value_at(composed(line), "model.source_prefix") == text
+OLD = "python run_summarization.py --model_name_or_path t5-small --dataset_name xsum --do_train"
+KEY = "model.source_prefix"
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\n"), max_size=20)
+"""Any text but line breaks, which an override cannot hold."""
+
+
+def values_in(words: list[str]) -> list[Any]:
+    """Return the values that Hydra reads for the prefix, several where it is a sweep."""
+    parser = OverridesParser.create()
+    (word,) = [word for word in words if word.startswith(f"{KEY}=")]
+    found = parser.parse_override(word)
+    if not found.is_sweep_override():
+        return [unescaped(found.value())]
+    items = [parser.parse_override(f"{KEY}={one}") for one in found.sweep_string_iterator()]
+    return [unescaped(one.value()) for one in items]
+
+
+@settings(max_examples=100, deadline=None)
+@example("-dash")
+@given(TEXT)
+def test_any_text_survives_the_way_from_shell_to_shell(text: str) -> None:
+    old = translated(f"{OLD} --source_prefix={shlex.quote(text)}")
+    line = shell_line({"A": text}, ["python", "train.py", *old.words()])
+    variable, *words = shlex.split(line)
+    assert variable == f"A={text}"
+    assert values_in(words) == [text]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(TEXT, min_size=2, max_size=3, unique=True))
+def test_any_texts_survive_as_a_sweep(texts: list[str]) -> None:
+    turns = [translated(f"{OLD} --source_prefix={shlex.quote(text)}") for text in texts]
+    words, _ = command_words(turns, 1)
+    assert values_in(shlex.split(shell_line({}, words))) == texts
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_reads_the_same_words() -> None:
+    words = [override(KEY, text) for text in TEXTS]
+    script = (
+        f'show() {{ printf \'%s\\0\' "$A" "$@"; }}\n{shell_line({"A": "x $y"}, ["show", *words])}'
+    )
+    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == ["x $y", *words]
+
+
+def test_texts_come_back_from_the_composed_config() -> None:
+    texts = {f"k{number}": text for number, text in enumerate(TEXTS)}
+    words = [override("training.lr_scheduler_kwargs", texts), override(KEY, "a ${b}, 'c'")]
+    config = composed(shell_line({}, ["python", "train.py", *words]))
+    assert value_at(config, "training.lr_scheduler_kwargs") == texts
+    assert config.model.source_prefix == "a ${b}, 'c'"
 
 
 @pytest.mark.parametrize(
@@ -76,11 +129,10 @@ def test_text_comes_back(text: str) -> None:
     ids=str,
 )
 def test_other_values_come_back(value: Any) -> None:
-    line = shell_line({}, ["python", "train.py", override("training.lr_scheduler_kwargs", value)])
-    if isinstance(value, dict):
-        assert value_at(composed(line), "training.lr_scheduler_kwargs") == value
-    (_, _, word) = shlex.split(line)
-    assert word.startswith("training.lr_scheduler_kwargs=")
+    (word,) = shlex.split(shell_line({}, [override("training.lr_scheduler_kwargs", value)]))
+    found = OverridesParser.create().parse_override(word)
+    assert not found.is_sweep_override()
+    assert unescaped(found.value()) == value
 
 
 def test_numbers_are_short() -> None:

@@ -22,11 +22,6 @@ NEW = (
 DEAR = ["torch", "transformers", "datasets", "pandas", "numpy", "evaluate"]
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str, str]:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["migrate", *words])
@@ -39,7 +34,7 @@ def test_one_line_on_standard_output(
 ) -> None:
     code, out, err = run(capsys, *words)
     assert (code, out) == (0, NEW)
-    assert "--source_prefix: was not given" in err
+    assert "--source_prefix: not given" in err
     assert all(line.strip() for line in err.splitlines())
     assert list(tmp_path.iterdir()) == []
 
@@ -88,12 +83,23 @@ def test_run_runs_the_new_command(
     assert sys.argv == ["summexp train", *ran[0]]
 
 
+def test_a_script_gives_a_line_for_each_command(capsys: pytest.CaptureFixture[str]) -> None:
+    script = f"cd x\n{OLD}\nfor s in 1 2; do {OLD} --seed $s; done\n"
+    code, out, err = run(capsys, script)
+    sweep = NEW.replace("train.py ", "train.py -m seed=1,2 ")
+    assert (code, out) == (0, NEW + sweep)
+    assert "skipping the other commands: cd\n" in err
+    code, out, err = run(capsys, "--run", script)
+    assert (code, out) == (2, "")
+    assert "--run takes one command, not 2" in err
+
+
 def test_run_needs_nothing_of_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
     command = f"CUDA_VISIBLE_DEVICES=$ABSENT {OLD}"
     assert run(capsys, command)[:2] == (0, f"CUDA_VISIBLE_DEVICES=$ABSENT {NEW}")
     code, out, err = run(capsys, "--run", command)
     assert (code, out) == (2, "")
-    assert "$ABSENT is not set here" in err
+    assert "variable is not set: $ABSENT" in err
 
 
 def test_run_goes_as_far_as_train_would(capsys: pytest.CaptureFixture[str]) -> None:

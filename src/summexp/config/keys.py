@@ -156,7 +156,7 @@ def _removed(name: str) -> str | None:
         return None
     if flag.now:
         return f"Set {flag.now} instead{': ' if flag.remark else ''}{flag.remark}."
-    return f"Remove it: it {flag.remark}."
+    return f"Remove it: {flag.remark}."
 
 
 def _nearest_last(last: str, keys: list[str]) -> str | None:

@@ -1,6 +1,7 @@
-"""From a command line of the old Hugging Face scripts to the same run with `train.py`.
+"""Translation of commands of the old Hugging Face scripts into commands of `train.py`.
 
-`flags` is the table of what they took, and `command` the way of a command line through it.
+`command` is the whole way, `shell` reads the text, `flags` describes a flag, and `script_flags`,
+`training_flags` and `removed_flags` are the tables of all flags.
 
 Tested in tests/migrate/test_command.py.
 """

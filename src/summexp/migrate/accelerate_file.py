@@ -1,4 +1,4 @@
-"""What the file that `accelerate config` wrote says about the machine."""
+"""The file that `accelerate config` writes, as options of `accelerate launch`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SAME = (
 
 
 def options_of(name: str) -> dict[str, str | bool] | None:
-    """Return the options of `accelerate launch` that stand in a file, or None without the file.
+    """Return the options of `accelerate launch` in a file, or None if there is no such file.
 
     Raises:
-        ConfigError: it is no YAML mapping.
+        ConfigError: the file is not a YAML mapping.
     """
     path = Path(name).expanduser()
     if not path.is_file():

@@ -1,4 +1,7 @@
-"""Which files of `conf/` say what the old command said."""
+"""Files of `conf/` for the models, datasets, files and trackers of an old command.
+
+Tested in tests/migrate/test_translation.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _OLD_MODELS = {
     "t5-base": "google-t5/t5-base",
     "t5-large": "google-t5/t5-large",
 }
-"""Names from before the Hub's repositories had an owner, and where these lead now."""
+"""Names from before the Hub's repositories had an owner, and their names now."""
 _OLD_DATASETS = {
     "Samsung/samsum": "samsum",
     "nakhun/thaisum": "thaisum",
@@ -24,7 +27,7 @@ _OLD_DATASETS = {
 """Repositories that are gone or no longer load, and the file that reads a copy. Names without an
 owner (`xsum`) are the files' own."""
 _DEFAULT_CONFIGURATIONS = {"big_patent": "all"}
-"""What the old name stood for without a configuration, where the file has another one."""
+"""The configuration that the old name meant without one, where the file has another."""
 CUSTOM_MODEL = "custom"
 """The file for a model that has none."""
 CUSTOM_DATASET = "custom_hub"
@@ -45,7 +48,7 @@ def _files(group: str) -> dict[str, DictConfig]:
 
 
 def model_choice(name: str | None) -> str:
-    """Return the file of `conf/model` for a model by its name or path."""
+    """Return the file of `conf/model` for a model's name or path."""
     name = _OLD_MODELS.get(name or "", name)
     named = {content.model.get("name_or_path"): stem for stem, content in _files("model").items()}
     return named.get(name, CUSTOM_MODEL) if name else CUSTOM_MODEL
@@ -61,12 +64,12 @@ def dataset_choice(name: str) -> str:
 
 
 def dataset_configuration(choice: str) -> str | None:
-    """Return the configuration that an old command meant by naming none, if the file differs."""
+    """Return the configuration that a dataset had by default, if the file has another."""
     return _DEFAULT_CONFIGURATIONS.get(choice)
 
 
 def file_choice(name: str) -> str | None:
-    """Return the choice for a data file by its ending, or None where that says nothing."""
+    """Return the choice for a data file by its ending, or None if the ending is not known."""
     endings = [ending.lower().lstrip(".") for ending in PurePath(name).suffixes[-2:]]
     if endings[-1:] == ["gz"]:
         endings.pop()

@@ -1,4 +1,7 @@
-"""What differs from the old scripts though no flag says it, and how to have it as it was."""
+"""Behaviour that differs from the old scripts without a flag, and the key that restores it.
+
+Tested in tests/migrate/test_guide.py.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,16 @@ _DIFFERENCES = (
     ("cuts large gradients", "training.max_grad_norm=0", (Script.NO_TRAINER,)),
     ("has a fixed seed", "seed=42", (Script.NO_TRAINER,)),
 )
-"""What ours does, how to get what theirs did, and of which scripts that is so."""
+"""What is done here, the key for the old behaviour, and the scripts concerned."""
 
 
 def differences(script: Script, settings: Mapping[str, Any], written: Collection[str]) -> list[str]:
-    """Return one remark on all that differs for a command, or nothing.
+    """Return one remark on all differences that concern a command, or none.
 
     Args:
-        script: the old one.
-        settings: what its command said.
-        written: the keys that the new command sets.
+        script: the old script.
+        settings: the settings of its command.
+        written: the keys and groups that the new command sets.
     """
     differing = [
         f"{ours} ({theirs})"
@@ -45,11 +48,11 @@ def differences(script: Script, settings: Mapping[str, Any], written: Collection
     ]
     if not differing:
         return []
-    return [f"not in the old command, and other here: {', '.join(differing)}"]
+    return [f"differs from the old script: {', '.join(differing)}"]
 
 
 def _concerns(theirs: str, settings: Mapping[str, Any]) -> bool:
-    """Return whether a command does anything for which a difference matters."""
+    """Return whether a command does anything that a difference affects."""
     trains = bool(settings["training.do_train"])
     if theirs.startswith(("generation.", "data.")):
         return bool(settings.get("training.predict_with_generate"))

@@ -1,17 +1,19 @@
-"""What a word of a shell text comes to: quotes, variables, arrays, and what nobody can know yet."""
+"""Expansion of a shell word: quotes and plain variables; everything else is marked unexpanded.
+
+What another construct would give is never guessed: its source stays in the word between two NUL
+characters, and is rejected where the value is needed.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote, unquote
 
-from summexp.errors import ConfigError, Problem
+from tree_sitter import Node
 
-Variables = dict[str, str | list[str]]
-"""Name to value; the items of an array."""
+from summexp.errors import ConfigError, Problem, shortened
 
 HIDDEN = "(secret)"
 """Stands for the value of a variable that would be a secret."""
@@ -19,373 +21,220 @@ _SECRET = re.compile(
     r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASS|KEY|APIKEY|CREDENTIALS?|PAT|AUTH)(_|$)",
     re.IGNORECASE,
 )
+_UNEXPANDED = re.compile("\0([^\0]*)\0")
+_BLANKS = re.compile(r"[ \t\n]+")
+_GLOB = re.compile(r"[*?]")
+_BRACES = re.compile(r"\{[^{}\s]*(?:,|\.\.)[^{}\s]*\}")
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_PLAIN_PIECE = re.compile(
+_VALUE = r"""
+    \$ (?: (?P<name> [A-Za-z_]\w* | [0-9@*] ) | \{ (?P<braced> [A-Za-z_]\w* | [0-9]+ | [@*] ) \} )
+    | (?P<other> \$[{(#?$!-] | ` )
+"""
+_PIECE = re.compile(
     rf"""
-    \0[^\0]*\0                      # what is not known, of a text read before
-    | '[^']*' | \$'(?:[^'\\]|\\.)*' # quotes
-    | \\.
-    | `(?:[^`\\]|\\.)*`
-    | \$(?:{_NAME}|[0-9@*\#?$!-])
+    '(?P<raw> [^']* )'
+    | \$'(?P<ansi> (?: [^'\\] | \\. )* )'
+    | (?P<translated> \$" )
+    | "(?P<quoted> (?: [^"\\] | \\. )* )"
+    | \\(?P<escaped> . )
+    | {_VALUE}
+    | (?P<text> [^\\'"$`]+ | . )
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
-_COMMENT = re.compile(r"(?<=[\s(])#[^\n]*")
-_CLOSED_BY = {"$(": ")", "<(": ")", ">(": ")", "${": "}", '"': '"'}
-_BRACED = re.compile(
-    rf"(?P<length>\#)?(?P<name>{_NAME}|[0-9]+|[@*])(?:\[(?P<item>[@*]|-?[0-9]+)\])?"
-    r"(?P<operation>:?[-=?+]|%%?|\#\#?|//?|,,|\^\^)?(?P<rest>.*)",
-    re.DOTALL,
+_PIECE_IN_QUOTES = re.compile(
+    rf"""\\(?P<escaped> ["\\$`\n] ) | {_VALUE} | (?P<text> [^\\$`]+ | . )""",
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
-_VALUE = re.compile(rf"`|\$(?:[({{]|{_NAME}|[0-9@*#?$!-])")
-_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
-_UNKNOWN = re.compile("\0(\\w+) ([^\0]*)\0", re.DOTALL)
-_FIELD = re.compile("(?:\0[^\0]*\0|[^ \t\n])+")
+_ANSI_C = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
+
+_UNSET = "variable is not set"
+_NODES = {
+    "command_substitution": "command substitution",
+    "process_substitution": "process substitution",
+    "arithmetic_expansion": "arithmetic expansion",
+    "translated_string": "translated string",
+    "subscript": "array",
+    "array": "array",
+}
+_HINTS = {
+    "array": "Write its items out, or set a plain variable: ARGS='--fp16 --seed 1'.",
+    "glob pattern": "Quote it, or write the names out.",
+    "brace expansion": "Quote it, or write the values out.",
+}
 
 
-class Unknown(Enum):
-    """Why a part of a word is not known before a shell has run."""
-
-    UNSET = "unset"
-    """A variable that has no value here."""
-    ARGUMENT = "argument"
-    """What the script is given: `$1`."""
-    OUTPUT = "output"
-    """What the shell works out: `$(date)`."""
-    TURN = "turn"
-    """A loop's variable, which differs from turn to turn."""
-
-    def part(self, source: str) -> str:
-        """Return what stands in a word for `source`, the shell's text of this part."""
-        return f"\0{self.value} {source}\0"
-
-    def problem(self, source: str, line: int | None = None) -> Problem:
-        """Return what is to be said where a command, which begins in `line`, needs `source`."""
-        what, hint = {
-            Unknown.UNSET: (
-                f"the variable {source} is not set here",
-                f"Set it in front of the command ({source.strip('${}')}=…), or write its value.",
-            ),
-            Unknown.ARGUMENT: (
-                f"{source} is what the shell script is given, which is not known here",
-                f"Write its value in place of {source}.",
-            ),
-            Unknown.OUTPUT: (
-                f"a shell works out {source} when it runs",
-                f"Write what comes out in place of {source}.",
-            ),
-            Unknown.TURN: (
-                f"{source} differs from turn to turn of a loop, and loops are not unrolled",
-                f"Give the command of one turn, a value in place of {source}. The new command "
-                "takes several values by itself: python train.py -m key=a,b.",
-            ),
-        }[self]
-        return Problem(
-            what=" ".join(what.split()), where=f"line {line}" if line else None, hint=hint
-        )
-
-
-ARGUMENTS = Unknown.ARGUMENT.part("$@")
-"""Stands for all that a script is given, `"$@"`."""
-
-
-def refuse_unknown(words: Iterable[str], line: int | None = None) -> None:
-    """Say what is not known in words that are needed.
+def unexpanded(source: str, what: str, line: int) -> str:
+    """Return the mark that stands in a word for text that is not expanded.
 
     Args:
-        words: they.
-        line: the line of the text that their command begins in.
-
-    Raises:
-        ConfigError: they hold something that only a shell can tell.
+        source: the text, as the shell text has it.
+        what: why it is not expanded, such as "array is not supported".
+        line: the line that it begins in, from 1.
     """
-    parts = dict.fromkeys(found.groups() for word in words for found in _UNKNOWN.finditer(word))
-    if parts:
-        raise ConfigError([Unknown(kind).problem(source, line) for kind, source in parts])
+    return f"\0{quote(f'{line}:{what}:{source}', safe='')}\0"
 
 
-def is_known(word: str) -> bool:
-    """Return whether nothing in a word waits for a shell."""
-    return _UNKNOWN.search(word) is None
+ARGUMENTS = unexpanded("$@", "the script's own arguments are not known", 0)
+"""Stands for all arguments of a shell script, `"$@"`."""
 
 
-def printable(word: str) -> str:
-    """Return a word as the text had it, where it stands for what is not known."""
-    return _UNKNOWN.sub(lambda found: found[2], word)
+def is_expanded(word: str) -> bool:
+    """Return whether a word has no unexpanded part."""
+    return _UNEXPANDED.search(word) is None
 
 
-def split_unknown(word: str) -> list[tuple[str, bool]]:
-    """Return the parts of a word, each with whether it is known; what is not, as the text had it.
+def with_source(word: str) -> str:
+    """Return a word with the source of its unexpanded parts."""
+    return _UNEXPANDED.sub(lambda found: unquote(found[1]).split(":", 2)[2], word)
 
-    >>> split_unknown("a/" + Unknown.UNSET.part("$B"))
+
+def split_unexpanded(word: str) -> list[tuple[str, bool]]:
+    """Return the parts of a word, each with whether it is expanded; what is not, as its source.
+
+    >>> split_unexpanded("a/" + unexpanded("$B", "variable is not set", 1))
     [('a/', True), ('$B', False)]
     """
     parts = re.split("(\0[^\0]*\0)", word)
-    return [(printable(part), is_known(part)) for part in parts if part]
+    return [(with_source(part), is_expanded(part)) for part in parts if part]
 
 
-def names_secret(variable: str) -> bool:
-    """Return whether the value of a variable of this name would be a secret."""
-    return bool(_SECRET.search(variable))
-
-
-class UnclosedError(Exception):
-    """A quote or a bracket has no end."""
-
-
-def piece_end(text: str, at: int) -> int:
-    """Return where the piece of a word ends that begins at `at`: a quote, a variable, a character.
+def reject_unexpanded(words: Iterable[str]) -> None:
+    """Raise an error if the values of `words` are not known before a shell runs.
 
     Raises:
-        UnclosedError: it has no end.
+        ConfigError: a word has unexpanded parts; the error names each, its line and what to do.
     """
-    opening = next((one for one in _CLOSED_BY if text.startswith(one, at)), None)
-    if opening is not None:
-        return closing_end(text, at + len(opening), _CLOSED_BY[opening])
-    found = _PLAIN_PIECE.match(text, at)
-    if found is None and (text[at] in "'`" or text.startswith("$'", at)):
-        raise UnclosedError
-    return found.end() if found else at + 1
+    found = dict.fromkeys(part for word in words for part in _UNEXPANDED.findall(word))
+    if found:
+        raise ConfigError([_problem(*unquote(part).split(":", 2)) for part in found])
 
 
-def closing_end(text: str, at: int, closing: str) -> int:
-    """Return where what was opened before `at` is closed: behind `closing`.
+def _problem(line: str, what: str, source: str) -> Problem:
+    shown = shortened(" ".join(source.split()), 60)
+    hint = _HINTS.get(what.partition(" is not")[0], f"Write its value in place of {shown}.")
+    if what == _UNSET:
+        hint = f"Set it before the command, as in {source.strip('${}')}=…, or write its value."
+    where = f"line {line}" if line != "0" else None
+    return Problem(what=f"{what}: {shown}", where=where, hint=hint)
 
-    Raises:
-        UnclosedError: nothing closes it.
+
+def is_secret_variable(name: str) -> bool:
+    """Return whether the value of a variable of this name would be a secret.
+
+    >>> is_secret_variable("WANDB_API_KEY"), is_secret_variable("TOKENIZERS_PARALLELISM")
+    (True, False)
     """
-    while at < len(text):
-        if text[at] == closing:
-            return at + 1
-        if closing == ")" and text[at] == "(":
-            at = closing_end(text, at + 1, ")")
-        elif closing == ")" and (comment := _COMMENT.match(text, at)):
-            at = comment.end()
-        elif closing == '"' and (text[at] not in "\\$`\0" or text.startswith("$'", at)):
-            at += 1
-        else:
-            at = piece_end(text, at)
-    raise UnclosedError
+    return bool(_SECRET.search(name))
 
 
-def fields(source: str, variables: Variables, read: set[str] | None = None) -> list[str]:
-    """Return the words that a word of a shell text comes to.
+def line_of(node: Node) -> int:
+    """Return the line that a node begins in, from 1."""
+    return node.start_point.row + 1
+
+
+def source_of(node: Node) -> str:
+    """Return the text of a node."""
+    return (node.text or b"").decode(errors="surrogateescape")
+
+
+def fields(nodes: Sequence[Node], variables: Mapping[str, str]) -> list[str]:
+    """Return the words that a word of a command expands to: several where a variable is split.
 
     Args:
-        source: it, as the text has it.
-        variables: the values that are known; `${NAME:=value}` adds to them.
-        read: the names that were read are added to it.
-
-    >>> fields("a$B'$B'", {"B": "1 2"})
-    ['a1', '2$B']
+        nodes: the adjacent nodes that the word consists of.
+        variables: name to value.
     """
-    return _Expansion(variables, read if read is not None else set()).fields(source)
-
-
-def value_of(source: str, variables: Variables, read: set[str] | None = None) -> str:
-    """Return what a word comes to where nothing is split, as behind `NAME=`.
-
-    The other arguments are those of `fields`.
-    """
-    return _Expansion(variables, read if read is not None else set()).value(source)
-
-
-@dataclass
-class _Fields:
-    """Words in the making."""
-
-    done: list[str] = field(default_factory=list)
-    current: str | None = None
-
-    def add(self, text: str) -> None:
-        self.current = (self.current or "") + text
-
-    def add_split(self, text: str) -> None:
-        """Add what was not quoted: blanks part words."""
-        if text[:1].isspace():
-            self.end()
-        self.add_items(_FIELD.findall(text))
-        if text[-1:].isspace():
-            self.end()
-
-    def add_items(self, items: Iterable[str]) -> None:
-        for number, item in enumerate(items):
+    word = _Word(nodes, variables)
+    if word.unsupported:
+        return [word.mark(word.unsupported)]
+    words: list[str | None] = [None]
+    bare = ""
+    for piece in word.pieces():
+        is_value = piece.lastgroup in ("name", "braced")
+        text = word.expanded(piece)
+        bare += text if is_value or piece.lastgroup == "text" else "x"
+        for number, part in enumerate(_BLANKS.split(text) if is_value else [text]):
             if number:
-                self.end()
-            self.add(item)
+                words.append(None)
+            if part or not is_value:
+                words[-1] = (words[-1] or "") + part
+        if is_value:
+            # Braces in a value are no pattern.
+            bare = bare.replace("{", "x")
+    for pattern, construct in ((_GLOB, "glob pattern"), (_BRACES, "brace expansion")):
+        if pattern.search(bare):
+            return [word.mark(f"{construct} is not supported")]
+    return [word for word in words if word is not None]
 
-    def end(self) -> None:
-        if self.current is not None:
-            self.done.append(self.current)
-        self.current = None
+
+def value_of(node: Node, variables: Mapping[str, str]) -> str:
+    """Return the value that an assignment gives, which is never split."""
+    word = _Word([node], variables)
+    if word.unsupported:
+        return word.mark(word.unsupported)
+    return "".join(map(word.expanded, word.pieces()))
 
 
-@dataclass
-class _Expansion:
-    variables: Variables
-    read: set[str]
+class _Word:
+    """One word of a shell text."""
 
-    def fields(self, source: str) -> list[str]:
-        found = _Fields()
-        for piece in self._pieces(source):
-            if piece.startswith('"'):
-                self._add_quoted(piece[1:-1], found)
-            elif _holds_value(piece):
-                self._add_value(piece, found, is_quoted=False)
-            elif piece in " \t\n":
-                # Of what stands behind `:-`.
-                found.end()
-            else:
-                found.add(self._plain(piece))
-        found.end()
-        return found.done
+    def __init__(self, nodes: Sequence[Node], variables: Mapping[str, str]) -> None:
+        self._source = "".join(map(source_of, nodes)).lstrip()
+        self._line = line_of(nodes[0])
+        self._variables = variables
+        names = (_unsupported(one) for node in nodes for one in walk(node))
+        self.unsupported = next(filter(None, names), None)
+        """Why the word is not expanded as a whole, or None."""
 
-    def value(self, source: str) -> str:
-        parts = []
-        for piece in self._pieces(source):
-            inner = _Fields()
-            if piece.startswith('"'):
-                self._add_quoted(piece[1:-1], inner)
-            elif _holds_value(piece):
-                self._add_value(piece, inner, is_quoted=True)
-            else:
-                inner.add(self._plain(piece))
-            inner.end()
-            parts.append(" ".join(inner.done))
-        return "".join(parts)
+    def mark(self, what: str, source: str | None = None) -> str:
+        """Return the mark for the word, or for a part of its source."""
+        return unexpanded(self._source if source is None else source, what, self._line)
 
-    def _pieces(self, source: str) -> Iterator[str]:
-        at = 0
-        home = re.match(r"~(?=/|\Z)", source)
-        if home:
-            at = 1
-            # In quotes: what is in it is no part of the text.
-            yield f"'{Path.home()}'"
-        while at < len(source):
-            end = piece_end(source, at)
-            yield source[at:end]
-            at = end
+    def pieces(self) -> Iterator[re.Match[str]]:
+        """Yield quoted texts, escaped characters, variables and plain texts."""
+        return _PIECE.finditer(self._source)
 
-    def _plain(self, piece: str) -> str:
-        """Return what a piece stands for that holds no variable."""
-        if piece.startswith("$'"):
-            return re.sub(r"\\(.)", lambda one: _ESCAPES.get(one[1], one[0]), piece[2:-1])
-        if piece.startswith("'"):
-            return piece[1:-1]
-        if piece.startswith("\\"):
-            return piece[1:].removeprefix("\n")
-        if piece.startswith(("<(", ">(")):
-            return Unknown.OUTPUT.part(piece)
-        return piece
+    def expanded(self, piece: re.Match[str]) -> str:
+        """Return the text that a piece stands for."""
+        text = piece[piece.lastgroup or 0]
+        match piece.lastgroup:
+            case "quoted":
+                return "".join(map(self.expanded, _PIECE_IN_QUOTES.finditer(text)))
+            case "escaped":
+                return text.strip("\n")
+            case "ansi":
+                if set(re.findall(r"\\(.)", text)) - set(_ANSI_C):
+                    return self.mark("escape sequence is not supported")
+                return re.sub(r"\\(.)", lambda found: _ANSI_C[found[1]], text)
+            case "name" | "braced":
+                return self._value(text, piece[0])
+            case "other" | "translated":
+                return self.mark("this expansion is not supported")
+        is_home = piece.re is _PIECE and re.match(r"~(?=/|\Z)", self._source) and not piece.start()
+        return str(Path.home()) + text[1:] if is_home else text
 
-    def _add_quoted(self, inner: str, found: _Fields) -> None:
-        """Add what stands between double quotes."""
-        if not (_holds_value(inner) and piece_end(inner, 0) == len(inner)):
-            # The items of an array may be none at all; anything else is a word.
-            found.add("")
-        at = 0
-        while at < len(inner):
-            if _holds_value(inner[at:]):
-                end = piece_end(inner, at)
-                self._add_value(inner[at:end], found, is_quoted=True)
-            elif inner[at] == "\\" and inner[at + 1 : at + 2] in ('"', "\\", "$", "`", "\n"):
-                end = at + 2
-                found.add(inner[at + 1].removeprefix("\n"))
-            else:
-                end = at + 1
-                found.add(inner[at])
-            at = end
-
-    def _add_value(self, piece: str, found: _Fields, *, is_quoted: bool) -> None:
-        """Add what `$…` comes to."""
-        inner = piece[2:-1] if piece.startswith("${") else piece[1:]
-        braced = None if piece.startswith("`") else _BRACED.fullmatch(inner)
-        if braced and (instead := self._instead(braced)) is not None:
-            found.add_items([self.value(instead)] if is_quoted else self.fields(instead))
-            if braced["operation"].endswith("="):
-                self.variables[braced["name"]] = self.value(instead)
-            return
-        for number, item in enumerate(self._values(piece, braced)):
-            if number:
-                found.end()
-            if is_quoted:
-                found.add(item)
-            else:
-                found.add_split(item)
-
-    def _instead(self, braced: re.Match[str]) -> str | None:
-        """Return the word behind `:-`, `:=` or `:+` if it counts, not the value; or None."""
-        operation, name = braced["operation"] or "", braced["name"]
-        if operation.strip(":") not in tuple("-=+"):
-            return None
-        self.read.add(name)
-        held = self.variables.get(name)
-        is_there = bool(held) if operation.startswith(":") else held is not None
-        if operation.endswith("+"):
-            return str(braced["rest"]) if is_there else ""
-        return None if is_there else str(braced["rest"])
-
-    def _values(self, piece: str, braced: re.Match[str] | None) -> list[str]:
-        """Return the items of an array, or one value."""
-        if braced is None:
-            return [Unknown.OUTPUT.part(piece)]
-        name, item = braced["name"], braced["item"]
+    def _value(self, name: str, source: str) -> str:
         if name in ("@", "*"):
-            return [ARGUMENTS]
-        self.read.add(name)
-        held = self.variables.get(name)
-        if braced["length"]:
-            is_counted = isinstance(held, list) and item in ("@", "*")
-            return [str(len(held or [])) if is_counted else Unknown.OUTPUT.part(piece)]
-        if isinstance(held, list) and item in ("@", "*") and not braced["operation"]:
-            return held if item == "@" else [" ".join(held)]
-        if isinstance(held, list):
-            index = int(item) if item and item not in "@*" else 0
-            held = held[index] if -len(held) <= index < len(held) else None
-        if names_secret(name):
-            return [HIDDEN]
-        if held is None:
-            kind = Unknown.ARGUMENT if name.isdecimal() else Unknown.UNSET
-            return [kind.part(piece)]
-        operation, rest = braced["operation"] or "", braced["rest"]
-        if operation.strip(":") in tuple("-=?") or not (operation or rest):
-            return [held]
-        if not is_known(held) or not operation:
-            return [Unknown.OUTPUT.part(piece)]
-        return [self._cut(held, operation, rest)]
-
-    def _cut(self, held: str, operation: str, rest: str) -> str:
-        """Return a value without what a pattern finds in it, or with something in its place."""
-        if operation in (",,", "^^"):
-            return held.lower() if operation == ",," else held.upper()
-        if operation.startswith("/"):
-            pattern, _, instead = _at_slash(rest)
-            found = _pattern(self.value(pattern), "*")
-            value = self.value(instead)
-            return re.sub(found, lambda _: value, held, count=len(operation) == 1, flags=re.DOTALL)
-        pattern = self.value(rest)
-        is_greedy = len(operation) == 2
-        if operation.startswith("#"):
-            found = _pattern(pattern, "*" if is_greedy else "*?")
-            return re.sub(rf"\A{found}", "", held, count=1, flags=re.DOTALL)
-        before = "(.*?)" if is_greedy else "(.*)"
-        match = re.fullmatch(before + _pattern(pattern, "*"), held, re.DOTALL)
-        return match[1] if match else held
+            return ARGUMENTS
+        if name.isdecimal():
+            return self.mark("positional parameter is not known", source)
+        if name not in self._variables:
+            return self.mark(_UNSET, source)
+        return HIDDEN if is_secret_variable(name) else self._variables[name]
 
 
-def _holds_value(text: str) -> bool:
-    """Return whether a variable, or what a command prints, begins a text."""
-    return _VALUE.match(text) is not None
+def _unsupported(node: Node) -> str | None:
+    """Return why a word with this node is not expanded, or None."""
+    construct = _NODES.get(node.type)
+    if node.type == "expansion" and not re.fullmatch(r"\$\{(\w+|[@*])\}", source_of(node).strip()):
+        is_array = any(child.type == "subscript" for child in node.children)
+        construct = "array" if is_array else "parameter expansion"
+    return f"{construct} is not supported" if construct else None
 
 
-def _at_slash(text: str) -> tuple[str, str, str]:
-    """Part `pattern/instead` at the slash that is not escaped."""
-    match = re.fullmatch(r"((?:\\.|[^\\/])*)(/?)(.*)", text, re.DOTALL)
-    return (match[1], match[2], match[3]) if match else (text, "", "")
-
-
-def _pattern(glob: str, repeated: str) -> str:
-    """Return a shell's pattern as a regular expression."""
-    special = {"*": f".{repeated}", "?": "."}
-    return "".join(special.get(char, re.escape(char)) for char in glob)
+def walk(node: Node) -> Iterator[Node]:
+    """Yield a node and all nodes below it."""
+    yield node
+    for child in node.children:
+        yield from walk(child)

@@ -1,4 +1,4 @@
-"""The flags of an old command, read as the script's own parser read them."""
+"""Parsing of the flags of an old command, as the script's own parser did it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,18 +24,18 @@ _REQUIRED = {
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
-    """Return whether the old command only printed its help."""
+    """Return whether the old command only prints its help."""
     return "-h" in arguments or "--help" in arguments
 
 
 def given_flags(script: Script, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the flags that a command has, name to value; of a flag given twice the last counts.
+    """Return the flags of a command, name to value; the last counts of a flag given twice.
 
     A JSON file as the only argument is read, as the scripts of the Trainer did.
 
     Raises:
-        ConfigError: a flag that the script does not have, an abbreviation of several, a value that
-            it does not take, or a JSON file that is not there.
+        ConfigError: an unknown flag, an ambiguous abbreviation, an invalid value, or a missing JSON
+            file.
     """
     if len(arguments) == 1 and arguments[0].endswith(".json"):
         return _from_file(script, arguments[0])
@@ -43,11 +44,11 @@ def given_flags(script: Script, arguments: Sequence[str]) -> dict[str, Any]:
     problems = [_unknown(script, word) for word in unknown if word.startswith("-")]
     if unknown and not problems:
         # Not shown: it may be the second half of a secret.
-        what = "a word belongs to no flag" if _has_secret(script, given) else ""
-        problems = [Problem(what=what or f"{unknown[0]!r} belongs to no flag")]
+        what = "unrecognized argument" if _has_secret(script, given) else ""
+        problems = [Problem(what=what or f"unrecognized argument: {unknown[0]}")]
     missing = [name for name in _REQUIRED[script] if name not in given]
     problems += [
-        Problem(what=f"--{name} is missing, which {script.value} needs") for name in missing
+        Problem(what=f"missing --{name}, which {script.value} requires") for name in missing
     ]
     if problems:
         raise ConfigError(problems)
@@ -67,16 +68,17 @@ class _LastOrder(argparse.Namespace):
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its objections in our words."""
+    """argparse that raises its errors as `ConfigError`."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would have printed before it ended the process."""
+        """Raise the error that argparse would print before it exits."""
         # An abbreviation comes with its value, which may be a secret.
         message = re.sub(r"=.* could match", " could match", message.removeprefix("argument "))
         hint = "Write its name in full." if "ambiguous" in message else None
         raise ConfigError(Problem(what=message, hint=hint))
 
 
+@cache
 def _parser(script: Script) -> _Parser:
     parser = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     for flag in FLAGS[script].values():
@@ -107,7 +109,7 @@ def _boolean(text: str) -> bool:
         return True
     if text.lower() in _FALSE:
         return False
-    raise argparse.ArgumentTypeError(f"takes true or false, not {text!r}")
+    raise argparse.ArgumentTypeError(f"invalid value: {text!r}; use true or false")
 
 
 def _text_or_boolean(text: str) -> str | bool:
@@ -118,14 +120,14 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"takes a whole number, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"invalid value: {text!r}; use a whole number") from None
 
 
 def _number(text: str) -> int | float:
     try:
         number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"takes a number, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"invalid value: {text!r}; use a number") from None
     return int(text) if text.strip().lstrip("+-").isdecimal() else number
 
 
@@ -133,7 +135,7 @@ def _json(text: str) -> Any:
     try:
         return json_value(text)
     except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"this is not JSON: {error}") from None
+        raise argparse.ArgumentTypeError(f"invalid JSON: {error}") from None
 
 
 _READ: dict[Kind, Callable[[str], Any]] = {
@@ -145,9 +147,9 @@ _READ: dict[Kind, Callable[[str], Any]] = {
 
 
 def _in_underscores(arguments: Sequence[str]) -> list[str]:
-    """Return the words with underscores for the dashes inside the names of flags.
+    """Return the words with underscores instead of dashes in the names of flags.
 
-    The script without a Trainer took no dashes; a command that has them never ran, and means it.
+    The script without a Trainer did not accept dashes; they are accepted here.
     """
     words = []
     for word in arguments:
@@ -175,21 +177,21 @@ def _unknown(script: Script, word: str) -> Problem:
 
 
 def _from_file(script: Script, name: str) -> dict[str, Any]:
-    """Return the flags that stand in a JSON file."""
+    """Return the flags in a JSON file."""
     if script is Script.NO_TRAINER:
-        raise ConfigError(f"{script.value} took no JSON file, as {name} is")
+        raise ConfigError(f"{script.value} does not read a JSON file of flags: {name}")
     try:
         content = json.loads(Path(name).expanduser().read_text(encoding="utf-8"))
     except FileNotFoundError:
-        what, hint = f"there is no file {name} here", "Go to the folder that it is named from."
+        what, hint = f"no such file: {name}", "Run this in the folder that the path starts from."
         raise ConfigError(Problem(what=what, hint=hint)) from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(Problem(what=f"{name} is not JSON: {error}")) from error
+        raise ConfigError(Problem(what=f"{name}: invalid JSON: {error}")) from error
     if not isinstance(content, dict):
-        raise ConfigError(Problem(what=f"{name} holds no object of flags"))
+        raise ConfigError(Problem(what=f"{name}: not a JSON object of flags"))
     problems = [_unknown(script, f"--{key}") for key in content if key not in FLAGS[script]]
     problems += [
-        Problem(what=f"--{key} is missing, which {script.value} needs")
+        Problem(what=f"missing --{key}, which {script.value} requires")
         for key in _REQUIRED[script]
         if key not in content
     ]
@@ -206,7 +208,7 @@ def _from_file(script: Script, name: str) -> dict[str, Any]:
 
 
 def _as_kind(kind: Kind, value: Any) -> Any:
-    """Return a value of a JSON file as the kind of its flag has it."""
+    """Return a value of a JSON file, converted to the kind of its flag."""
     if kind is Kind.LIST:
         return [str(item) for item in value] if isinstance(value, list) else [str(value)]
     if kind is Kind.BOOL:

@@ -1,4 +1,4 @@
-"""What a flag of the old scripts was, and what it is here."""
+"""A flag of the old scripts: how its value was written, and its key here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from enum import Enum
 from typing import Any
 
 Settings = Mapping[str, Any]
-"""Config key to value. Beside keys there are `hardware`, which names a choice, and
-`tracking.trackers`, for which a choice may stand."""
+"""Config key to value. `hardware` names a choice; `tracking.trackers` may become one."""
 
 
 class Script(Enum):
-    """The scripts whose commands are taken."""
+    """The supported scripts."""
 
     TRAINER = "run_summarization.py"
     NO_TRAINER = "run_summarization_no_trainer.py"
@@ -47,21 +46,21 @@ class Flag:
     kind: Kind
     """How its value was written."""
     now: str
-    """The config key that it is now, or words such as `hardware=cpu`; empty where it is nothing."""
+    """Its config key now, or words such as `hardware=cpu`; empty if it has none."""
     remark: str = ""
-    """What changed beside the name, or why nothing is needed; half a sentence."""
+    """What changed beside the name, or why no key is needed; half a sentence."""
     default: Any = field(default=None, hash=False)
-    """What it was where the command did not have it."""
+    """Its value if it was not given."""
     turn: Callable[[Any], Settings] | None = field(default=None, compare=False)
-    """Returns the settings that a value means, where these are not the key and the value."""
+    """Function from a value to settings; None if these are the key and the value."""
     is_secret: bool = False
-    """Whether its value must not be printed."""
+    """Whether its value is never printed."""
 
     def settings(self, value: Any) -> Settings:
-        """Return the settings that `value` means; none where nothing is needed.
+        """Return the settings for a value, which may be none.
 
         Raises:
-            ConfigError: the value means nothing here.
+            ConfigError: the value is not supported.
         """
         if self.turn is not None:
             return self.turn(value)
@@ -69,17 +68,17 @@ class Flag:
 
     @property
     def is_renamed(self) -> bool:
-        """Return whether someone who looks for the old name would not find it."""
+        """Return whether the key has another name than the flag."""
         section, _, last = self.now.partition(".")
         return bool(self.now) and self.name not in (self.now, last, f"{section}_{last}")
 
 
 def fixed(**settings: Any) -> Callable[[Any], Settings]:
-    """Return what a switch does: `settings`, section and name parted by two underscores, if on."""
+    """Return the function of a switch: `settings` if on, `section__name` for `section.name`."""
     named = {name.replace("__", "."): value for name, value in settings.items()}
     return lambda value: named if value else {}
 
 
 def json_value(text: str) -> Any:
-    """Return what JSON text holds, or the text itself where it is the name of a file."""
+    """Return the content of JSON text, or the text itself if it is the name of a file."""
     return json.loads(text) if text.lstrip().startswith(("{", "[")) else text

@@ -1,4 +1,7 @@
-"""The file of `conf/hardware` for what the launcher and the flags said of the machine."""
+"""The file of `conf/hardware` for the options of the launcher and the flags.
+
+Tested in tests/migrate/test_launchers.py.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from typing import Any
 from summexp.migrate.launchers import ALL, Machine
 
 _ASSUMED = 8
-"""GPUs of a machine whose number was left to the launcher."""
+"""GPUs of a machine if their number was left to the launcher."""
 
 
 def hardware_settings(machine: Machine, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the machine, `hardware` naming the file that says the most of them.
+    """Return the settings of the machine; `hardware` names the file that sets most of them.
 
     Args:
-        machine: what the launcher said.
-        settings: what it and the flags mean; `hardware` in it is a backend that was asked for.
+        machine: the machine as the launcher describes it.
+        settings: those of launcher and flags; `hardware` is the backend that they name.
     """
     asked, count = settings.get("hardware"), machine.processes
     if asked == "tpu8":
@@ -23,11 +26,11 @@ def hardware_settings(machine: Machine, settings: dict[str, Any]) -> dict[str, A
     if count == ALL:
         count = _ASSUMED
         machine.remarks.append(
-            f"a process for each GPU: {count} are assumed; hardware.processes=N says how many"
+            f"a process for each GPU: assuming {count}; set hardware.processes=N for another number"
         )
     several = (count or 1) > 1 or machine.nodes > 1
     if not several:
-        # A choice of eight processes fits no single one, whatever else it says.
+        # No file for several processes fits a single one.
         return {"hardware": asked} if asked in ("cpu", "mps") else {}
     found: dict[str, Any] = {"hardware.processes": count or 1}
     if machine.nodes > 1:
@@ -46,6 +49,6 @@ def _file(asked: str | None, settings: dict[str, Any]) -> str:
 
 
 def _bf16(asked: str | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return that bf16 is off, where the file would switch on what nobody asked for."""
+    """Return whether bf16 is on, if the file sets it."""
     by_file = asked is not None and asked.startswith("deepspeed")
     return {"training.bf16": bool(settings.get("training.bf16"))} if by_file else {}

@@ -1,11 +1,11 @@
-"""Variables in front of an old command: settings, words of the new command, or secrets."""
+"""Environment variables of an old command: settings, secrets, or variables of the new one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from summexp.config.secrets import looks_secret
-from summexp.migrate.expansion import HIDDEN, names_secret
+from summexp.migrate.expansion import HIDDEN, is_secret_variable
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 _KEYS = {"WANDB_PROJECT": "tracking.project", "WANDB_NAME": "tracking.run_name"}
@@ -15,9 +15,9 @@ _TRUE = ("1", "true", "yes", "on")
 
 
 def environment_settings(variables: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Take out of `variables` what is a setting here, a secret, or more than a line.
+    """Remove settings, secrets and values of several lines from `variables`.
 
-    What is left stays in front of the new command.
+    The others stay in front of the new command.
 
     Returns:
         Settings, and remarks.
@@ -37,15 +37,15 @@ def environment_settings(variables: dict[str, str]) -> tuple[dict[str, Any], lis
             remarks.append(f"{name}: tracking.tags now")
         elif name == "WANDB_DISABLED":
             settings |= {"without": "wandb"} if is_on else {}
-            remarks.append(f"{name}: not needed; wandb is told only with tracking=wandb")
+            remarks.append(f"{name}: not needed; wandb is used only with tracking=wandb")
         elif name == "TENSORBOARD_LOGGING_DIR":
-            remarks.append(f"{name}: not needed; curves lie in tracking/ of the run folder")
+            remarks.append(f"{name}: not needed; curves are in tracking/ of the run folder")
         elif name in _RANKS:
-            remarks.append(f"{name}: left out; the launcher says it")
-        elif HIDDEN in value or names_secret(name) or looks_secret(value):
+            remarks.append(f"{name}: left out; the launcher sets it")
+        elif HIDDEN in value or is_secret_variable(name) or looks_secret(value):
             remarks.append(f"{name}: a secret, left out; export it before the new command")
         elif name in _SEARCHED:
-            remarks.append(f"{name}: left out; export it before the new command if that needs it")
+            remarks.append(f"{name}: left out; export it before the new command if needed")
         elif "\n" in value:
             remarks.append(
                 f"{name}: holds a line break, left out; export it before the new command"

@@ -1,27 +1,23 @@
-"""Who started the script, and on what: `torchrun`, `accelerate launch`, `xla_spawn.py`."""
+"""Launchers in front of a script and their options, such as those of `torchrun`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from summexp.errors import ConfigError, Problem, nearest
+from summexp.errors import ConfigError, Problem
 from summexp.migrate.accelerate_file import options_of
-from summexp.migrate.expansion import ARGUMENTS, printable, refuse_unknown
+from summexp.migrate.expansion import ARGUMENTS, reject_unexpanded, with_source
 from summexp.migrate.flags import Script
+from summexp.migrate.scripts import script_index, script_of
 from summexp.migrate.shell import Statement, leading_assignments
 
 ALL = 0
 """As many processes as the machine has GPUs."""
 
-_SCRIPTS = {
-    "run_summarization": Script.TRAINER,
-    "run_summarization_no_trainer": Script.NO_TRAINER,
-    "run_tf_summarization": Script.TENSORFLOW,
-}
 _PYTHON = re.compile(r"python[\d.]*(\.exe)?|py|ipython")
 _LAUNCHERS = {
     "torchrun": "torchrun",
@@ -38,18 +34,18 @@ _LAUNCHERS = {
 
 @dataclass
 class Machine:
-    """What the launcher and the environment say about the machine."""
+    """The machine, as the options of the launcher describe it."""
 
     processes: int | None = None
-    """Processes on each node; `ALL` for a GPU each, None where nobody says."""
+    """Processes on each node; `ALL` for one on each GPU, None if not given."""
     nodes: int = 1
-    """Machines."""
+    """Number of machines."""
     environment: dict[str, str] = field(default_factory=dict)
-    """Variables that the new command needs: where the nodes meet, which GPUs there are."""
+    """Variables that the new command needs: the rendezvous, the visible GPUs."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Settings that the launcher made, such as `training.bf16`."""
+    """Settings from its options, such as `training.bf16`."""
     remarks: list[str] = field(default_factory=list)
-    """What was left out, or has to be known."""
+    """What was left out or changed, a sentence each."""
 
 
 @dataclass
@@ -64,50 +60,29 @@ class Invocation:
     """Variables set in front of the command, or exported before it."""
 
 
-def script_of(word: str) -> Script | None:
-    """Return the script that a word names, as a path or as a module, or None."""
-    name = word.replace("\\", "/")
-    stem = PurePath(name).name.removesuffix(".py")
-    stem = stem if name.endswith(".py") else stem.rsplit(".", 1)[-1]
-    script = _SCRIPTS.get(stem)
-    if script is Script.TRAINER and re.search(r"(^|[/.])tensorflow[/.]", name):
-        return Script.TENSORFLOW
-    return script
-
-
-def script_index(words: list[str]) -> int | None:
-    """Return where the words name one of the scripts, the first time."""
-    return next((at for at, word in enumerate(words) if script_of(word)), None)
-
-
-def names_script(text: str) -> bool:
-    """Return whether a text has the name of one of the scripts anywhere."""
-    return any(name in text for name in _SCRIPTS)
-
-
-def invocation(statement: Statement) -> Invocation:
+def read_invocation(statement: Statement) -> Invocation:
     """Read a statement that calls one of the scripts.
 
     Raises:
-        ConfigError: the launcher was told what no launcher takes, or something is needed that only
-            a shell can tell.
+        ConfigError: an option of the launcher has a value that no launcher takes, or a needed word
+            has a part that only a shell can expand.
     """
     at = script_index(statement.words)
     assert at is not None
     script = script_of(statement.words[at])
     assert script is not None
     arguments = [word for word in statement.words[at + 1 :] if word != ARGUMENTS]
-    refuse_unknown(arguments, statement.line)
+    reject_unexpanded(arguments)
     before = statement.words[:at]
     environment = dict(statement.environment)
-    if before[:1] == ["env"]:
+    if before[:1] in (["env"], ["time"]):
         inner, before = leading_assignments(before[1:])
         environment |= inner
     if script is Script.TRAINER and _is_tensorflow(arguments):
         script = Script.TENSORFLOW
-    machine = _machine(before, statement.line)
+    machine = _machine(before)
     if ARGUMENTS in statement.words:
-        machine.remarks.append('"$@": what the shell script is given follows the new command')
+        machine.remarks.append('"$@": append the arguments of the shell script to the new command')
     return Invocation(script, arguments, machine, environment)
 
 
@@ -117,7 +92,7 @@ def _is_tensorflow(arguments: list[str]) -> bool:
     return bool(flags & {"tpu", "tpu_name", "tpu_zone", "gcp_project", "xla", "poly_power"})
 
 
-def _machine(before: list[str], line: int) -> Machine:
+def _machine(before: list[str]) -> Machine:
     """Read the words in front of the script."""
     starts = [at for at, word in enumerate(before) if _is_start(word)]
     launchers = [at for at in starts if not _PYTHON.fullmatch(PurePath(before[at]).name)]
@@ -125,13 +100,15 @@ def _machine(before: list[str], line: int) -> Machine:
     machine = Machine()
     wrappers = [word for word in before[:first] if not word.startswith("-")]
     if wrappers:
-        name = printable(wrappers[0])
-        machine.remarks.append(f"{name}: left out; it may stand in front of python again")
+        name = with_source(wrappers[0])
+        machine.remarks.append(
+            f"{name}: left out; put it in front of python again where it is needed"
+        )
     if launchers:
         name = _LAUNCHERS[PurePath(before[launchers[-1]]).name]
         options = _options(before[launchers[-1] + 1 :])
         needed = (value for option, value in options.items() if option not in _PASSED_ON)
-        refuse_unknown([value for value in needed if isinstance(value, str)], line)
+        reject_unexpanded(value for value in needed if isinstance(value, str))
         if name == "accelerate launch" and isinstance(options.get("config_file"), str):
             options = _with_file(options, machine)
         _READERS[name](options, machine)
@@ -144,55 +121,19 @@ def _is_start(word: str) -> bool:
     return name in _LAUNCHERS or bool(_PYTHON.fullmatch(name))
 
 
-_KNOWN = {
-    "nproc_per_node",
-    "nnodes",
-    "node_rank",
-    "master_addr",
-    "master_port",
-    "rdzv_endpoint",
-    "rdzv_backend",
-    "rdzv_id",
-    "rdzv_conf",
-    "standalone",
-    "max_restarts",
-    "num_cores",
-    "num_processes",
-    "num_machines",
-    "machine_rank",
-    "main_process_ip",
-    "main_process_port",
-    "mixed_precision",
-    "multi_gpu",
-    "cpu",
-    "tpu",
-    "use_fsdp",
-    "use_deepspeed",
-    "config_file",
-    "deepspeed_config_file",
-    "zero_stage",
-    "gpu_ids",
-    "num_cpu_threads_per_process",
-    "num_gpus",
-    "num_nodes",
-    "include",
-    "fp16",
-}
-
-
 _PASSED_ON = {
-    "node_rank",
-    "machine_rank",
-    "master_addr",
-    "main_process_ip",
-    "master_port",
-    "main_process_port",
-    "rdzv_endpoint",
-    "rdzv_id",
-    "rdzv_conf",
-    "num_cpu_threads_per_process",
+    *("node_rank", "machine_rank", "master_addr", "main_process_ip", "master_port"),
+    *("main_process_port", "rdzv_endpoint", "rdzv_id", "rdzv_conf", "num_cpu_threads_per_process"),
 }
-"""Options that become variables in front of the new command, which the shell may fill in."""
+"""Options that become variables in front of the new command, which a shell may expand."""
+_KNOWN = {
+    *("nproc_per_node", "nnodes", "rdzv_backend", "standalone", "max_restarts", "num_cores"),
+    *("num_processes", "num_machines", "mixed_precision", "multi_gpu", "cpu", "tpu", "use_fsdp"),
+    *("use_deepspeed", "config_file", "deepspeed_config_file", "zero_stage", "gpu_ids", "num_gpus"),
+    *("num_nodes", "include", "fp16"),
+    *_PASSED_ON,
+}
+"""Options that may be abbreviated."""
 _ENDPOINT = re.compile("(.*):([0-9]+|\0[^\0]*\0)", re.DOTALL)
 
 
@@ -220,8 +161,7 @@ def _with_file(options: dict[str, str | bool], machine: Machine) -> dict[str, st
     in_file = options_of(name)
     if in_file is None:
         machine.remarks.append(
-            f"--config_file {name}: there is no such file here; what it says about the machine is "
-            "hardware=… in the new command"
+            f"--config_file {name}: no such file; add the machine that it describes as hardware=…"
         )
         return options
     return {**in_file, **options}
@@ -237,15 +177,14 @@ def _xla_spawn(options: dict[str, str | bool], machine: Machine) -> None:
     machine.settings["hardware"] = "tpu8"
     cores = options.pop("num_cores", "1")
     if cores != "8":
-        machine.remarks.append(f"--num_cores {cores}: hardware=tpu8 drives every core there is")
+        machine.remarks.append(f"--num_cores {cores}: hardware=tpu8 uses every core")
 
 
 def _accelerate(options: dict[str, str | bool], machine: Machine) -> None:
-    said = bool(set(options) - {"num_cpu_threads_per_process"})
-    if not said:
+    if not set(options) - {"num_cpu_threads_per_process"}:
         machine.remarks.append(
-            "accelerate launch: what `accelerate config` was told is not known here; the machine "
-            "is hardware=…, such as hardware=ddp8_bf16"
+            "accelerate launch: the answers to `accelerate config` are not known; add the machine "
+            "as hardware=…, such as hardware=ddp8_bf16"
         )
     settings = machine.settings
     is_sharded = "use_fsdp" in options or "use_deepspeed" in options
@@ -264,13 +203,13 @@ def _accelerate(options: dict[str, str | bool], machine: Machine) -> None:
     if precision in ("fp16", "bf16"):
         settings[f"training.{precision}"] = True
     elif precision != "no":
-        raise _refused("mixed_precision", precision, "It takes no, fp16 or bf16.")
+        raise _invalid("mixed_precision", precision, "Use no, fp16 or bf16.")
     if options.pop("use_fsdp", False):
         settings["training.fsdp"] = True
     file, stage = options.pop("deepspeed_config_file", None), options.pop("zero_stage", "2")
     if options.pop("use_deepspeed", False):
         if file is None and stage not in ("2", "3"):
-            raise _refused("zero_stage", stage, "hardware=deepspeed8_zero2 and _zero3 are there.")
+            raise _invalid("zero_stage", stage, "Use 2 or 3.")
         if file is None:
             settings["hardware"] = f"deepspeed8_zero{stage}"
         else:
@@ -317,12 +256,12 @@ def _visible(devices: str, machine: Machine) -> None:
 def _nodes(
     options: dict[str, str | bool], machine: Machine, count: str, rank: str, address: str, port: str
 ) -> None:
-    """Read how many machines there are and where they meet, which a single one need not say."""
+    """Read the number of machines and their rendezvous, which a single one does not need."""
     given = str(options.pop(count, "1"))
     least = given.partition(":")[0]
     machine.nodes = _number(count, least)
     if ":" in given and machine.nodes != _number(count, given.partition(":")[2]):
-        machine.remarks.append(f"--{count} {given}: a run has as many machines from start to end")
+        machine.remarks.append(f"--{count} {given}: elastic training is not supported")
     endpoint = str(options.pop("rdzv_endpoint", ""))
     match = _ENDPOINT.fullmatch(endpoint)
     where, at = match.groups() if match else (endpoint, None)
@@ -346,30 +285,16 @@ def _nodes(
 
 def _number(name: str, value: str | bool) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\d+", value) or int(value) < 1:
-        raise _refused(name, value, "It takes a whole number from 1.")
+        raise _invalid(name, value, "Use a whole number from 1.")
     return int(value)
 
 
-def _refused(name: str, value: Any, hint: str) -> ConfigError:
-    return ConfigError(Problem(what=f"--{name} takes no {value!r}", hint=hint))
+def _invalid(name: str, value: Any, hint: str) -> ConfigError:
+    return ConfigError(Problem(what=f"invalid value for --{name}: {value!r}", hint=hint))
 
 
 def _rest(name: str, options: Mapping[str, str | bool], machine: Machine) -> None:
-    """Say which options of the launcher were left out, their values aside."""
+    """Report the options of the launcher that were left out, without their values."""
     left = [f"--{option}" for option in options if option not in ("m", "u", "")]
     if left:
-        machine.remarks.append(f"{', '.join(left)} of {name}: not needed here, left out")
-
-
-def not_a_script(words: Iterator[str]) -> ConfigError:
-    """Return the error of a text that calls none of the scripts."""
-    scripts = [f"{stem}.py" for stem in _SCRIPTS]
-    named = [PurePath(word).name for word in words if word.endswith(".py")]
-    near = next(filter(None, (nearest(name, scripts) for name in named)), None)
-    if "run_summarization_flax.py" in named:
-        near = "The Flax script has no equal here; its PyTorch command does."
-    elif near is None and "train.py" in named:
-        near = "train.py is the new one already."
-    what = "this is no command of the old summarization scripts"
-    hint = "They are run_summarization.py and run_summarization_no_trainer.py."
-    return ConfigError(Problem(what=what, hint=" ".join(filter(None, (near, hint)))))
+        machine.remarks.append(f"{', '.join(left)} of {name}: not needed, left out")

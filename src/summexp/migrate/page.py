@@ -1,4 +1,7 @@
-"""The table of every flag as Markdown, for `docs/coming-from-the-scripts.md`."""
+"""Markdown tables of all flags, for `docs/coming-from-the-scripts.md`.
+
+Tested in tests/migrate/test_flags.py and tests/migrate/test_guide.py.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,12 @@ TABLES: dict[str, tuple[str, tuple[Flag, ...]]] = {
         "`generation_num_beams` and `generation_config`.",
         TRAINING_FLAGS,
     ),
-    "Gone from transformers 5": (
+    "Removed from transformers 5": (
         "Passing one of them to the scripts is an error today; commands and guides still have "
-        "them, and `summexp migrate` takes them.",
+        "them, and `summexp migrate` accepts them.",
         REMOVED_FLAGS,
     ),
-    "Gone or renamed before that": (
+    "Removed or renamed before that": (
         "The scripts had them in the years of transformers 4, and lost them within these.",
         EARLIER_FLAGS + EARLIER_NO_TRAINER_FLAGS,
     ),
@@ -54,7 +57,7 @@ TABLES: dict[str, tuple[str, tuple[Flag, ...]]] = {
         TENSORFLOW_FLAGS,
     ),
 }
-"""Every flag by where it came from: title, a sentence, flags."""
+"""All flags by origin: title, a sentence, flags."""
 
 _VALUES = {
     Kind.TEXT: "text",
@@ -87,7 +90,7 @@ def _row(flag: Flag) -> str:
 
 
 def _parts(now: str) -> Iterator[str]:
-    """Yield the words that a flag is now, a mapping in one piece."""
+    """Yield the words of a flag's new key, a mapping in one piece."""
     if "{" in now:
         first, _, mapping = now.partition("={")
         *words, key = first.split()

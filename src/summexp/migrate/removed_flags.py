@@ -1,19 +1,22 @@
-"""The flags that transformers 5 no longer takes, and that commands and guides still have."""
+"""Flags that transformers 5 removed, and that commands and guides still have.
+
+Tested in tests/migrate/test_flags.py.
+"""
 
 from __future__ import annotations
 
 from summexp.migrate.flags import Flag, Kind, fixed
 from summexp.migrate.training_flags import SECRET
 
-_AMP = "is not needed: PyTorch's own mixed precision is the only one"
-_FORWARD = "is not needed: there is one evaluation, and it needs no such choice"
+_AMP = "not needed; PyTorch's own mixed precision is the only one"
+_FORWARD = "not needed; there is one evaluation loop"
 
 REMOVED_FLAGS = (
     Flag(
         "overwrite_output_dir",
         Kind.BOOL,
         "overwrite_output_dir",
-        "deletes what summexp wrote in output_dir, and begins anew",
+        "deletes what summexp wrote in output_dir, and starts anew",
         False,
     ),
     Flag("push_to_hub_model_id", Kind.TEXT, "training.hub_model_id"),
@@ -35,14 +38,14 @@ REMOVED_FLAGS = (
         0.0,
         lambda value: {"training.warmup_steps": value} if value else {},
     ),
-    Flag("logging_dir", Kind.TEXT, "", "is not needed: curves lie in tracking/ of the run folder"),
+    Flag("logging_dir", Kind.TEXT, "", "not needed; curves are in tracking/ of the run folder"),
     Flag("no_cuda", Kind.BOOL, "hardware=cpu", "", False, fixed(hardware="cpu")),
     Flag("use_mps_device", Kind.BOOL, "hardware=mps", "", False, fixed(hardware="mps")),
     Flag(
         "group_by_length",
         Kind.BOOL,
         "",
-        "is not needed: our own order of the rows groups them by length",
+        "not needed; the default order of the rows groups them by length",
         False,
     ),
     Flag(
@@ -62,7 +65,7 @@ REMOVED_FLAGS = (
         "tpu_num_cores",
         Kind.INT,
         "hardware=tpu8",
-        "drives every core of the TPU that is there",
+        "uses every core of the TPU",
         None,
         fixed(hardware="tpu8"),
     ),
@@ -105,22 +108,22 @@ REMOVED_FLAGS = (
         False,
         fixed(training__include_num_input_tokens_seen="all"),
     ),
-    Flag("save_safetensors", Kind.BOOL, "", "is not needed: there is no other format", True),
-    Flag("use_ipex", Kind.BOOL, "", "is gone from transformers; PyTorch does without it", False),
+    Flag("save_safetensors", Kind.BOOL, "", "not needed; there is no other format", True),
+    Flag("use_ipex", Kind.BOOL, "", "removed from transformers; PyTorch does without it", False),
     Flag(
         "jit_mode_eval",
         Kind.BOOL,
         "",
-        "is gone from transformers; training.torch_compile=true is what came after it",
+        "removed from transformers; training.torch_compile=true is its successor",
         False,
     ),
-    Flag("past_index", Kind.INT, "", "was for models that do not summarize", -1),
+    Flag("past_index", Kind.INT, "", "not needed; for models that do not summarize", -1),
     Flag("use_legacy_prediction_loop", Kind.BOOL, "", _FORWARD, False),
-    Flag("mp_parameters", Kind.TEXT, "", "was SageMaker's own, and is gone", ""),
-    Flag("ray_scope", Kind.TEXT, "", "was for searches with Ray; -m runs a sweep", "last"),
-    Flag("_n_gpu", Kind.INT, "", "is the launcher's to say: hardware.processes=8"),
+    Flag("mp_parameters", Kind.TEXT, "", "removed from transformers; for SageMaker only", ""),
+    Flag("ray_scope", Kind.TEXT, "", "removed; for searches with Ray; -m runs a sweep", "last"),
+    Flag("_n_gpu", Kind.INT, "", "not needed; the launcher or hardware.processes=8 sets it"),
 )
-"""What transformers 4 took beside `TRAINING_FLAGS`, `use_auth_token` of the scripts included."""
+"""Flags of transformers 4 beside `TRAINING_FLAGS`, and `use_auth_token` of the scripts."""
 
 EARLIER_FLAGS = (
     Flag("max_val_samples", Kind.INT, "data.max_eval_samples"),
@@ -136,11 +139,11 @@ EARLIER_FLAGS = (
         "sharded_ddp",
         Kind.TEXT,
         "training.fsdp",
-        "fairscale is gone; FSDP shards what it sharded, as hardware=fsdp8_bf16 does",
+        "fairscale was removed; FSDP is its successor, as in hardware=fsdp8_bf16",
         "",
         lambda value: {"training.fsdp": True} if value else {},
     ),
-    Flag("xpu_backend", Kind.TEXT, "", "is not needed: it follows from the machine"),
+    Flag("xpu_backend", Kind.TEXT, "", "not needed; it follows from the machine"),
     Flag(
         "dispatch_batches",
         Kind.BOOL,
@@ -158,15 +161,15 @@ EARLIER_FLAGS = (
         lambda value: {"training.accelerator_config": {"split_batches": value}},
     ),
 )
-"""What transformers 4 itself dropped or renamed on its way, and scripts of its first years have."""
+"""Flags that transformers 4 itself removed or renamed, as scripts of its first years have them."""
 
 EARLIER_NO_TRAINER_FLAGS = (
     Flag(
         "max_length",
         Kind.INT,
         "",
-        "had no effect; --max_source_length and --max_target_length did what it says",
+        "had no effect; --max_source_length and --max_target_length had",
         128,
     ),
 )
-"""What `run_summarization_no_trainer.py` had in those years, and has no longer."""
+"""Flags that `run_summarization_no_trainer.py` had in those years."""

@@ -1,4 +1,7 @@
-"""The flags of the scripts themselves: model, data, and the whole of the one without a Trainer."""
+"""Flags of the scripts themselves: model, data, and all of the script without a Trainer.
+
+Tested in tests/migrate/test_flags.py.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from summexp.migrate.removed_flags import (
 from summexp.migrate.trackers import trackers
 from summexp.migrate.training_flags import SECRET, TRAINING_FLAGS
 
-_OWN_PREFIX = "a model's file brings its own; null leaves it away"
-_BEAMS = "holds in training and prediction alike; where not set, the model's own config decides"
+_OWN_PREFIX = "the file of a model may set one; null removes it"
+_BEAMS = "for training and prediction alike; if not set, from the model's config"
 
 MODEL_FLAGS = (
     Flag("model_name_or_path", Kind.TEXT, "model.name_or_path", "or a file: model=t5_small"),
@@ -80,7 +83,7 @@ NO_TRAINER_FLAGS = (
         "ignore_pad_token_for_loss",
         Kind.TRUTHY,
         "data.ignore_pad_token_for_loss",
-        "any value but an empty one meant true, False included",
+        "any value but an empty one meant true, even False",
         True,
     ),
     Flag("max_source_length", Kind.INT, "data.max_source_length", default=1024),
@@ -126,7 +129,7 @@ NO_TRAINER_FLAGS = (
         "num_warmup_steps",
         Kind.INT,
         "training.warmup_steps",
-        "optimizer steps, whatever the number of processes",
+        "optimizer steps, for any number of processes",
         0,
     ),
     Flag("output_dir", Kind.TEXT, "output_dir"),
@@ -160,13 +163,13 @@ NO_TRAINER_FLAGS = (
         "resume_from_checkpoint",
         Kind.TEXT,
         "training.resume_from_checkpoint",
-        "a checkpoint of ours; those of the old script have another form",
+        "a checkpoint of summexp; those of the old script have another format",
     ),
     Flag(
         "with_tracking",
         Kind.SWITCH,
         "tracking=tensorboard, tracking=wandb",
-        "--report_to says which",
+        "--report_to names them",
         False,
         lambda _: {},
     ),
@@ -181,7 +184,7 @@ NO_TRAINER_FLAGS = (
 )
 """The argparse flags of the script without a Trainer."""
 
-_TPU = "the TPU of the machine that it runs on is taken, whatever its name"
+_TPU = "the TPU of the machine is used, whatever its name"
 TENSORFLOW_FLAGS = (
     Flag("tpu", Kind.TEXT_OR_BOOL, "hardware=tpu8", _TPU, turn=fixed(hardware="tpu8")),
     Flag("tpu_name", Kind.TEXT, "hardware=tpu8", _TPU, turn=fixed(hardware="tpu8")),
@@ -206,11 +209,11 @@ TENSORFLOW_FLAGS = (
         "xla",
         Kind.BOOL,
         "training.torch_compile",
-        "compiles the model, with torch.compile in place of XLA",
+        "uses torch.compile instead of XLA",
         False,
     ),
 )
-"""What the TensorFlow script took beside model, data and training flags."""
+"""Flags of the TensorFlow script beside those of model, data and training."""
 
 _NOT_TENSORFLOW = {
     "lang",

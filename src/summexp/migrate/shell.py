@@ -1,4 +1,9 @@
-"""Old commands as they stand in shell scripts: statements, line continuations, loops, variables."""
+"""Calls of the old scripts in a shell text: quotes, plain variables, one command after another.
+
+tree-sitter-bash parses the text. A `for` loop gives a statement for each of its values. Around a
+call every other construct is rejected; elsewhere it is skipped, and the variables that it may set
+count as not known.
+"""
 
 from __future__ import annotations
 
@@ -6,352 +11,362 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from summexp.errors import ConfigError, Problem
+import tree_sitter_bash
+from tree_sitter import Language, Node, Parser
+
+from summexp.errors import Problem
 from summexp.migrate.expansion import (
-    UnclosedError,
-    Unknown,
-    Variables,
-    closing_end,
     fields,
-    is_known,
-    piece_end,
+    is_expanded,
+    line_of,
+    source_of,
+    unexpanded,
     value_of,
+    walk,
+    with_source,
 )
+from summexp.migrate.scripts import mentions_script, script_index
 
-_SEPARATORS = ("&&", "||", ";;", "|&", ";", "|", "&", ")", "\n")
-_REDIRECTION = re.compile(r"(\d*|&)(>>|>&|>\||>|<<<|<<-|<<|<)(&\d|-)?")
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=(.*)", re.DOTALL)
-_ARRAY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
-_DECLARATIONS = ("export", "declare", "local", "readonly", "typeset")
-_TESTS = ("[", "[[", "test")
-_LOOP_HEADS = ("for", "select")
-_COUNTING_HEAD = re.compile(r"for\s*\(\(\s*(\w+)[^)]*\)\)")
+_PARSER = Parser(Language(tree_sitter_bash.language()))
+_BETWEEN_WORDS = re.compile(rb"(?:[ \t]|\\\n)*")
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+_FILE_TOOLS = ("eval", "echo", "wget", "curl", "cp", "mv", "ln", "rm", "cat", "ls", "chmod", "git")
+"""Commands that may name a script and do not run it, and `eval`."""
+_FLAG_BEFORE_TEXT = re.compile(r"\A-+[\w-]+=")
 
-# Blanks behind the backslash keep a shell from continuing the line, but it was meant to; the other
-# marks continue a line in the shells of Windows.
-_CONTINUED = r"[\\^`][ \t]*(?:\n|\Z)"
-_BLANK = re.compile(rf"(?:[ \t\u00a0]|{_CONTINUED}|#[^\n]*)*")
-_END_OF_WORD = re.compile(rf"[ \t\u00a0\n;|&<>()]|{_CONTINUED}")
-_FLAG_IN_FRONT = re.compile(r"\A-+[\w-]+=")
-_PROMPT = re.compile(r"[$%]\s+|!\s*")
-_KEYWORD = re.compile(
-    r"(time[ \t]+-p|time|if|then|elif|else|fi|while|until|do|done|case|esac|\{|\})(?=[\s;&|<>)]|\Z)"
+_TRANSPARENT = (
+    *("program", "list", "pipeline", "negated_command", "redirected_statement", "do_group"),
+    *("compound_statement", "subshell", "variable_assignments", "heredoc_redirect"),
 )
-_FUNCTION = re.compile(r"function[ \t]+[\w-]+[ \t]*(\([ \t]*\))?|[\w-]+[ \t]*\([ \t]*\)")
-_PATTERN = re.compile(r"\(?(?:\"[^\"]*\"|'[^']*'|[^\s();&\"'])+\)")
+"""Nodes whose commands run one after another, as if they stood alone."""
+_CONSTRUCTS = {
+    "if_statement": ("an if statement", "Paste the command of the branch that applies."),
+    "case_statement": ("a case statement", "Paste the command of the case that applies."),
+    "list": ("a condition", "Paste the command without the test before it."),
+    "function_definition": ("a function", "Paste the command, with values for its arguments."),
+    "while_statement": ("a while loop", "Loop over values: for seed in 1 2 3; do …"),
+    "c_style_for_statement": ("a counting loop", "Loop over values: for seed in 1 2 3; do …"),
+    "for_statement": ("a select loop", "Loop over values: for seed in 1 2 3; do …"),
+    "heredoc_body": ("a here-document", "Paste its lines alone."),
+    "command": ("eval", "Paste the command without eval."),
+}
+"""Nodes around which a call is rejected: name, and what to do."""
+
+_PASTED = re.compile(
+    r"""
+    (?P<kept> \\[^\s] | \$'(?:[^'\\]|\\.)*' | '[^']*' | "(?:[^"\\]|\\.)*" | (?<!\S)\#[^\n]* )
+    | (?P<space> \u00a0 )
+    | (?P<within> (?<=\S) \\ \r?\n (?=[^\s-]) )
+    | (?P<continued> \\ [ \t]* (?:\r?\n|\Z) | (?<=[ \t])[\^`] [ \t]* \r?\n )
+    | (?P<prompt> ^[ \t]* (?: [$%][ \t]+ | ![ \t]* ) )
+    """,
+    re.VERBOSE | re.MULTILINE | re.DOTALL,
+)
+"""What a pasted text may have that bash has not: blanks behind a backslash, the continuation marks
+of Windows, spaces that do not break, a prompt, a notebook's exclamation mark."""
 
 
 @dataclass
 class Statement:
-    """One simple command of a shell text."""
+    """One execution of a simple command."""
 
-    words: list[str] = field(default_factory=list)
-    """Its words, quotes and variables resolved, assignments and redirections left out."""
+    words: list[str]
+    """Its expanded words, without assignments and redirections."""
     environment: dict[str, str] = field(default_factory=dict)
-    """The variables that the text sets for it: in front of it, or exported before it."""
+    """The variables that the text sets for it: before it on its line, or exported."""
     line: int = 1
     """The line that it begins in, from 1."""
-    ends_with: str = "\n"
-    """What parts it from the next one."""
     is_redirected: bool = False
-    """Whether its output goes to a file."""
+    """Whether its output goes to a file or a pipe."""
     is_joined: bool = False
     """Whether a backslash was missing at the end of one of its lines."""
-    is_in_loop: bool = False
-    """Whether it stands between `do` and `done`."""
-    branches: list[str] = field(default_factory=list)
-    """The variables in it that have the value of a branch, such as that of an `if`."""
-    texts: list[str] = field(default_factory=list)
-    """What may be a text of commands in it: words with blanks, and what stands behind `<<`."""
-    variables: Variables = field(default_factory=dict)
-    """Every variable that is known where it stands."""
+
+
+@dataclass
+class ShellText:
+    """The commands of a text: calls of the old scripts, and others."""
+
+    calls: list[list[Statement]]
+    """For each call its statements: one, or one for each turn of the loops around it."""
+    others: list[list[str]]
+    """The words of each other command."""
+    problems: list[Problem]
+    """Syntax errors, and unsupported constructs around calls."""
 
 
 def leading_assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Part the `NAME=value` in front of a command from the command."""
+    """Split `NAME=value` words from the command that follows them."""
     found: dict[str, str] = {}
     for at, word in enumerate(words):
         match = _ASSIGNMENT.fullmatch(word)
         if match is None:
             return found, words[at:]
-        found[match[1]] = match[3]
+        found[match[1]] = match[2]
     return found, []
 
 
-def statements(
-    text: str, variables: Variables | Mapping[str, str] | None = None
-) -> list[Statement]:
-    """Take a shell text apart.
+def read_shell(text: str, variables: Mapping[str, str] | None = None) -> ShellText:
+    """Find the calls of the old scripts in a command or a whole script.
 
-    A line that begins with a dash belongs to the command above it, whose line then lacks its
-    backslash, as some of the guide's commands do. The shell's own words, such as `then` and `do`,
-    are no part of a statement, and the head of a loop is none. Every branch counts as taken.
+    A line that begins with a dash belongs to the call above it, whose line then lacks its
+    backslash, as in three commands of the guide.
 
     Args:
-        text: one command, or a script.
-        variables: what the text may use; this process's environment where not given.
+        text: the text.
+        variables: those set before it; this process's environment if None.
 
-    Raises:
-        ConfigError: a quote or a bracket is not closed.
     """
-    reader = _Reader(text, _Shell(dict(os.environ if variables is None else variables)))
-    found: list[Statement] = []
-    for one in reader.statements():
-        if found and one.words[0].startswith("-") and found[-1].ends_with == "\n":
-            found[-1].words += one.words
-            found[-1].branches += one.branches
-            found[-1].is_redirected |= one.is_redirected
-            found[-1].ends_with = one.ends_with
-            found[-1].is_joined = True
-        else:
-            found.append(one)
-    return found
-
-
-@dataclass
-class _Shell:
-    """What a shell would know at a place of the text."""
-
-    variables: Variables
-    """Those of the text, and those from before it."""
-    assigned: set[str] = field(default_factory=set)
-    """The names that the text gives a value."""
-    exported: set[str] = field(default_factory=set)
-    """The names that it hands on to commands."""
-    from_branches: set[str] = field(default_factory=set)
-    """The names whose value a branch has set."""
-
-
-@dataclass
-class _Draft:
-    """A statement that is being read."""
-
-    statement: Statement
-    assignments: Variables = field(default_factory=dict)
-    read: set[str] = field(default_factory=set)
-    is_begun: bool = False
+    reader = _Reader(text, os.environ if variables is None else variables)
+    reader.read()
+    problems = list(dict.fromkeys(reader.problems))
+    return ShellText(list(reader.calls.values()), reader.others, problems)
 
 
 class _Reader:
-    """Reads a text once, from its beginning to its end."""
+    """A walk over the syntax tree of one text, in the order of execution."""
 
-    def __init__(self, text: str, shell: _Shell) -> None:
-        self._text = text.replace("\r\n", "\n")
-        self._at = 0
-        self._shell = shell
-        self._loops = self._ifs = self._cases = 0
-        # The texts behind `<<` that begin on the next line: who gets them, and where they end.
-        self._documents: list[tuple[Statement, str]] = []
-        self._before = Statement()
+    def __init__(self, text: str, variables: Mapping[str, str]) -> None:
+        self._source = _PASTED.sub(_as_bash, text).encode(errors="surrogateescape")
+        self._variables = dict(variables)
+        self._assigned: set[str] = set()
+        self._exported: set[str] = set()
+        # The call that a line with a dash may belong to, and the byte that it ends at.
+        self._last: tuple[Statement, int] | None = None
+        # By position, that of the text around it first; filled in turn by turn.
+        self.calls: dict[tuple[int, ...], list[Statement]] = {}
+        self.others: list[list[str]] = []
+        self.problems: list[Problem] = []
+        # Words that may be a text with calls, as that of `bash -c`: where, the text, a reader.
+        self._texts: list[tuple[tuple[int, ...], int, _Reader]] = []
 
-    def statements(self) -> Iterator[Statement]:
-        draft = _Draft(Statement(line=self._line))
-        while self._at < len(self._text):
-            self._skip_blanks()
-            if self._at >= len(self._text):
-                break
-            if separator := self._take_separator():
-                draft.statement.ends_with = separator
-                yield from self._ended(draft)
-                if separator == "\n":
-                    self._read_documents()
-                draft = _Draft(Statement(line=self._line))
-            elif not self._is_substitution() and (
-                match := _REDIRECTION.match(self._text, self._at)
-            ):
-                self._redirect(match, draft.statement)
-            elif draft.is_begun or not self._skip_in_front():
-                self._take_word(draft)
-        yield from self._ended(draft)
-
-    def items(self, read: set[str]) -> list[str]:
-        """Return the items of an array, whose brackets the text stands between."""
-        found: list[str] = []
-        while True:
-            self._skip_blanks()
-            if self._at >= len(self._text):
-                return found
-            if self._take_separator() is None:
-                found += fields(self._source(), self._shell.variables, read)
-
-    def _take_word(self, draft: _Draft) -> None:
-        statement = draft.statement
-        if not draft.is_begun:
-            draft.is_begun = True
-            statement.line, statement.is_in_loop = self._line, self._loops > 0
-        source = self._source()
-        assignment = _ASSIGNMENT.fullmatch(source)
-        if assignment and (not statement.words or statement.words[0] in _DECLARATIONS):
-            self._assign(draft, *assignment.groups())
+    def read(self) -> None:
+        root = _PARSER.parse(self._source).root_node
+        if root.has_error or b"\0" in self._source:
+            self.problems.append(_syntax_problem(root))
             return
-        found = fields(source, self._shell.variables, draft.read)
-        statement.words += found
-        texts = (_FLAG_IN_FRONT.sub("", word) for word in found)
-        statement.texts += [text for text in texts if " " in text or "\n" in text]
+        self._visit(root)
+        if not self.calls:
+            for position, line, inner in self._texts:
+                self._read_inner(position, line, inner)
 
-    def _assign(self, draft: _Draft, name: str, plus: str, source: str) -> None:
-        # What adds to itself begins empty; elsewhere, what is not set may be set in another shell.
-        variables = {name: "", **self._shell.variables}
-        value: str | list[str]
-        if source.startswith("("):
-            value = _Reader(source[1:-1], _Shell(variables)).items(draft.read)
+    def _visit(self, node: Node) -> None:
+        kind = node.type
+        if kind == "command":
+            self._command(node)
+        elif kind == "variable_assignment":
+            self._assign(node, self._variables)
+        elif kind == "declaration_command":
+            self._declare(node)
+        elif kind == "for_statement" and node.children[0].type == "for":
+            self._loop(node)
+        elif kind == "subshell":
+            before = dict(self._variables)
+            self._visit_children(node)
+            self._variables = before
+        elif kind in _TRANSPARENT and not _is_conditional(node):
+            self._visit_children(node)
+        elif kind in _CONSTRUCTS:
+            self._skip(node)
+
+    def _visit_children(self, node: Node) -> None:
+        for child in node.named_children:
+            self._visit(child)
+
+    def _skip(self, node: Node) -> None:
+        """Skip a construct without calls; what it assigns is not known behind it."""
+        construct, hint = _CONSTRUCTS[node.type]
+        if _has_call(node):
+            what = f"{construct} is not supported around a command of the scripts"
+            self.problems.append(Problem(what=what, where=f"line {line_of(node)}", hint=hint))
+        for one in walk(node):
+            if one.type == "variable_assignment" and (name := one.child_by_field_name("name")):
+                source = f"${source_of(name)}"
+                mark = unexpanded(source, f"variable is set in {construct}", line_of(one))
+                self._variables[source[1:]] = mark
+
+    def _assign(self, node: Node, into: dict[str, str]) -> None:
+        name_node, value_node = node.child_by_field_name("name"), node.child_by_field_name("value")
+        assert name_node
+        name = source_of(name_node)
+        # What adds to itself begins empty; elsewhere, a variable may be set in another shell.
+        known = {name: "", **self._variables}
+        value = value_of(value_node, known) if value_node else ""
+        if name_node.type == "subscript":
+            name = name.partition("[")[0]
+            value = unexpanded(source_of(node), "array is not supported", line_of(node))
+        if any(child.type == "+=" for child in node.children):
+            value = self._variables.get(name, "") + value
+        into[name] = value
+        if into is self._variables:
+            self._assigned.add(name)
+
+    def _declare(self, node: Node) -> None:
+        """Read `export A B=1` and its relatives."""
+        names = []
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                self._assign(child, self._variables)
+            name = child.child_by_field_name("name") or child
+            names.append(source_of(name))
+        if node.children[0].type == "export" or "-x" in names:
+            self._exported |= set(names)
+
+    def _loop(self, node: Node) -> None:
+        name_node, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
+        assert name_node
+        assert body
+        name = source_of(name_node)
+        sources = node.children_by_field_name("value")
+        values = [word for group in _adjacent(sources) for word in fields(group, self._variables)]
+        if all(child.type != "in" for child in node.children):
+            values = [unexpanded(f"${name}", "the loop has no values", line_of(node))]
+        unknown = [value for value in values if not is_expanded(value)]
+        for value in unknown[:1] or values:
+            self._variables[name] = value
+            self._last = None
+            self._visit(body)
+        if any(_is_jump(one) for one in walk(body)) and _has_call(body):
+            what = "a loop with a conditional break or continue is not supported"
+            hint = "Leave the values out that the loop skips, and the condition."
+            self.problems.append(Problem(what=what, where=f"line {line_of(node)}", hint=hint))
+
+    def _command(self, node: Node) -> None:
+        sources: list[Node] = []
+        assigned: dict[str, str] = {}
+        for child in [*node.children, *_words_behind_redirection(node)]:
+            if child.type == "variable_assignment":
+                self._assign(child, assigned)
+            elif not child.type.endswith("_redirect"):
+                sources.append(child)
+        if any(not _BETWEEN_WORDS.fullmatch(self._source, *gap) for gap in _gaps(node.children)):
+            hint = "Quote the word that it begins, or leave it out."
+            what, where = "a backslash at the start of a word", f"line {line_of(node)}"
+            self.problems.append(Problem(what=f"{what} is not supported", where=where, hint=hint))
+        words = [word for group in _adjacent(sources) for word in fields(group, self._variables)]
+        if not words:
+            return
+        last, self._last = self._last, None
+        if words[0].startswith("-") and last and self._is_next_line(last[1], node):
+            statement = last[0]
+            statement.words += words
+            statement.is_joined = True
+        elif script_index(words) is not None and words[0] not in _FILE_TOOLS:
+            statement = Statement(words, {**self._exports(), **assigned}, line_of(node))
+            self.calls.setdefault((node.start_byte,), []).append(statement)
         else:
-            value = value_of(source, variables, draft.read)
-        if plus:
-            held = self._shell.variables.get(name, "" if isinstance(value, str) else [])
-            draft.read.add(name)
-            if isinstance(held, str) and isinstance(value, str):
-                value = held + value
-            else:
-                value = [*_listed(held), *_listed(value)]
-        draft.assignments[name] = value
-
-    def _ended(self, draft: _Draft) -> Iterator[Statement]:
-        """Give a statement, or keep what it says of variables and loops."""
-        one, words = draft.statement, draft.statement.words
-        if not words or words[0] in _DECLARATIONS:
-            if draft.is_begun:
-                self._keep(draft)
+            self._other(node, words)
             return
-        if words[0] in _LOOP_HEADS and len(words) > 1:
-            self._begin_loop(words)
+        statement.is_redirected |= _is_redirected(node)
+        self._last = statement, node.end_byte
+
+    def _exports(self) -> dict[str, str]:
+        names = sorted(self._exported & self._assigned)
+        return {name: self._variables[name] for name in names}
+
+    def _is_next_line(self, end: int, node: Node) -> bool:
+        between = self._source[end : node.start_byte].decode(errors="surrogateescape")
+        return re.fullmatch(r"[ \t]*(?:#[^\n]*)?\n(?:\s|#[^\n]*\n)*", between) is not None
+
+    def _other(self, node: Node, words: list[str]) -> None:
+        """Read a command that is no call, but may have a text with calls in it: `bash -c "…"`."""
+        if words[0] == "eval" and _has_call(node):
+            self._skip(node)
             return
-        if words[0] == "eval":
-            yield from _Reader(" ".join(words[1:]), self._shell).statements()
-            return
-        handed_on = sorted(self._shell.exported & self._shell.assigned)
-        exported = {name: self._shell.variables[name] for name in handed_on}
-        environment = {**exported, **draft.assignments}
-        one.environment = {key: text for key, text in environment.items() if isinstance(text, str)}
-        one.branches = sorted(draft.read & self._shell.from_branches)
-        one.variables = dict(self._shell.variables)
-        self._before = one
-        yield one
+        self.others.append(words)
+        for number, word in enumerate(words):
+            text = _FLAG_BEFORE_TEXT.sub("", with_source(word))
+            if mentions_script(text) and len(text.split()) > 1:
+                inner = _Reader(text, self._variables)
+                inner._assigned, inner._exported = set(self._assigned), set(self._exported)
+                self._texts.append(((node.start_byte, number), line_of(node), inner))
 
-    def _keep(self, draft: _Draft) -> None:
-        """Keep the variables that a statement sets, and the names that it exports."""
-        before, words = self._before, draft.statement.words
-        is_after_test = before.ends_with in ("&&", "||") and before.words[:1] != []
-        is_in_branch = self._ifs > 0 or self._cases > 0
-        is_in_branch |= is_after_test and before.words[0] in _TESTS
-        shell, names = self._shell, set(draft.assignments)
-        if is_in_branch or draft.read & shell.from_branches:
-            shell.from_branches |= names
-        else:
-            shell.from_branches -= names
-        shell.variables |= draft.assignments
-        shell.assigned |= names
-        if words[:1] == ["export"] or "-x" in words:
-            shell.exported |= {*names, *words[1:]}
-        self._before = Statement()
+    def _read_inner(self, position: tuple[int, ...], line: int, inner: _Reader) -> None:
+        inner.read()
+        self.problems += inner.problems
+        for at, statements in inner.calls.items():
+            for one in statements:
+                one.line += line - 1
+            self.calls.setdefault((*position, *at), []).extend(statements)
 
-    def _begin_loop(self, words: list[str]) -> None:
-        """Read the head of a loop: `for m in …`."""
-        name = words[1]
-        is_single = words[2:3] == ["in"] and len(words) == 4 and is_known(words[3])
-        self._shell.variables[name] = words[3] if is_single else Unknown.TURN.part(f"${name}")
 
-    def _skip_in_front(self) -> bool:
-        """Skip a prompt, a notebook's mark or the shell's own word, and tell whether it was one."""
-        if self._cases and (pattern := _PATTERN.match(self._text, self._at)):
-            self._at = pattern.end()
+def _as_bash(found: re.Match[str]) -> str:
+    if found["kept"] is not None:
+        return found["kept"]
+    if found["space"]:
+        return " "
+    if found["continued"] is not None:
+        return "\\\n" if "\n" in found["continued"] else ""
+    return ""
+
+
+def _syntax_problem(root: Node) -> Problem:
+    first = next((one for one in walk(root) if one.is_error or one.is_missing), root)
+    hint = "Close every quote and bracket, or paste the command of the script alone."
+    return Problem(what="bash syntax error", where=f"line {line_of(first)}", hint=hint)
+
+
+def _gaps(nodes: list[Node]) -> Iterator[tuple[int, int]]:
+    """Yield the bytes between nodes, with the blanks that a node may begin with."""
+    for one, other in pairwise(nodes):
+        text = other.text or b""
+        yield one.end_byte, other.start_byte + len(text) - len(text.lstrip())
+
+
+def _adjacent(nodes: list[Node]) -> Iterator[list[Node]]:
+    """Yield the nodes of each word; the parser splits some words at an escaped character."""
+    group: list[Node] = []
+    for node in nodes:
+        if group and (group[-1].end_byte != node.start_byte or source_of(node)[:1].isspace()):
+            yield group
+            group = []
+        group.append(node)
+    if group:
+        yield group
+
+
+def _has_call(node: Node) -> bool:
+    """Return whether a command inside a node names one of the scripts."""
+    kinds = ("command", "heredoc_body")
+    return any(one.type in kinds and mentions_script(source_of(one)) for one in walk(node))
+
+
+def _is_jump(node: Node) -> bool:
+    """Return whether a node makes a loop leave out a turn, whatever its commands return."""
+    if node.type != "command" or source_of(node).split()[0] not in ("break", "continue"):
+        return False
+    inside = node.parent
+    while inside and inside.type in _TRANSPARENT and not _is_conditional(inside):
+        inside = inside.parent
+    return inside is not None and inside.type not in ("for_statement", "program")
+
+
+def _is_conditional(node: Node) -> bool:
+    """Return whether a list begins with a test: `[ -f x ] && A=1`."""
+    if node.type != "list":
+        return False
+    first = node.children[0]
+    return first.type == "test_command" or source_of(first).startswith("test ")
+
+
+def _words_behind_redirection(node: Node) -> list[Node]:
+    """Return the words that stand behind a redirection: `python x > log --fp16`."""
+    parent = node.parent
+    if parent is None or parent.type != "redirected_statement":
+        return []
+    files = [child for child in parent.children if child.type == "file_redirect"]
+    return [word for one in files for word in one.children_by_field_name("destination")[1:]]
+
+
+def _is_redirected(node: Node) -> bool:
+    """Return whether the output of a command goes to a file or a pipe."""
+    while (parent := node.parent) and parent.type in _TRANSPARENT:
+        if any(
+            child.type == "file_redirect" and ">" in source_of(child) for child in parent.children
+        ):
             return True
-        if head := _COUNTING_HEAD.match(self._text, self._at):
-            self._shell.variables[head[1]] = Unknown.TURN.part(f"${head[1]}")
-            self._at = head.end()
+        if parent.type == "pipeline" and parent.named_children[-1] != node:
             return True
-        keyword = _KEYWORD.match(self._text, self._at)
-        marks = (_FUNCTION, _PROMPT, re.compile(r"\("))
-        matches = (mark.match(self._text, self._at) for mark in marks)
-        match = keyword or next(filter(None, matches), None)
-        if match is None:
-            return False
-        self._at = match.end()
-        if keyword:
-            self._loops += {"do": 1, "done": -1}.get(keyword[1], 0)
-            self._ifs += {"if": 1, "fi": -1}.get(keyword[1], 0)
-            self._cases += {"case": 1, "esac": -1}.get(keyword[1], 0)
-            if keyword[1] == "case":
-                self._skip_blanks()
-                self._source()
-                self._skip_blanks()
-                self._at += len("in") * self._text.startswith("in", self._at)
-        return True
-
-    def _redirect(self, match: re.Match[str], statement: Statement) -> None:
-        self._at = match.end()
-        mark = match[2]
-        statement.is_redirected |= ">" in mark
-        if match[3] is not None:
-            return
-        self._skip_blanks()
-        source = self._source()
-        if mark in ("<<", "<<-"):
-            self._documents.append((statement, value_of(source, {})))
-
-    def _read_documents(self) -> None:
-        """Read the texts behind `<<` of the line that has ended."""
-        for statement, end in self._documents:
-            lines = []
-            while self._at < len(self._text):
-                line, _, _ = self._text[self._at :].partition("\n")
-                self._at += len(line) + 1
-                if line.strip() == end:
-                    break
-                lines.append(line)
-            statement.texts.append("\n".join(lines))
-        self._documents = []
-
-    @property
-    def _line(self) -> int:
-        return self._text.count("\n", 0, self._at) + 1
-
-    def _is_substitution(self) -> bool:
-        return self._text.startswith(("<(", ">("), self._at)
-
-    def _take_separator(self) -> str | None:
-        for mark in _SEPARATORS:
-            if self._text.startswith(mark, self._at):
-                # `&>` sends output to a file.
-                if mark == "&" and self._text.startswith("&>", self._at):
-                    return None
-                self._at += len(mark)
-                return mark
-        return None
-
-    def _skip_blanks(self) -> None:
-        """Skip spaces, continued line ends and comments."""
-        match = _BLANK.match(self._text, self._at)
-        assert match
-        self._at = match.end()
-
-    def _source(self) -> str:
-        """Return the word that begins here, quotes and all."""
-        start = self._at
-        opened = self._line
-        try:
-            while self._at < len(self._text):
-                is_array = self._text[self._at] == "(" and _ARRAY.fullmatch(
-                    self._text[start : self._at]
-                )
-                if is_array:
-                    self._at = closing_end(self._text, self._at + 1, ")")
-                elif _END_OF_WORD.match(self._text, self._at) and not (
-                    self._at == start and self._is_substitution()
-                ):
-                    break
-                else:
-                    opened = self._line
-                    self._at = piece_end(self._text, self._at)
-        except UnclosedError:
-            what = "a quote or a bracket is not closed"
-            raise ConfigError(Problem(what=what, where=f"line {opened}")) from None
-        if self._at == start:
-            # A bracket where no word has one.
-            self._at += 1
-        return self._text[start : self._at]
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return value if isinstance(value, list) else [value] if value else []
+        node = parent
+    return False

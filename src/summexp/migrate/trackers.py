@@ -1,4 +1,7 @@
-"""What `--report_to` named, and what of it there is here."""
+"""Trackers of `--report_to`: those supported here, and the others.
+
+Tested in tests/migrate/test_flags.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from summexp.migrate.flags import Settings
 
 
 def trackers(names: list[str]) -> Settings:
-    """Return the trackers that `--report_to` means; `all` is every one that there is."""
+    """Return the supported trackers that `--report_to` names; `all` is every one of them."""
     words = [word for name in names for word in re.split(r"[\s,]+", name) if word]
     if "all" in words:
         return {"tracking.trackers": list(TRACKERS)}
@@ -17,6 +20,6 @@ def trackers(names: list[str]) -> Settings:
 
 
 def others(names: list[str]) -> list[str]:
-    """Return the trackers that `--report_to` named and that cannot be chosen here."""
+    """Return the trackers that `--report_to` names and that are not supported."""
     words = [word for name in names for word in re.split(r"[\s,]+", name) if word]
     return [word for word in words if word not in (*TRACKERS, "all", "none")]

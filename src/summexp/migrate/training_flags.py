@@ -1,4 +1,7 @@
-"""The flags that transformers' `Seq2SeqTrainingArguments` gave to every script of the Trainer."""
+"""Flags from transformers' `Seq2SeqTrainingArguments`, which every script of the Trainer had.
+
+Tested in tests/migrate/test_flags.py.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,11 @@ _KIND_OF = {
     "fsdp": Kind.TEXT_OR_BOOL,
     "trackio_static_space_id": Kind.TEXT_OR_BOOL,
 }
-"""Where the type does not say it. What else takes anything is JSON."""
+"""Kinds that do not follow from the type. Other fields without a simple type are JSON."""
 
-SECRET = "comes from the environment: export HF_TOKEN, or log in with hf auth login"
-_LAUNCHER = "is the launcher's to say"
-_TRACKIO = "is of a tracker that cannot be chosen here"
+SECRET = "from the environment only; export HF_TOKEN, or log in with hf auth login"
+_LAUNCHER = "not needed; the launcher sets it"
+_TRACKIO = "not supported; the tracker trackio"
 
 
 def _joined(value: list[str]) -> Settings:
@@ -65,13 +68,13 @@ def _optimizer(value: str) -> Settings:
 def _generation(value: str) -> Settings:
     raise ConfigError(
         Problem(
-            what=f"--generation_config {value}: its options are keys of their own here",
-            hint="Leave it away, and add each option to the new command: generation.num_beams=4 …",
+            what=f"--generation_config {value}: not supported, as each of its options is a key",
+            hint="Leave it out, and add the options to the new command: generation.num_beams=4 …",
         )
     )
 
 
-_OTHERWISE: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
+_OTHER_KEYS: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
     "output_dir": ("output_dir", "", None),
     "seed": ("seed", "", None),
     "report_to": (
@@ -84,27 +87,27 @@ _OTHERWISE: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
     "generation_max_length": ("generation.max_length", "", None),
     "generation_num_beams": (
         "generation.num_beams",
-        "holds where --num_beams is not given; the old script searched with 1 beam then",
+        "takes effect without --num_beams; the old script used 1 beam then",
         None,
     ),
-    "generation_config": ("generation.*", "each of its options is a key of its own", _generation),
+    "generation_config": ("generation.*", "each of its options is a key", _generation),
     "use_cpu": ("hardware=cpu", "", fixed(hardware="cpu")),
-    "ddp_backend": ("", "follows from the hardware: nccl for GPUs, gloo for CPUs", None),
+    "ddp_backend": ("", "not needed; nccl for GPUs, gloo for CPUs", None),
     "ddp_timeout": (
         "hardware.timeout_minutes",
         "in minutes, not seconds",
         lambda value: {"hardware.timeout_minutes": value / 60},
     ),
     "local_rank": ("", _LAUNCHER, None),
-    "disable_tqdm": ("", "is not needed: progress shows on a terminal only, not in a file", None),
+    "disable_tqdm": ("", "not needed; progress bars appear on a terminal only", None),
     "hub_token": ("", SECRET, None),
     "trackio_space_id": ("", _TRACKIO, None),
     "trackio_bucket_id": ("", _TRACKIO, None),
     "trackio_static_space_id": ("", _TRACKIO, None),
-    "length_column_name": ("", "is not needed: the lengths are known", None),
+    "length_column_name": ("", "not needed; the lengths are known", None),
     "train_sampling_strategy": (
         "training.train_sampling_strategy engine.sampler=upstream",
-        "group_by_length is what our own order of the rows does, with no flag",
+        "group_by_length is the default order of the rows, with no key",
         _sampled,
     ),
     "optim": ("training.optim", "adamw_hf left transformers; adamw_torch is the same", _optimizer),
@@ -113,7 +116,7 @@ _OTHERWISE: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
     "include_num_input_tokens_seen": ("training.include_num_input_tokens_seen", "", _counted),
     "fsdp": (
         "training.fsdp",
-        "hardware=fsdp8_bf16 is the choice that has it",
+        "hardware=fsdp8_bf16 sets it",
         _sharded,
     ),
     "resume_from_checkpoint": (
@@ -122,19 +125,18 @@ _OTHERWISE: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
         lambda value: {} if str(value).lower() == "true" else _path(value),
     ),
 }
-"""Fields that are not their own key in `training`: what they are now, remark, and what a value
-means."""
+"""Fields that are not a key of `training` of the same name: key, remark, function to settings."""
 
 _REMARK_AT = {"optim": "adamw_hf", "train_sampling_strategy": "group_by_length"}
-"""Flags whose remark is about one value of theirs only."""
+"""Flags whose remark concerns one of their values only."""
 
 
 def _path(value: str) -> Settings:
     return {"training.resume_from_checkpoint": value}
 
 
-def remark_concerns(flag: Flag, value: Any) -> bool:
-    """Return whether the remark on a flag is about this value of it."""
+def remark_applies(flag: Flag, value: Any) -> bool:
+    """Return whether the remark on a flag concerns this value."""
     if flag.name == "resume_from_checkpoint":
         return str(value).lower() == "true"
     return flag.name not in ("fsdp", "report_to") and (
@@ -150,12 +152,12 @@ def _kind(name: str, declared: str) -> Kind:
 
 def _flag(name: str, declared: str, default: Any) -> Flag:
     kind, key = _kind(name, declared), f"training.{name}"
-    if name in _OTHERWISE:
-        now, remark, turn = _OTHERWISE[name]
+    if name in _OTHER_KEYS:
+        now, remark, turn = _OTHER_KEYS[name]
         return Flag(name, kind, now, remark, default, turn, is_secret=name == "hub_token")
     if key in NO_EFFECT:
         return Flag(name, kind, "", NO_EFFECT[key][0], default)
-    assert key not in ALIASES, f"{key} is refused, so --{name} must say what it is instead"
+    assert key not in ALIASES, f"{key} is rejected, so --{name} needs another key"
     return Flag(name, kind, key, "", default)
 
 

@@ -1,21 +1,16 @@
-"""From the flags of an old command to the words of the new one, and what is to be said of them."""
+"""Choices and config keys for the flags of an old command, and remarks on what changes."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from summexp.check import check
-from summexp.command_line import parse
-from summexp.config.compose import choice_tree
 from summexp.config.escaping import override
 from summexp.config.keys import declared, declared_fields
-from summexp.config.secrets import looks_secret
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.choices import (
     CUSTOM_DATASET,
@@ -27,69 +22,80 @@ from summexp.migrate.choices import (
     tracking_choice,
 )
 from summexp.migrate.differences import differences
-from summexp.migrate.expansion import HIDDEN, refuse_unknown
+from summexp.migrate.file_defaults import composed, is_in_file, plain, source_of
 from summexp.migrate.flags import Kind, Script
 from summexp.migrate.hardware import hardware_settings
 from summexp.migrate.launch_environment import environment_settings
 from summexp.migrate.launchers import Invocation
 from summexp.migrate.script_flags import FLAGS
 from summexp.migrate.trackers import others
-from summexp.migrate.training_flags import remark_concerns
-from summexp.runs.resume import check_checkpoint
+from summexp.migrate.training_flags import remark_applies
 
 PARITY = "hf_parity"
-"""The experiment that does as the old script did."""
-_GROUPS = ("model", "data", "engine", "hardware", "tracking", "experiment")
+"""The experiment with the behaviour of the old script."""
+GROUPS = ("model", "data", "engine", "hardware", "tracking", "experiment")
+"""Groups that a new command may choose from, in its order."""
 _FILES = ("data.train_file", "data.validation_file", "data.test_file")
 _PHASES = ("training.do_train", "training.do_eval", "training.do_predict")
 _LEFT_TO_FILES = (
-    "model.name_or_path",
-    "model.resize_position_embeddings",
-    "data.name",
-    "data.config_name",
-    "data.text_column",
-    "data.summary_column",
-    "data.val_max_target_length",
+    *("model.name_or_path", "model.resize_position_embeddings", "data.name", "data.config_name"),
+    *("data.text_column", "data.summary_column", "data.val_max_target_length"),
 )
-"""Keys of a file that mean what the old script found out by itself."""
-_TELLS = (
-    "overwrite_output_dir",
-    "ignore_pad_token_for_loss",
-    "optim",
-    "train_sampling_strategy",
-    "push_to_hub",
-    "checkpointing_steps",
+"""Keys of a file whose values the old script found out by itself."""
+_CHANGED = (
+    *("overwrite_output_dir", "ignore_pad_token_for_loss", "optim", "train_sampling_strategy"),
+    *("push_to_hub", "checkpointing_steps"),
 )
-"""Flags of the same name whose meaning changed."""
+"""Flags that kept their name and changed their meaning."""
 _SAMPLING = ("group_by_length", "train_sampling_strategy")
 _STRATEGY = "training.train_sampling_strategy"
 _HUB_NAMES = ("hub_model_id", "push_to_hub_model_id")
 
 
-def translated(
-    call: Invocation, given: Mapping[str, Any], *, parity: bool
-) -> tuple[list[str], dict[str, str], list[str]]:
-    """Say with config keys and choices what a call of an old script said.
+@dataclass
+class Translation:
+    """A call of an old script as choices and config keys."""
+
+    choices: dict[str, str]
+    """Group to file, in the order of `GROUPS`."""
+    settings: dict[str, Any]
+    """Key to value: those that the files do not set, or set to something else."""
+    environment: dict[str, str]
+    """Variables in front of the new command."""
+    remarks: list[str]
+    """What changed, was left out or differs, a sentence each."""
+
+    def words(self) -> list[str]:
+        """Return the words that follow `python train.py`."""
+        choices = [f"{group}={name}" for group, name in self.choices.items()]
+        return [*choices, *(override(key, value) for key, value in self.settings.items())]
+
+    def text(self, key: str) -> str:
+        """Return the value of a key in the new run, as an override writes it."""
+        base = composed(self.choices)
+        value = self.settings[key] if key in self.settings else OmegaConf.select(base, key)
+        return override(key, plain(value)).partition("=")[2]
+
+
+def translate(call: Invocation, given: Mapping[str, Any], *, parity: bool) -> Translation:
+    """Translate a call of an old script into choices and config keys.
 
     Args:
-        call: it.
+        call: the call.
         given: its flags, name to value.
-        parity: whether the numbers are to be the old script's own.
-
-    Returns:
-        The words that follow `python train.py`, the variables in front of it, and remarks.
+        parity: whether to keep the old script's own numbers.
 
     Raises:
-        ConfigError: the call asks for nothing, or for what cannot be.
+        ConfigError: the call runs nothing, names no model or no data, or has no parity.
     """
     if parity and call.script is not Script.TRAINER:
-        what = f"--parity is for {Script.TRAINER.value}, and this is {call.script.value}"
-        raise ConfigError(Problem(what=what, hint="Leave --parity away."))
-    return _Translation(call, given, parity=parity).result()
+        what = f"--parity is for {Script.TRAINER.value}, not for {call.script.value}"
+        raise ConfigError(Problem(what=what, hint="Leave --parity out."))
+    return _Translator(call, given, parity=parity).result()
 
 
-class _Translation:
-    """One command on its way."""
+class _Translator:
+    """The translation of one call, a subject at a time."""
 
     def __init__(self, call: Invocation, given: Mapping[str, Any], *, parity: bool) -> None:
         self._script = call.script
@@ -97,16 +103,16 @@ class _Translation:
         self._machine = call.machine
         self._given = given
         self._remarks: list[str] = []
-        # Key to what is to be said if it stands in the new command.
+        # Key to a remark that holds only if the new command has the key.
         self._if_written: dict[str, str] = {}
         self._environment = {**call.environment, **call.machine.environment}
-        # Key to value: what the old command says.
+        # Key to value, as the old command sets it.
         self._settings: dict[str, Any] = dict(call.machine.settings)
         self._implied: dict[str, Any] = {}
         self._choices: dict[str, str] = {}
 
-    def result(self) -> tuple[list[str], dict[str, str], list[str]]:
-        """Return words, variables and remarks."""
+    def result(self) -> Translation:
+        """Return the translation."""
         settings, remarks = environment_settings(self._environment)
         self._remarks += remarks
         for name, value in self._given.items():
@@ -124,16 +130,15 @@ class _Translation:
         self._choose_machine()
         if self._parity:
             self._settle_parity()
-        words = self._words()
+        choices = {group: self._choices[group] for group in GROUPS if group in self._choices}
+        written = self._written(choices)
         self._remarks += self._machine.remarks
-        self._check(words)
-        written = [word.partition("=")[0] for word in words]
         if not self._parity:
-            self._remarks += differences(self._script, self._settings, written)
-        return words, self._environment, self._remarks
+            self._remarks += differences(self._script, self._settings, {*written, *choices})
+        return Translation(choices, written, self._environment, self._remarks)
 
     def _take(self, name: str, value: Any) -> None:
-        """Take the settings of one flag, and remark on it."""
+        """Add the settings of one flag, and its remark."""
         flag = FLAGS[self._script][name]
         if flag.is_secret:
             self._remarks.append(f"--{name}: {flag.remark}")
@@ -150,34 +155,34 @@ class _Translation:
             self._settings[key] = {**held, **one} if both and held else one
         if not settings and flag.kind is Kind.BOOL and value == flag.default:
             return
-        if remark_concerns(flag, value) and flag.remark and not flag.now:
+        if remark_applies(flag, value) and flag.remark and not flag.now:
             self._remarks.append(f"--{name}: {flag.remark}")
         elif name == "resume_from_checkpoint" and not settings:
             self._remarks.append(f"--{name} {value}: left out, a run in the same folder resumes")
         elif flag.is_renamed and settings and name not in ("report_to", "model_type"):
-            about = f"; {flag.remark}" if flag.remark and remark_concerns(flag, value) else ""
+            about = f"; {flag.remark}" if flag.remark and remark_applies(flag, value) else ""
             self._if_written[next(iter(settings))] = f"--{name}: {_shown(settings)} now{about}"
-        elif flag.remark and name in _TELLS and remark_concerns(flag, value):
+        elif flag.remark and name in _CHANGED and remark_applies(flag, value):
             self._remarks.append(f"--{name}: {flag.remark}")
 
     def _settle_beams(self) -> None:
-        """Let --num_beams hold whatever its place, as the old script did."""
+        """Prefer --num_beams wherever it stands, as the old script did."""
         asked = self._given.get("generation_num_beams")
         held = self._given.get("num_beams", 1)
         if asked is None or asked == held:
             return
         is_given = "num_beams" in self._given
-        why = f"the old script went by --num_beams{'' if is_given else ', whose default is 1'}"
+        why = f"the old script used --num_beams{'' if is_given else ', whose default is 1'}"
         if self._parity or is_given:
             self._settings["generation.num_beams"] = held
             self._remarks.append(f"--generation_num_beams {asked}: had no effect; {why}")
         else:
-            self._remarks.append(f"--generation_num_beams {asked}: in force now; {why}")
+            self._remarks.append(f"--generation_num_beams {asked}: takes effect now; {why}")
 
     def _settle_tracking(self, without: str | None) -> None:
         named = self._given.get("report_to")
         for name in others(named or []):
-            self._remarks.append(f"--report_to {name}: there are tensorboard and wandb, not this")
+            self._remarks.append(f"--report_to {name}: not supported; tensorboard and wandb are")
         if self._script is Script.NO_TRAINER:
             if not self._given.get("with_tracking"):
                 if named:
@@ -188,14 +193,14 @@ class _Translation:
             self._settings.setdefault("tracking.trackers", ["tensorboard", "wandb"])
         if named and "all" in named:
             self._remarks.append(
-                "--report_to all: tensorboard and wandb; tracking=tensorboard asks for no account"
+                "--report_to all: tensorboard and wandb; tracking=tensorboard needs no account"
             )
         held = self._settings.get("tracking.trackers")
         if held and without in held:
             self._settings["tracking.trackers"] = [name for name in held if name != without]
 
     def _settle_phases(self) -> None:
-        """Say of each phase whether it runs; here they are on where nobody says."""
+        """Set whether each phase runs: not without its flag, other than here."""
         settings = self._settings
         if self._script is Script.NO_TRAINER:
             settings["engine"] = "accelerate"
@@ -208,29 +213,26 @@ class _Translation:
         if self._script is Script.TRAINER:
             if not settings.setdefault("training.predict_with_generate", False):
                 self._remarks.append(
-                    "--predict_with_generate: was not given, so nothing is generated or scored but "
-                    "the loss"
+                    "--predict_with_generate: not given, so the loss is the only score"
                 )
         else:
             self._remarks.append(
-                "the TensorFlow script: there is no Keras engine yet, so engine=trainer trains in "
-                "PyTorch"
+                "TensorFlow: no Keras engine yet; engine=trainer trains in PyTorch"
             )
             if "hardware" not in settings:
                 self._remarks.append(
-                    "every GPU of the machine was taken: hardware=ddp8_bf16 hardware.processes=N "
-                    "does so"
+                    "the old script used all GPUs: add hardware=ddp8_bf16 hardware.processes=N"
                 )
         if not any(settings[key] for key in _PHASES):
             raise ConfigError(
                 Problem(
-                    what="the old command trains, evaluates and predicts nothing",
+                    what="the old command neither trains nor evaluates nor predicts",
                     hint="Add --do_train, --do_eval or --do_predict to it.",
                 )
             )
 
     def _settle_intervals(self) -> None:
-        """Let numbers of steps count as they did: here, epochs do where nobody says."""
+        """Set strategies so that numbers of steps count; the default here is epochs."""
         settings = self._settings
         if "training.save_steps" in settings:
             self._default("training.save_strategy", "steps", "--save_steps")
@@ -245,10 +247,10 @@ class _Translation:
     def _default(self, key: str, value: Any, because: str) -> None:
         if key not in self._settings:
             self._settings[key] = value
-            self._remarks.append(f"{because}: {key}={value} goes with it, upstream's default")
+            self._remarks.append(f"{because}: {key}={value} added, upstream's default")
 
     def _settle_checkpoint(self) -> None:
-        """Keep a checkpoint from being deleted with the folder that it lies in."""
+        """Keep the checkpoint to resume from if it is inside the folder to overwrite."""
         settings = self._settings
         checkpoint = settings.get("training.resume_from_checkpoint")
         folder = settings.get("output_dir")
@@ -257,7 +259,7 @@ class _Translation:
         if Path(checkpoint).absolute().is_relative_to(Path(folder).absolute()):
             del settings["overwrite_output_dir"]
             self._remarks.append(
-                "--overwrite_output_dir: left out; it would delete the checkpoint to go on from"
+                "--overwrite_output_dir: left out; it would delete the checkpoint to resume from"
             )
 
     def _settle_hub(self) -> None:
@@ -280,7 +282,7 @@ class _Translation:
             self._remarks.append("--model_type: had no effect beside --model_name_or_path")
         self._choices["model"] = model_choice(name)
         if self._choices["model"] != CUSTOM_MODEL:
-            # The file names it, be it by the name that it has now.
+            # The file has its name, or the one that it has now.
             del settings["model.name_or_path"]
 
     def _model_from_scratch(self) -> None:
@@ -318,7 +320,7 @@ class _Translation:
             return
         del settings["data.name"]
         if choice != name:
-            self._remarks.append(f"--dataset_name {name}: data={choice} has it")
+            self._remarks.append(f"--dataset_name {name}: data={choice} now")
         configuration = dataset_configuration(choice)
         if configuration:
             settings.setdefault("data.config_name", configuration)
@@ -330,8 +332,7 @@ class _Translation:
         names = dict.fromkeys(settings[key] for key, choice in choices.items() if choice is None)
         for one in names:
             self._remarks.append(
-                f"{one}: its ending names no format, so its content will; data=custom_json reads "
-                "the same"
+                f"{one}: the format follows from the content, as its ending names none"
             )
         if "data.config_name" in settings:
             del settings["data.config_name"]
@@ -353,37 +354,29 @@ class _Translation:
                 self._choices["tracking"] = tracking
 
     def _settle_parity(self) -> None:
-        """Take the old script's own ways, and say where the numbers cannot be the same."""
+        """Choose the behaviour of the old script; report where the numbers differ all the same."""
         self._choices["experiment"] = PARITY
         settings = self._settings
-        hardware = _composed((f"hardware={self._choices.get('hardware', 'auto')}",)).hardware
+        hardware = composed({"hardware": self._choices.get("hardware", "auto")}).hardware
         processes = settings.get("hardware.processes", hardware.processes)
         nodes = settings.get("hardware.nodes", hardware.nodes)
         if processes not in (None, 1) or nodes not in (None, 1):
             self._remarks.append("--parity: the numbers are the same in one process only")
 
-    def _words(self) -> list[str]:
-        """Return the words: choices, what they do not say, and what they say otherwise."""
-        choices = [f"{group}={self._choices[group]}" for group in _GROUPS if group in self._choices]
-        base = _composed(tuple(choices))
-        wanted = dict(self._settings)
-        for key, value in self._old_defaults(base).items():
-            wanted[key] = value
-        written = {key: value for key, value in wanted.items() if self._is_needed(base, key, value)}
-        spoken_of = {*written, *self._choices}
-        self._remarks += [text for key, text in self._if_written.items() if key in spoken_of]
-        return [*choices, *(override(key, value) for key, value in written.items())]
+    def _written(self, choices: dict[str, str]) -> dict[str, Any]:
+        """Return the settings that the new command needs: those that are in no chosen file."""
+        base = composed(choices)
+        wanted = {**self._settings, **self._old_defaults(base)}
+        written = {
+            key: value
+            for key, value in wanted.items()
+            if not is_in_file(base, key, value, may_be_default=key in self._implied)
+        }
+        reported = {*written, *choices}
+        self._remarks += [text for key, text in self._if_written.items() if key in reported]
+        return written
 
-    def _is_needed(self, base: Any, key: str, value: Any) -> bool:
-        """Return whether a key has to be set, or whether the chosen files say the same.
-
-        What the old command said aloud is said again even where it is the default of the schema.
-        """
-        there = OmegaConf.select(base, key)
-        is_left_to_us = _of_a_file(base, key) or key in self._implied
-        return not (is_left_to_us and _same(there, value))
-
-    def _old_defaults(self, base: Any) -> dict[str, Any]:
+    def _old_defaults(self, base: DictConfig) -> dict[str, Any]:
         """Return the flags that were not given, and that a chosen file sets to something else."""
         found = {}
         for flag in FLAGS[self._script].values():
@@ -392,68 +385,20 @@ class _Translation:
                 continue
             if key in self._settings or key in _LEFT_TO_FILES:
                 continue
-            value = OmegaConf.select(base, key)
-            by_hardware = (
-                self._choices.get("hardware") == "tpu8" and key == "data.pad_to_max_length"
-            )
-            default = declared_fields()[key].default
+            value, default = OmegaConf.select(base, key), declared_fields()[key].default
+            by_hardware = self._choices.get("hardware") == "tpu8" and key.endswith("_to_max_length")
             if value == default or by_hardware:
                 continue
             found[key] = default
+            now = "removed" if default is None else f"its default {default}"
+            in_file = source_of(base, key) or repr(value)
+            section = key.partition(".")[0]
             self._remarks.append(
-                f"--{flag.name}: was not given; "
-                f"{'left away' if default is None else f'{default}, its default'}, though the file "
-                f"of {key.partition('.')[0]}= has {_source(base, key) or repr(value)}"
+                f"--{flag.name}: not given, so {now}; the file of {section}= has {in_file}"
             )
         return found
-
-    def _check(self, words: list[str]) -> None:
-        """Compose what was made, and tell what the schema has against it.
-
-        Raises:
-            ConfigError: the old command asked for what neither it nor the new one can do.
-        """
-        refuse_unknown(words)
-        if any(looks_secret(word) or HIDDEN in word for word in words):
-            raise ConfigError(
-                Problem(
-                    what="the old command holds a secret where none belongs",
-                    hint="A variable counts as one if its name has a part such as KEY or TOKEN; "
-                    "write the value of one that is none.",
-                )
-            )
-        config = check(parse([*words, "--cfg", "job"]))[0].config
-        missing = check_checkpoint(config.training.resume_from_checkpoint)
-        self._remarks += [f"--resume_from_checkpoint: {one.what} yet" for one in missing]
-
-
-@cache
-def _composed(choices: tuple[str, ...]) -> DictConfig:
-    with choice_tree() as tree:
-        return tree.compose(list(choices))[0]
 
 
 def _shown(settings: Mapping[str, Any]) -> str:
     """Return the keys of settings, with the value of what is a choice."""
     return " ".join(f"{key}={one}" if key == "hardware" else key for key, one in settings.items())
-
-
-def _of_a_file(base: Any, key: str) -> bool:
-    """Return whether a file, and not the schema, says what `key` is."""
-    if declared(key) != key:
-        return False
-    return bool(OmegaConf.select(base, key) != declared_fields()[key].default)
-
-
-def _source(base: DictConfig, key: str) -> str | None:
-    """Return the key whose value a file gives to another of its section, or None."""
-    section, _, name = key.partition(".")
-    written = OmegaConf.to_container(base[section], resolve=False)
-    assert isinstance(written, dict)
-    match = re.fullmatch(r"\$\{\.(\w+)\}", str(written[name]))
-    return f"that of {section}.{match[1]}" if match else None
-
-
-def _same(one: Any, other: Any) -> bool:
-    plain = OmegaConf.to_container(one) if OmegaConf.is_config(one) else one
-    return type(plain) is type(other) and bool(plain == other)

@@ -1,4 +1,4 @@
-"""`summexp migrate`: prints the new command for an old one, or runs it."""
+"""`summexp migrate`: prints the new commands for old ones, or runs one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from summexp import entry
 from summexp.config.secrets import without_secrets
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
-from summexp.migrate.expansion import refuse_unknown
+from summexp.migrate.expansion import reject_unexpanded
 from summexp.runs.command import INSTALLED
 from summexp.streams import print_error, show
 
@@ -20,14 +20,15 @@ usage: summexp migrate [--run] [--parity] "OLD COMMAND"
        summexp migrate [--run] [--parity] -- OLD COMMAND
        summexp migrate [--run] [--parity] [-]
 
-Takes a command of the Hugging Face scripts run_summarization.py and
+Translates commands of the Hugging Face scripts run_summarization.py and
 run_summarization_no_trainer.py (PyTorch or TensorFlow; with python, torchrun, accelerate launch,
-deepspeed or xla_spawn.py in front) and prints the `python train.py …` that says the same: one line
-on standard output. What changed, was left out or differs is said on standard error. Nothing is
-downloaded, and the files need not be there. Without a command it is read from standard input.
+deepspeed or xla_spawn.py in front), as pasted or in a shell script. Standard output has one
+`python train.py …` line for each command; a for loop over values is a sweep (-m). What changed, was
+left out or differs goes to standard error. Nothing is downloaded, and the files need not be there.
+Without a command it is read from standard input.
 
   --run     run the new command too, as `summexp train` would
-  --parity  give the numbers of run_summarization.py, traps and all: experiment=hf_parity and its
+  --parity  keep the numbers of run_summarization.py, traps and all: experiment=hf_parity and its
             own defaults, for one process
 
 examples:
@@ -38,38 +39,50 @@ examples:
   summexp migrate --run "$(cat train.sh)"
   summexp migrate --parity < train.sh
 
-Exit code 0; 2 if there is no old command, or one that the old script would have refused too.
-docs/coming-from-the-scripts.md lists every flag.
+Exit code 0; 2 if there is no old command, one that the old script would have rejected too, or a
+shell construct that is not supported, such as an array or $(…).
+docs/coming-from-the-scripts.md lists every flag and those constructs.
 """
-
 
 _RUN, _PARITY = "--run", "--parity"
 _FLAGS = {_RUN, _PARITY}
 
 
 def run_verb(words: list[str]) -> int:
-    """Run the verb on the words behind it, and return the exit code."""
+    """Run `summexp migrate` with the words behind it, and return the exit code."""
     flags, command = _read_flags(words)
     if command is None:
         return show(HELP.rstrip())
     try:
         found = migrate(_text(command), parity=_PARITY in flags)
         if _RUN in flags:
-            # What a shell would put in front of the command.
-            refuse_unknown(found.environment.values())
+            _check_runnable(found)
     except ConfigError as error:
         entry.report_error(error)
         return error.exit_code
-    for remark in found.remarks:
-        print_error(without_secrets(" ".join(remark.split())))
-    code = show(found.line)
+    for one in found:
+        for remark in one.remarks:
+            print_error(without_secrets(" ".join(remark.split())))
+    code = show("\n".join(one.line for one in found))
     if _RUN in flags:
-        _run(found)
+        _run(found[0])
     return code
 
 
+def _check_runnable(found: list[Migration]) -> None:
+    """Check that there is one new command, which needs no shell.
+
+    Raises:
+        ConfigError: there are several, or a variable in front of it is not expanded.
+    """
+    if len(found) > 1:
+        hint = "Leave --run out, and run the lines that it prints."
+        raise ConfigError(Problem(what=f"--run takes one command, not {len(found)}", hint=hint))
+    reject_unexpanded(found[0].environment.values())
+
+
 def _read_flags(words: list[str]) -> tuple[set[str], list[str] | None]:
-    """Return our flags, and the words of the old command; None where help is asked for."""
+    """Return our flags, and the words of the old command; None instead of them for --help."""
     rest = list(words)
     flags: set[str] = set()
     # Behind a command in quotes, ours may follow; words of it may not be ours.
@@ -89,16 +102,16 @@ def _read_flags(words: list[str]) -> tuple[set[str], list[str] | None]:
 
 
 def _text(command: Sequence[str]) -> str | Sequence[str]:
-    """Return the old command: what was given in quotes, word by word, or on standard input."""
+    """Return the old command: in quotes, word by word, or from standard input."""
     if list(command) in ([], ["-"]):
         if sys.stdin.isatty():
-            print("the old command, then Ctrl-D:", file=sys.stderr)
+            print_error("reading the old command from standard input; end it with Ctrl-D")
         return sys.stdin.read()
     if len(command) > 1:
         return command
     (text,) = command
     if text.endswith(".sh") and not text.endswith(" .sh") and Path(text).is_file():
-        hint = f"Let it be read: summexp migrate < {text}"
+        hint = f"Read it from standard input: summexp migrate < {text}"
         raise ConfigError(Problem(what=f"{text} is a file, not a command", hint=hint))
     return text
 
