@@ -255,13 +255,16 @@ def test_digests_depend_on_their_own_keys_only() -> None:
     assert prediction_digest(base) != prediction_digest(test_rows)
 
 
-def test_digests_depend_on_the_script_of_a_metric(tmp_path: Path) -> None:
-    folder = write_metric(tmp_path / "coverage")
+def test_a_metric_whose_script_has_changed_is_computed_again(finished: Path) -> None:
+    folder = write_metric(finished / "coverage")
     config = composed(*SAME, f"metric.names=[rouge,evaluate:{folder}]")
-    evaluation, prediction = evaluation_digest(config), prediction_digest(config)
-    assert evaluation_digest(config) == evaluation
+    OmegaConf.save(OmegaConf.create(asdict(config)), finished / "config.yaml")
+    phases = {"train": {"steps": 30, "epochs": 3.0}, "eval": evaluation_digest(config)}
+    write_json(finished / "run.json", {"status": "finished", "phases": phases})
+    prediction = prediction_digest(config)
+    assert plan_run(config, finished) == RunPlan(True, False, False, False)
     write_metric(folder, 'return {"score": 1}')
-    assert evaluation_digest(config) != evaluation
+    assert plan_run(config, finished) == RunPlan(True, False, True, False)
     assert prediction_digest(config) != prediction
 
 

@@ -362,6 +362,11 @@ def _is_evaluated(config: Config, folder: Path, digest: str | None, *, trained: 
         files += [_value(config, key) for key in _OF_THE_MODEL]
     if any(Path(at_home(file)).exists() for file in files if file):
         return False
+    if data.name is not None and any(
+        local_script(metric.path) for metric in evaluate_metrics(config.metric.names)
+    ):
+        # The rows of a name are still there, and a script may have changed.
+        return False
     # Missing files can be neither compared nor evaluated again.
     saved = load_config(folder / CONFIG_FILE)
     then, now = (evaluation_digest(one, trained=trained) for one in (saved, config))
