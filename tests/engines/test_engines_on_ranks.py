@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tests.engines.test_sharded import assert_full, fit_on, logged, said_in
+from tests.engines.test_sharded import assert_full, fit_on, logged, predictions_in
 
 ROWS = 33
 """Two global batches of 16, and one of a single row, of which the second rank has nothing."""
@@ -27,8 +27,8 @@ def assert_equal(trainer: Path, ours: Path) -> None:
         expected = logged(trainer, name)
         assert len(expected) == (2 if name == "eval_loss" else 6)
         assert logged(ours, name) == pytest.approx(expected, rel=0, abs=1e-6), name
-    assert said_in(ours) == said_in(trainer)
-    assert len(set(said_in(ours)[0])) > 1
+    assert predictions_in(ours) == predictions_in(trainer)
+    assert len(set(predictions_in(ours)[0])) > 1
     one, other = (load_file(folder / "model.safetensors") for folder in (ours, trainer))
     for name, weight in one.items():
         assert weight.allclose(other[name], rtol=0, atol=1e-6), name
