@@ -172,6 +172,7 @@ def test_what_is_not_read_is_named(text: str, what: str, line: int) -> None:
         "for s in 1; do {} || break; done",
         "[ -d out ] || mkdir out; let x=1; ((x++)); {}",
         "echo run_summarization.py is next; {}",
+        "echo \\ x; {}",
     ],
 )
 def test_what_is_not_read_elsewhere_is_skipped(text: str) -> None:

@@ -116,7 +116,6 @@ def read_shell(text: str, variables: Mapping[str, str] | None = None) -> ShellTe
     Args:
         text: the text.
         variables: those set before it; this process's environment if None.
-
     """
     reader = _Reader(text, os.environ if variables is None else variables)
     reader.read()
@@ -240,7 +239,8 @@ class _Reader:
                 self._assign(child, assigned)
             elif not child.type.endswith("_redirect"):
                 sources.append(child)
-        if any(not _BETWEEN_WORDS.fullmatch(self._source, *gap) for gap in _gaps(node.children)):
+        gaps = _gaps(node.children) if mentions_script(source_of(node)) else ()
+        if any(not _BETWEEN_WORDS.fullmatch(self._source, *gap) for gap in gaps):
             hint = "Quote the word that it begins, or leave it out."
             what, where = "a backslash at the start of a word", f"line {line_of(node)}"
             self.problems.append(Problem(what=f"{what} is not supported", where=where, hint=hint))
