@@ -60,7 +60,7 @@ MODELS = {
         "data.max_source_length=8",
     ],
 }
-"""What is trained: its name, and the words that choose it."""
+"""Benchmarked trainings: name to overrides."""
 ROWS = 16
 """Rows of a step; the tiny has one in each micro-batch."""
 

@@ -38,7 +38,7 @@ COMMANDS = {
     ],
     "import torch": ["-c", "import torch"],
 }
-"""What to measure: its name, and the words after `python`."""
+"""Measured commands: name to the arguments of `python`."""
 
 
 def cpu_seconds(words: list[str], folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""How much faster summexp computes ROUGE than rouge_score plain, with equal results.
+"""Benchmark of ROUGE: summexp against rouge_score, with equal results.
 
     python benchmarks/rouge_speed.py --pairs 11490
 

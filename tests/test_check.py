@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 -- the wide signs of an input method are what is tested here
-"""What a user can get wrong: each mistake is told with its key, its source and the nearest name."""
+"""User errors: each is reported with its key, its source and the nearest name."""
 
 from __future__ import annotations
 

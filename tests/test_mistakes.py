@@ -1,4 +1,4 @@
-"""What `summexp check` refuses a run refuses too, with the same words, and before torch."""
+"""A run rejects what `summexp check` rejects, with the same messages, before importing torch."""
 
 from __future__ import annotations
 

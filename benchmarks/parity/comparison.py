@@ -1,4 +1,4 @@
-"""What a run of each program left, laid side by side."""
+"""Comparison of the results of both programs."""
 
 from __future__ import annotations
 

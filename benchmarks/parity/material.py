@@ -1,4 +1,4 @@
-"""What both programs get: a small random T5 and BART, and CSV files with the usual mishaps."""
+"""Input of both programs: small random T5 and BART models, and irregular CSV files."""
 
 from __future__ import annotations
 

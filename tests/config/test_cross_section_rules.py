@@ -154,7 +154,7 @@ def test_what_a_metric_of_others_computes_shows_later_and_its_direction_never() 
     for name in ("style_f1", "style", "eval_news_style_f1"):
         best = {"metric_for_best_model": name, "predict_with_generate": True}
         found = problems(data=SETS, metric=metric, **best)
-        assert "which way is better is not known" in found["training.greater_is_better"]
+        assert "the direction of a metric of evaluate" in found["training.greater_is_better"]
         assert problems(data=SETS, metric=metric, greater_is_better=False, **best) == {}
     other = {"metric_for_best_model": "stylish", "predict_with_generate": True}
     assert "no metric" in problems(metric=metric, **other)["training.metric_for_best_model"]
@@ -165,9 +165,9 @@ def test_what_a_metric_of_others_computes_shows_later_and_its_direction_never() 
 
 def test_the_direction_of_our_own_metrics_is_known() -> None:
     for data, name, way in (
-        (None, "repeated_1grams", "less is better"),
-        (SETS, "eval_talks_length_ratio_low", "neither more nor less is by itself better"),
-        (None, "eval_gen_len", "neither more nor less is by itself better"),
+        (None, "repeated_1grams", "lower is better"),
+        (SETS, "eval_talks_length_ratio_low", "neither higher nor lower is always better"),
+        (None, "eval_gen_len", "neither higher nor lower is always better"),
     ):
         best = {"metric_for_best_model": name, "predict_with_generate": True}
         assert way in problems(data=data, **best)["training.greater_is_better"]

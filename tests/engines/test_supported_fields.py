@@ -1,4 +1,4 @@
-"""Which fields the loop of `engine=accelerate` honours, and that it does so as the Trainer does."""
+"""The fields that `engine=accelerate` supports, with the same effect as in the Trainer."""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ def test_metrics_of_the_evaluate_library_are_named_by_prefix() -> None:
         )
     whats = [f"{one.key} {one.what}" for one in error.value.problems]
     assert whats == [
-        "metric.names 'evaluate:' names no metric",
-        "metric.names has 2 metrics of the name b, whose scores would be one",
+        "metric.names 'evaluate:' has no metric name",
+        "metric.names has 2 metrics named b, whose scores would clash",
         "metric.evaluate_kwargs.a has no effect: metric.names has no evaluate:a",
         "metric.evaluate_kwargs.b must be arguments by name, not 'x'",
     ]

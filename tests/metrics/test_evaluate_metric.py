@@ -122,7 +122,7 @@ def test_one_that_fails_for_some_rows_is_left_out_of_them(
         scores = made.score(["", ""], REFERENCES)
     assert "rouge1" in scores.summary
     assert "ratio_score" not in scores.summary
-    assert "evaluate:ratio could not be computed and is left out: ZeroDivisionErr" in caplog.text
+    assert "skipping evaluate:ratio: ZeroDivisionErr" in caplog.text
     assert made.score(["ab"], ["c"]).summary["ratio_score"].value == 0.5
     assert made.score([], []).summary == {}
 
@@ -137,7 +137,7 @@ def test_one_that_fails_for_some_rows_is_left_out_of_them(
         (
             'return {"score": 1}',
             {"features": 'datasets.Features({"predictions": datasets.Value("int32")})'},
-            "does not compare texts with texts",
+            "does not compare texts",
         ),
     ],
 )
@@ -171,7 +171,7 @@ def test_what_is_missing_is_found_without_running_it(
     assert "there is no nowhere/at/all/all.py" in problems("nowhere/at/all")[0]
     # Whether the Hub has it shows when it is loaded.
     assert problems("sacrebleu") == problems("owner/style") == []
-    assert "was not downloaded" in problems("sacrebleu", offline=True)[0]
+    assert "is not in the cache" in problems("sacrebleu", offline=True)[0]
     cached = tmp_path / "home/modules/evaluate_modules/metrics/evaluate-metric--sacrebleu/ab12"
     write_metric(cached)
     (cached / "sacrebleu.py").touch()

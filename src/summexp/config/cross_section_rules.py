@@ -281,7 +281,7 @@ def _metric_names(config: Config) -> Iterator[Problem]:
     if best not in names and f"eval_{best}" not in names and not is_foreign:
         yield _no_metric(config, "training.metric_for_best_model", best, names)
     elif config.training.greater_is_better is None and is_foreign:
-        yield _no_direction(best, "which way is better is not known of a metric of evaluate")
+        yield _no_direction(best, "the direction of a metric of evaluate is unknown")
     elif config.training.greater_is_better is None:
         yield from _direction(sets, best)
 
@@ -314,7 +314,7 @@ def _no_direction(best: str, why: str) -> Problem:
     return Problem(
         key="training.greater_is_better",
         what=f"is required for {best}: {why}",
-        hint="Set training.greater_is_better=false to look for the least, or true.",
+        hint="Set training.greater_is_better=false to select the lowest value, or true.",
     )
 
 

@@ -14,7 +14,7 @@ TRACKERS = ("tensorboard", "wandb")
 """The experiment trackers that can be chosen."""
 
 UPLOADS = ("report", "predictions", "config", "record")
-"""What can be uploaded to the Hub beside the model."""
+"""Possible values of `hub.include`."""
 
 
 @dataclass(kw_only=True)

@@ -1,4 +1,4 @@
-"""From the `training` group to transformers' `Seq2SeqTrainingArguments`.
+"""Builds transformers' `Seq2SeqTrainingArguments` from the `training` group.
 
 Importing this module is cheap; its function imports transformers (and so torch) when it is called.
 

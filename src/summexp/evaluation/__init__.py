@@ -1,1 +1,1 @@
-"""What every engine evaluates with: the loss, generation, long documents, and their settings."""
+"""Evaluation, the same for every engine: loss, generation and long documents."""

@@ -95,12 +95,12 @@ class MetricConfig:
         modules = Counter(metric.module_name for metric in evaluate_metrics(self.names))
         for module, count in modules.items():
             if not module:
-                what = f"{PREFIX!r} names no metric"
+                what = f"{PREFIX!r} has no metric name"
                 hint = f"Write a name of the Hub or a folder after it: {PREFIX}sacrebleu"
                 yield Problem(key="metric.names", what=what, hint=hint)
             elif count > 1:
-                what = f"has {count} metrics of the name {module}, whose scores would be one"
-                yield Problem(key="metric.names", what=what, hint="Give one folder another name.")
+                what = f"has {count} metrics named {module}, whose scores would clash"
+                yield Problem(key="metric.names", what=what, hint="Rename one of the folders.")
 
     def _kwargs_problems(self) -> Iterator[Problem]:
         modules = [metric.module_name for metric in evaluate_metrics(self.names)]

@@ -114,8 +114,8 @@ class EvaluateMetric(Metric):
             expected = Path(self.path, f"{self.module_name}.py")
             yield _problem(
                 self,
-                f"is no metric: there is no {expected}",
-                "A folder's script is called as the folder.",
+                f"is not a metric: there is no {expected}",
+                "The script must have the name of its folder.",
             )
         elif script is not None:
             if missing := missing_packages(script):
@@ -123,8 +123,8 @@ class EvaluateMetric(Metric):
         elif (offline or tiny) and cached_script(self.path) is None:
             yield _problem(
                 self,
-                "was not downloaded, and this run is offline",
-                f'Load it once with a network: python -c "import evaluate; '
+                "is not in the cache, and this run is offline",
+                f'Load it once with network access: python -c "import evaluate; '
                 f"evaluate.load('{self.path}')\". Or name a folder that has it: "
                 f"{PREFIX}metrics/{self.module_name}",
             )
@@ -147,7 +147,7 @@ class EvaluateMetric(Metric):
             raise ConfigError(
                 _problem(
                     self,
-                    f"does not compare texts with texts: it takes {module.features}",
+                    f"does not compare texts: its inputs are {module.features}",
                     "Name a metric whose predictions and references are texts.",
                 )
             )
@@ -162,7 +162,7 @@ class EvaluateMetric(Metric):
             raise ConfigError(
                 _problem(
                     self,
-                    "is no folder with a script of its name, and could not be had from the Hub",
+                    "is not a folder with a script of its name, and cannot be loaded from the Hub",
                     "Check the name and the network, or name a folder that has it: "
                     f"{PREFIX}metrics/{self.module_name}",
                 )
@@ -251,7 +251,7 @@ class EvaluateMetric(Metric):
         try:
             outputs = self._outputs(self._loaded, *rows)
         except Exception as error:  # The code is somebody else's.
-            log.warning("%s could not be computed and is left out: %s", self.name, _line(error))
+            log.warning("skipping %s: %s", self.name, _line(error))
             return {}
         values: dict[str, Values] = {}
         for key, name in self._loaded.outputs.items():
@@ -261,7 +261,7 @@ class EvaluateMetric(Metric):
             elif (number := _number(output)) is not None:
                 values[name] = number
             else:
-                log.warning("%s: %s is no number and is left out", self.name, key)
+                log.warning("%s: skipping %s, which is not a number", self.name, key)
         return values
 
     def _outputs(
@@ -289,7 +289,7 @@ def _load(path: str, script: bytes | None) -> Any:  # noqa: ARG001
     """Load a metric, once for all sets of a run as long as its `script` stays as it is."""
     import evaluate
 
-    log.info("evaluate: loading %s", path)
+    log.info("loading %s of the evaluate library", path)
     return evaluate.load(path, keep_in_memory=True, seed=_SEED)
 
 

@@ -1,4 +1,4 @@
-"""Where the script of a metric of the `evaluate` library lies, and what it imports.
+"""Scripts of metrics of the `evaluate` library: location and imports.
 
 Only the standard library is used, so that a config can be checked cheaply; no script is run.
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from summexp.errors import ConfigError, Problem, nearest
 
 SAMPLE = 500
-"""How many references are looked at, spread evenly over all of them."""
+"""Number of references that are sampled, evenly spaced."""
 
 _MAX_CHARACTERS = 2000
 _FOREIGN_SHARE = 0.2
@@ -50,7 +50,7 @@ _NAMES = {
     "turkish": "tr",
     "vietnamese": "vi",
 }
-"""What people write in place of a code."""
+"""Common names of languages, to their codes."""
 
 
 class _Script(NamedTuple):

@@ -17,7 +17,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (ROUGE, BERTSCORE, LENGTH_RATIO, COMPRESSION, NOVELTY, REPETITION)
 }
-"""What `metric.names` takes, in the order of every table."""
+"""Metrics by name, in the order of every table."""
 
 SCORES: dict[str, ScoreInfo] = {
     score.name: score for metric in METRICS.values() for score in metric.scores

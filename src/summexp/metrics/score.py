@@ -76,7 +76,7 @@ COUNTS = (
     "samples_per_second",
     "steps_per_second",
 )
-"""What else has a flat name with that of a set before it."""
+"""Further flat names that are prefixed with the name of a set."""
 LOSS = ScoreInfo(name="loss", label="loss", higher_is_better=False)
 """The mean loss over the target tokens, in nats."""
 GEN_LEN = ScoreInfo(name="gen_len", label="length", unit="tokens", higher_is_better=None)

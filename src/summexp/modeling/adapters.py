@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ADAPTER_FOLDER = "adapter"
-"""Where the run folder keeps the adapter as peft saves one."""
+"""Folder of the unmerged adapter, in the run folder."""
 _NAME = "default"
 _EVERY_LINEAR = "all-linear"
 _LINEAR = (nn.Linear, Conv1D)

@@ -39,11 +39,11 @@ _LOADED = (
     *("config.json", "generation_config.json", "*.safetensors", "*.bin", "*.index.json", "*.py"),
     *(*_VOCABULARIES, *_TOKENIZER_JSON, "merges.txt", "chat_template*", "adapter_config.json"),
 )
-"""What of a model's folder a run may load; a run folder holds much else beside its model."""
+"""Files of a model folder that a run may load."""
 _LFS_POINTER = b"version https://git-lfs"
 _WEB_PAGE = (b"<!doctype", b"<html")
 _PICKLE = b"\x80"
-"""How weights begin that PyTorch before 1.6 saved; later ones are zip files."""
+"""First bytes of weights saved by PyTorch before 1.6; later ones are zip files."""
 _AGAIN = "Copy or download it again."
 
 

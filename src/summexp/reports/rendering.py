@@ -13,7 +13,7 @@ from summexp.reports.texts import clean, excerpt, one_line, passage
 
 _MARKDOWN = re.compile(r"[\\`*_\[\]|~$#]")
 _BLOCK_MARK = re.compile(r"^(\d*)([-+=.)])")
-"""What begins a list or underlines a heading at the beginning of a line."""
+"""Characters that start a list or underline a heading in Markdown."""
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 

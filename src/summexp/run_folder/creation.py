@@ -18,7 +18,7 @@ from summexp.paths import at_home
 from summexp.run_folder.layout import is_own_name
 
 FRESH_FOLDERS = {"run_dir": "outputs", "sweep_dir": "multirun"}
-"""Where fresh folders are made, for runs and for sweeps, by the name of the resolver."""
+"""Parent folders of fresh run and sweep folders, by the name of the resolver."""
 
 _KERNELS = ("/proc", "/sys")
 """Mount points of Linux's virtual file systems, in which no file can be created."""

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 RUN_FILE = "run.json"
-"""What happened, in the run folder."""
+"""Record of the run: status, versions, device, data, phases."""
 CONFIG_FILE = "config.yaml"
-"""What was asked for, in the run folder."""
+"""Resolved config of the run."""
 PREDICTION_FORMATS = ("jsonl", "csv", "parquet")
 """Endings of the file of predictions."""
 EARLIER_PREDICTIONS = "predictions"

@@ -1,4 +1,4 @@
-"""What is wrong with the scores of a run, once its metrics are loaded and all names are known.
+"""Checks of the score names of a run, after its metrics are loaded.
 
 Those of our own are checked with the config; what a metric of the `evaluate` library computes shows
 when it is loaded, before the model is.

@@ -1,4 +1,4 @@
-"""What speaks against Slurm is told before anything is handed to it."""
+"""Problems of a sweep on Slurm are reported before it is submitted."""
 
 from __future__ import annotations
 
