@@ -42,7 +42,7 @@ def test_each_command_of_a_script_has_its_line() -> None:
     assert "line 9: > or |: left out; the log is train.log in the run folder" in second.remarks
     with pytest.raises(ConfigError) as raised:
         migrate(f"python {SCRIPT} --seed x\npython {SCRIPT}\npython {SCRIPT} --run_name $(date)")
-    assert "--seed: invalid value: 'x'; use a whole number [line 1]" in str(raised.value)
+    assert "--seed: invalid value: 'x'; use an integer [line 1]" in str(raised.value)
     assert "command substitution is not supported: $(date) [line 3]" in str(raised.value)
 
 
@@ -76,7 +76,7 @@ def test_a_checkpoint_need_not_be_there() -> None:
         (f"python {SCRIPT} --with_tracking", "It is a flag of run_summarization_no_trainer.py"),
         (f"python {SCRIPT} --eval no", "ambiguous option: --eval could match --eval_strategy"),
         (f"python {SCRIPT} --learning_rate fast", "learning_rate: invalid value: 'fast'; use"),
-        (f"python {SCRIPT} --max_steps 1.5", "invalid value: '1.5'; use a whole number"),
+        (f"python {SCRIPT} --max_steps 1.5", "invalid value: '1.5'; use an integer"),
         (f"python {SCRIPT} --fp16 maybe", "invalid value: 'maybe'; use true or false"),
         (f"python {SCRIPT} --seed", "expected one argument"),
         (f"python {SCRIPT} --lr_scheduler_kwargs '{{a: 1}}'", "invalid JSON"),

@@ -81,7 +81,7 @@ def test_words_are_those_of_bash(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ours == in_bash(text)
 
 
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         "-a",
         "'b c'",
@@ -105,13 +105,13 @@ PIECES = st.sampled_from(
 @settings(max_examples=10, deadline=None)
 @given(
     st.lists(
-        st.lists(PIECES, min_size=1, max_size=6).map(lambda one: "".join([*one, "/x"])),
+        st.lists(FRAGMENTS, min_size=1, max_size=6).map(lambda one: "".join([*one, "/x"])),
         min_size=1,
         max_size=60,
     )
 )
-def test_any_words_are_those_of_bash(pieces: list[str]) -> None:
-    text = "A=' 1  2'\n" + "\n".join(f"{SHOW} {piece}" for piece in pieces)
+def test_any_words_are_those_of_bash(fragments: list[str]) -> None:
+    text = "A=' 1  2'\n" + "\n".join(f"{SHOW} {fragment}" for fragment in fragments)
     assert [call or [""] for call in calls(text)] == in_bash(text)
 
 

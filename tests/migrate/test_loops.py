@@ -119,7 +119,7 @@ def test_a_loop_of_one_turn_or_without_a_use_is_a_plain_command() -> None:
         ),
         (f"for s in $(seq 3); do {BASE} --seed $s; done", "substitution is not supported: $(seq"),
         (f"for s in {{1..3}}; do {BASE} --seed $s; done", "expansion is not supported: {1..3}"),
-        (f"for s in 1 x; do {BASE} --seed $s; done", "invalid value: 'x'; use a whole number"),
+        (f"for s in 1 x; do {BASE} --seed $s; done", "invalid value: 'x'; use an integer"),
         (f"for s in a b; do {BASE} --lr_scheduler_type $s; done", "lr_scheduler_type"),
     ],
 )

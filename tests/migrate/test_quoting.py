@@ -152,6 +152,6 @@ def test_what_hydra_cannot_read_is_rejected() -> None:
         override("training.fsdp_config", {"ㄱ": 1})
 
 
-def test_variables_stand_in_front() -> None:
+def test_variables_come_first() -> None:
     line = shell_line({"A": "1", "B": "x y"}, ["python", "train.py"])
     assert line == "A=1 B='x y' python train.py"

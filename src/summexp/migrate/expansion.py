@@ -30,7 +30,7 @@ _VALUE = r"""
     \$ (?: (?P<name> [A-Za-z_]\w* | [0-9@*] ) | \{ (?P<braced> [A-Za-z_]\w* | [0-9]+ | [@*] ) \} )
     | (?P<other> \$[{(#?$!-] | ` )
 """
-_PIECE = re.compile(
+_FRAGMENT = re.compile(
     rf"""
     '(?P<raw> [^']* )'
     | \$'(?P<ansi> (?: [^'\\] | \\. )* )'
@@ -42,7 +42,7 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
-_PIECE_IN_QUOTES = re.compile(
+_FRAGMENT_IN_QUOTES = re.compile(
     rf"""\\(?P<escaped> ["\\$`\n] ) | {_VALUE} | (?P<text> [^\\$`]+ | . )""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
@@ -150,10 +150,10 @@ def fields(nodes: Sequence[Node], variables: Mapping[str, str]) -> list[str]:
         return [word.mark(word.unsupported)]
     words: list[str | None] = [None]
     bare = ""
-    for piece in word.pieces():
-        is_value = piece.lastgroup in ("name", "braced")
-        text = word.expanded(piece)
-        bare += text if is_value or piece.lastgroup == "text" else "x"
+    for fragment in word.fragments():
+        is_value = fragment.lastgroup in ("name", "braced")
+        text = word.expanded(fragment)
+        bare += text if is_value or fragment.lastgroup == "text" else "x"
         for number, part in enumerate(_BLANKS.split(text) if is_value else [text]):
             if number:
                 words.append(None)
@@ -173,7 +173,7 @@ def value_of(node: Node, variables: Mapping[str, str]) -> str:
     word = _Word([node], variables)
     if word.unsupported:
         return word.mark(word.unsupported)
-    return "".join(map(word.expanded, word.pieces()))
+    return "".join(map(word.expanded, word.fragments()))
 
 
 class _Word:
@@ -191,16 +191,16 @@ class _Word:
         """Return the mark for the word, or for a part of its source."""
         return unexpanded(self._source if source is None else source, what, self._line)
 
-    def pieces(self) -> Iterator[re.Match[str]]:
+    def fragments(self) -> Iterator[re.Match[str]]:
         """Yield quoted texts, escaped characters, variables and plain texts."""
-        return _PIECE.finditer(self._source)
+        return _FRAGMENT.finditer(self._source)
 
-    def expanded(self, piece: re.Match[str]) -> str:
-        """Return the text that a piece stands for."""
-        text = piece[piece.lastgroup or 0]
-        match piece.lastgroup:
+    def expanded(self, fragment: re.Match[str]) -> str:
+        """Return the text that a fragment stands for."""
+        text = fragment[fragment.lastgroup or 0]
+        match fragment.lastgroup:
             case "quoted":
-                return "".join(map(self.expanded, _PIECE_IN_QUOTES.finditer(text)))
+                return "".join(map(self.expanded, _FRAGMENT_IN_QUOTES.finditer(text)))
             case "escaped":
                 return text.strip("\n")
             case "ansi":
@@ -208,10 +208,14 @@ class _Word:
                     return self.mark("escape sequence is not supported")
                 return re.sub(r"\\(.)", lambda found: _ANSI_C[found[1]], text)
             case "name" | "braced":
-                return self._value(text, piece[0])
+                return self._value(text, fragment[0])
             case "other" | "translated":
                 return self.mark("this expansion is not supported")
-        is_home = piece.re is _PIECE and re.match(r"~(?=/|\Z)", self._source) and not piece.start()
+        is_home = (
+            fragment.re is _FRAGMENT
+            and re.match(r"~(?=/|\Z)", self._source)
+            and not fragment.start()
+        )
         return str(Path.home()) + text[1:] if is_home else text
 
     def _value(self, name: str, source: str) -> str:

@@ -120,7 +120,7 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid value: {text!r}; use a whole number") from None
+        raise argparse.ArgumentTypeError(f"invalid value: {text!r}; use an integer") from None
 
 
 def _number(text: str) -> int | float:

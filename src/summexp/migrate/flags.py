@@ -24,7 +24,7 @@ class Kind(Enum):
     """How the value of a flag was written."""
 
     TEXT = "text"
-    INT = "a whole number"
+    INT = "an integer"
     FLOAT = "a number"
     BOOL = "true or false, or nothing, which means true"
     """As HfArgumentParser takes it, with `--no_x` beside `--x` where true is the default."""

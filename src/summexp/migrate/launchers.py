@@ -285,7 +285,7 @@ def _nodes(
 
 def _number(name: str, value: str | bool) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\d+", value) or int(value) < 1:
-        raise _invalid(name, value, "Use a whole number from 1.")
+        raise _invalid(name, value, "Use an integer from 1.")
     return int(value)
 
 

@@ -61,7 +61,7 @@ TABLES: dict[str, tuple[str, tuple[Flag, ...]]] = {
 
 _VALUES = {
     Kind.TEXT: "text",
-    Kind.INT: "whole number",
+    Kind.INT: "integer",
     Kind.FLOAT: "number",
     Kind.BOOL: "true or false",
     Kind.SWITCH: "none",
