@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 TORCH ?= 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install check format generate test test-slow test-gpu test-slurm test-tpu build constraints constraints-tpu
+.PHONY: help install check format generate test test-slow coverage test-gpu test-slurm test-tpu build constraints constraints-tpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -36,6 +36,10 @@ test:  ## the tests
 
 test-slow:  ## the tests that take minutes, which `make test` leaves out
 	pytest -m slow
+
+coverage:  ## the branches that the tests of single modules run, of which CI wants a share
+	pytest tests/config tests/data tests/metrics tests/reports tests/run_folder \
+	  tests/test_check.py tests/test_cli.py tests/test_command_line.py tests/test_options.py --cov
 
 test-gpu:  ## the tests that need an NVIDIA GPU; `make test` runs them too, where there is one
 	pytest -m gpu -n 0 tests/gpu
