@@ -226,7 +226,7 @@ def test_a_frozen_part_has_no_trained_adapter() -> None:
         ("bart", {"target_modules": ["q_prj"]}, "Did you mean 'q_proj'"),
         ("t5", {"target_modules": ["SelfAttention"]}, "is not a linear layer"),
         ("t5", {"target_modules": ["shared"]}, "is not a linear layer"),
-        ("t5", {"target_modules": ["q", "all-linear"]}, "all-linear stands alone"),
+        ("t5", {"target_modules": ["q", "all-linear"]}, "all-linear must be the only value"),
         ("bart", {"target_modules": ["lm_head"]}, "is that of model.decoder.embed_tokens.weight"),
         ("bart", {"modules_to_save": ["shared"]}, "and would change alone"),
         ("t5", {"modules_to_save": ["embed_positions"]}, "has no module 'embed_positions'"),

@@ -326,5 +326,8 @@ def is_saved(folder: Path) -> bool:
 def _nearby(name: str) -> str | None:
     parent = Path(at_home(name)).parent
     if not os.path.isdir(parent):
-        return f"There is no folder {parent} either (from {Path.cwd()})."
+        return (
+            f"There is no folder {parent} either (from {Path.cwd()}). Set data.name=NAME, a Hub "
+            "repository or a folder."
+        )
     return nearest_path(name, parent, os.path.isdir)
