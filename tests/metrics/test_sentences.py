@@ -37,7 +37,7 @@ def test_sentences_of_a_language(language: str, text: str, sentences: list[str])
 def test_punkt_missing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     load_punkt.cache_clear()
     monkeypatch.setattr(nltk.data, "path", [])
-    with pytest.raises(ConfigError, match=r"metric\.sentences: .*punkt_tab data are not installed"):
+    with pytest.raises(ConfigError, match=r"metric\.sentences: .*data, which are not installed"):
         SentenceSplitter("en", "punkt")
 
 
