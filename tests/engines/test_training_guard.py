@@ -29,10 +29,10 @@ def losses(*values: float) -> FiniteLossGuard:
 
 
 def test_only_a_loss_that_stays_infinite_is_given_up() -> None:
-    assert losses(*[math.nan] * 10).gives_up()
-    assert losses(*[1.0] * 5, *[math.inf] * 15).gives_up()
-    assert not losses(*[math.nan] * 9).gives_up()
-    assert not losses(*[math.nan] * 19, 1.0).gives_up()
+    assert losses(*[math.nan] * 10).is_diverged()
+    assert losses(*[1.0] * 5, *[math.inf] * 15).is_diverged()
+    assert not losses(*[math.nan] * 9).is_diverged()
+    assert not losses(*[math.nan] * 19, 1.0).is_diverged()
 
 
 @ENGINES
