@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from summexp.check import CheckedJob, check, lock_folder
+from summexp.check import check, lock_folder
 from summexp.command_line import parse
 from summexp.config.compose import shown_config
-from summexp.entry import format_error
+from summexp.config.error_report import format_error
 from summexp.errors import ConfigError, Problem
+from summexp.launch.hydra_jobs import CheckedJob
 
 WORD = "command line"
 TOKEN = "hf_" + "a1B2" * 8
@@ -456,9 +457,12 @@ def test_columns_of_real_files() -> None:
 
 
 def test_a_locked_folder_rejects_another_run() -> None:
-    found = jobs("output_dir=here")
-    held = lock_folder(found)
-    assert held is not None
-    assert held.is_locked
-    held.release()
-    assert lock_folder(jobs("")) is None
+    (found,) = jobs("output_dir=here")
+    locked = lock_folder(found, in_sweep=False)
+    assert locked.lock is not None
+    assert locked.lock.is_locked
+    assert locked.plan is not None
+    assert locked.plan.train
+    locked.lock.release()
+    (fresh,) = jobs("")
+    assert lock_folder(fresh, in_sweep=False) is fresh

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.compose import shown_config
+from summexp.config.error_report import format_error
 from summexp.config.keys import declared_fields
 from summexp.config.schema import SECTIONS
 from summexp.data.config import DataConfig
 from summexp.data.data_checks import check_data, check_file
 from summexp.data.files import read_rows
 from summexp.data.split_sources import SplitSource
-from summexp.entry import format_error
 from summexp.errors import ConfigError
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.model_checks import check_model

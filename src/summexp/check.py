@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from summexp.command_line import CommandLine
 from summexp.config.compose import ChoiceTree, choice_tree
@@ -17,40 +17,31 @@ from summexp.config.keys import default_advice
 from summexp.config.model_kind_rules import is_decoder_only_folder, kind_problems
 from summexp.config.overrides import check_overrides
 from summexp.config.schema import Config
-from summexp.config.slurm_launcher import LAUNCHER as SLURM
 from summexp.config.typed import Reading, read_tree
 from summexp.data.data_checks import check_data
 from summexp.distributed.world import outside_world
 from summexp.errors import ConfigError, Problem
-from summexp.launch.launch_checks import check_hardware, check_launch
+from summexp.launch.hydra_jobs import CheckedJob
+from summexp.launch.launch_checks import check_hardware, check_launch, is_elsewhere
 from summexp.launch.slurm.slurm_checks import check_slurm
 from summexp.metrics.registry import chosen_metrics
 from summexp.modeling.model_checks import check_adapter, check_model
 from summexp.run_folder.creation import FRESH_FOLDERS, check_is_writable
-from summexp.runs.inherit import Inherited, inherited
+from summexp.run_folder.record_file import read_record
+from summexp.runs.inherit import inherited
 from summexp.runs.lock import check_is_unlocked, lock
 from summexp.runs.resume import RunPlan, check_checkpoint, plan_run, resume_problem
 
 
-@dataclass(frozen=True)
-class CheckedJob:
-    """A job that has passed all checks."""
-
-    overrides: list[str]
-    """Overrides of the job."""
-    config: Config
-    """Typed config."""
-    tree: DictConfig
-    """Composed tree, with the `hydra` node and inherited values."""
-    inherited: Inherited | None = None
-    """Values inherited from the run folder."""
-
-
-def check(command: CommandLine) -> list[CheckedJob]:
+def check(command: CommandLine, *, locks: bool = False) -> list[CheckedJob]:
     """Compose and check each job of a command line, without changing anything.
 
     A command that only shows the config (`--cfg job`) is checked against the schema only, not for
     existing files or GPUs.
+
+    Args:
+        command: the command line.
+        locks: whether to acquire the lock of an existing run folder, so that its plan stays valid.
 
     Raises:
         ConfigError: some job is invalid; has all problems of all jobs.
@@ -61,7 +52,7 @@ def check(command: CommandLine) -> list[CheckedJob]:
         invalid_keys = {problem.key for problem in problems if problem.key}
         jobs = []
         for overrides in words.jobs:
-            job = _check_job(tree, overrides, invalid_keys, command)
+            job = _check_job(tree, overrides, invalid_keys, command, locks=locks)
             if isinstance(job, CheckedJob):
                 jobs.append(job)
             else:
@@ -77,39 +68,34 @@ def _with_advice(problem: Problem) -> Problem:
     return problem if problem.hint else replace(problem, hint=default_advice(problem.key))
 
 
-def lock_folder(jobs: list[CheckedJob]) -> FileLock | None:
-    """Acquire the lock of `output_dir`, if set; it is held as long as it is referenced.
+def lock_folder(job: CheckedJob, *, in_sweep: bool) -> CheckedJob:
+    """Acquire the lock of `output_dir`, if set, and plan the run there.
+
+    Args:
+        job: the first job.
+        in_sweep: whether the folder is that of a sweep, which has no plan.
+
+    Returns:
+        The job with its plan and with the lock, which is held as long as it is referenced.
 
     Raises:
-        ConfigError: another live run holds it; or the folder holds another run (checked here for
-            ranks and nodes).
+        ConfigError: another live run holds the lock; or the folder holds another run (checked here
+            for ranks and nodes).
     """
-    config = jobs[0].config
-    if config.output_dir is None:
-        return None
-    if outside_world() is not None or config.hardware.nodes > 1:
-        plan_run(config, Path(config.output_dir))
-    return lock(Path(config.output_dir))
-
-
-def check_on_arrival(config: Config, hydra: Any) -> None:
-    """Check this machine for a job that was submitted on another one.
-
-    Raises:
-        ConfigError: the machine does not meet the requirements of the job.
-    """
-    problems = [*check_hardware(config.hardware, config.training)] if is_elsewhere(hydra) else []
-    if problems:
-        raise ConfigError(problems)
-
-
-def is_elsewhere(hydra: Any) -> bool:
-    """Return whether the launcher of a `hydra` node runs the jobs of a sweep on other machines."""
-    return bool(hydra.launcher.get("_target_") == SLURM)
+    if job.config.output_dir is None or job.lock is not None:
+        return job
+    folder = Path(job.config.output_dir)
+    held = lock(folder)
+    return replace(job, lock=held, plan=None if in_sweep else plan_run(job.config, folder))
 
 
 def _check_job(
-    tree: ChoiceTree, overrides: list[str], invalid_keys: set[str], command: CommandLine
+    tree: ChoiceTree,
+    overrides: list[str],
+    invalid_keys: set[str],
+    command: CommandLine,
+    *,
+    locks: bool,
 ) -> CheckedJob | list[Problem]:
     """Compose and check one job; return it, or its problems.
 
@@ -118,6 +104,7 @@ def _check_job(
         overrides: the overrides of the job.
         invalid_keys: keys of invalid overrides, which were removed from the job.
         command: the command line.
+        locks: whether to acquire the lock of an existing run folder.
     """
     try:
         composed, problems = tree.compose(overrides)
@@ -135,10 +122,15 @@ def _check_job(
         from_folder.apply(composed)
     reading = read_tree(composed)
     found = list(reading.problems)
+    planned = _Planned()
     if command.starts_a_run:
         found += check_slurm(composed.hydra.launcher, in_sweep=command.multirun)
         elsewhere = command.multirun and is_elsewhere(composed.hydra)
-        found += _world_problems(reading, in_sweep=command.multirun, elsewhere=elsewhere)
+        if reading.config is not None:
+            planned = _plan(reading.config, in_sweep=command.multirun, locks=locks)
+        resumed = planned.plan if planned.plan and planned.plan.resumes else None
+        found += _world_problems(reading, resumed, in_sweep=command.multirun, elsewhere=elsewhere)
+        found += planned.problems
     if found:
         last = from_folder.file if from_folder is not None else None
         located = tree.locate(found, overrides, last)
@@ -146,7 +138,16 @@ def _check_job(
     # A missing config implies problems, here or on the command line.
     if problems or invalid_keys or reading.config is None:
         return problems
-    return CheckedJob(overrides, reading.config, composed, from_folder)
+    return CheckedJob(
+        overrides=overrides,
+        config=reading.config,
+        tree=composed,
+        loader=tree.loader,
+        inherited=from_folder,
+        # Without the lock, the folder could change until the run starts.
+        plan=planned.plan if planned.lock is not None else None,
+        lock=planned.lock,
+    )
 
 
 def _sweep_folder_problems(
@@ -182,10 +183,18 @@ def _is_consequence(problem: Problem, invalid_keys: set[str]) -> bool:
     return any(section == key.split(".")[0] or name == key for key in invalid_keys)
 
 
-def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Iterator[Problem]:
-    """Yield the problems of files, folders and this machine."""
+def _world_problems(
+    reading: Reading, plan: RunPlan | None, *, in_sweep: bool, elsewhere: bool
+) -> Iterator[Problem]:
+    """Yield the problems of files and this machine.
+
+    Args:
+        reading: the config, as far as it is valid.
+        plan: the remaining phases of an existing run; None for a new one.
+        in_sweep: whether it is a job of a sweep.
+        elsewhere: whether the sweep runs it on another machine.
+    """
     sections, config = reading.sections, reading.config
-    plan, problems = _plan(config, in_sweep=in_sweep)
     if {"data", "training", "debug"} <= sections.keys():
         offline = config is not None and config.offline
         yield from _data_problems(sections, plan, offline=offline)
@@ -213,27 +222,39 @@ def _world_problems(reading: Reading, *, in_sweep: bool, elsewhere: bool) -> Ite
     is_here = not trains and Path(config.output_dir or "", "config.json").is_file()
     if not config.debug.tiny and not is_here:
         yield from check_model(config.model, offline=config.offline)
-    yield from problems
 
 
-def _plan(config: Config | None, *, in_sweep: bool) -> tuple[RunPlan | None, list[Problem]]:
-    """Return the plan of a run in an existing folder, and the problems."""
-    if config is None:
-        return None, []
+class _Planned(NamedTuple):
+    """The state of the run folder of a job."""
+
+    plan: RunPlan | None = None
+    """Remaining phases; None where another rank plans."""
+    lock: FileLock | None = None
+    """Lock of the folder, if it was acquired."""
+    problems: Sequence[Problem] = ()
+    """Problems of the folder."""
+
+
+def _plan(config: Config, *, in_sweep: bool, locks: bool) -> _Planned:
+    """Plan the run of a job; in an existing run folder under its lock, if `locks`."""
     # Whoever follows would look while the run is being begun; of several, `lock_folder` looks.
     alone = outside_world() is None and config.hardware.nodes == 1
     other = [] if (problem := resume_problem(config)) is None else [problem]
+    folder = _folder_to_be(config, in_sweep=in_sweep)
+    held = None
     try:
         if alone:
-            folder = _folder_to_be(config, in_sweep=in_sweep)
             check_is_writable(folder)
             check_is_unlocked(folder)
         if config.output_dir is None or in_sweep:
-            return None, other
-        plan = plan_run(config, Path(config.output_dir))
+            return _Planned(problems=other)
+        # No lock file is written to a folder that has no run.
+        if alone and locks and read_record(folder) is not None:
+            held = lock(folder)
+        plan = plan_run(config, folder)
     except ConfigError as error:
-        return None, error.problems if alone else other
-    return plan if plan.resumes else None, [] if alone else other
+        return _Planned(problems=error.problems if alone else other)
+    return _Planned(plan, held, [] if alone else other)
 
 
 def _data_problems(

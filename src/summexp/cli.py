@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from summexp import entry
-from summexp.check import CheckedJob, check
+from summexp.check import check
 from summexp.command_line import parse
+from summexp.config.error_report import report_error
 from summexp.config.schema import Config
 from summexp.data.files import existing
 from summexp.distributed.signals import end_on_signals
 from summexp.errors import EXIT_USAGE, ConfigError, nearest
+from summexp.launch.hydra_jobs import CheckedJob
 from summexp.reports.texts import shown_size
 from summexp.runs.command import INSTALLED, MODULE
 from summexp.runs.process_environment import cache_remark
@@ -75,7 +77,7 @@ def _run(words: list[str]) -> int:
     if verb is None:
         known = f"The verbs are {', '.join(_VERBS)}; see summexp --help."
         hint = " ".join(filter(None, (nearest(words[0], _VERBS), known)))
-        entry.report_error(ConfigError(f"there is no verb {words[0]!r}\n    {hint}"))
+        report_error(ConfigError(f"there is no verb {words[0]!r}\n    {hint}"))
         return EXIT_USAGE
     return verb.run(words[1:])
 
@@ -111,7 +113,7 @@ def _check(words: list[str]) -> int:
         command = parse(words)
         jobs = check(command)
     except ConfigError as error:
-        entry.report_error(error)
+        report_error(error)
         return error.exit_code
     if remark := cache_remark(jobs[0].config):
         print(remark, file=sys.stderr)

@@ -18,8 +18,7 @@ from summexp.distributed.failures import report_failure
 from summexp.distributed.signals import end_on_signals, end_with
 from summexp.errors import SummexpError
 from summexp.launch.local import PARENT
-from summexp.launch.roles import run_rank_zero, run_worker
-from summexp.runs.resume import RunPlan
+from summexp.launch.run import follow, run_rank_zero
 from summexp.streams import guard_standard_streams
 
 
@@ -45,13 +44,11 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run(spec: dict[str, Any]) -> None:
-    hardware = HardwareConfig(**spec["hardware"])
+def _run(arguments: dict[str, Any]) -> None:
     if os.environ["RANK"] == "0":
-        plan = RunPlan(**spec["plan"])
-        run_rank_zero(hardware, Path(spec["folder"]), plan, spec["hydra"])
+        run_rank_zero(Path(arguments["folder"]))
     else:
-        run_worker(hardware)
+        follow(HardwareConfig(**arguments["hardware"]))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tests.terminal import heed_signals
 
 from summexp.check import check
 from summexp.command_line import parse
-from summexp.launch.job_runner import run_job
+from summexp.launch.run import lead
 
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 MARK = "SUMMEXP_TEST_MARK"
@@ -289,7 +289,7 @@ def test_the_objective_of_a_job_whose_ranks_computed_it(
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch", "objective=eval_loss")
     (job,) = check(parse([*words, f"output_dir={tmp_path / 'run'}"]))
-    value = run_job(job.config)
+    value = lead(job.config)
     assert value is not None
     assert value == json.loads((tmp_path / "run" / "eval_results.json").read_text())["eval_loss"]
     assert "OMP_NUM_THREADS" not in "".join(capfd.readouterr())

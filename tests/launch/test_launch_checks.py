@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from summexp.check import check, check_on_arrival
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.schema import Config
 from summexp.config.slurm_launcher import LAUNCHER
@@ -20,6 +20,7 @@ from summexp.engines.generated.training_config import TrainingConfig
 from summexp.errors import ConfigError, Problem, RunError
 from summexp.launch import launch_checks
 from summexp.launch.accelerators import Gpu, Gpus
+from summexp.launch.launch_checks import check_on_arrival
 
 Machine = Callable[..., None]
 
@@ -562,10 +563,14 @@ def test_a_job_on_another_machine_is_checked_there() -> None:
     config.hardware = HardwareConfig(backend="cuda", processes=8)
     slurm = SimpleNamespace(launcher={"_target_": LAUNCHER})
     with pytest.raises(ConfigError) as raised:
-        check_on_arrival(config, slurm)
+        check_on_arrival(config.hardware, config.training, slurm)
     assert keys(raised.value.problems) == ["hardware.processes"]
     # This machine was looked at before the sweep began.
-    check_on_arrival(config, SimpleNamespace(launcher={"_target_": "hydra._internal.Basic"}))
+    check_on_arrival(
+        config.hardware,
+        config.training,
+        SimpleNamespace(launcher={"_target_": "hydra._internal.Basic"}),
+    )
 
 
 def test_a_sweep_on_slurm_needs_nothing_of_the_machine_that_submits_it(

@@ -12,11 +12,12 @@ import pytest
 import yaml
 from tests.metrics.evaluate_modules import write_metric
 
-from summexp.check import CheckedJob, check
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.saved import saved_yaml
 from summexp.config.schema import Config
 from summexp.errors import ConfigError, Problem
+from summexp.launch.hydra_jobs import CheckedJob
 from summexp.run_folder.atomic_files import write_json
 from summexp.runs.resume import evaluation_digest, plan_run
 

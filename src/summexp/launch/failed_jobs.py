@@ -33,6 +33,16 @@ class FailedJob:
         return f"job {number} failed\n  in {self.folder}: {reason}"
 
 
+class JobFailedError(SummexpError):
+    """A job of a sweep failed and has logged its error; carries the exit code through Hydra."""
+
+    def __init__(self, exit_code: int, reason: str) -> None:
+        """Store the exit code and the reason."""
+        self.reason = " ".join(reason.splitlines()[:2])
+        super().__init__(self.reason)
+        self.exit_code = exit_code
+
+
 class SweepFailedError(SummexpError):
     """Some jobs of a sweep failed: exit code 1, or 2 if all were invalid."""
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from summexp.config.slurm_launcher import LAUNCHER as SLURM
 from summexp.distributed.config import HardwareConfig
 from summexp.distributed.world import (
     Nodes,
@@ -23,7 +24,7 @@ from summexp.distributed.world import (
     world_size,
 )
 from summexp.engines.generated.training_config import TrainingConfig
-from summexp.errors import Problem, RunError
+from summexp.errors import ConfigError, Problem, RunError
 from summexp.launch.accelerators import Gpus, has_amd_driver, has_tpu, is_apple, nvidia_gpus
 
 _RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
@@ -394,3 +395,19 @@ def _needing_a_gpu(training: TrainingConfig, backend: str, remark: str | None) -
                 what=f"{what} ({remark})" if remark else what,
                 hint=f"Disable it on {_DEVICES[backend]}: training.{name}=false",
             )
+
+
+def check_on_arrival(hardware: HardwareConfig, training: TrainingConfig, hydra: Any) -> None:
+    """Check the machine that a sweep handed this job to, which the sweep itself could not.
+
+    Raises:
+        ConfigError: it has not what the job needs.
+    """
+    problems = [*check_hardware(hardware, training)] if is_elsewhere(hydra) else []
+    if problems:
+        raise ConfigError(problems)
+
+
+def is_elsewhere(hydra: Any) -> bool:
+    """Return whether the launcher of a `hydra` node runs the jobs of a sweep on other machines."""
+    return bool(hydra.launcher.get("_target_") == SLURM)

@@ -9,6 +9,7 @@ Tested in tests/integration/test_launch.py.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,24 +47,25 @@ _STOPPED = 128 + signal.SIGTERM
 """Exit code of a rank that saved a checkpoint after a signal."""
 
 
-def launch_ranks(hardware: HardwareConfig, run_spec: str) -> None:
+def launch_ranks(hardware: HardwareConfig, run_folder: Path | None) -> None:
     """Start the ranks of this node and wait until they end.
 
     Args:
         hardware: number of processes and nodes.
-        run_spec: argument of `python -m summexp.worker`.
+        run_folder: where rank 0 finds the run spec; None on a node other than the first.
 
     Raises:
         SummexpError: a rank failed; the others were stopped.
         Stopped: a signal was received, and the ranks have ended.
     """
+    spec = {"hardware": asdict(hardware), "folder": run_folder and str(run_folder)}
     here = nodes(hardware)
     assert here is not None, "preflight rejects several nodes without a rendezvous"
     processes = hardware.processes or 1
     rendezvous = Rendezvous(here)
     rendezvous.wait_for_nodes()
     with tempfile.TemporaryDirectory(prefix="summexp-ranks-") as folder:
-        group = _Ranks(here, processes, run_spec, rendezvous, Path(folder))
+        group = _Ranks(here, processes, json.dumps(spec), rendezvous, Path(folder))
         try:
             group.start()
             group.monitor(hardware.grace_seconds)
@@ -81,11 +84,11 @@ class _Ranks:
     """The ranks of one node."""
 
     def __init__(
-        self, here: Nodes, count: int, run_spec: str, rendezvous: Rendezvous, folder: Path
+        self, here: Nodes, count: int, words: str, rendezvous: Rendezvous, folder: Path
     ) -> None:
         self._here = here
         self._count = count
-        self._run_spec = run_spec
+        self._words = words
         self._rendezvous = rendezvous
         self._folder = folder
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -97,7 +100,7 @@ class _Ranks:
             rank = self._here.rank * self._count + local
             environment = os.environ | self._environment(rank, local)
             # -P: a user's folder `datasets` must not shadow the library.
-            command = [sys.executable, "-P", "-m", "summexp.worker", self._run_spec]
+            command = [sys.executable, "-P", "-m", "summexp.worker", self._words]
             output: Any = None
             if rank:
                 output = self._output(rank).open("wb")

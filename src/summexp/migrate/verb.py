@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from summexp import entry
+from summexp.config.error_report import report_error
 from summexp.config.secrets import without_secrets
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.command import Migration, migrate
@@ -58,7 +59,7 @@ def run_verb(words: list[str]) -> int:
         if _RUN in flags:
             _check_runnable(found)
     except ConfigError as error:
-        entry.report_error(error)
+        report_error(error)
         return error.exit_code
     for one in found:
         for remark in one.remarks:

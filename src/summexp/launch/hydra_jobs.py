@@ -1,0 +1,202 @@
+"""Run checked jobs as jobs of Hydra, which have a folder and a log.
+
+Tested in tests/test_entry.py, tests/launch/test_failed_jobs.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+from filelock import FileLock
+from hydra._internal.callbacks import Callbacks
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import filter_overrides, run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, read_write
+
+from summexp.config.compose import conf_dir, register
+from summexp.config.error_report import format_error, report_error
+from summexp.config.schema import Config
+from summexp.config.typed import typed_config
+from summexp.distributed.failures import RankFailedError
+from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
+from summexp.launch.failed_jobs import FailedJob, JobFailedError, SweepFailedError
+from summexp.launch.launch_checks import check_on_arrival, is_elsewhere
+from summexp.launch.run import Role, join, lead, silence, this_role
+from summexp.paths import display_path
+from summexp.runs.inherit import Inherited
+from summexp.runs.resume import RunPlan
+from summexp.storage import ADVICE, error_chain, storage_failure
+from summexp.streams import print_error
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedJob:
+    """A job that has passed all checks."""
+
+    overrides: list[str]
+    """Overrides of the job."""
+    config: Config
+    """Typed config."""
+    tree: DictConfig
+    """Composed tree, with the `hydra` node and inherited values."""
+    loader: ConfigLoader
+    """The loader that composed the tree."""
+    inherited: Inherited | None = None
+    """Values inherited from the run folder."""
+    plan: RunPlan | None = None
+    """Remaining phases, planned under the lock; None if they are planned when the job starts."""
+    lock: FileLock | None = None
+    """Lock of the run folder; it is held as long as it is referenced."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """Result of a job."""
+
+    value: float | None = None
+    """Value of the objective."""
+    exit_code: int = 0
+    """Exit code of the job as a command of its own."""
+    reason: str = ""
+    """Error message."""
+
+
+def run_single(job: CheckedJob) -> int:
+    """Run one job with its composed tree; return the exit code."""
+    ends: list[_End] = []
+
+    def task(_tree: DictConfig) -> float | None:
+        if job.inherited is not None:
+            log.info("%s", job.inherited)
+        job.config.output_dir = HydraConfig.get().runtime.output_dir
+        ends.append(_end_of(lambda: lead(job.config, job.plan)))
+        return ends[-1].value
+
+    def start() -> int:
+        with read_write(job.tree.hydra):
+            job.tree.hydra.mode = RunMode.RUN
+        callbacks = Callbacks(job.tree)
+        name = job.tree.hydra.job.config_name
+        callbacks.on_run_start(config=job.tree, config_name=name)
+        done = run_job(
+            hydra_context=HydraContext(config_loader=job.loader, callbacks=callbacks),
+            task_function=task,
+            config=job.tree,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+        )
+        callbacks.on_run_end(config=job.tree, config_name=name, job_return=done)
+        return ends[-1].exit_code
+
+    return _exit_code(start)
+
+
+def run_sweep(words: list[str], jobs: Sequence[CheckedJob]) -> int:
+    """Run a sweep, or handle a flag of Hydra such as `--info`; return the exit code."""
+
+    def start() -> int:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(
+            sweep_job
+        )()
+        if _failed:
+            raise SweepFailedError(_failed, [one.overrides for one in jobs])
+        return 0
+
+    register()
+    _failed.clear()
+    sys.argv = [sys.argv[0], *words]
+    # Hydra then raises every error instead of printing it.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    return _exit_code(start)
+
+
+_failed: list[FailedJob] = []
+"""Failed jobs of the sweep of this process; Hydra (1.3) would report the first one only."""
+
+
+def sweep_job(tree: DictConfig) -> float | None:
+    """Run one job of a sweep, in this process or in one of the launcher."""
+    hydra_config = HydraConfig.get()
+    end = _end_of(lambda: _run_swept(tree))
+    if not end.exit_code:
+        return end.value
+    if is_elsewhere(hydra_config):
+        raise JobFailedError(end.exit_code, end.reason)
+    _failed.append(
+        FailedJob(
+            number=int(hydra_config.job.num),
+            overrides=filter_overrides(list(hydra_config.overrides.task)),
+            folder=display_path(Path(hydra_config.runtime.output_dir)),
+            exit_code=end.exit_code,
+            reason=end.reason,
+        )
+    )
+    return None
+
+
+def _run_swept(tree: DictConfig) -> float | None:
+    config = typed_config(tree)
+    config.output_dir = HydraConfig.get().runtime.output_dir
+    check_on_arrival(config.hardware, config.training, HydraConfig.get())
+    role = this_role(config.hardware)
+    if role is Role.LEADER:
+        return lead(config)
+    # Slurm has started the job on each node, and the first one logs.
+    silence()
+    join(config, role)
+    return None
+
+
+def _end_of(run: Callable[[], float | None]) -> _End:
+    """Run a job, and log its error."""
+    try:
+        return _End(run())
+    except SummexpError as error:
+        reason = format_error(error)
+        log.error("%s", reason)
+        if isinstance(error, RankFailedError):
+            log.error("this is a bug in summexp or a library\n%s", error.traceback)
+        return _End(exit_code=error.exit_code, reason=reason)
+    except Exception as error:
+        log.exception("the run failed; this is a bug in summexp or a library")
+        return _End(exit_code=EXIT_FAILED, reason=f"{type(error).__name__}: {error}")
+
+
+def _exit_code(start: Callable[[], int]) -> int:
+    """Return the exit code of a job or sweep; print errors outside of the jobs."""
+    try:
+        return start()
+    except SummexpError as error:
+        print_error(str(error))
+        return error.exit_code
+    except Exception as error:
+        # OmegaConf wraps errors of resolvers, such as a folder that cannot be created.
+        wrapped = next((one for one in error_chain(error) if isinstance(one, ConfigError)), None)
+        if wrapped is not None:
+            report_error(wrapped)
+            return wrapped.exit_code
+        failure = storage_failure(error)
+        if failure is not None:
+            # Hydra could not write a file before the job.
+            print_error(_unwritten(*failure))
+        else:
+            traceback.print_exc()
+        return EXIT_FAILED
+
+
+def _unwritten(number: int | None, file: str | None) -> str:
+    number = number or errno.ENOSPC
+    what = file or "a file of the run folder"
+    return f"cannot write {what}: {os.strerror(number)}; {ADVICE[number]}"
