@@ -18,7 +18,7 @@ PLAN = RunPlan(resumes=True, train=False, evaluate=True, predict=False, push=Tru
 
 
 def test_a_rank_reads_what_the_leader_wrote(tmp_path: Path) -> None:
-    words = ["debug=tiny", 'model.source_prefix="요약: ${x} "', "hardware=ddp2_cpu"]
+    words = ["debug=tiny", 'model.source_prefix="요약: \\${x} "', "hardware=ddp2_cpu"]
     (job,) = check(parse([*words, f"output_dir={tmp_path}"]))
     HydraConfig.instance().set_config(job.tree)
     try:
