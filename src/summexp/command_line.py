@@ -236,3 +236,8 @@ def _rejected_flags(args: object) -> list[Problem]:
         what = f"{' and '.join(chosen)} exclude each other"
         problems.append(Problem(what=what, where=COMMAND_LINE, hint="Choose one of them."))
     return problems
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Return whether the words behind a verb ask for its help."""
+    return "--help" in words or "-h" in words

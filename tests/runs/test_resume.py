@@ -9,12 +9,13 @@ import pytest
 from omegaconf import OmegaConf
 from tests.metrics.evaluate_modules import write_metric
 
-from summexp.check import CheckedJob, check
+from summexp.check import check
 from summexp.command_line import parse
 from summexp.config.schema import Config
 from summexp.config.typed import typed_config
 from summexp.distributed.config import HardwareConfig
 from summexp.errors import ConfigError
+from summexp.launch.hydra_jobs import CheckedJob
 from summexp.run_folder.atomic_files import write_json
 from summexp.run_folder.checkpoints import write_manifest
 from summexp.runs.resume import (

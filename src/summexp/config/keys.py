@@ -13,6 +13,7 @@ from summexp.config.aliases import ALIASES
 from summexp.config.schema import SECTIONS, Config
 from summexp.errors import nearest
 from summexp.options import declared_choices
+from summexp.upstream.removed_arguments import REMOVED_ARGUMENTS
 
 _TYPE_DESCRIPTIONS = {
     "int": "an integer",
@@ -149,14 +150,12 @@ def nearest_key(name: str) -> str | None:
 
 def _removed(name: str) -> str | None:
     """Return a hint for an argument that transformers has removed."""
-    from summexp.migrate.removed_flags import EARLIER_FLAGS, REMOVED_FLAGS
-
-    flag = next((flag for flag in REMOVED_FLAGS + EARLIER_FLAGS if flag.name == name), None)
-    if flag is None:
+    if name not in REMOVED_ARGUMENTS:
         return None
-    if flag.now:
-        return f"Set {flag.now} instead{': ' if flag.remark else ''}{flag.remark}."
-    return f"Remove it: {flag.remark}."
+    now, remark = REMOVED_ARGUMENTS[name]
+    if now:
+        return f"Set {now} instead{': ' if remark else ''}{remark}."
+    return f"Remove it: {remark}."
 
 
 def _nearest_last(last: str, keys: list[str]) -> str | None:

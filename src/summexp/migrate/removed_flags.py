@@ -5,160 +5,105 @@ Tested in tests/migrate/test_flags.py.
 
 from __future__ import annotations
 
-from summexp.migrate.flags import Flag, Kind, fixed
-from summexp.migrate.training_flags import SECRET
+from typing import Any
 
-_AMP = "not needed; PyTorch's own mixed precision is the only one"
-_FORWARD = "not needed; there is one evaluation loop"
+from summexp.migrate.flags import Flag, Kind, fixed
+from summexp.upstream.removed_arguments import REMOVED_ARGUMENTS
+
+
+def _removed(name: str, kind: Kind, **more: Any) -> Flag:
+    now, remark = REMOVED_ARGUMENTS[name]
+    return Flag(name, kind, now, remark, **more)
+
 
 REMOVED_FLAGS = (
-    Flag(
-        "overwrite_output_dir",
-        Kind.BOOL,
-        "overwrite_output_dir",
-        "deletes what summexp wrote in output_dir, and starts anew",
-        False,
-    ),
-    Flag("push_to_hub_model_id", Kind.TEXT, "training.hub_model_id"),
-    Flag(
+    _removed("overwrite_output_dir", Kind.BOOL, default=False),
+    _removed("push_to_hub_model_id", Kind.TEXT),
+    _removed(
         "push_to_hub_organization",
         Kind.TEXT,
-        "training.hub_model_id",
-        "the part before the slash of training.hub_model_id=organization/name",
         turn=lambda value: {"training.hub_model_id": f"{value}/"},
     ),
-    Flag("push_to_hub_token", Kind.TEXT, "", SECRET, is_secret=True),
-    Flag("use_auth_token", Kind.TEXT_OR_BOOL, "", SECRET, is_secret=True),
-    Flag("evaluation_strategy", Kind.TEXT, "training.eval_strategy", default="no"),
-    Flag(
+    _removed("push_to_hub_token", Kind.TEXT, is_secret=True),
+    _removed("use_auth_token", Kind.TEXT_OR_BOOL, is_secret=True),
+    _removed("evaluation_strategy", Kind.TEXT, default="no"),
+    _removed(
         "warmup_ratio",
         Kind.FLOAT,
-        "training.warmup_steps",
-        "below 1, training.warmup_steps is a share of all steps",
-        0.0,
-        lambda value: {"training.warmup_steps": value} if value else {},
+        default=0.0,
+        turn=lambda value: {"training.warmup_steps": value} if value else {},
     ),
-    Flag("logging_dir", Kind.TEXT, "", "not needed; curves are in tracking/ of the run folder"),
-    Flag("no_cuda", Kind.BOOL, "hardware=cpu", "", False, fixed(hardware="cpu")),
-    Flag("use_mps_device", Kind.BOOL, "hardware=mps", "", False, fixed(hardware="mps")),
-    Flag(
-        "group_by_length",
-        Kind.BOOL,
-        "",
-        "not needed; the default order of the rows groups them by length",
-        False,
-    ),
-    Flag(
-        "adafactor",
-        Kind.BOOL,
-        "training.optim=adafactor",
-        "",
-        False,
-        fixed(training__optim="adafactor"),
-    ),
-    Flag("per_gpu_train_batch_size", Kind.INT, "training.per_device_train_batch_size"),
-    Flag("per_gpu_eval_batch_size", Kind.INT, "training.per_device_eval_batch_size"),
-    Flag("fp16_backend", Kind.TEXT, "", _AMP, "auto"),
-    Flag("half_precision_backend", Kind.TEXT, "", _AMP, "auto"),
-    Flag("fp16_opt_level", Kind.TEXT, "", _AMP, "O1"),
-    Flag(
-        "tpu_num_cores",
-        Kind.INT,
-        "hardware=tpu8",
-        "uses every core of the TPU",
-        None,
-        fixed(hardware="tpu8"),
-    ),
-    Flag(
+    _removed("logging_dir", Kind.TEXT),
+    _removed("no_cuda", Kind.BOOL, default=False, turn=fixed(hardware="cpu")),
+    _removed("use_mps_device", Kind.BOOL, default=False, turn=fixed(hardware="mps")),
+    _removed("group_by_length", Kind.BOOL, default=False),
+    _removed("adafactor", Kind.BOOL, default=False, turn=fixed(training__optim="adafactor")),
+    _removed("per_gpu_train_batch_size", Kind.INT),
+    _removed("per_gpu_eval_batch_size", Kind.INT),
+    _removed("fp16_backend", Kind.TEXT, default="auto"),
+    _removed("half_precision_backend", Kind.TEXT, default="auto"),
+    _removed("fp16_opt_level", Kind.TEXT, default="O1"),
+    _removed("tpu_num_cores", Kind.INT, turn=fixed(hardware="tpu8")),
+    _removed(
         "tpu_metrics_debug",
         Kind.BOOL,
-        "training.debug=tpu_metrics_debug",
-        "",
-        False,
-        fixed(training__debug="tpu_metrics_debug"),
+        default=False,
+        turn=fixed(training__debug="tpu_metrics_debug"),
     ),
-    Flag(
-        "torchdynamo",
-        Kind.TEXT,
-        "training.torch_compile_backend",
-        "turns torch.compile on",
-    ),
-    Flag(
+    _removed("torchdynamo", Kind.TEXT),
+    _removed(
         "fsdp_min_num_params",
         Kind.INT,
-        "training.fsdp_config={min_num_params: …}",
-        "",
-        0,
-        lambda value: {"training.fsdp_config": {"min_num_params": value}} if value else {},
+        default=0,
+        turn=lambda value: {"training.fsdp_config": {"min_num_params": value}} if value else {},
     ),
-    Flag(
+    _removed(
         "fsdp_transformer_layer_cls_to_wrap",
         Kind.TEXT,
-        "training.fsdp_config={transformer_layer_cls_to_wrap: […]}",
-        "",
-        None,
-        lambda value: {"training.fsdp_config": {"transformer_layer_cls_to_wrap": [value]}},
+        turn=lambda value: {"training.fsdp_config": {"transformer_layer_cls_to_wrap": [value]}},
     ),
-    Flag("include_inputs_for_metrics", Kind.BOOL, "", _FORWARD, False),
-    Flag(
+    _removed("include_inputs_for_metrics", Kind.BOOL, default=False),
+    _removed(
         "include_tokens_per_second",
         Kind.BOOL,
-        "training.include_num_input_tokens_seen=all",
-        "",
-        False,
-        fixed(training__include_num_input_tokens_seen="all"),
+        default=False,
+        turn=fixed(training__include_num_input_tokens_seen="all"),
     ),
-    Flag("save_safetensors", Kind.BOOL, "", "not needed; there is no other format", True),
-    Flag("use_ipex", Kind.BOOL, "", "removed from transformers; PyTorch does without it", False),
-    Flag(
-        "jit_mode_eval",
-        Kind.BOOL,
-        "",
-        "removed from transformers; training.torch_compile=true is its successor",
-        False,
-    ),
-    Flag("past_index", Kind.INT, "", "not needed; for models that do not summarize", -1),
-    Flag("use_legacy_prediction_loop", Kind.BOOL, "", _FORWARD, False),
-    Flag("mp_parameters", Kind.TEXT, "", "removed from transformers; for SageMaker only", ""),
-    Flag("ray_scope", Kind.TEXT, "", "removed; for searches with Ray; -m runs a sweep", "last"),
-    Flag("_n_gpu", Kind.INT, "", "not needed; the launcher or hardware.processes=8 sets it"),
+    _removed("save_safetensors", Kind.BOOL, default=True),
+    _removed("use_ipex", Kind.BOOL, default=False),
+    _removed("jit_mode_eval", Kind.BOOL, default=False),
+    _removed("past_index", Kind.INT, default=-1),
+    _removed("use_legacy_prediction_loop", Kind.BOOL, default=False),
+    _removed("mp_parameters", Kind.TEXT, default=""),
+    _removed("ray_scope", Kind.TEXT, default="last"),
+    _removed("_n_gpu", Kind.INT),
 )
 """Flags of transformers 4 beside `TRAINING_FLAGS`, and `use_auth_token` of the scripts."""
 
 EARLIER_FLAGS = (
-    Flag("max_val_samples", Kind.INT, "data.max_eval_samples"),
-    Flag(
+    _removed("max_val_samples", Kind.INT),
+    _removed(
         "evaluate_during_training",
         Kind.BOOL,
-        "training.eval_strategy=steps",
-        "",
-        False,
-        fixed(training__eval_strategy="steps"),
+        default=False,
+        turn=fixed(training__eval_strategy="steps"),
     ),
-    Flag(
+    _removed(
         "sharded_ddp",
         Kind.TEXT,
-        "training.fsdp",
-        "fairscale was removed; FSDP is its successor, as in hardware=fsdp8_bf16",
-        "",
-        lambda value: {"training.fsdp": True} if value else {},
+        default="",
+        turn=lambda value: {"training.fsdp": True} if value else {},
     ),
-    Flag("xpu_backend", Kind.TEXT, "", "not needed; it follows from the machine"),
-    Flag(
+    _removed("xpu_backend", Kind.TEXT),
+    _removed(
         "dispatch_batches",
         Kind.BOOL,
-        "training.accelerator_config={dispatch_batches: …}",
-        "",
-        None,
-        lambda value: {"training.accelerator_config": {"dispatch_batches": value}},
+        turn=lambda value: {"training.accelerator_config": {"dispatch_batches": value}},
     ),
-    Flag(
+    _removed(
         "split_batches",
         Kind.BOOL,
-        "training.accelerator_config={split_batches: …}",
-        "",
-        None,
-        lambda value: {"training.accelerator_config": {"split_batches": value}},
+        turn=lambda value: {"training.accelerator_config": {"split_batches": value}},
     ),
 )
 """Flags that transformers 4 itself removed or renamed, as scripts of its first years have them."""

@@ -14,7 +14,8 @@ from summexp.migrate.removed_flags import (
     REMOVED_FLAGS,
 )
 from summexp.migrate.trackers import trackers
-from summexp.migrate.training_flags import SECRET, TRAINING_FLAGS
+from summexp.migrate.training_flags import TRAINING_FLAGS
+from summexp.upstream.removed_arguments import SECRET
 
 _OWN_PREFIX = "the file of a model may set one; null removes it"
 _BEAMS = "for training and prediction alike; if not set, from the model's config"

@@ -14,6 +14,7 @@ from summexp.engines.generated.training_config import TrainingConfig
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.flags import Flag, Kind, Settings, fixed
 from summexp.migrate.trackers import trackers
+from summexp.upstream.removed_arguments import SECRET
 
 _KINDS = {
     "int": Kind.INT,
@@ -32,7 +33,6 @@ _KIND_OF = {
 }
 """Kinds that do not follow from the type. Other fields without a simple type are JSON."""
 
-SECRET = "from the environment only; export HF_TOKEN, or log in with hf auth login"
 _LAUNCHER = "not needed; the launcher sets it"
 _TRACKIO = "not supported; the tracker trackio"
 

@@ -1,0 +1,1 @@
+"""The verbs of the `summexp` command; each module runs one of them."""
