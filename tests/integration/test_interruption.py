@@ -67,7 +67,7 @@ def at(moment: str, number: int, when: int) -> None:
         "beginning": [(summexp.engines.training_guard.TrainingGuard, "on_train_begin")],
         "training": [(summexp.engines.training_guard.FiniteLossGuard, "update")],
         "batches": [(summexp.evaluation.evaluate, "_batch_result")],
-        "scoring": [(summexp.evaluation.evaluate, "_put_together")],
+        "scoring": [(summexp.evaluation.evaluate, "_build_result")],
         "saving": [(summexp.engines.checkpoint, "write_manifest")],
         "model": [
             (summexp.engines.trainer, "save_trained"),

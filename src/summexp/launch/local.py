@@ -42,7 +42,7 @@ _POLL_SECONDS = 0.05
 """Seconds between two polls of the ranks of this node."""
 _PEER_EXIT_SECONDS = 1.0
 """Seconds in which ranks that lost a peer may end too, before the first cause is determined."""
-_LAST_LINES = 20
+_LAST_LINES = 40
 _STOPPED = 128 + signal.SIGTERM
 """Exit code of a rank that saved a checkpoint after a signal."""
 
