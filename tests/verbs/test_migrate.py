@@ -11,6 +11,12 @@ import pytest
 
 from summexp import cli, entry
 
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 OLD = (
     "python run_summarization.py --model_name_or_path t5-small --dataset_name xsum --do_train "
     "--output_dir out"

@@ -1,1 +1,0 @@
-python run_summarization.py --model_name_or_path t5-small --dataset_name xsum --do_train --output_dir out
