@@ -131,7 +131,7 @@ def test_a_stream(engine: str, place: Path) -> None:
         ("engine.loss=upstream", "engine.loss: upstream is the loss of the old scripts"),
         ("experiment=hf_parity", "engine.loss: upstream is the loss of the old scripts"),
         ("data.max_source_length=2000", "data.max_source_length: "),
-        ("data.max_source_length=3", "model.target_prefix alone takes"),
+        ("data.max_source_length=3", "model.target_prefix takes"),
     ],
 )
 def test_mistakes_are_reported(

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from datasets import Dataset, DatasetDict
 from tests.in_process import run
-from tests.runs.test_resume import composed
+from tests.runs.test_resume import chosen, composed
 
+from summexp.config.typed import typed_config
 from summexp.data import corpus
 from summexp.engines.accelerate import TrainingLoop
 from summexp.errors import ConfigError
@@ -61,9 +62,9 @@ def test_what_is_recorded_is_what_was_read(tmp_path: Path, monkeypatch: pytest.M
     assert plan(folder) == RunPlan(True, False, False, True)
     write("test.jsonl", "Rain.")
     assert plan(folder).is_done
-    # Nobody who asks for a model of the new rows is told that it is there.
+    # A model of the old rows is not the one that is asked for.
     write("train.jsonl", "Snow.")
-    with pytest.raises(ConfigError, match=r"train\.jsonl was replaced since") as caught:
+    with pytest.raises(ConfigError, match=r"train\.jsonl has changed since") as caught:
         plan(folder)
     assert "training.do_train=false" in str(caught.value)
     assert plan(folder, "training.do_train=false").is_done
@@ -90,7 +91,7 @@ def test_a_dataset_folder_that_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "rows" / "train" / "cache-1.arrow").write_text("left by datasets")
     assert plan().is_done
     save("rows", "Snow fell on day")
-    with pytest.raises(ConfigError, match="rows was replaced since") as caught:
+    with pytest.raises(ConfigError, match="rows has changed since") as caught:
         plan()
     assert [problem.key for problem in caught.value.problems] == ["data.name"]
     assert plan("training.do_train=false") == RunPlan(True, False, True, True)
@@ -105,8 +106,11 @@ def test_a_model_folder_that_is_replaced(tmp_path: Path) -> None:
     folders = {False: tmp_path / "evaluated", True: tmp_path / "trained"}
 
     def plan(trains: bool, *more: str) -> RunPlan:
-        chosen = (*words, f"training.do_train={str(trains).lower()}", *more)
-        return plan_run(composed("hardware=cpu", *WORDS, *chosen), folders[trains])
+        # model=custom is valid only together with model.name_or_path.
+        checked = chosen(
+            *("hardware=cpu", *WORDS, *words, f"training.do_train={str(trains).lower()}", *more)
+        )
+        return plan_run(typed_config(checked.tree), folders[trains])
 
     for trains, folder in folders.items():
         run(*WORDS, *words, f"training.do_train={str(trains).lower()}", folder=folder)
@@ -116,8 +120,11 @@ def test_a_model_folder_that_is_replaced(tmp_path: Path) -> None:
     tokenizer = tmp_path / "model" / "tokenizer_config.json"
     tokenizer.write_text(f"{tokenizer.read_text()}\n")
     assert plan(False) == RunPlan(True, False, True, False)
-    for more, advice in ((), "training.do_train=false"), (("training.max_steps=2",), "Bring back"):
-        with pytest.raises(ConfigError, match="model was replaced since") as caught:
+    for more, advice in (
+        ((), "training.do_train=false"),
+        (("training.max_steps=2",), "Restore"),
+    ):
+        with pytest.raises(ConfigError, match="model has changed since") as caught:
             plan(True, *more)
         assert [problem.key for problem in caught.value.problems] == ["model.name_or_path"]
         assert advice in str(caught.value)

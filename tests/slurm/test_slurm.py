@@ -222,5 +222,6 @@ def test_a_job_out_of_time_resumes_and_ctrl_c_takes_it_back(
 def test_what_slurm_rejects_is_reported(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of("hydra.launcher.partition=nowhere", "seed=1,2")
     assert sweep.end() == 2, sweep.output
-    assert "hydra.launcher: Slurm refuses: sbatch: error: invalid partition" in sweep.output
+    assert "hydra.launcher: sbatch rejected the job: " in sweep.output
+    assert "invalid partition" in sweep.output
     assert "Traceback" not in sweep.output

@@ -135,7 +135,7 @@ def test_each_core_has_its_share_and_the_gradients_are_summed(place: Path, on_co
 def test_without_shares_there_is_nothing_to_sum(place: Path, on_cpu: Path) -> None:
     code = (
         "import os; os.environ.update(PJRT_DEVICE='CPU', CPU_NUM_DEVICES='8')\n"
-        "from summexp.engines import xla; xla._by_rows = lambda tensor: tensor\n"
+        "from summexp.evaluation import xla; xla._by_rows = lambda tensor: tensor\n"
         "from summexp.entry import main; main()"
     )
     words = (*COMMON, *ON_CORES, "training.max_steps=2", "training.do_eval=false")

@@ -110,7 +110,7 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     """Gradients are scaled down to at most this norm; 0 leaves them as they are."""
     label_smoothing_factor: float = 0.0
-    """Share of the target probability that is shard over the whole vocabulary."""
+    """Share of the target probability that is spread over the whole vocabulary."""
     bf16: bool = False
     """Compute in bfloat16 where that is safe, with float32 weights."""
     fp16: bool = False
