@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from summexp.data.files import columns_of, digest, errors_at, format_of, read_rows, sample_of
+from summexp.data.files import digest, errors_at, format_of, head_of, read_rows
 from summexp.errors import ConfigError, Problem
 
 CORPORA = Path(__file__).parents[3] / "shared" / "data"
@@ -40,8 +40,9 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, ending: str, compress:
     data = CONTENT[ending]
     path.write_bytes(gzip.compress(data, mtime=0) if compress else data)
     assert list(read_rows(path)) == ROWS
-    assert columns_of(path) == ["document", "summary"]
-    assert sample_of(path) == {"document": "first, one", "summary": "1st"}
+    head = head_of(path)
+    assert head.columns == ("document", "summary")
+    assert head.sample == {"document": "first, one", "summary": "1st"}
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "json", "jsonl", "parquet"])
@@ -141,8 +142,9 @@ def test_parquet_reads_only_the_columns_that_are_asked_for(tmp_path: Path) -> No
 def test_columns_of_json_are_those_of_the_first_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1}\n{"b": [1, 2], "a": null}\n')
-    assert columns_of(path) == ["a", "b"]
-    assert sample_of(path) == {"a": "1", "b": "[1, 2]"}
+    head = head_of(path)
+    assert head.columns == ("a", "b")
+    assert head.sample == {"a": "1", "b": "[1, 2]"}
 
 
 def test_a_digest_stands_for_the_bytes(tmp_path: Path) -> None:
@@ -191,4 +193,4 @@ def test_a_name_in_decomposed_letters_is_found(tmp_path: Path) -> None:
     assert list(read_rows(typed)) == [{"document": "가", "summary": "나"}]
     assert digest(typed) == digest(decomposed)
     with pytest.raises(ConfigError, match="there is no file"):
-        columns_of(typed.with_name("검증.csv"))
+        head_of(typed.with_name("검증.csv"))

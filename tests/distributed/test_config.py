@@ -78,13 +78,6 @@ def test_a_rule_that_is_broken_is_reported(values: dict[str, Any], key: str, wha
     assert (problem.key, problem.what) == (f"hardware.{key}", what)
 
 
-def test_torch_tpu_is_rejected_with_the_reason_and_what_works() -> None:
-    (problem,) = refusals(backend="torch_tpu")
-    assert problem.key == "hardware.backend"
-    assert "cannot train on several of its cores" in problem.what
-    assert "hardware=tpu8" in (problem.hint or "")
-
-
 def test_all_broken_rules_are_reported_at_once() -> None:
     found = refusals(backend="mps", processes=2, nodes=0, virtual_devices=2, timeout_minutes=-1.0)
     assert [problem.key for problem in found] == [

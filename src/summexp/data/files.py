@@ -98,16 +98,6 @@ def head_of(path: str | Path, *, language: str | None = None) -> Head:
     return Head(format=format_of(path), columns=columns, sample=sample, rows=rows)
 
 
-def columns_of(path: str | Path) -> list[str]:
-    """Return the column names of a file, reading only its beginning."""
-    return list(head_of(path).columns)
-
-
-def sample_of(path: str | Path) -> dict[str, str]:
-    """Return each column's first value, shortened, reading only the file's beginning."""
-    return head_of(path).sample
-
-
 def read_rows(
     path: str | Path,
     *,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from summexp.data.columns import COLUMN_KEYS
 from summexp.data.config import DataConfig
-from summexp.data.files import columns_of
+from summexp.data.files import head_of
 from summexp.data.shares import HashRange, hash_ranges
 from summexp.errors import ConfigError
 from summexp.paths import at_home
@@ -67,9 +67,9 @@ def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:
     if config.name is None or not config.test_file or set(phases) != {"predict"}:
         return config
     try:
-        own = columns_of(config.test_file)
+        own = head_of(config.test_file).columns
     except ConfigError:
-        own = []  # reported when the file is checked
+        own = ()  # reported when the file is checked
     columns: dict[str, Any] = {
         key: name if (name := getattr(config, key)) in own else None for key in COLUMN_KEYS
     }

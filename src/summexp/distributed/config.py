@@ -30,9 +30,8 @@ _A_YEAR = 365 * 24 * 60.0
 class HardwareConfig:
     """Devices, processes and nodes of a run."""
 
-    backend: str = choice("auto", "auto", "cpu", "cuda", "mps", "xla", "torch_tpu")
-    """Device to run on; `auto` takes an accelerator if there is one, `xla` is a TPU, and
-    `torch_tpu` is rejected until it supports training on several cores."""
+    backend: str = choice("auto", "auto", "cpu", "cuda", "mps", "xla")
+    """Device to run on; `auto` takes an accelerator if there is one, and `xla` is a TPU."""
     processes: int | None = None
     """Processes per node, one GPU each; null runs one, or as many as torchrun, accelerate launch
     or srun started."""
@@ -65,13 +64,6 @@ def _number_problems(config: HardwareConfig) -> Iterator[Problem]:
 
 
 def _backend_problems(config: HardwareConfig) -> Iterator[Problem]:
-    if config.backend == "torch_tpu":
-        yield Problem(
-            key="hardware.backend",
-            what="torch_tpu is not supported yet: transformers and accelerate know its device, "
-            "but cannot train on several of its cores",
-            hint="Choose hardware=tpu8, which drives the TPU through torch_xla.",
-        )
     if config.virtual_devices is not None and config.backend != "xla":
         yield Problem(
             key="hardware.virtual_devices",
