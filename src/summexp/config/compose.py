@@ -214,8 +214,6 @@ def shown_config(tree: DictConfig, package: str | None, *, resolve: bool) -> str
         ConfigError: there is no such part.
     """
     shown: Any = OmegaConf.masked_copy(tree, [str(name) for name in tree if name != "hydra"])
-    # Keep interpolations to other parts of the tree.
-    shown._set_parent(None)
     if package is not None:
         shown = OmegaConf.select(shown, package, default=None)
     if not OmegaConf.is_config(shown):

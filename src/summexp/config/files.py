@@ -41,33 +41,33 @@ def remove_invalid_entries(files: Sequence[ChoiceFile]) -> list[Problem]:
     for file in files:
         if file.is_shipped:
             continue
-        for path, problem in list(_invalid(file, file.content, ())):
+        content = OmegaConf.to_container(file.content)
+        for path, problem in list(_invalid(file, content, ())):
             problems.append(problem)
             _remove(file.content, path)
     return problems
 
 
 def _invalid(
-    file: ChoiceFile, node: DictConfig, path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], Problem]]:
-    """Yield (path inside the file, problem) for each invalid entry below `node`."""
-    if node._is_none() or node._is_missing() or node._is_interpolation():
+    file: ChoiceFile, node: Any, path: tuple[Any, ...]
+) -> Iterator[tuple[tuple[Any, ...], Problem]]:
+    """Yield (path inside the file, problem) for each invalid entry below the mapping `node`."""
+    if not isinstance(node, dict):
         return
-    for name in node:
-        here = (*path, str(name))
-        key = file.key(".".join(here))
-        child = node._get_node(name)
+    for name, child in node.items():
+        here = (*path, name)
+        key = file.key(".".join(map(str, here)))
         if key.split(".")[0] == "hydra":
             problem = _hydra_problem(key, child)
         elif key in SECTIONS:
-            problem = None if isinstance(child, DictConfig) else _not_a_section(key)
+            problem = None if isinstance(child, dict) else _not_a_section(key)
         elif declared(key) is None:
             problem = _unknown(file, key)
         else:
-            problem = _entry_problem(key, plain(child))
+            problem = _entry_problem(key, child)
         if problem is not None:
             yield here, _located(problem, key, file.path)
-        elif isinstance(child, DictConfig) and (key in SECTIONS or key.startswith("hydra")):
+        elif isinstance(child, dict) and (key in SECTIONS or key.startswith("hydra")):
             yield from _invalid(file, child, here)
 
 
@@ -80,9 +80,9 @@ def _not_a_section(key: str) -> Problem:
 
 
 def _hydra_problem(key: str, child: Any) -> Problem | None:
-    if OmegaConf.is_config(child):
+    if isinstance(child, dict | list):
         return None
-    if holds_secret(key, plain(child)):
+    if holds_secret(key, child):
         return IN_A_FILE
     return Problem(what=_ALIAS, hint=ALIASES[key]) if key in ALIASES else None
 
@@ -126,15 +126,10 @@ def _unknown(file: ChoiceFile, key: str) -> Problem:
     return Problem(what=what, hint=nearest_key(key) or "python train.py --help lists every key.")
 
 
-def plain(node: Any) -> Any:
-    """Return a node as plain Python, with interpolations unresolved."""
-    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
-
-
-def _remove(content: DictConfig, path: tuple[str, ...]) -> None:
+def _remove(content: DictConfig, path: tuple[Any, ...]) -> None:
     node: Any = content
     for name in path[:-1]:
-        node = node._get_node(name)
+        node = node[name]
     OmegaConf.set_struct(node, False)
     del node[path[-1]]
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.conf import HydraConf
-from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from summexp.config.files import IN_A_FILE, holds_secret, plain
+from summexp.config.files import IN_A_FILE, holds_secret
 from summexp.config.slurm_launcher import SlurmConfig
 from summexp.errors import Problem, nearest
 
@@ -26,21 +25,20 @@ _OURS = (
 
 
 def hydra_problems(node: Any, path: str = "hydra") -> Iterator[Problem]:
-    """Yield foreign code and secrets in the composed `hydra` node."""
-    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-        for name in node:
-            yield from _entry_problems(node._get_node(name), path, str(name))
-    elif isinstance(node, ListConfig) and not node._is_none() and not node._is_missing():
-        for index in range(len(node)):
-            yield from hydra_problems(node._get_node(index), f"{path}.{index}")
+    """Yield foreign code and secrets in the composed `hydra` node, given as a plain container."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from _entry_problems(child, path, str(name))
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from hydra_problems(child, f"{path}.{index}")
 
 
-def _entry_problems(child: Any, path: str, name: str) -> Iterator[Problem]:
+def _entry_problems(value: Any, path: str, name: str) -> Iterator[Problem]:
     key = f"{path}.{name}"
-    if OmegaConf.is_config(child):
-        yield from hydra_problems(child, key)
+    if isinstance(value, dict | list):
+        yield from hydra_problems(value, key)
         return
-    value = plain(child)
     names_code = name in ("_target_", "()") or (name == "class" and "logging" in path)
     if names_code and value is not None and not str(value).startswith(_OURS):
         yield Problem(
@@ -54,19 +52,18 @@ def _entry_problems(child: Any, path: str, name: str) -> Iterator[Problem]:
 
 def unknown_hydra_key(key: str) -> Problem | None:
     """Return the problem of a key below `hydra.` that Hydra does not have."""
-    node: Any = OmegaConf.structured(HydraConf)
-    # Hydra's default launcher has no keys.
-    OmegaConf.update(node, "launcher", OmegaConf.structured(SlurmConfig))
+    schema: Any = HydraConf
     parts = key.split(".")[1:]
     for depth, part in enumerate(parts):
-        if not (isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node))):
+        if not is_dataclass(schema):
             return None
-        # Not `in`, which is False for a missing value.
-        if part not in node.keys():  # noqa: SIM118
+        types = get_type_hints(schema)
+        if part not in types:
             above = ".".join(["hydra", *parts[:depth]])
-            names = sorted(map(str, node.keys()))
+            names = sorted(types)
             hint = nearest(key, [f"{above}.{name}" for name in names])
             hint = hint or f"{above} has: {', '.join(names)}."
             return Problem(key=key, what="there is no such key", hint=hint)
-        node = node._get_node(part)
+        # Hydra's default launcher has no keys, and no type.
+        schema = SlurmConfig if parts[: depth + 1] == ["launcher"] else types[part]
     return None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.schema import SECTIONS
 from summexp.paths import display_path
@@ -56,11 +57,17 @@ class ChoiceFile:
             if not key.startswith(f"{self.package}."):
                 return False
             key = key.removeprefix(f"{self.package}.")
-        # Not `select`, which would follow interpolations.
-        node: Any = self.content
+        node = self._plain
         for name in key.split("."):
-            node = node._get_node(name) if isinstance(node, DictConfig) and node else None
-        return node is not None
+            if not isinstance(node, dict) or name not in node:
+                return False
+            node = node[name]
+        return True
+
+    @cached_property
+    def _plain(self) -> Any:
+        """The content as it was read, in plain Python, with interpolations unresolved."""
+        return OmegaConf.to_container(self.content)
 
 
 def files_of(loader: ConfigLoader, config_name: str, overrides: list[str]) -> list[ChoiceFile]:

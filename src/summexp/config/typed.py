@@ -87,7 +87,7 @@ def _shape_problems(tree: DictConfig) -> Iterator[Problem]:
     known = {"": {spec.name for spec in fields(Config)} | {"hydra"}}
     known |= {name: {spec.name for spec in fields(section)} for name, section in SECTIONS.items()}
     for path, names in known.items():
-        node = tree._get_node(path) if path else tree
+        node = OmegaConf.select(tree, path) if path else tree
         if not isinstance(node, DictConfig):
             yield Problem(key=path, what="is missing from the composed config")
             continue
@@ -104,7 +104,7 @@ def _leaf_problems(tree: DictConfig) -> Iterator[Problem]:
     """Yield invalid interpolations and values, secrets, and names of code."""
     for name in tree:
         if name == "hydra":
-            yield from hydra_problems(tree[name])
+            yield from hydra_problems(OmegaConf.to_container(tree[name]))
             continue
         for key, value in _leaves(tree, str(name)):
             if isinstance(value, MissingMandatoryValue):
@@ -132,10 +132,10 @@ def _leaves(
     except OmegaConfBaseException as error:
         yield key, error
         return
-    if isinstance(value, DictConfig) and not value._is_none():
+    if isinstance(value, DictConfig):
         for inner in value:
             yield from _leaves(value, inner, key)
-    elif isinstance(value, ListConfig) and not value._is_none():
+    elif isinstance(value, ListConfig):
         for index in range(len(value)):
             yield from _leaves(value, index, key)
     else:
@@ -148,7 +148,8 @@ def _aliases(tree: DictConfig) -> Iterator[Problem]:
         section, _, name = key.partition(".")
         if section not in SECTIONS:
             continue
-        node = tree[section]._get_node(name)
-        if node._is_interpolation() or node._value() != declared_fields()[key].default:
+        node = tree[section]
+        is_set = OmegaConf.is_interpolation(node, name)
+        if is_set or node[name] != declared_fields()[key].default:
             what = "is an alias of another key"
             yield Problem(key=key, what=what, hint=hint)

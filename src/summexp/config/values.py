@@ -130,3 +130,13 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return repr(value)
+
+
+def plain(value: Any, *, resolve: bool = False) -> Any:
+    """Return a value of a config without OmegaConf's containers.
+
+    Args:
+        value: a value of any type.
+        resolve: whether to resolve interpolations in a container.
+    """
+    return OmegaConf.to_container(value, resolve=resolve) if OmegaConf.is_config(value) else value

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.compose import choice_tree
 from summexp.config.keys import declared, declared_fields
+from summexp.config.values import plain
 
 
 def composed(choices: Mapping[str, str]) -> DictConfig:
@@ -52,8 +53,3 @@ def source_of(base: DictConfig, key: str) -> str | None:
     assert isinstance(written, dict)
     match = re.fullmatch(r"\$\{\.(\w+)\}", str(written[name]))
     return f"that of {section}.{match[1]}" if match else None
-
-
-def plain(value: Any) -> Any:
-    """Return a value of a config without OmegaConf's containers."""
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

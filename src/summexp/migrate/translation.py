@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.escaping import override
 from summexp.config.keys import declared, declared_fields
+from summexp.config.values import plain
 from summexp.errors import ConfigError, Problem
 from summexp.migrate.choices import (
     CUSTOM_DATASET,
@@ -22,7 +23,7 @@ from summexp.migrate.choices import (
     tracking_choice,
 )
 from summexp.migrate.differences import differences
-from summexp.migrate.file_defaults import composed, is_in_file, plain, source_of
+from summexp.migrate.file_defaults import composed, is_in_file, source_of
 from summexp.migrate.flags import Kind, Script
 from summexp.migrate.hardware import hardware_settings
 from summexp.migrate.launch_environment import environment_settings

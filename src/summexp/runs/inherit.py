@@ -21,11 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 from summexp.config.aliases import ALIASES
 from summexp.config.compose import ChoiceTree
 from summexp.config.escaping import escaped, override, unescaped
-from summexp.config.files import plain
 from summexp.config.keys import declared_fields
 from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
 from summexp.config.typed import read_tree
+from summexp.config.values import plain
 from summexp.errors import ConfigError, Problem
 from summexp.metrics.evaluate_metric import PREFIX, EvaluateMetric
 from summexp.metrics.registry import evaluate_metrics
@@ -177,15 +177,14 @@ def _folder(composed: DictConfig) -> Path | None:
 
 def _values(saved: DictConfig) -> Iterator[tuple[str, Any]]:
     """Yield (key, value as written) for each key that may be inherited."""
+    values: Any = OmegaConf.to_container(saved)
     for key in declared_fields():
         section, _, name = key.partition(".")
         if key != "seed" and (section not in _SECTIONS or matches(key, _NEVER)):
             continue
-        node: Any = saved._get_node(section)
-        if name and node is not None:
-            node = node._get_node(name)
-        if node is not None:
-            yield key, plain(node)
+        node = values.get(section, {}) if name else values
+        if (last := name or section) in node:
+            yield key, node[last]
 
 
 @dataclass(frozen=True)
@@ -276,5 +275,4 @@ def _differs(composed: DictConfig, key: str, value: Any) -> bool:
 
 
 def _plain_value(tree: DictConfig, key: str) -> Any:
-    value = OmegaConf.select(tree, key)
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return plain(OmegaConf.select(tree, key), resolve=True)
