@@ -18,7 +18,7 @@ from summexp.engines.registry import build_engine
 from summexp.engines.training_guard import TrainingGuard
 from summexp.errors import RunError
 from summexp.modeling.adapters import add_adapter, lora_config
-from summexp.modeling.config import PeftConfig
+from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.run_folder.checkpoints import checkpoints
 
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
@@ -55,7 +55,7 @@ def test_weights_that_are_not_finite_end_the_shortest_run(
     options = training(**{"per_device_train_batch_size": 4, "learning_rate": 1e30, **hard})
     one = job(tmp_path, engine=loop, training=options)
     if peft == "lora":
-        adapter = lora_config(PeftConfig(name="lora"), one.model, one.config.model)
+        adapter = lora_config(PeftConfig(name="lora"), one.model, ModelConfig(name_or_path="tiny"))
         add_adapter(one.model, adapter, seed=0)
     with pytest.raises(RunError, match=r"at step \d|after step \d") as caught:
         build_engine(loop).fit(one, None)

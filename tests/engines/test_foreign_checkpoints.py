@@ -107,7 +107,7 @@ def test_progress_that_does_not_fit_is_reported(engine: str, plain: Path, tmp_pa
     whole = torch.load(checkpoint / "optimizer.pt", weights_only=True)
     whole["param_groups"].pop()
     torch.save(whole, checkpoint / "optimizer.pt")
-    with pytest.raises(ConfigError, match="training cannot resume from") as caught:
+    with pytest.raises(ConfigError, match="cannot resume from") as caught:
         resume(engine, tmp_path, checkpoint)
     assert "model.name_or_path=" in str(caught.value)
 

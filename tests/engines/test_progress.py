@@ -75,7 +75,7 @@ def test_a_part_of_a_training_is_reported_if_it_takes_long(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published: list[dict[str, Any]] = []
-    shown = Progress("eval", "row", 10, publish=published.append, is_part=True)
+    shown = Progress("eval", "row", 10, publish=published.append, nested=True)
     with caplog.at_level(logging.INFO, logger="summexp"):
         shown.advance(2)
         assert (published, caplog.messages) == ([], [])

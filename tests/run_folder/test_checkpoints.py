@@ -59,7 +59,7 @@ def cut(checkpoint: Path) -> None:
         (cut, "model.safetensors is corrupt"),
         (lambda one: (one / "trainer_state.json").unlink(), "trainer_state.json is missing"),
         (lambda one: (one / MANIFEST).unlink(), "it is incomplete"),
-        (lambda one: (one / MANIFEST).write_text("{"), "cannot be read"),
+        (lambda one: (one / MANIFEST).write_text("{"), "cannot read manifest.json"),
     ],
 )
 def test_a_corrupt_one_is_skipped_with_a_warning(

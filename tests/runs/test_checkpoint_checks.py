@@ -91,7 +91,7 @@ def test_the_manifest_knows_what_was_written(whole: Path) -> None:
     (whole / MANIFEST).write_text("{", encoding="utf-8")
     problem = checkpoint_problem(whole, T5)
     assert problem is not None
-    assert "manifest.json cannot be read" in problem.what
+    assert "cannot read manifest.json" in problem.what
 
 
 def test_one_that_was_cut_short_is_not_taken(whole: Path) -> None:
