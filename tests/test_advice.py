@@ -98,7 +98,9 @@ def _done(words: list[str], problem: Problem, advice: str) -> list[str]:
     if "Copy or download" in advice:
         _copy_again(problem)
     if (found := _REMOVED.search(advice)) and "one of them" not in advice:
-        gone = {key if one in ("it", "them") else one for one in found[1].split(" and ")}
+        gone = {
+            key if one in ("it", "them") else one for one in found[1].rstrip(".").split(" and ")
+        }
         gone |= {after for word, after in pairwise(words) if word in gone and word[:2] == "--"}
         words = [word for word in words if _name(word) not in gone and word not in gone]
     elif found:

@@ -225,5 +225,7 @@ for name in ("overlap", "nothing"):
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
         )
         assert "\n0.5\n" in f"\n{done.stdout}", done.stderr
-        assert "evaluate:nothing is no folder with a script of its name, and could" in done.stdout
+        assert (
+            "evaluate:nothing is not a folder with a script of its name, and cannot" in done.stdout
+        )
     server.shutdown()
