@@ -55,7 +55,7 @@ class Nodes:
     """Port of the rendezvous on node 0; 0 takes a free one."""
 
 
-def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
+def outside_world(environment: Mapping[str, str] | None = None) -> World | None:
     """Return the world of a process that was started as a rank, or None.
 
     Ranks are started by `torchrun`, `accelerate launch`, `srun` with more tasks than nodes, or by
@@ -64,6 +64,7 @@ def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
     Raises:
         ConfigError: a variable of a launcher is not a number in its range.
     """
+    environment = os.environ if environment is None else environment
     if "RANK" in environment and "LOCAL_RANK" in environment:
         size = _number("WORLD_SIZE", environment, 1, least=1)
         local_size = _number("LOCAL_WORLD_SIZE", environment, size, least=1, most=size)
@@ -84,12 +85,13 @@ def outside_world(environment: Mapping[str, str] = os.environ) -> World | None:
     return None
 
 
-def nodes(hardware: HardwareConfig, environment: Mapping[str, str] = os.environ) -> Nodes | None:
+def nodes(hardware: HardwareConfig, environment: Mapping[str, str] | None = None) -> Nodes | None:
     """Return the nodes of this run, or None if `hardware.nodes` asks for several and none is given.
 
     Several nodes are given by a Slurm step with one task per node, or by `MASTER_ADDR`,
     `MASTER_PORT` and `NODE_RANK` together with `hardware.nodes`.
     """
+    environment = os.environ if environment is None else environment
     tasks, count = _slurm_step(environment)
     if tasks == count > 1:
         rank, port = int(environment["SLURM_NODEID"]), _slurm_port(environment)
@@ -132,8 +134,9 @@ def world_size(hardware: HardwareConfig) -> int:
     return hardware.nodes * (hardware.processes or 1) if outside is None else outside.size
 
 
-def slurm_rendezvous_port(environment: Mapping[str, str] = os.environ) -> int:
+def slurm_rendezvous_port(environment: Mapping[str, str] | None = None) -> int:
     """Return the rendezvous port of a Slurm step, on its first node."""
+    environment = os.environ if environment is None else environment
     given = environment.get("MASTER_PORT")
     return _slurm_port(environment) if given is None else int(given)
 
