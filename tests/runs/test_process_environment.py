@@ -17,6 +17,7 @@ from summexp.check import check
 from summexp.command_line import parse
 from summexp.distributed.config import HardwareConfig
 from summexp.errors import RunError
+from summexp.modeling.config import ModelConfig
 from summexp.runs.process_environment import cache_dir, prepare
 
 _SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")
@@ -100,6 +101,24 @@ def as_nobody(home: str | None, check: Callable[[], bool]) -> bool:
             os.environ["HOME"] = home
         os._exit(0 if check() else 1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not os.path.ismount("/proc"), reason="needs a folder that nobody writes to")
+def test_a_rank_keeps_the_caches_of_its_parent_and_is_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    os.environ["HF_HOME"] = "/proc"
+    config = check(parse([]))[0].config
+    config = replace(config, model=ModelConfig(name_or_path="owner/model"))
+    prepare(config)
+    placed = dict(os.environ)
+    assert Path(placed["HF_DATASETS_CACHE"]).parent.is_dir()
+    # A rank has the environment of the process that started it.
+    prepare(config)
+    assert dict(os.environ) == placed
+    assert [one for one in caplog.messages if "not cached" in one] == [
+        "downloads are not cached: /proc is not writable; set HF_HOME to a folder"
+    ]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")

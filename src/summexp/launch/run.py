@@ -125,7 +125,6 @@ def follow(hardware: HardwareConfig) -> None:
 def run_rank_zero(folder: Path) -> None:
     """Run the spec in the run folder as rank 0 of the ranks that the leader started."""
     spec = RunSpec.read(folder)
-    prepare(spec.config)
     with waiting_peers(spec.config.hardware) as peers:
         run(spec, Role.RANK_ZERO, peers)
 

@@ -90,15 +90,18 @@ def _place_hub_caches(config: Config) -> None:
     home = Path(given) if given else caches and caches / "huggingface"
     if home is not None and _is_writable(home):
         return
-    temporary = tempfile.TemporaryDirectory(prefix="summexp-hf-", ignore_cleanup_errors=True)
-    atexit.register(temporary.cleanup)
     names = ["HF_HOME"]
     if home is not None and os.path.isdir(home):
         names = ["HF_DATASETS_CACHE", "HF_MODULES_CACHE"]
         names += [] if (home / "hub").is_dir() else ["HF_HUB_CACHE"]
+        # The process that started this rank may have set them, and has logged it.
+        names = [name for name in names if name not in os.environ]
+    if not names:
+        return
+    temporary = tempfile.TemporaryDirectory(prefix="summexp-hf-", ignore_cleanup_errors=True)
+    atexit.register(temporary.cleanup)
     for name in names:
-        if name == "HF_HOME" or name not in os.environ:
-            os.environ[name] = str(Path(temporary.name, name.lower()))
+        os.environ[name] = str(Path(temporary.name, name.lower()))
     uses_hub = config.data.name not in (None, BUNDLED) or config.model.init == "pretrained"
     if uses_hub and not config.debug.tiny:
         where = "no home folder" if home is None else f"{home} is not writable"
