@@ -49,6 +49,7 @@ from summexp.data.split_sources import (
     split_sources,
 )
 from summexp.errors import ConfigError, Problem, RunError
+from summexp.upstream.datasets import fingerprint
 
 Rows = Iterable[Mapping[str, object]]
 """Rows as column name to value."""
@@ -353,7 +354,7 @@ def _from_dataset(
         columns=columns,
         rows=partial(_dataset_rows, split.select_columns(names)),
         every_column=lambda: split if is_stream else split.with_format("arrow")[:],
-        content=None if is_stream else ("dataset", split._fingerprint),
+        content=None if is_stream else ("dataset", fingerprint(split)),
     )
 
 

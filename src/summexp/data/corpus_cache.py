@@ -20,10 +20,10 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
-from datasets.table import InMemoryTable, MemoryMappedTable
 
 from summexp.data.columns import Example, is_blank
 from summexp.data.health import Hashes, SplitHealth, count_repeats, row_hashes
+from summexp.upstream.datasets import rows_in_memory, rows_of_file
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "document", "summary")])
 """Rows with one reference each."""
@@ -95,13 +95,13 @@ def split_in_memory(
 ) -> Split:
     """Return a split created from `examples` in memory; see `stored_split`."""
     selection = _Selection(examples, schema, keep_all=keep_all, limit=limit)
-    table = InMemoryTable(pa.Table.from_batches(list(selection.batches()), schema=schema))
+    table = pa.Table.from_batches(list(selection.batches()), schema=schema)
     verify()
     fingerprint = selection.fingerprint
     health = selection.health
     hashes = selection.hashes()
     count_repeats(health, hashes)
-    rows = datasets.Dataset(table, fingerprint=fingerprint)
+    rows = rows_in_memory(table, fingerprint)
     return Split(rows=rows, health=health, hashes=hashes, fingerprint=fingerprint)
 
 
@@ -179,9 +179,8 @@ def _write(selection: _Selection, folder: Path) -> None:
 
 def _read(folder: Path) -> Split:
     counts = json.loads((folder / _COUNTS).read_text("utf-8"))
-    table = MemoryMappedTable.from_file(str(folder / _ROWS))
     return Split(
-        rows=datasets.Dataset(table, fingerprint=counts["fingerprint"]),
+        rows=rows_of_file(folder / _ROWS, counts["fingerprint"]),
         health=SplitHealth(**counts["health"]),
         hashes=np.load(folder / _HASHES),
         fingerprint=counts["fingerprint"],

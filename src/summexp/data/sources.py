@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 import datasets
 import httpx2
-from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import (
     DataFilesNotFoundError,
     DatasetGenerationError,
@@ -34,6 +32,14 @@ from summexp.data.data_checks import is_saved, no_data, stream_problem
 from summexp.data.split_sources import SplitSource
 from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
 from summexp.paths import at_home
+from summexp.upstream.datasets import (
+    Cause,
+    NoFilesError,
+    downloads_folder,
+    is_offline,
+    offline_mode,
+    recognized,
+)
 
 _CONVERTED = "refs/convert/parquet"
 """Branch of the Hub's automatic conversion of a repository to Parquet files."""
@@ -62,12 +68,12 @@ def named_splits(
     with _translated_errors(config, sources, offline=offline):
         if is_saved(folder):
             return [_saved(folder, config, source) for source in sources]
-        with _network(offline=offline):
+        with offline_mode(offline=offline):
             from_hub = not folder.is_dir() and config.revision == _CONVERTED
             call = _converted(config, offline=offline) if from_hub else _call(config)
             call["split"] = [source.value for source in sources]
             return with_cache(
-                cache_dir or Path(datasets.config.HF_DATASETS_CACHE),
+                cache_dir or downloads_folder(),
                 lambda cache: list(datasets.load_dataset(**call, cache_dir=str(cache))),
                 lambda: _loaded_in_memory(call),
                 variable="HF_HOME",
@@ -147,17 +153,6 @@ def _saved(folder: Path, config: DataConfig, source: SplitSource) -> datasets.Da
 
 
 @contextmanager
-def _network(*, offline: bool) -> Iterator[None]:
-    """Set the offline mode of `datasets`, which reads its environment variables only at import."""
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = offline or before
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
-
-
-@contextmanager
 def _translated_errors(
     config: DataConfig, sources: Sequence[SplitSource], *, offline: bool
 ) -> Iterator[None]:
@@ -167,8 +162,8 @@ def _translated_errors(
     except SummexpError:
         raise
     except Exception as error:
-        known = _known_by_type(error, config, offline=offline) or _known_by_message(
-            error, config, sources
+        known = _known_by_message(error, config, sources) or _known_by_type(
+            error, config, offline=offline
         )
         if known is None and not isinstance(error, OSError | ValueError | DatasetsError):
             raise
@@ -180,15 +175,10 @@ def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> Su
     name = config.name
     if isinstance(error, LocalEntryNotFoundError | ConnectionError | httpx2.TransportError):
         return _unreachable(config, offline=offline)
-    if isinstance(error, GatedRepoError) or "gated dataset" in str(error):
-        return _problem(
-            "name",
-            f"{name} is gated: its owner must grant access",
-            f"Request access on the page of {name} at the Hub, then set the environment variable "
-            "HF_TOKEN to your token.",
-        )
-    if isinstance(error, RevisionNotFoundError) or str(error).startswith("Revision '"):
-        return _problem("revision", f"{name} has no revision {config.revision!r}")
+    if isinstance(error, GatedRepoError):
+        return _gated(config)
+    if isinstance(error, RevisionNotFoundError):
+        return _no_revision(config)
     if isinstance(error, RepositoryNotFoundError | DatasetNotFoundError):
         return _problem(
             "name",
@@ -196,7 +186,7 @@ def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> Su
             "Check the spelling (owner/name). For a private one, set the environment variable "
             "HF_TOKEN to your token.",
         )
-    if isinstance(error, DataFilesNotFoundError | EmptyDatasetError):
+    if isinstance(error, DataFilesNotFoundError | NoFilesError):
         return _problem("name", f"{name} has no supported data files")
     if isinstance(error, DatasetGenerationError):
         return _problem("name", f"cannot read a file of {name}: {error.__cause__ or error}")
@@ -208,23 +198,39 @@ def _known_by_type(error: Exception, config: DataConfig, *, offline: bool) -> Su
 def _known_by_message(
     error: Exception, config: DataConfig, sources: Sequence[SplitSource]
 ) -> SummexpError | None:
-    """Recognize errors of `datasets` (5.2) without a specific class, by their message."""
-    message = str(error)
-    listed = re.findall(r"'([^']+)'", message.partition("[")[2].partition("]")[0])
-    if "scripts are no longer supported" in message:
-        return _problem(
-            "name",
-            f"{config.name} is a loading script, which `datasets` no longer runs",
-            f"Use the Hub's Parquet conversion: data.revision={_CONVERTED}",
-        )
-    if message.startswith("BuilderConfig") and "not found" in message:
-        return _no_config(config, listed)
-    if message.startswith("Config name is missing"):
-        return _no_config(config, listed)
-    if "Unknown split" in message or "Bad split" in message:
-        missing = [source for source in sources if source.value.partition("[")[0] not in listed]
-        return ConfigError(no_data(config, source.phase, listed) for source in missing)
-    return None
+    """Recognize errors of `datasets` without a specific class."""
+    known = recognized(error)
+    if known is None:
+        return None
+    match known.cause:
+        case Cause.GATED:
+            return _gated(config)
+        case Cause.REVISION:
+            return _no_revision(config)
+        case Cause.SCRIPT:
+            return _problem(
+                "name",
+                f"{config.name} is a loading script, which `datasets` no longer runs",
+                f"Use the Hub's Parquet conversion: data.revision={_CONVERTED}",
+            )
+        case Cause.CONFIGURATION:
+            return _no_config(config, known.available)
+        case Cause.SPLIT:
+            missing = (one for one in sources if one.value.partition("[")[0] not in known.available)
+            return ConfigError(no_data(config, one.phase, known.available) for one in missing)
+
+
+def _gated(config: DataConfig) -> ConfigError:
+    return _problem(
+        "name",
+        f"{config.name} is gated: its owner must grant access",
+        f"Request access on the page of {config.name} at the Hub, then set the environment "
+        "variable HF_TOKEN to your token.",
+    )
+
+
+def _no_revision(config: DataConfig) -> ConfigError:
+    return _problem("revision", f"{config.name} has no revision {config.revision!r}")
 
 
 def _no_config(config: DataConfig, available: Sequence[str]) -> ConfigError:
@@ -239,7 +245,7 @@ def _no_config(config: DataConfig, available: Sequence[str]) -> ConfigError:
 
 
 def _unreachable(config: DataConfig, *, offline: bool) -> ConfigError:
-    if offline or datasets.config.HF_HUB_OFFLINE:
+    if offline or is_offline():
         switch = "offline=true" if offline else "HF_HUB_OFFLINE"
         return _problem(
             "name",
