@@ -10,6 +10,8 @@ import pytest
 LIBRARIES = {
     "test_accelerate": "accelerate",
     "test_datasets": "datasets",
+    "test_hydra": "hydra-core",
+    "test_omegaconf": "omegaconf",
     "test_peft": "peft",
     "test_transformers": "transformers",
     "test_transformers_trainer": "transformers",

@@ -83,7 +83,7 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, seed: int) -> None:
         seed: of the adapter's first weights, which depend on nothing else.
     """
     from peft import inject_adapter_in_model
-    from peft.tuners.tuners_utils import cast_adapter_dtype
+    from peft.functional import cast_adapter_dtype
 
     set_seed(seed)
     inject_adapter_in_model(config, model, _NAME)
@@ -133,16 +133,9 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
 
 def merge_adapter(model: PreTrainedModel) -> None:
     """Add the adapter's changes to the weights of `model`, which then is of its own class again."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils import ModulesToSaveWrapper
+    from summexp.upstream.peft import merge_layers
 
-    # What LoraModel.merge_and_unload (peft 0.21) does; the tuner stays behind when it injects.
-    for name, module in [*model.named_modules()]:
-        if isinstance(module, BaseTunerLayer):
-            module.merge()
-            model.set_submodule(name, module.get_base_layer())
-        elif isinstance(module, ModulesToSaveWrapper):
-            model.set_submodule(name, module.modules_to_save[_NAME])
+    merge_layers(model, _NAME)
     del model.peft_config
 
 
@@ -156,12 +149,9 @@ def _usual_targets(model: PreTrainedModel) -> list[str]:
     Else they are queries and values of every attention, the choice of LoRA's authors (arXiv
     2106.09685, 7.1).
     """
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+    from summexp.upstream.peft import usual_targets
 
-    known = KNOWN.get(model.config.model_type)
-    if isinstance(known, list):
-        return list(known)
-    found = sorted(set(_queries_and_values(model)))
+    found = usual_targets(model.config.model_type) or sorted(set(_queries_and_values(model)))
     if found:
         return found
     raise ConfigError(
