@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flag_tables import flag_tables
 from summexp.config.schema import SECTIONS, Config
-from summexp.migrate.page import flag_tables
 from summexp.options import declared_choices, field_docs
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,7 +1,4 @@
-"""Markdown tables of all flags, for `docs/coming-from-the-scripts.md`.
-
-Tested in tests/migrate/test_flags.py and tests/migrate/test_guide.py.
-"""
+"""Markdown tables of the old scripts' flags, for `docs/coming-from-the-scripts.md`."""
 
 from __future__ import annotations
 
