@@ -38,7 +38,7 @@ def given_flags(script: Script, arguments: Sequence[str]) -> dict[str, Any]:
             file.
     """
     if len(arguments) == 1 and arguments[0].endswith(".json"):
-        return _from_file(script, arguments[0])
+        arguments = _words_in_file(script, arguments[0])
     known, unknown = _parser(script).parse_known_args(_in_underscores(arguments), _LastOrder())
     given = vars(known)
     problems = [_unknown(script, word) for word in unknown if word.startswith("-")]
@@ -176,8 +176,8 @@ def _unknown(script: Script, word: str) -> Problem:
     )
 
 
-def _from_file(script: Script, name: str) -> dict[str, Any]:
-    """Return the flags in a JSON file."""
+def _words_in_file(script: Script, name: str) -> list[str]:
+    """Return the flags in a JSON file, as words of a command."""
     if script is Script.NO_TRAINER:
         raise ConfigError(f"{script.value} does not read a JSON file of flags: {name}")
     try:
@@ -189,32 +189,17 @@ def _from_file(script: Script, name: str) -> dict[str, Any]:
         raise ConfigError(Problem(what=f"{name}: invalid JSON: {error}")) from error
     if not isinstance(content, dict):
         raise ConfigError(Problem(what=f"{name}: not a JSON object of flags"))
-    problems = [_unknown(script, f"--{key}") for key in content if key not in FLAGS[script]]
-    problems += [
-        Problem(what=f"missing --{key}, which {script.value} requires")
-        for key in _REQUIRED[script]
-        if key not in content
-    ]
-    given = {}
-    for key, value in content.items():
-        if key in FLAGS[script] and value is not None:
-            try:
-                given[key] = _as_kind(FLAGS[script][key].kind, value)
-            except argparse.ArgumentTypeError as error:
-                problems.append(Problem(what=f"{key} {error}", where=name))
-    if problems:
-        raise ConfigError(problems)
-    return given
+    # A file has no abbreviations.
+    unknown = [_unknown(script, f"--{key}") for key in content if key not in FLAGS[script]]
+    if unknown:
+        raise ConfigError(unknown)
+    return [word for key, value in content.items() for word in _flag_words(key, value)]
 
 
-def _as_kind(kind: Kind, value: Any) -> Any:
-    """Return a value of a JSON file, converted to the kind of its flag."""
-    if kind is Kind.LIST:
-        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-    if kind is Kind.BOOL:
-        return value if isinstance(value, bool) else _boolean(str(value))
+def _flag_words(name: str, value: Any) -> list[str]:
+    """Return the words of a flag with a value of a JSON file; none for null or an empty list."""
     if isinstance(value, str):
-        return _READ.get(kind, str)(value) if kind is not Kind.TEXT_OR_BOOL else value
-    if kind is Kind.INT and not isinstance(value, int):
-        return _whole(str(value))
-    return value if kind is not Kind.TEXT else str(value)
+        return [f"--{name}={value}"]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return [f"--{name}", *value] if value else []
+    return [] if value is None else [f"--{name}={json.dumps(value)}"]
