@@ -53,7 +53,7 @@ TEXTS = [
     "run a 'b c' \"d e\" f\\ g",
     'run "quote \\" and \\\\ and \\n" \'\\\'',
     "run a'b'\"c\"d '' \"\" a\\\\",
-    "run $'tab\\tand \\'quote\\'' \"it's $'a'\"",
+    "run \"it's $'a'\"",
     'run --x="y z" "two\\\nlines" a$ "$" $ 가 \'나 다\' "a$ b"',
     "run {b} [c] d=e,f b#c '#d' '{e,f}' \\{g,h} '*' # e",
     'run a"b"\\[c "d"\\]',
@@ -144,8 +144,11 @@ def test_secrets_stay_hidden() -> None:
         ('{"a":1,"b":2}', "brace expansion is not supported"),
         ("*.csv", "glob pattern is not supported: *.csv [line 2]\n    Quote it, or write"),
         ("$G", "glob pattern is not supported: $G [line 2]"),
-        ("$'\\x41'", "escape sequence is not supported"),
-        ('$"a"', "this expansion is not supported"),
+        ("$'a'", "$'…' string is not supported: $'a' [line 2]"),
+        ("x$'a\\tb'", "$'…' string is not supported"),
+        ('$"a"', '$"…" string is not supported: $"a" [line 2]'),
+        ('x$"a"', '$"…" string is not supported'),
+        ("{$A,b}", "brace expansion is not supported"),
     ],
 )
 def test_what_is_not_expanded_is_rejected(source: str, reported: str) -> None:

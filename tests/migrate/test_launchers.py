@@ -153,6 +153,9 @@ def test_the_rendezvous_may_be_left_to_the_shell() -> None:
         "python train.py "
     )
     assert any(remark.startswith("PATH: left out") for remark in found.remarks)
+    assert migrated(f"NOTE=$'a\\tb' python {SCRIPT}").line.startswith(
+        "NOTE=$'a\\tb' python train.py "
+    )
     accelerate = "accelerate launch --num_machines 2 --num_processes 16 --machine_rank $RANK"
     found = translated(f"{accelerate} --main_process_ip $HEAD {SCRIPT}")
     assert found.environment.keys() == {"NODE_RANK", "MASTER_ADDR"}

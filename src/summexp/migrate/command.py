@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +17,8 @@ from summexp.migrate.flag_parser import asks_for_help, given_flags
 from summexp.migrate.launchers import read_invocation
 from summexp.migrate.loops import command_words
 from summexp.migrate.quoting import shell_line
-from summexp.migrate.scripts import no_script_error, script_index
-from summexp.migrate.shell import ShellText, Statement, leading_assignments, read_shell
+from summexp.migrate.scripts import no_script_error
+from summexp.migrate.shell import Statement, read_shell
 from summexp.migrate.translation import translate
 from summexp.runs.resume import check_checkpoint
 
@@ -52,7 +53,7 @@ def migrate(command: str | Sequence[str], *, parity: bool = False) -> list[Migra
         ConfigError: the text has no such command, or a construct that is not supported; a flag or
             value that the script did not accept; a loop that is no sweep.
     """
-    text = read_shell(command) if isinstance(command, str) else _from_words(list(command))
+    text = read_shell(command if isinstance(command, str) else shlex.join(command))
     if not text.calls and not text.problems:
         raise no_script_error(word for words in text.others for word in words)
     found, problems = [], list(text.problems)
@@ -72,13 +73,6 @@ def migrate(command: str | Sequence[str], *, parity: bool = False) -> list[Migra
     if others:
         found[0].remarks.insert(0, f"skipping the other commands: {others}")
     return found
-
-
-def _from_words(words: list[str]) -> ShellText:
-    environment, words = leading_assignments(words)
-    if script_index(words) is None:
-        return ShellText([], [words], [])
-    return ShellText([[Statement(words, environment)]], [], [])
 
 
 def _located(problem: Problem, where: str | None) -> Problem:

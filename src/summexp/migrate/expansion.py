@@ -26,34 +26,29 @@ _BLANKS = re.compile(r"[ \t\n]+")
 _GLOB = re.compile(r"[*?]")
 _BRACES = re.compile(r"\{[^{}\s]*(?:,|\.\.)[^{}\s]*\}")
 
-_VALUE = r"""
-    \$ (?: (?P<name> [A-Za-z_]\w* | [0-9@*] ) | \{ (?P<braced> [A-Za-z_]\w* | [0-9]+ | [@*] ) \} )
-    | (?P<other> \$[{(#?$!-] | ` )
-"""
+_VARIABLE = (
+    r"\$(?:(?P<name>[A-Za-z_]\w*|[0-9@*])|\{(?P<braced>[A-Za-z_]\w*|[0-9]+|[@*])\}"
+    r"|(?P<special>[\#?$!-]))"
+)
 _FRAGMENT = re.compile(
     rf"""
     '(?P<raw> [^']* )'
-    | \$'(?P<ansi> (?: [^'\\] | \\. )* )'
     | (?P<translated> \$" )
     | "(?P<quoted> (?: [^"\\] | \\. )* )"
     | \\(?P<escaped> . )
-    | {_VALUE}
+    | {_VARIABLE}
     | (?P<text> [^\\'"$`]+ | . )
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
-_FRAGMENT_IN_QUOTES = re.compile(
-    rf"""\\(?P<escaped> ["\\$`\n] ) | {_VALUE} | (?P<text> [^\\$`]+ | . )""",
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
-_ANSI_C = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
+_IN_QUOTES = re.compile(rf"""\\(?P<escaped>["\\$`\n])|{_VARIABLE}""", re.ASCII)
 
 _UNSET = "variable is not set"
 _NODES = {
     "command_substitution": "command substitution",
     "process_substitution": "process substitution",
     "arithmetic_expansion": "arithmetic expansion",
-    "translated_string": "translated string",
+    "ansi_c_string": "$'…' string",
     "subscript": "array",
     "array": "array",
 }
@@ -145,96 +140,88 @@ def fields(nodes: Sequence[Node], variables: Mapping[str, str]) -> list[str]:
         nodes: the adjacent nodes that the word consists of.
         variables: name to value.
     """
-    word = _Word(nodes, variables)
-    if word.unsupported:
-        return [word.mark(word.unsupported)]
+    fragments = _fragments(nodes, variables)
+    # What bash looks for patterns in: braces only in the word itself, globs in values too.
+    written = "".join(text if kind == "text" else "x" for kind, text in fragments)
+    globbed = "".join(text if kind in ("text", "value") else "x" for kind, text in fragments)
+    for pattern, bare, construct in (
+        (_GLOB, globbed, "glob pattern"),
+        (_BRACES, written, "brace expansion"),
+    ):
+        if pattern.search(bare):
+            return [_mark(nodes, f"{construct} is not supported")]
     words: list[str | None] = [None]
-    bare = ""
-    for fragment in word.fragments():
-        is_value = fragment.lastgroup in ("name", "braced")
-        text = word.expanded(fragment)
-        bare += text if is_value or fragment.lastgroup == "text" else "x"
-        for number, part in enumerate(_BLANKS.split(text) if is_value else [text]):
+    for kind, text in fragments:
+        for number, part in enumerate(_BLANKS.split(text) if kind == "value" else [text]):
             if number:
                 words.append(None)
-            if part or not is_value:
+            if part or kind != "value":
                 words[-1] = (words[-1] or "") + part
-        if is_value:
-            # Braces in a value are no pattern.
-            bare = bare.replace("{", "x")
-    for pattern, construct in ((_GLOB, "glob pattern"), (_BRACES, "brace expansion")):
-        if pattern.search(bare):
-            return [word.mark(f"{construct} is not supported")]
     return [word for word in words if word is not None]
 
 
 def value_of(node: Node, variables: Mapping[str, str]) -> str:
     """Return the value that an assignment gives, which is never split."""
-    word = _Word([node], variables)
-    if word.unsupported:
-        return word.mark(word.unsupported)
-    return "".join(map(word.expanded, word.fragments()))
+    return "".join(text for _, text in _fragments([node], variables))
 
 
-class _Word:
-    """One word of a shell text."""
+def _fragments(nodes: Sequence[Node], variables: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the expanded parts of a word, each with its kind.
 
-    def __init__(self, nodes: Sequence[Node], variables: Mapping[str, str]) -> None:
-        self._source = "".join(map(source_of, nodes)).lstrip()
-        self._line = line_of(nodes[0])
-        self._variables = variables
-        names = (_unsupported(one) for node in nodes for one in walk(node))
-        self.unsupported = next(filter(None, names), None)
-        """Why the word is not expanded as a whole, or None."""
+    It is "value" for a variable that may be split, "text" for what is not quoted, and "quoted". A
+    word with an unsupported construct is one quoted part, its mark.
+    """
+    construct = next(filter(None, (_unsupported(one) for node in nodes for one in walk(node))), "")
+    if construct:
+        return [("quoted", _mark(nodes, f"{construct} is not supported"))]
 
-    def mark(self, what: str, source: str | None = None) -> str:
-        """Return the mark for the word, or for a part of its source."""
-        return unexpanded(self._source if source is None else source, what, self._line)
-
-    def fragments(self) -> Iterator[re.Match[str]]:
-        """Yield quoted texts, escaped characters, variables and plain texts."""
-        return _FRAGMENT.finditer(self._source)
-
-    def expanded(self, fragment: re.Match[str]) -> str:
-        """Return the text that a fragment stands for."""
-        text = fragment[fragment.lastgroup or 0]
-        match fragment.lastgroup:
-            case "quoted":
-                return "".join(map(self.expanded, _FRAGMENT_IN_QUOTES.finditer(text)))
-            case "escaped":
-                return text.strip("\n")
-            case "ansi":
-                if set(re.findall(r"\\(.)", text)) - set(_ANSI_C):
-                    return self.mark("escape sequence is not supported")
-                return re.sub(r"\\(.)", lambda found: _ANSI_C[found[1]], text)
-            case "name" | "braced":
-                return self._value(text, fragment[0])
-            case "other" | "translated":
-                return self.mark("this expansion is not supported")
-        is_home = (
-            fragment.re is _FRAGMENT
-            and re.match(r"~(?=/|\Z)", self._source)
-            and not fragment.start()
-        )
-        return str(Path.home()) + text[1:] if is_home else text
-
-    def _value(self, name: str, source: str) -> str:
+    def expanded(found: re.Match[str]) -> str:
+        name = found["name"] or found["braced"]
+        if found["special"]:
+            return unexpanded(found[0], "this expansion is not supported", line_of(nodes[0]))
+        if name is None:
+            return found["escaped"].strip("\n")
         if name in ("@", "*"):
             return ARGUMENTS
-        if name.isdecimal():
-            return self.mark("positional parameter is not known", source)
-        if name not in self._variables:
-            return self.mark(_UNSET, source)
-        return HIDDEN if is_secret_variable(name) else self._variables[name]
+        if name.isdecimal() or name not in variables:
+            what = "positional parameter is not known" if name.isdecimal() else _UNSET
+            return unexpanded(found[0], what, line_of(nodes[0]))
+        return HIDDEN if is_secret_variable(name) else variables[name]
+
+    fragments = []
+    for found in _FRAGMENT.finditer(_source(nodes)):
+        text = found[found.lastgroup or 0]
+        match found.lastgroup:
+            case "name" | "braced" | "special":
+                fragments.append(("value", expanded(found)))
+            case "escaped":
+                fragments.append(("quoted", expanded(found)))
+            case "translated":
+                return [("quoted", _mark(nodes, '$"…" string is not supported'))]
+            case "quoted":
+                fragments.append(("quoted", _IN_QUOTES.sub(expanded, text)))
+            case "text" if not found.start() and re.match(r"~(/|\Z)", text):
+                fragments += [("quoted", str(Path.home())), ("text", text[1:])]
+            case kind:
+                fragments.append(("text" if kind == "text" else "quoted", text))
+    return fragments
+
+
+def _source(nodes: Sequence[Node]) -> str:
+    return "".join(map(source_of, nodes)).lstrip()
+
+
+def _mark(nodes: Sequence[Node], what: str) -> str:
+    return unexpanded(_source(nodes), what, line_of(nodes[0]))
 
 
 def _unsupported(node: Node) -> str | None:
-    """Return why a word with this node is not expanded, or None."""
-    construct = _NODES.get(node.type)
-    if node.type == "expansion" and not re.fullmatch(r"\$\{(\w+|[@*])\}", source_of(node).strip()):
+    """Return the construct that a node is, if words with it are not expanded."""
+    source = source_of(node).strip()
+    if node.type == "expansion" and not re.fullmatch(r"\$\{(\w+|[@*])\}", source):
         is_array = any(child.type == "subscript" for child in node.children)
-        construct = "array" if is_array else "parameter expansion"
-    return f"{construct} is not supported" if construct else None
+        return "array" if is_array else "parameter expansion"
+    return _NODES.get(node.type)
 
 
 def walk(node: Node) -> Iterator[Node]:

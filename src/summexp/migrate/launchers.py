@@ -13,12 +13,13 @@ from summexp.migrate.accelerate_file import options_of
 from summexp.migrate.expansion import ARGUMENTS, reject_unexpanded, with_source
 from summexp.migrate.flags import Script
 from summexp.migrate.scripts import script_index, script_of
-from summexp.migrate.shell import Statement, leading_assignments
+from summexp.migrate.shell import Statement
 
 ALL = 0
 """As many processes as the machine has GPUs."""
 
 _PYTHON = re.compile(r"python[\d.]*(\.exe)?|py|ipython")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.ASCII | re.DOTALL)
 _LAUNCHERS = {
     "torchrun": "torchrun",
     "torch.distributed.run": "torchrun",
@@ -75,9 +76,9 @@ def read_invocation(statement: Statement) -> Invocation:
     reject_unexpanded(arguments)
     before = statement.words[:at]
     environment = dict(statement.environment)
-    if before[:1] in (["env"], ["time"]):
-        inner, before = leading_assignments(before[1:])
-        environment |= inner
+    while before and (before[0] in ("env", "time") or _ASSIGNMENT.fullmatch(before[0])):
+        name, _, value = before.pop(0).partition("=")
+        environment |= {name: value} if value or name not in ("env", "time") else {}
     if script is Script.TRAINER and _is_tensorflow(arguments):
         script = Script.TENSORFLOW
     machine = _machine(before)

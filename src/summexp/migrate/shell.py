@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
@@ -25,16 +24,12 @@ from summexp.migrate.expansion import (
     unexpanded,
     value_of,
     walk,
-    with_source,
 )
 from summexp.migrate.scripts import mentions_script, script_index
 
 _PARSER = Parser(Language(tree_sitter_bash.language()))
-_BETWEEN_WORDS = re.compile(rb"(?:[ \t]|\\\n)*")
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _FILE_TOOLS = ("eval", "echo", "wget", "curl", "cp", "mv", "ln", "rm", "cat", "ls", "chmod", "git")
 """Commands that may name a script and do not run it, and `eval`."""
-_FLAG_BEFORE_TEXT = re.compile(r"\A-+[\w-]+=")
 
 _TRANSPARENT = (
     *("program", "list", "pipeline", "negated_command", "redirected_statement", "do_group"),
@@ -49,14 +44,17 @@ _CONSTRUCTS = {
     "while_statement": ("a while loop", "Loop over values: for seed in 1 2 3; do …"),
     "c_style_for_statement": ("a counting loop", "Loop over values: for seed in 1 2 3; do …"),
     "for_statement": ("a select loop", "Loop over values: for seed in 1 2 3; do …"),
+    "do_group": ("a loop with break or continue", "Leave the values out that the loop skips."),
     "heredoc_body": ("a here-document", "Paste its lines alone."),
     "command": ("eval", "Paste the command without eval."),
+    "string": ("a command in quotes", "Paste the command without what runs it, and its quotes."),
 }
 """Nodes around which a call is rejected: name, and what to do."""
 
 _PASTED = re.compile(
     r"""
-    (?P<kept> \\[^\s] | \$'(?:[^'\\]|\\.)*' | '[^']*' | "(?:[^"\\]|\\.)*" | (?<!\S)\#[^\n]* )
+    (?P<escaped> (?<!\S) \\ (?P<character> [^\s'] | [ \t](?=[^\s]) ) )
+    | (?P<kept> \\[^\s] | \$'(?:[^'\\]|\\.)*' | '[^']*' | "(?:[^"\\]|\\.)*" | (?<!\S)\#[^\n]* )
     | (?P<space> \u00a0 )
     | (?P<within> (?<=\S) \\ \r?\n (?=[^\s-]) )
     | (?P<continued> \\ [ \t]* (?:\r?\n|\Z) | (?<=[ \t])[\^`] [ \t]* \r?\n )
@@ -96,17 +94,6 @@ class ShellText:
     """Syntax errors, and unsupported constructs around calls."""
 
 
-def leading_assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Split `NAME=value` words from the command that follows them."""
-    found: dict[str, str] = {}
-    for at, word in enumerate(words):
-        match = _ASSIGNMENT.fullmatch(word)
-        if match is None:
-            return found, words[at:]
-        found[match[1]] = match[2]
-    return found, []
-
-
 def read_shell(text: str, variables: Mapping[str, str] | None = None) -> ShellText:
     """Find the calls of the old scripts in a command or a whole script.
 
@@ -133,12 +120,12 @@ class _Reader:
         self._exported: set[str] = set()
         # The call that a line with a dash may belong to, and the byte that it ends at.
         self._last: tuple[Statement, int] | None = None
-        # By position, that of the text around it first; filled in turn by turn.
-        self.calls: dict[tuple[int, ...], list[Statement]] = {}
+        # By position; filled in turn by turn.
+        self.calls: dict[int, list[Statement]] = {}
         self.others: list[list[str]] = []
         self.problems: list[Problem] = []
-        # Words that may be a text with calls, as that of `bash -c`: where, the text, a reader.
-        self._texts: list[tuple[tuple[int, ...], int, _Reader]] = []
+        # Commands whose quoted words name a script, such as `bash -c "python …"`.
+        self._quoted: list[Node] = []
 
     def read(self) -> None:
         root = _PARSER.parse(self._source).root_node
@@ -147,8 +134,8 @@ class _Reader:
             return
         self._visit(root)
         if not self.calls:
-            for position, line, inner in self._texts:
-                self._read_inner(position, line, inner)
+            for node in self._quoted:
+                self._reject(node, "string")
 
     def _visit(self, node: Node) -> None:
         kind = node.type
@@ -173,12 +160,17 @@ class _Reader:
         for child in node.named_children:
             self._visit(child)
 
+    def _reject(self, node: Node, kind: str) -> None:
+        """Report a construct around a call, of a kind that `_CONSTRUCTS` has."""
+        construct, hint = _CONSTRUCTS[kind]
+        what = f"{construct} is not supported around a command of the scripts"
+        self.problems.append(Problem(what=what, where=f"line {line_of(node)}", hint=hint))
+
     def _skip(self, node: Node) -> None:
         """Skip a construct without calls; what it assigns is not known behind it."""
-        construct, hint = _CONSTRUCTS[node.type]
         if _has_call(node):
-            what = f"{construct} is not supported around a command of the scripts"
-            self.problems.append(Problem(what=what, where=f"line {line_of(node)}", hint=hint))
+            self._reject(node, node.type)
+        construct, _ = _CONSTRUCTS[node.type]
         for one in walk(node):
             if one.type == "variable_assignment" and (name := one.child_by_field_name("name")):
                 source = f"${source_of(name)}"
@@ -226,10 +218,9 @@ class _Reader:
             self._variables[name] = value
             self._last = None
             self._visit(body)
-        if any(_is_jump(one) for one in walk(body)) and _has_call(body):
-            what = "a loop with a conditional break or continue is not supported"
-            hint = "Leave the values out that the loop skips, and the condition."
-            self.problems.append(Problem(what=what, where=f"line {line_of(node)}", hint=hint))
+        commands = [source_of(one).split()[0] for one in walk(body) if one.type == "command"]
+        if _has_call(body) and ("break" in commands or "continue" in commands):
+            self._reject(node, "do_group")
 
     def _command(self, node: Node) -> None:
         sources: list[Node] = []
@@ -239,11 +230,6 @@ class _Reader:
                 self._assign(child, assigned)
             elif not child.type.endswith("_redirect"):
                 sources.append(child)
-        gaps = _gaps(node.children) if mentions_script(source_of(node)) else ()
-        if any(not _BETWEEN_WORDS.fullmatch(self._source, *gap) for gap in gaps):
-            hint = "Quote the word that it begins, or leave it out."
-            what, where = "a backslash at the start of a word", f"line {line_of(node)}"
-            self.problems.append(Problem(what=f"{what} is not supported", where=where, hint=hint))
         words = [word for group in _adjacent(sources) for word in fields(group, self._variables)]
         if not words:
             return
@@ -254,9 +240,13 @@ class _Reader:
             statement.is_joined = True
         elif script_index(words) is not None and words[0] not in _FILE_TOOLS:
             statement = Statement(words, {**self._exports(), **assigned}, line_of(node))
-            self.calls.setdefault((node.start_byte,), []).append(statement)
+            self.calls.setdefault(node.start_byte, []).append(statement)
         else:
-            self._other(node, words)
+            if words[0] == "eval" and _has_call(node):
+                self._skip(node)
+            elif any(mentions_script(word) and len(word.split()) > 1 for word in words):
+                self._quoted.append(node)
+            self.others.append(words)
             return
         statement.is_redirected |= _is_redirected(node)
         self._last = statement, node.end_byte
@@ -269,31 +259,13 @@ class _Reader:
         between = self._source[end : node.start_byte].decode(errors="surrogateescape")
         return re.fullmatch(r"[ \t]*(?:#[^\n]*)?\n(?:\s|#[^\n]*\n)*", between) is not None
 
-    def _other(self, node: Node, words: list[str]) -> None:
-        """Read a command that is no call, but may have a text with calls in it: `bash -c "…"`."""
-        if words[0] == "eval" and _has_call(node):
-            self._skip(node)
-            return
-        self.others.append(words)
-        for number, word in enumerate(words):
-            text = _FLAG_BEFORE_TEXT.sub("", with_source(word))
-            if mentions_script(text) and len(text.split()) > 1:
-                inner = _Reader(text, self._variables)
-                inner._assigned, inner._exported = set(self._assigned), set(self._exported)
-                self._texts.append(((node.start_byte, number), line_of(node), inner))
-
-    def _read_inner(self, position: tuple[int, ...], line: int, inner: _Reader) -> None:
-        inner.read()
-        self.problems += inner.problems
-        for at, statements in inner.calls.items():
-            for one in statements:
-                one.line += line - 1
-            self.calls.setdefault((*position, *at), []).extend(statements)
-
 
 def _as_bash(found: re.Match[str]) -> str:
     if found["kept"] is not None:
         return found["kept"]
+    if found["escaped"]:
+        # The parser loses a backslash that begins a word.
+        return f"'{found['character']}'"
     if found["space"]:
         return " "
     if found["continued"] is not None:
@@ -305,13 +277,6 @@ def _syntax_problem(root: Node) -> Problem:
     first = next((one for one in walk(root) if one.is_error or one.is_missing), root)
     hint = "Close every quote and bracket, or paste the command of the script alone."
     return Problem(what="bash syntax error", where=f"line {line_of(first)}", hint=hint)
-
-
-def _gaps(nodes: list[Node]) -> Iterator[tuple[int, int]]:
-    """Yield the bytes between nodes, with the blanks that a node may begin with."""
-    for one, other in pairwise(nodes):
-        text = other.text or b""
-        yield one.end_byte, other.start_byte + len(text) - len(text.lstrip())
 
 
 def _adjacent(nodes: list[Node]) -> Iterator[list[Node]]:
@@ -330,16 +295,6 @@ def _has_call(node: Node) -> bool:
     """Return whether a command inside a node names one of the scripts."""
     kinds = ("command", "heredoc_body")
     return any(one.type in kinds and mentions_script(source_of(one)) for one in walk(node))
-
-
-def _is_jump(node: Node) -> bool:
-    """Return whether a node makes a loop leave out a turn, whatever its commands return."""
-    if node.type != "command" or source_of(node).split()[0] not in ("break", "continue"):
-        return False
-    inside = node.parent
-    while inside and inside.type in _TRANSPARENT and not _is_conditional(inside):
-        inside = inside.parent
-    return inside is not None and inside.type not in ("for_statement", "program")
 
 
 def _is_conditional(node: Node) -> bool:
