@@ -23,7 +23,15 @@ UNSTABLE: dict[str, tuple[str, ...]] = {
     ),
     "omegaconf": ("omegaconf.base", "omegaconf.basecontainer", "omegaconf.nodes"),
     "transformers": (),
-    "accelerate": (),
+    "accelerate": (
+        "accelerate.data_loader",
+        "accelerate.state",
+        "accelerate.utils.fsdp_utils",
+        "accelerate.utils.imports",
+        "accelerate.utils.load_fsdp_optimizer",
+        "accelerate.utils.save_fsdp_model",
+        "accelerate.utils.save_fsdp_optimizer",
+    ),
     "datasets": ("datasets.config", "datasets.data_files", "datasets.table"),
     "peft": ("peft.tuners", "peft.utils"),
 }

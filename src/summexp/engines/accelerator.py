@@ -67,7 +67,7 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
         ],
     )
     if fsdp is not None:
-        prepare_for_fsdp(model, accelerator.state.fsdp_plugin)
+        prepare_for_fsdp(model, accelerator)
     return accelerator
 
 

@@ -17,12 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import (
-    DistributedType,
-    load_fsdp_optimizer,
-    save_fsdp_model,
-    save_fsdp_optimizer,
-)
+from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import (
@@ -56,6 +51,7 @@ from summexp.run_folder.storage_errors import (
     discard_incomplete_checkpoints,
     storage_errors,
 )
+from summexp.upstream.accelerate import load_fsdp, save_fsdp
 
 log = logging.getLogger(__name__)
 
@@ -303,8 +299,7 @@ class Checkpoints:
 
     def _read_progress(self, folder: Path) -> None:
         if self._fsdp:
-            plugin = self._accelerator.state.fsdp_plugin
-            load_fsdp_optimizer(plugin, self._accelerator, self._optimizer, self._model, folder)
+            load_fsdp(self._accelerator, self._model, self._optimizer, folder)
         elif self._deepspeed:
             self._model.load_checkpoint(folder)  # type: ignore[operator]
         for name, part in self._stateful.items():
@@ -336,9 +331,7 @@ class Checkpoints:
 
     def _save_progress(self, folder: Path) -> None:
         if self._fsdp:
-            plugin = self._accelerator.state.fsdp_plugin
-            save_fsdp_model(plugin, self._accelerator, self._model, folder)
-            save_fsdp_optimizer(plugin, self._accelerator, self._optimizer, self._model, folder)
+            save_fsdp(self._accelerator, self._model, self._optimizer, folder)
         elif self._deepspeed:
             self._model.save_checkpoint(folder)  # type: ignore[operator]
         for name, part in self._stateful.items():

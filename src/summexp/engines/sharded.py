@@ -9,15 +9,17 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate.utils import DistributedType
 from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
+from summexp.upstream.accelerate import allow_fsdp_on_cpus, configure_fsdp
+
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from transformers import Seq2SeqTrainingArguments
 
 
@@ -73,27 +75,22 @@ def use_deepspeed() -> None:
 
 
 def use_fsdp(args: Seq2SeqTrainingArguments) -> None:
-    """Let Accelerate (1.15) shard on CPUs, where it silently uses DDP."""
-    if args.distributed_state.distributed_type is DistributedType.MULTI_CPU:
-        args.distributed_state.distributed_type = DistributedType.MULTI_GPU
+    """Let Accelerate shard, also on CPUs; call it before an accelerator is created."""
+    allow_fsdp_on_cpus()
     # A checkpoint has the full model beside the shards. From a full optimizer state, Accelerate
     # does not restore an optimizer of tied weights.
     shards = "FULL_STATE_DICT" if args.save_only_model else "SHARDED_STATE_DICT"
     args.fsdp_plugin_args["state_dict_type"] = shards
 
 
-def prepare_for_fsdp(model: PreTrainedModel, plugin: Any) -> None:
-    """Prepare a model and its FSDP plugin for Accelerate."""
+def prepare_for_fsdp(model: PreTrainedModel, accelerator: Accelerator) -> None:
+    """Prepare a model and its accelerator for FSDP."""
     # PyTorch (2.13) rejects a weight shared by modules of several groups. The embeddings of
     # encoder, decoder and model (transformers 5.23) must therefore be one module.
     model.set_input_embeddings(model.get_input_embeddings())
-    if plugin.transformer_cls_names_to_wrap is None:
-        plugin.transformer_cls_names_to_wrap = sorted(set(_layers(model)))
+    configure_fsdp(accelerator, sorted(set(_layers(model))))
     # PyTorch warns of in-place writes to a layer's output, which these models do not do.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
-    # Weights and gradients stay float32 and the forward pass uses autocast, as with DDP; upstream
-    # would cast everything to 16 bits.
-    plugin.mixed_precision_policy = None
 
 
 def _layers(model: PreTrainedModel) -> Iterator[str]:

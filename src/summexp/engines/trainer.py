@@ -163,7 +163,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             use_sharding_loader()
         super().create_accelerator_and_postprocess()
         if self.args.fsdp:
-            prepare_for_fsdp(self._job.model, self.accelerator.state.fsdp_plugin)
+            prepare_for_fsdp(self._job.model, self.accelerator)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on a micro-batch, and update the guard with its loss."""

@@ -17,10 +17,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import accelerate.data_loader
 import torch
 import torch_xla
-from torch.utils.data import DataLoader
 from torch_xla.debug import metrics
 from transformers import (
     TrainerCallback,
@@ -31,6 +29,7 @@ from transformers import (
 
 from summexp.distributed.xla import cores
 from summexp.evaluation.xla import shard
+from summexp.upstream.accelerate_xla import DeviceLoader, use_device_loader
 
 log = logging.getLogger(__name__)
 
@@ -38,29 +37,20 @@ _WARM_UP = 20
 """Steps after which a new program is a warning: by then every kind of step has occurred."""
 
 
-class ShardingLoader(accelerate.data_loader.MpDeviceLoaderWrapper):  # type: ignore[misc]
-    """Shards the batches of a loader over the cores, all with as many rows as the first.
-
-    It replaces the loader of torch_xla (2.9), which reads batches in a thread, where an error ends
-    the epoch silently.
-    """
-
-    def __init__(self, loader: DataLoader[Any], device: torch.device) -> None:
-        """Wrap `loader`; accelerate needs `device`."""
-        self._loader = loader
-        self.device = device
+class ShardingLoader(DeviceLoader):
+    """Shards the batches of a loader over the cores, all with as many rows as the first."""
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         """Yield the batches."""
         rows = 0
-        for batch in self._loader:
+        for batch in self.dataloader:
             rows = rows or -(-len(batch["input_ids"]) // cores()) * cores()
             yield shard(batch, rows)
 
 
 def use_sharding_loader() -> None:
-    """Make accelerate (1.15) use `ShardingLoader`, also to skip the batches of a checkpoint."""
-    accelerate.data_loader.MpDeviceLoaderWrapper = ShardingLoader
+    """Make accelerate use `ShardingLoader` too, where it skips the batches of a checkpoint."""
+    use_device_loader(ShardingLoader)
 
 
 def compiled() -> int:

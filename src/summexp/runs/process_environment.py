@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from summexp.data.split_sources import BUNDLED
 from summexp.errors import RunError
 from summexp.run_folder.creation import may_write
+from summexp.upstream.accelerate import uses_torch_xla
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -159,8 +160,7 @@ def _choose_xla(config: Config) -> None:
     transformers (5.23) and accelerate (1.15) use it for every run if it is installed.
     """
     chosen = config.hardware.backend == "xla"
-    known = sys.modules.get("accelerate.utils.imports")
-    if known is not None and chosen != known.is_torch_xla_available():
+    if uses_torch_xla() not in (None, chosen):
         raise RunError(
             "an earlier job of this process used another hardware.backend, and xla cannot share "
             "a process with others; run it in a separate sweep"
