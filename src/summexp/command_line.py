@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
-
 from summexp.config.keys import declared, nearest_key, type_names
 from summexp.config.provenance import COMMAND_LINE
 from summexp.config.saved import root_name
 from summexp.config.secrets import is_secret_key, looks_secret
 from summexp.errors import ConfigError, Problem, nearest
+from summexp.upstream.hydra import args_parser
 
 _PLAIN_SETTING = re.compile(r"([\w./+@~-]+)=((?:[\w ./:+@%~-]|[^\x00-\x7f])+)", re.ASCII)
 """An override whose value has no special character of Hydra's grammar."""
@@ -68,8 +67,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     readable = [word for word in arguments if _is_unicode(word)]
     words, problems = _without_secrets([_quoted(word) for word in _with_info(readable)])
     problems += map(_not_unicode, unreadable)
-    parser = get_args_parser()
-    parser.error = _raise_error  # type: ignore[method-assign]
+    parser = args_parser(_raise_error)
     wants_version = "--version" in words
     try:
         args, unknown = parser.parse_known_intermixed_args([w for w in words if w != "--version"])

@@ -38,19 +38,6 @@ UNSTABLE: dict[str, tuple[str, ...]] = {
 """Library to modules, or names in them, that it may change without notice."""
 
 OUTSTANDING: dict[str, set[str]] = {
-    "summexp/command_line.py": {"hydra._internal.utils.get_args_parser"},
-    "summexp/config/compose.py": {
-        "hydra._internal.config_repository.CachingConfigRepository",
-        "hydra._internal.config_repository.IConfigRepository",
-        "hydra._internal.hydra.Hydra",
-        "hydra._internal.utils.create_config_search_path",
-        "hydra.core.config_search_path.SearchPathQuery",
-        "hydra.core.default_element.GroupDefault",
-        "hydra.core.global_hydra.GlobalHydra",
-        "hydra.version.setbase",
-    },
-    "summexp/config/hydra_node.py": {"hydra._internal.core_plugins."},
-    "summexp/config/overrides.py": {"hydra.grammar.gen.OverrideLexer.OverrideLexer"},
     "summexp/engines/trainer.py": {
         "_determine_best_metric",
         "_finalize_training",
@@ -65,8 +52,6 @@ OUTSTANDING: dict[str, set[str]] = {
     },
     "summexp/engines/trainer_arguments.py": {"_n_gpu"},
     "summexp/evaluation/hf_generation_config.py": {"_from_model_config"},
-    "summexp/launch/hydra_jobs.py": {"hydra._internal.callbacks.Callbacks"},
-    "summexp/launch/slurm/slurm_job.py": {"_return_value"},
     "summexp/metrics/bertscore.py": {"_commit_hash"},
 }
 """File to the names that it still uses."""

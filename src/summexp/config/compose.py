@@ -12,25 +12,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
+import hydra
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
-from hydra.core.default_element import GroupDefault
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
-from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.files import folder_problems, remove_invalid_entries
-from summexp.config.hydra_errors import HYDRA_ERRORS, format_error
+from summexp.config.hydra_errors import format_error
 from summexp.config.provenance import ChoiceFile, files_of, source_of
 from summexp.config.saved import root_name, saved_root, store_root
 from summexp.config.schema import SECTIONS, schema_node
 from summexp.errors import ConfigError, Problem, nearest, nearest_path
 from summexp.run_folder.creation import register_resolvers
+from summexp.upstream.hydra import HYDRA_ERRORS, config_loader, read_once
 
 
 def conf_dir() -> Path:
@@ -42,7 +36,6 @@ def conf_dir() -> Path:
 
 def register() -> None:
     """Register the typed schema and the resolvers with Hydra."""
-    setbase("1.3")
     store = ConfigStore.instance()
     if "schema.yaml" not in store.repo:
         store.store(name="schema", node=schema_node(), provider="summexp")
@@ -73,13 +66,13 @@ class ChoiceTree:
         Raises:
             ConfigError: nothing can be composed.
         """
-        with self._read_once():
+        with read_once(self.loader):
             if not self.has_own_files:
                 try:
                     return self._load(overrides), []
                 except HYDRA_ERRORS:
                     pass  # checked again, file by file
-        with self._read_once():
+        with read_once(self.loader):
             problems: list[Problem] = []
             try:
                 problems = remove_invalid_entries(
@@ -90,18 +83,9 @@ class ChoiceTree:
                 problem = format_error(error, self.loader, overrides)
                 raise ConfigError([*problems, problem]) from error
 
-    def default_choices(self) -> dict[str, str]:
-        """Return the default choices of the root config, group to choice."""
-        with self._read_once():
-            loader: Any = self.loader
-            root = loader.repository.load_config(self.config_name)
-        listed = root.defaults_list if root is not None else []
-        groups = [one for one in listed if isinstance(one, GroupDefault) and not one.override]
-        return {str(one.group): one.value for one in groups if isinstance(one.value, str)}
-
     def files(self, overrides: Sequence[str]) -> list[ChoiceFile]:
         """Return the files of a job, the strongest last; empty if it cannot be composed."""
-        with self._read_once():
+        with read_once(self.loader):
             try:
                 files = files_of(self.loader, self.config_name, list(overrides))
             except HYDRA_ERRORS:
@@ -127,34 +111,7 @@ class ChoiceTree:
         ]
 
     def _load(self, overrides: list[str]) -> DictConfig:
-        return self.loader.load_configuration(
-            config_name=self.config_name,
-            overrides=overrides,
-            run_mode=RunMode.RUN,
-            validate_sweep_overrides=False,
-        )
-
-    @contextmanager
-    def _read_once(self) -> Iterator[None]:
-        """Cache the files during the block; merging modifies them, so the cache serves one job."""
-        loader: Any = self.loader
-        plain = loader.repository
-        loader.repository = _Repository(plain.delegate)
-        try:
-            yield
-        finally:
-            loader.repository = plain
-
-
-class _Repository(CachingConfigRepository):
-    """A cache that is shared by the copies that Hydra makes at every step."""
-
-    def __init__(self, delegate: IConfigRepository) -> None:
-        self.delegate = delegate
-        self.cache = {}
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> _Repository:
-        return self
+        return hydra.compose(self.config_name, overrides, return_hydra_config=True)
 
 
 @contextmanager
@@ -173,11 +130,11 @@ def choice_tree(
     """
     register()
     shipped = conf_dir()
-    search_path = create_config_search_path(str(shipped))
     problems: list[Problem] = []
     saved = saved_root(config_dir, config_name)
     name = root_name(config_dir, config_name) or "config"
     run_config = None
+    own = None
     if config_dir is not None:
         own = Path(config_dir)
         if not os.path.isdir(config_dir):
@@ -185,21 +142,28 @@ def choice_tree(
             hint = nearest_path(config_dir, own.parent, os.path.isdir)
             raise ConfigError(Problem(what=what, hint=hint or "Remove --config-dir."))
         problems = list(dict.fromkeys(folder_problems(own, shipped, root=saved)))
-        # The schema must stay last.
-        before = SearchPathQuery(provider="schema")
-        search_path.prepend("command-line", str(own.resolve()), anchor=before)
     if saved is not None:
-        shipped_root = OmegaConf.load(shipped / "config.yaml")
-        assert isinstance(shipped_root, DictConfig)
-        run_config = store_root(saved, name, words, shipped_root)
-    hydra = Hydra.create_main_hydra2(task_name="train", config_search_path=search_path)
-    loader: Any = hydra.config_loader
-    loader.repository = _Repository(loader.repository)
-    has_own_files = config_dir is not None or any(shipped.glob("local/*.yaml"))
-    try:
+        run_config = store_root(saved, name, words, _shipped_root())
+    has_own_files = own is not None or any(shipped.glob("local/*.yaml"))
+    with config_loader(shipped, own) as loader:
         yield ChoiceTree(loader, name, has_own_files, problems, run_config)
-    finally:
-        GlobalHydra.instance().clear()
+
+
+def default_choices() -> dict[str, str]:
+    """Return the default choices of the shipped root config, group to choice."""
+    listed = [one for one in _shipped_root().defaults if isinstance(one, DictConfig)]
+    chosen = {str(group): choice for one in listed for group, choice in one.items() if choice}
+    return {
+        group.removeprefix("optional "): choice
+        for group, choice in chosen.items()
+        if not group.startswith("override ")
+    }
+
+
+def _shipped_root() -> DictConfig:
+    root = OmegaConf.load(conf_dir() / "config.yaml")
+    assert isinstance(root, DictConfig)
+    return root
 
 
 def shown_config(tree: DictConfig, package: str | None, *, resolve: bool) -> str:

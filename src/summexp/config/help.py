@@ -8,10 +8,8 @@ from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.object_type import ObjectType
-
 from summexp.config.aliases import ALIASES, NO_EFFECT
-from summexp.config.compose import ChoiceTree, choice_tree
+from summexp.config.compose import ChoiceTree, choice_tree, default_choices
 from summexp.config.keys import allowed_values, declared_fields, is_mapping
 from summexp.config.schema import SECTIONS, Config
 from summexp.config.values import shown
@@ -64,9 +62,9 @@ def help_text(config_dir: str | None = None) -> str:
 
 def _groups(tree: ChoiceTree) -> Iterator[str]:
     yield "groups and their choices:"
-    defaults = tree.default_choices()
+    defaults = default_choices()
     for group in (*SECTIONS, *_OWN_GROUPS, *_HYDRA_GROUPS):
-        options = tree.loader.get_group_options(group, ObjectType.CONFIG)
+        options = tree.loader.get_group_options(group)
         if not options:
             continue
         chosen = defaults.get(group)

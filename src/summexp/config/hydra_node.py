@@ -14,9 +14,10 @@ from hydra.conf import HydraConf
 from summexp.config.files import IN_A_FILE, holds_secret
 from summexp.config.slurm_launcher import SlurmConfig
 from summexp.errors import Problem, nearest
+from summexp.upstream.hydra import CORE_PLUGINS
 
 _OURS = (
-    "hydra._internal.core_plugins.",
+    CORE_PLUGINS,
     "hydra_plugins.summexp_launchers.",
     "summexp.",
     "logging.",

@@ -15,13 +15,10 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from antlr4 import InputStream
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.grammar.gen.OverrideLexer import OverrideLexer
 
 from summexp.config.aliases import ALIASES
 from summexp.config.escaping import override as written
@@ -32,6 +29,7 @@ from summexp.config.provenance import COMMAND_LINE
 from summexp.config.schema import SECTIONS
 from summexp.config.values import shown, value_problem
 from summexp.errors import ConfigError, Problem, nearest
+from summexp.upstream.hydra import entry_count
 
 _OTHER_NAMES = {"cuda": "gpu", "huggingface": "custom_hub", "hub": "custom_hub"}
 """Common names of choices, and how they begin here."""
@@ -42,8 +40,6 @@ _NOT_A_CHOICE = {
 """Group to the overrides for a repository or folder, which is not a choice."""
 _FILE_CHOICES = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet"}
 """Extension of a data file to the end of its choice's name."""
-_OPENING = (OverrideLexer.BRACE_OPEN, OverrideLexer.BRACKET_OPEN, OverrideLexer.POPEN)
-_CLOSING = (OverrideLexer.BRACE_CLOSE, OverrideLexer.BRACKET_CLOSE, OverrideLexer.PCLOSE)
 _ASCII: dict[int, int | str] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ASCII |= dict.fromkeys((0x2010, 0x2011, 0x2013, 0x2014, 0x2212), "-") | {0x3000: " "}
 _ASCII |= dict.fromkeys((0x201C, 0x201D), '"') | dict.fromkeys((0x2018, 0x2019), "'")
@@ -201,23 +197,16 @@ def _no_choice_but(group: str, name: str) -> str | None:
 
 
 def _names_problem(override: Override, key: str) -> Problem | None:
-    """Return the problem of the names inside of `{a: 1, b: 2}`, or None.
-
-    Of two equal names (in Python, 1 equals true) Hydra (1.3) silently keeps the last. Therefore the
-    entries are counted in the override: one more than the commas at the first level.
-    """
+    """Return the problem of the names inside of `{a: 1, b: 2}`, or None."""
     value = override.value()
     if not isinstance(value, dict) or not value:
         return None
     if None in value:
         return Problem(key=key, what="an entry cannot be named null", hint=_entry_alone(key, value))
-    depth = commas = 0
-    for token in OverrideLexer(InputStream(override.input_line)).getAllTokens():
-        depth += (token.type in _OPENING) - (token.type in _CLOSING)
-        commas += token.type == OverrideLexer.COMMA and depth == 1
-    if len(value) == commas + 1:
+    line = override.input_line or ""
+    if len(value) == entry_count(line):
         return None
-    what = f"{(override.input_line or '').partition('=')[2]} has a duplicate entry"
+    what = f"{line.partition('=')[2]} has a duplicate entry"
     hint = f"1 and true count as the same name. {_entry_alone(key, value)}"
     return Problem(key=key, what=what, hint=hint)
 
@@ -266,12 +255,12 @@ class _Checker:
         group, value = override.key_or_group, override.value()
         if group not in self.groups or not isinstance(value, str):
             return []
-        options = self.loader.get_group_options(group, ObjectType.CONFIG)
+        options = self.loader.get_group_options(group)
         return [f"{group}={name}" for name in get_close_matches(value, options, n=1)]
 
     def _check_choice(self, override: Override) -> Problem | None:
         group, value = override.key_or_group, override.value()
-        options = self.loader.get_group_options(group, ObjectType.CONFIG)
+        options = self.loader.get_group_options(group)
         listed = f"Available: {', '.join(options)}." if options else "It has no choices."
         if override.is_delete():
             what = "a group cannot be deleted"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.schema import SECTIONS
 from summexp.paths import display_path
+from summexp.upstream.hydra import chosen_files
 
 COMMAND_LINE = "command line"
 """Source of a key that an override set."""
@@ -76,18 +76,13 @@ def files_of(loader: ConfigLoader, config_name: str, overrides: list[str]) -> li
     Raises:
         Exception: an error of Hydra in a defaults list.
     """
-    defaults = loader.compute_defaults_list(config_name, overrides, RunMode.RUN).defaults
-    repository = loader.repository  # type: ignore[attr-defined]
     files = []
-    for default in defaults:
-        loaded = repository.load_config(default.config_path) if default.config_path else None
-        if loaded is None or not loaded.path.startswith("file://"):
-            continue
-        if isinstance(loaded.config, DictConfig):
-            name = f"{default.config_path}.yaml"
-            path = display_path(Path(loaded.path.removeprefix("file://"), name))
-            is_shipped = loaded.provider == SHIPPED and not name.startswith("local/")
-            files.append(ChoiceFile(path, default.package or "", loaded.config, is_shipped))
+    for chosen in chosen_files(loader, config_name, overrides):
+        if chosen.folder.startswith("file://") and isinstance(chosen.content, DictConfig):
+            name = f"{chosen.name}.yaml"
+            path = display_path(Path(chosen.folder.removeprefix("file://"), name))
+            is_shipped = chosen.provider == SHIPPED and not name.startswith("local/")
+            files.append(ChoiceFile(path, chosen.package, chosen.content, is_shipped))
     return files
 
 

@@ -16,12 +16,10 @@ from pathlib import Path
 
 import hydra
 from filelock import FileLock
-from hydra._internal.callbacks import Callbacks
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import filter_overrides, run_job
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, read_write
+from hydra.core.utils import filter_overrides
+from omegaconf import DictConfig
 
 from summexp.config.compose import conf_dir, register
 from summexp.config.error_report import format_error, report_error
@@ -37,6 +35,7 @@ from summexp.runs.inherit import Inherited
 from summexp.runs.resume import RunPlan
 from summexp.storage import ADVICE, error_chain, storage_failure
 from summexp.streams import print_error
+from summexp.upstream.hydra import VERSION_BASE, run_composed
 
 log = logging.getLogger(__name__)
 
@@ -85,19 +84,7 @@ def run_single(job: CheckedJob) -> int:
         return ends[-1].value
 
     def start() -> int:
-        with read_write(job.tree.hydra):
-            job.tree.hydra.mode = RunMode.RUN
-        callbacks = Callbacks(job.tree)
-        name = job.tree.hydra.job.config_name
-        callbacks.on_run_start(config=job.tree, config_name=name)
-        done = run_job(
-            hydra_context=HydraContext(config_loader=job.loader, callbacks=callbacks),
-            task_function=task,
-            config=job.tree,
-            job_dir_key="hydra.run.dir",
-            job_subdir_key=None,
-        )
-        callbacks.on_run_end(config=job.tree, config_name=name, job_return=done)
+        run_composed(job.tree, job.loader, task)
         return ends[-1].exit_code
 
     return _exit_code(start)
@@ -107,7 +94,7 @@ def run_sweep(words: list[str], jobs: Sequence[CheckedJob]) -> int:
     """Run a sweep, or handle a flag of Hydra such as `--info`; return the exit code."""
 
     def start() -> int:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(
+        hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name="config")(
             sweep_job
         )()
         if _failed:

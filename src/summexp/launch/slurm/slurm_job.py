@@ -14,7 +14,9 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,6 +31,7 @@ from summexp.config.compose import register
 from summexp.distributed.signals import Stopped
 from summexp.errors import EXIT_FAILED
 from summexp.run_folder.atomic_files import write_json
+from summexp.upstream.hydra import set_version_base
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +99,7 @@ class SlurmJob:
             reason = f"{type(error).__name__}: {error}"
             self._write(node, Outcome(exit_code=EXIT_FAILED, reason=reason))
             raise
-        came = done._return_value
+        came = _result(done)
         if isinstance(came, Exception):
             code = getattr(came, "exit_code", EXIT_FAILED)
             self._write(node, Outcome(exit_code=code, reason=getattr(came, "reason", str(came))))
@@ -110,6 +113,7 @@ class SlurmJob:
     def _run(self, node: int) -> JobReturn:
         setup_globals()
         register()
+        set_version_base()
         _install_signal_handlers(os.getpid())
         # submitit installs its own log handlers.
         logging.getLogger("submitit").propagate = False
@@ -142,6 +146,15 @@ class SlurmJob:
         if "SLURM_ARRAY_JOB_ID" in os.environ:
             job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
         write_json(outcome_file(self.folder, job_id, node), asdict(outcome))
+
+
+def _result(done: JobReturn) -> Any:
+    """Return the result of a job, or its exception, which Hydra would also print."""
+    try:
+        with redirect_stderr(StringIO()):
+            return done.return_value
+    except Exception as error:
+        return error
 
 
 class _TimeUp(Stopped):
