@@ -22,14 +22,16 @@ check:  ## linters, types, spelling, and what is generated
 	codespell
 	python tools/generate_schemas.py --check
 	python tools/generate_reference.py --check
+	python tools/generate_news_briefs.py --check
 
 format:  ## put code into its form, and mend what the linter can mend
 	ruff check --fix
 	ruff format
 
-generate:  ## write the schemas and the reference again, after transformers or a dataclass changed
+generate:  ## write the schemas, the reference and the bundled corpus again, after what they come from changed
 	python tools/generate_schemas.py
 	python tools/generate_reference.py
+	python tools/generate_news_briefs.py
 
 test:  ## the tests
 	pytest

@@ -19,13 +19,13 @@ import summexp.engines.trainer
 import summexp.runs.phase_runner
 from summexp.check import check
 from summexp.command_line import parse
-from summexp.data.news_briefs import generate
+from summexp.data.news_briefs import bundled_rows
 
 __all__ = ["nltk", "rouge_score", "sentencex", "summexp", "tiny_models", "transformers"]
 
 # Parsers and regular expressions of Hydra, and the rows of the bundled corpus.
 check(parse(["debug=tiny"]))
-next(generate("train"))
+next(bundled_rows("train"))
 # The Trainer collects garbage as it begins: looking through all of this takes longer than a tiny
 # training, and copies its pages.
 gc.freeze()

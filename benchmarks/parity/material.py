@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as upstream_logging
 
 from summexp.data.collate import IGNORED
-from summexp.data.news_briefs import generate
+from summexp.data.news_briefs import bundled_rows
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.model_builder import CorpusTexts, build_model, build_tokenizer
 
@@ -63,7 +63,7 @@ _MISHAPS = (
 def write_files(folder: Path) -> None:
     """Write `train.csv`, `validation.csv` and `test.csv`, with columns `document` and `summary`."""
     for split, count in ROWS.items():
-        rows = [(row["document"], row["summary"]) for row in islice(generate(split), count)]
+        rows = [(row["document"], row["summary"]) for row in islice(bundled_rows(split), count)]
         for place, mishap in enumerate(_MISHAPS):
             rows.insert(2 + 3 * place, mishap)
         with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -91,7 +91,7 @@ def make_model(name: str, folder: Path) -> None:
 
 def _warm_up(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    rows = list(generate("train"))[-_WARM_UP_STEPS * _WARM_UP_ROWS :]
+    rows = list(bundled_rows("train"))[-_WARM_UP_STEPS * _WARM_UP_ROWS :]
     for start in range(0, len(rows), _WARM_UP_ROWS):
         batch = rows[start : start + _WARM_UP_ROWS]
         inputs = tokenizer([row["document"] for row in batch], padding=True, return_tensors="pt")
@@ -104,6 +104,6 @@ def _warm_up(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None
 
 
 def _texts() -> Iterator[str]:
-    for row in islice(generate("train"), 1000):
+    for row in islice(bundled_rows("train"), 1000):
         yield row["document"]
         yield row["summary"]

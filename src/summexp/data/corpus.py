@@ -365,7 +365,7 @@ def _dataset_rows(split: datasets.Dataset | datasets.IterableDataset) -> Rows:
 
 
 def _bundled(about: SplitSource, config: DataConfig) -> _Source:
-    from summexp.data.news_briefs import SIZES, generate
+    from summexp.data.news_briefs import SIZES, bundled_rows
 
     if about.value not in SIZES:
         raise ConfigError(no_data(config, about.phase, list(SIZES)))
@@ -373,8 +373,8 @@ def _bundled(about: SplitSource, config: DataConfig) -> _Source:
         about=about,
         label=f"{BUNDLED} [{about.value}]",
         columns=Columns(document="document", summary="summary", id="id"),
-        rows=partial(generate, about.value),
-        every_column=partial(generate, about.value),
+        rows=partial(bundled_rows, about.value),
+        every_column=partial(bundled_rows, about.value),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from summexp.data.config import DataConfig
-from summexp.data.news_briefs import generate
+from summexp.data.news_briefs import bundled_rows
 from summexp.data.split_sources import BUNDLED, ONLY_VALIDATION
 from summexp.paths import at_home
 
@@ -36,7 +36,7 @@ def synthetic_rows(
 
 
 def _renamed(config: DataConfig, split: str) -> Iterator[dict[str, object]]:
-    for row in islice(generate(split), _ROWS):
+    for row in islice(bundled_rows(split), _ROWS):
         yield {
             config.id_column or "id": row["id"],
             config.text_column or "document": row["document"],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from summexp.data.news_briefs.compose import Story, Topic
-from summexp.data.news_briefs.words import HUNDREDS, MOVES, PERCENT, table
+from news_briefs.compose import Story, Topic
+from news_briefs.words import HUNDREDS, MOVES, PERCENT, table
 
 PRODUCTS = (
     *("bicycles", "garden tools", "washing machines", "toys", "tea", "paper", "carpets"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from summexp.data.news_briefs.compose import Story, Topic
-from summexp.data.news_briefs.words import HUNDREDS, RIVERS, table
+from news_briefs.compose import Story, Topic
+from news_briefs.words import HUNDREDS, RIVERS, table
 
 SPORT = Topic(
     openers=(

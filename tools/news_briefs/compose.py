@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from summexp.data.news_briefs import words
-from summexp.data.news_briefs.words import Person
+from news_briefs import words
+from news_briefs.words import Person
 
 T = TypeVar("T")
 Slots = Mapping[str, Sequence[Any]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from summexp.data.news_briefs.compose import Story, Topic
-from summexp.data.news_briefs.words import MOVES, table
+from news_briefs.compose import Story, Topic
+from news_briefs.words import MOVES, table
 
 POLITICS = Topic(
     openers=(
