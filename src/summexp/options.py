@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass
@@ -30,21 +29,6 @@ def choice(default: str | None, *allowed: str) -> Any:
 def open_mapping() -> Any:
     """Declare a mapping with arbitrary keys; Hydra would require a plus for a plain dict."""
     return field(default_factory=lambda: DictConfig({}, flags={"struct": False}))
-
-
-_HUB_PAGE = re.compile(
-    r"https?://(?:www\.)?huggingface\.co/(?:datasets/)?([\w.-]+/[\w.-]+)(?:/.*)?"
-)
-
-
-def repository_of(address: str) -> str | None:
-    """Return the repository of a URL of the Hub, or None.
-
-    >>> repository_of("https://huggingface.co/google-t5/t5-small/tree/main")
-    'google-t5/t5-small'
-    """
-    found = _HUB_PAGE.fullmatch(address)
-    return found[1] if found else None
 
 
 def declared_choices(config_class: type) -> Iterator[tuple[str, tuple[str, ...]]]:

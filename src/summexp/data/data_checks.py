@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,11 @@ from summexp.data.config import DataConfig
 from summexp.data.files import Head, errors_at, head_of, read_rows
 from summexp.data.shares import empty_ranges, share_problem, suggestions
 from summexp.data.split_sources import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
-from summexp.errors import ConfigError, Problem, nearest, nearest_path
-from summexp.options import repository_of
+from summexp.errors import ConfigError, Problem, nearest
 from summexp.paths import at_home
+from summexp.repositories import name_problem
 
 _FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
-_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _USUAL_SPLITS = ("train", "validation", "test")
 _SWITCH = {
     "train": ("training.do_train", "training data", "train"),
@@ -232,7 +230,9 @@ def _check_name(config: DataConfig, phases: list[Phase], *, offline: bool) -> It
     if name == BUNDLED:
         yield from _check_bundled(config, phases)
         return
-    if problem := _name_problem(name):
+    instead = f"Remove data.name and set data=custom_csv data.train_file={name}"
+    if_file = f"{instead} data.validation_file=FILE"
+    if problem := name_problem("data.name", name, if_file=if_file):
         yield problem
         return
     splits = saved_splits(Path(at_home(name)))
@@ -243,32 +243,6 @@ def _check_name(config: DataConfig, phases: list[Phase], *, offline: bool) -> It
         sources = split_sources(config, phases)
         found = (stream_problem(config, source, offline=offline) for source in sources)
         yield from dict.fromkeys(filter(None, found))
-
-
-def _name_problem(name: str) -> Problem | None:
-    """Return the problem of a `data.name` that is neither a folder nor a repository, or None."""
-    folder = at_home(name)
-    if os.path.isdir(folder):
-        return None
-    if os.path.isfile(folder):
-        return Problem(
-            key="data.name",
-            what=f"{name} is a file",
-            hint=f"Remove data.name and set data=custom_csv data.train_file={name} "
-            "data.validation_file=FILE",
-        )
-    if repository := repository_of(name):
-        hint = f"Name the repository only: data.name={repository}"
-        return Problem(key="data.name", what=f"{name} is a URL", hint=hint)
-    if name.startswith((".", "~", "/")) or name.count("/") > 1:
-        return Problem(key="data.name", what=f"there is no folder {name}", hint=_nearby(name))
-    if not _REPOSITORY.fullmatch(name):
-        return Problem(
-            key="data.name",
-            what=f"{name!r} is neither a folder nor the name of a Hub repository",
-            hint="A Hub repository is named owner/name, such as abisee/cnn_dailymail.",
-        )
-    return None
 
 
 def stream_problem(config: DataConfig, source: SplitSource, *, offline: bool) -> Problem | None:
@@ -321,13 +295,3 @@ def saved_splits(folder: Path) -> list[str]:
 def is_saved(folder: Path) -> bool:
     """Return whether `save_to_disk` wrote a folder, of one split or several."""
     return bool(saved_splits(folder)) or os.path.isfile(folder / "state.json")
-
-
-def _nearby(name: str) -> str | None:
-    parent = Path(at_home(name)).parent
-    if not os.path.isdir(parent):
-        return (
-            f"There is no folder {parent} either (from {Path.cwd()}). Set data.name=NAME, a Hub "
-            "repository or a folder."
-        )
-    return nearest_path(name, parent, os.path.isdir)

@@ -100,14 +100,14 @@ class BertScore(Metric):
         self, config: MetricConfig, language: str | None, *, offline: bool, tiny: bool
     ) -> Iterator[Problem]:
         """Yield why the encoder cannot be loaded, where its name is known before the data are."""
-        from summexp.modeling.model_checks import existing_folder, name_problem
+        from summexp.modeling.model_checks import existing_folder, repository_problem
 
         if tiny or (config.bertscore_model is None and language is None):
             return
         name = config.bertscore_model or default_model(primary(language or "und"))
         if existing_folder(name) is not None:
             return
-        if problem := name_problem(_KEY, name, None, offline=offline):
+        if problem := repository_problem(_KEY, name, None, offline=offline):
             yield problem
 
     def prepare(self, setting: Setting) -> BertScore:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from summexp.errors import Problem, nearest_path
+from summexp.errors import Problem
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.model_files import config_problem, tokenizer_problems, weights_problems
-from summexp.options import repository_of
 from summexp.paths import at_home
+from summexp.repositories import name_problem
 
 _NAMES = ("name_or_path", "config_name", "tokenizer_name")
-_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 
 def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
@@ -37,8 +35,7 @@ def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
             yield from _folder_problems(folder, field, config)
             continue
         cache_dir = config.cache_dir if offline else None
-        problem = name_problem(f"model.{field}", name, cache_dir, offline=offline)
-        if problem is not None:
+        if problem := repository_problem(f"model.{field}", name, cache_dir, offline=offline):
             yield problem
 
 
@@ -138,24 +135,12 @@ def existing_folder(name: str) -> Path | None:
     return Path(folder) if os.path.isdir(folder) else None
 
 
-def name_problem(key: str, name: str, cache_dir: str | None, *, offline: bool) -> Problem | None:
+def repository_problem(
+    key: str, name: str, cache_dir: str | None, *, offline: bool
+) -> Problem | None:
     """Return why nothing can be loaded under the name at `key`, no folder's, or None."""
-    folder = Path(at_home(name))
-    if os.path.isfile(folder):
-        hint = f"Name its folder: {key}={Path(name).parent}"
-        return Problem(key=key, what=f"{name} is a file", hint=hint)
-    if repository := repository_of(name):
-        hint = f"Name the repository only: {key}={repository}"
-        return Problem(key=key, what=f"{name} is a URL", hint=hint)
-    if name.startswith((".", "~", "/")) or name.count("/") > 1:
-        near = _nearby(name, folder.parent)
-        return Problem(key=key, what=f"there is no folder {name}", hint=near)
-    if not _REPOSITORY.fullmatch(name):
-        return Problem(
-            key=key,
-            what=f"{name!r} is neither a folder nor the name of a Hub repository",
-            hint=f"A Hub repository is named owner/name: {key}=OWNER/NAME",
-        )
+    if problem := name_problem(key, name, if_file=f"Name its folder: {key}={Path(name).parent}"):
+        return problem
     if offline and not is_cached(name, cache_dir):
         return Problem(
             key=key,
@@ -175,9 +160,3 @@ def is_cached(repository: str, cache_dir: str | None = None) -> bool:
     root = Path(at_home(str(cache_dir or os.environ.get("HF_HUB_CACHE") or hub)))
     snapshots = root / f"models--{repository.replace('/', '--')}" / "snapshots"
     return os.path.isdir(snapshots) and any(snapshots.iterdir())
-
-
-def _nearby(name: str, parent: Path) -> str | None:
-    if not os.path.isdir(parent):
-        return f"There is no folder {parent} either (from {Path.cwd()})."
-    return nearest_path(name, parent, os.path.isdir)
