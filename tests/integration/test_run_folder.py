@@ -172,10 +172,12 @@ def test_a_signal_ends_it_with_its_code_and_is_recorded(
 def test_the_config_of_a_run_is_complete_and_loadable(finished: Path) -> None:
     from omegaconf import OmegaConf
 
-    from summexp.config.schema import known_keys
+    from summexp.config.keys import declared_fields
 
     config = OmegaConf.load(finished / "config.yaml")
-    missing = [key for key in known_keys() if OmegaConf.select(config, key, default=...) is ...]
+    missing = [
+        key for key in declared_fields() if OmegaConf.select(config, key, default=...) is ...
+    ]
     assert missing == []
     assert config.data.name == "news_briefs"
     assert config.debug.tiny is True

@@ -5,7 +5,7 @@ Tested in tests/config/test_typed.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import get_type_hints
 
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -90,11 +90,3 @@ def schema_node() -> DictConfig:
         for name in SECTIONS:
             node[name] = schema_section(name)
     return node
-
-
-def known_keys() -> list[str]:
-    """Return every key of the tree in dotted form, sections included."""
-    keys = [spec.name for spec in fields(Config)]
-    for name, section in SECTIONS.items():
-        keys += [f"{name}.{spec.name}" for spec in fields(section)]
-    return keys

@@ -1,4 +1,4 @@
-"""Atomic writes of files.
+"""Atomic writes of files, and reads of those that may be missing or corrupt.
 
 Tested in tests/run_folder/test_layout.py.
 """
@@ -17,6 +17,15 @@ from typing import Any
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically."""
     write_text(path, to_json(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file, or None where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def to_json(content: Any, *, indent: int | None = None) -> str:

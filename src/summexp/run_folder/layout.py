@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+
+from summexp.run_folder.atomic_files import read_json
 
 RUN_FILE = "run.json"
 """Record of the run: status, versions, device, data, phases."""
@@ -46,12 +47,10 @@ def is_own_checkpoint(path: Path) -> bool:
 
 def _has_manifest(checkpoint: Path) -> bool:
     """Return whether a checkpoint has a manifest in summexp's format."""
-    try:
-        files = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    entries = files.values() if isinstance(files, dict) else [None]
-    return all(isinstance(entry, dict) and "blake2b" in entry for entry in entries)
+    files = read_json(checkpoint / MANIFEST)
+    return files is not None and all(
+        isinstance(entry, dict) and "blake2b" in entry for entry in files.values()
+    )
 
 
 def incomplete_marker(checkpoint: Path) -> Path:

@@ -5,10 +5,10 @@ Tested in tests/run_folder/test_layout.py.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from summexp.run_folder.atomic_files import read_json
 from summexp.run_folder.layout import RUN_FILE
 
 _ENTRY_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -42,11 +42,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
     The folder is untrusted input: an entry of the wrong type is left out.
     """
-    try:
-        record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict):
+    record = read_json(folder / RUN_FILE)
+    if record is None:
         return None
     typed: dict[str, Any] = {
         name: value

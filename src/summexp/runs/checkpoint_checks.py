@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from summexp.errors import Problem
 from summexp.modeling.config import ModelConfig
+from summexp.run_folder.atomic_files import read_json
 from summexp.run_folder.checkpoints import checkpoints, has_manifest, holds_progress, size_problem
 from summexp.run_folder.layout import RUN_FILE, incomplete_marker
 
@@ -75,7 +75,7 @@ def _model_alone(checkpoint: Path) -> str | None:
 
 
 def _state(checkpoint: Path) -> str | None:
-    state = _json(checkpoint / _STATE)
+    state = read_json(checkpoint / _STATE)
     if state is None:
         there = (checkpoint / _STATE).is_file()
         return f"has {'a broken' if there else 'no'} {_STATE}"
@@ -85,7 +85,7 @@ def _state(checkpoint: Path) -> str | None:
 
 
 def _weights(checkpoint: Path) -> str | None:
-    index = _json(checkpoint / _INDEX)
+    index = read_json(checkpoint / _INDEX)
     if index is None and not (checkpoint / _WEIGHTS).is_file():
         return f"holds no weights: there is no {_WEIGHTS}"
     shards = {_WEIGHTS} if index is None else {*_mapping(index.get("weight_map")).values()}
@@ -113,12 +113,12 @@ def _progress(checkpoint: Path) -> str | None:
 
 
 def _other_model(checkpoint: Path, model: ModelConfig) -> str | None:
-    theirs = _json(checkpoint / "config.json") or {}
+    theirs = read_json(checkpoint / "config.json") or {}
     if model.init == "random":
         mine: dict[str, Any] = {str(key): value for key, value in model.architecture.items()}
     else:
         name = model.config_name or model.name_or_path
-        mine = (_json(Path(name).expanduser() / "config.json") if name else None) or {}
+        mine = (read_json(Path(name).expanduser() / "config.json") if name else None) or {}
     for field in _SIZES:
         if field in mine and field in theirs and mine[field] != theirs[field]:
             return (
@@ -130,11 +130,3 @@ def _other_model(checkpoint: Path, model: ModelConfig) -> str | None:
 
 def _mapping(content: object) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None

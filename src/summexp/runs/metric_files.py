@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from summexp.run_folder.atomic_files import write_json
+from summexp.run_folder.atomic_files import read_json, write_json
 
 _PHASES = ("train", "eval", "predict")
 
@@ -25,20 +23,11 @@ def drop_results(folder: Path) -> None:
 
 
 def _write_all_results(folder: Path) -> None:
-    parts = [read_json(folder / f"{phase}_results.json") for phase in _PHASES]
+    parts = [read_json(folder / f"{phase}_results.json") or {} for phase in _PHASES]
     write_json(folder / "all_results.json", {key: part[key] for part in parts for key in part})
 
 
 def read_metric(folder: Path, name: str) -> float | None:
     """Return a metric of a run, or None if it was not computed."""
-    value = read_json(folder / "all_results.json").get(name)
+    value = (read_json(folder / "all_results.json") or {}).get(name)
     return float(value) if value is not None else None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file, or an empty dict if it cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return dict(content)

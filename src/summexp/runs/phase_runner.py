@@ -32,12 +32,13 @@ from summexp.metrics.score import LOSS, flat_name
 from summexp.reports.card import write_model_card
 from summexp.reports.report import write_report
 from summexp.reports.terminal import print_summary
+from summexp.run_folder.atomic_files import read_json
 from summexp.run_folder.checkpoints import checkpoints, has_manifest, last_complete_checkpoint
 from summexp.run_folder.layout import predictions_file
 from summexp.run_folder.storage_errors import storage_errors
 from summexp.runs.examples import choose_examples
 from summexp.runs.hub_upload import push, push_checkpoint
-from summexp.runs.metric_files import drop_results, read_json, save_metrics
+from summexp.runs.metric_files import drop_results, save_metrics
 from summexp.runs.predictions import (
     Predictions,
     input_label,
@@ -345,7 +346,7 @@ def _report(folder: Path, record: RunRecord, *, predicted: bool) -> None:
 
 def _check_objective(config: Config, folder: Path) -> None:
     """Warn if the objective of a sweep was not computed."""
-    metrics = read_json(folder / "all_results.json")
+    metrics = read_json(folder / "all_results.json") or {}
     if config.objective not in metrics and config.objective != type(config).objective:
         log.warning(
             "objective %r was not computed. %s",
