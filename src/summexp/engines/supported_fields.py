@@ -1,7 +1,7 @@
-"""Fields of `training.*` that `engine=accelerate` supports; all others are rejected.
+"""Fields of `training.*` that `engine=accelerate` supports: all but those rejected here.
 
 `engine=trainer` supports all fields. A field that is accepted but has no effect would mislead the
-user.
+user, so that the test of each supported one compares the two engines.
 """
 
 from __future__ import annotations
@@ -15,95 +15,6 @@ from summexp.errors import Problem
 if TYPE_CHECKING:
     from summexp.engines.config import EngineConfig
     from summexp.engines.generated.training_config import TrainingConfig
-
-SUPPORTED_FIELDS = {
-    "steps": (
-        "num_train_epochs",
-        "max_steps",
-        "per_device_train_batch_size",
-        "gradient_accumulation_steps",
-        "learning_rate",
-        "lr_scheduler_type",
-        "lr_scheduler_kwargs",
-        "warmup_steps",
-        "weight_decay",
-        "optim",
-        "optim_args",
-        "adam_beta1",
-        "adam_beta2",
-        "adam_epsilon",
-        "max_grad_norm",
-        "label_smoothing_factor",
-    ),
-    "precision and memory": (
-        "bf16",
-        "fp16",
-        "tf32",
-        "bf16_full_eval",
-        "fp16_full_eval",
-        "full_determinism",
-        "data_seed",
-        "activation_checkpointing",
-        "activation_checkpointing_kwargs",
-        "gradient_checkpointing",
-        "gradient_checkpointing_kwargs",
-        "torch_compile",
-        "torch_compile_backend",
-        "torch_compile_mode",
-        "use_cache",
-    ),
-    "batches": (
-        "dataloader_drop_last",
-        "dataloader_num_workers",
-        "dataloader_pin_memory",
-        "dataloader_in_order",
-        "dataloader_persistent_workers",
-        "dataloader_prefetch_factor",
-        "dataloader_multiprocessing_context",
-    ),
-    "processes": (
-        "ddp_find_unused_parameters",
-        "ddp_bucket_cap_mb",
-        "ddp_broadcast_buffers",
-        "ddp_static_graph",
-        "fsdp",
-        "fsdp_config",
-        "deepspeed",
-    ),
-    "logging, evaluation and saving": (
-        "logging_strategy",
-        "logging_steps",
-        "logging_first_step",
-        "logging_nan_inf_filter",
-        "eval_strategy",
-        "eval_steps",
-        "eval_delay",
-        "eval_on_start",
-        "save_strategy",
-        "save_steps",
-        "save_total_limit",
-        "save_only_model",
-        "save_on_each_node",
-        "load_best_model_at_end",
-        "metric_for_best_model",
-        "greater_is_better",
-        "resume_from_checkpoint",
-    ),
-    "independent of the engine": (
-        "do_train",
-        "do_eval",
-        "do_predict",
-        "per_device_eval_batch_size",
-        "predict_with_generate",
-        "prediction_loss_only",
-        "push_to_hub",
-        "hub_model_id",
-        "hub_strategy",
-        "hub_private_repo",
-        "hub_revision",
-    ),
-}
-"""Fields that mean the same as in the Trainer, by topic; a test compares the two engines."""
 
 _TRAINER_ONLY = "is specific to the Trainer"
 _STOPS = "has no effect: a signal stops every run after a checkpoint"
@@ -138,7 +49,7 @@ REJECTED = {
     "train_sampling_strategy": _ORDER,
     "length_column_name": _ORDER,
 }
-"""Every other field that can be set, with the reason why the loop does not support it."""
+"""Field that can be set, and the reason why the loop does not support it."""
 
 _OTHER_OPTIMIZERS = ("galore_", "apollo_", "lomo", "adalomo", "schedule_free_")
 """Name prefixes of optimizers that need more than parameter groups."""
