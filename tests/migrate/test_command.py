@@ -39,7 +39,7 @@ def test_each_command_of_a_script_has_its_line() -> None:
     assert first.words[0] == "model=bart_base"
     assert second.words[:3] == ["model=t5_small", "data=cnn_dailymail", "hardware=ddp8_fp16"]
     assert first.remarks[0] == "skipping the other commands: ls"
-    assert "line 9: > or |: left out; the log is train.log in the run folder" in second.remarks
+    assert "line 9: <, > or |: left out; the log is train.log in the run folder" in second.remarks
     with pytest.raises(ConfigError) as raised:
         migrate(f"python {SCRIPT} --seed x\npython {SCRIPT}\npython {SCRIPT} --run_name $(date)")
     assert "--seed: invalid value: 'x'; use an integer [line 1]" in str(raised.value)

@@ -59,7 +59,7 @@ def test_commands_of_a_script_are_found() -> None:
     found = statements(text)
     assert [one.words[-1] for one in found] == ["1", "2", "3", "4", "5", "6"]
     assert [one.line for one in found] == [4, 4, 5, 6, 7, 8]
-    assert [one.is_redirected for one in found] == [False, True, False, True, False, False]
+    assert [one.is_redirected for one in found] == [False, True, False, True, False, True]
     others = [words[0] for words in read_shell(text).others]
     assert others == ["set", "cd", "tee", "cd", "exit", "ls"]
 

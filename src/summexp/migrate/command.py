@@ -104,7 +104,7 @@ def _remarks(statements: list[Statement]) -> list[str]:
     if any(one.is_joined for one in statements):
         remarks.append("a line lacks its backslash; joined with the lines of flags below it")
     if any(one.is_redirected for one in statements):
-        remarks.append("> or |: left out; the log is train.log in the run folder")
+        remarks.append("<, > or |: left out; the log is train.log in the run folder")
     return remarks
 
 

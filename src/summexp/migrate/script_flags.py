@@ -75,11 +75,20 @@ def _checkpoints(value: str) -> Settings:
     return {}
 
 
+_AS_ABOVE = {flag.name: flag for flag in (*MODEL_FLAGS, *DATA_FLAGS, *TRAINING_FLAGS)}
+_SAME = (
+    *("model_name_or_path", "config_name", "tokenizer_name"),
+    *("dataset_name", "dataset_config_name", "train_file", "validation_file"),
+    *("text_column", "summary_column", "source_prefix", "preprocessing_num_workers"),
+    *("max_source_length", "max_target_length", "val_max_target_length"),
+    *("output_dir", "learning_rate", "weight_decay", "lr_scheduler_type"),
+    *("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"),
+    *("hub_model_id", "hub_token"),
+)
+"""Flags that the script without a Trainer took as the other one did."""
+
 NO_TRAINER_FLAGS = (
-    Flag("dataset_name", Kind.TEXT, "data.name", "or a file: data=cnn_dailymail"),
-    Flag("dataset_config_name", Kind.TEXT, "data.config_name"),
-    Flag("train_file", Kind.TEXT, "data.train_file", "with data=custom_csv or custom_json"),
-    Flag("validation_file", Kind.TEXT, "data.validation_file", "may have another format"),
+    *(_AS_ABOVE[name] for name in _SAME),
     Flag(
         "ignore_pad_token_for_loss",
         Kind.TRUTHY,
@@ -87,19 +96,9 @@ NO_TRAINER_FLAGS = (
         "any value but an empty one meant true, even False",
         True,
     ),
-    Flag("max_source_length", Kind.INT, "data.max_source_length", default=1024),
-    Flag("source_prefix", Kind.TEXT, "model.source_prefix", _OWN_PREFIX),
-    Flag("preprocessing_num_workers", Kind.INT, "data.preprocessing_num_workers"),
     Flag("overwrite_cache", Kind.SWITCH, "data.overwrite_cache", default=False),
-    Flag("max_target_length", Kind.INT, "data.max_target_length", default=128),
-    Flag("val_max_target_length", Kind.INT, "data.val_max_target_length"),
     Flag("num_beams", Kind.INT, "generation.num_beams", _BEAMS),
     Flag("pad_to_max_length", Kind.SWITCH, "data.pad_to_max_length", default=False),
-    Flag("model_name_or_path", Kind.TEXT, "model.name_or_path", "or a file: model=t5_small"),
-    Flag("config_name", Kind.TEXT, "model.config_name"),
-    Flag("tokenizer_name", Kind.TEXT, "model.tokenizer_name"),
-    Flag("text_column", Kind.TEXT, "data.text_column"),
-    Flag("summary_column", Kind.TEXT, "data.summary_column"),
     Flag(
         "use_slow_tokenizer",
         Kind.SWITCH,
@@ -108,24 +107,8 @@ NO_TRAINER_FLAGS = (
         False,
         fixed(model__use_fast_tokenizer=False),
     ),
-    Flag(
-        "per_device_train_batch_size",
-        Kind.INT,
-        "training.per_device_train_batch_size",
-        default=8,
-    ),
-    Flag("per_device_eval_batch_size", Kind.INT, "training.per_device_eval_batch_size", default=8),
-    Flag("learning_rate", Kind.FLOAT, "training.learning_rate", default=5e-5),
-    Flag("weight_decay", Kind.FLOAT, "training.weight_decay", default=0.0),
     Flag("num_train_epochs", Kind.INT, "training.num_train_epochs", default=3),
     Flag("max_train_steps", Kind.INT, "training.max_steps"),
-    Flag(
-        "gradient_accumulation_steps",
-        Kind.INT,
-        "training.gradient_accumulation_steps",
-        default=1,
-    ),
-    Flag("lr_scheduler_type", Kind.TEXT, "training.lr_scheduler_type", default="linear"),
     Flag(
         "num_warmup_steps",
         Kind.INT,
@@ -133,7 +116,6 @@ NO_TRAINER_FLAGS = (
         "optimizer steps, for any number of processes",
         0,
     ),
-    Flag("output_dir", Kind.TEXT, "output_dir"),
     Flag("seed", Kind.INT, "seed"),
     Flag(
         "model_type",
@@ -150,8 +132,6 @@ NO_TRAINER_FLAGS = (
         False,
         fixed(training__push_to_hub=True, training__hub_strategy="end"),
     ),
-    Flag("hub_model_id", Kind.TEXT, "training.hub_model_id"),
-    Flag("hub_token", Kind.TEXT, "", SECRET, is_secret=True),
     Flag("trust_remote_code", Kind.SWITCH, "model.trust_remote_code", default=False),
     Flag(
         "checkpointing_steps",

@@ -77,7 +77,7 @@ class Statement:
     line: int = 1
     """The line that it begins in, from 1."""
     is_redirected: bool = False
-    """Whether its output goes to a file or a pipe."""
+    """Whether it reads from or writes to a file or a pipe."""
     is_joined: bool = False
     """Whether a backslash was missing at the end of one of its lines."""
 
@@ -315,13 +315,8 @@ def _words_behind_redirection(node: Node) -> list[Node]:
 
 
 def _is_redirected(node: Node) -> bool:
-    """Return whether the output of a command goes to a file or a pipe."""
-    while (parent := node.parent) and parent.type in _TRANSPARENT:
-        if any(
-            child.type == "file_redirect" and ">" in source_of(child) for child in parent.children
-        ):
-            return True
-        if parent.type == "pipeline" and parent.named_children[-1] != node:
-            return True
-        node = parent
-    return False
+    """Return whether a command reads from or writes to a file or a pipe."""
+    parent = node.parent
+    if parent is None or parent.type not in _TRANSPARENT:
+        return False
+    return parent.type in ("redirected_statement", "pipeline") or _is_redirected(parent)
