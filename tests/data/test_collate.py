@@ -5,7 +5,7 @@ import torch
 from tests.modeling.tiny_models import Tiny, config, make
 from transformers import BartForConditionalGeneration
 
-from summexp.data.collate import Collator
+from summexp.data.collate import build_collator
 from summexp.data.config import DataConfig
 
 ROWS = [
@@ -15,7 +15,7 @@ ROWS = [
 
 
 def collated(tiny: Tiny, data: DataConfig | None = None, **options: int) -> dict[str, torch.Tensor]:
-    return Collator(tiny.tokenizer, tiny.model, data or DataConfig(), **options)(ROWS)
+    return build_collator(tiny.tokenizer, tiny.model, data or DataConfig(), **options)(ROWS)
 
 
 def test_a_batch_of_t5() -> None:
@@ -38,7 +38,7 @@ def test_a_model_that_does_not_shift_its_labels(monkeypatch: pytest.MonkeyPatch)
 def test_rows_are_left_as_they_were() -> None:
     before = [dict(row) for row in ROWS]
     tiny = make(config("t5"))
-    Collator(tiny.tokenizer, tiny.model, DataConfig(pad_to_max_length=True))(ROWS)
+    build_collator(tiny.tokenizer, tiny.model, DataConfig(pad_to_max_length=True))(ROWS)
     assert before == ROWS
 
 
@@ -75,5 +75,7 @@ def test_led_looks_at_its_first_token_from_everywhere() -> None:
 
 def test_rows_without_a_summary_have_no_labels() -> None:
     tiny = make(config("t5"))
-    batch = Collator(tiny.tokenizer, tiny.model, DataConfig())([ROWS[0], {**ROWS[1], "labels": []}])
+    batch = build_collator(tiny.tokenizer, tiny.model, DataConfig())(
+        [ROWS[0], {**ROWS[1], "labels": []}]
+    )
     assert set(batch) == {"input_ids", "attention_mask"}

@@ -13,7 +13,7 @@ from datasets import Dataset
 from tests.modeling.tiny_models import Tiny, config, make
 
 from summexp.config.schema import SECTIONS, Config
-from summexp.data.collate import Collator
+from summexp.data.collate import build_collator
 from summexp.engines.protocol import TrainingJob
 from summexp.evaluation.evaluate import EvaluationResult
 
@@ -96,7 +96,7 @@ def job(
         model=tiny.model,
         tokenizer=tiny.tokenizer,
         rows=rows(tiny, count),
-        collate=Collator(tiny.tokenizer, tiny.model, chosen.data),
+        collate=build_collator(tiny.tokenizer, tiny.model, chosen.data),
         evaluate=evaluate,
     )
 

@@ -19,7 +19,7 @@ from tests.evaluation.test_evaluate import evaluation_set, settings
 from tests.modeling.tiny_models import DECODER_ONLY, Tiny, config, make
 
 from summexp.config.run import TrackingConfig
-from summexp.data.collate import Collator
+from summexp.data.collate import build_collator
 from summexp.data.config import DataConfig
 from summexp.engines import accelerate
 from summexp.evaluation.evaluate import evaluate
@@ -44,7 +44,7 @@ def test_it_has_the_numbers_and_texts_of_the_trainer(
 ) -> None:
     """Two epochs of 42 rows: two whole steps, and one of 10 rows, in micro-batches of 4, 4, 2."""
     tiny = loud(model_type)
-    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    collate = build_collator(tiny.tokenizer, tiny.model, DataConfig())
     predictions: dict[str, list[list[str]]] = {name: [] for name in ENGINES}
     models = []
     for name, engine in ENGINES.items():

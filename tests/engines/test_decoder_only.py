@@ -22,7 +22,7 @@ from tests.modeling.tiny_models import DECODER_ONLY, Tiny, config, make
 from torch.nn import functional
 
 from summexp.config.model_kind_rules import kind_problems
-from summexp.data.collate import IGNORED, Collator
+from summexp.data.collate import IGNORED, Collator, build_collator
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError
 from summexp.evaluation.evaluate import EvaluationResult, batch_rows, evaluate
@@ -58,7 +58,9 @@ def row(tiny: Tiny, number: int) -> dict[str, list[int]]:
 
 def collator(tiny: Tiny, **options: Any) -> Collator:
     multiple = options.pop("multiple", None)
-    return Collator(tiny.tokenizer, tiny.model, DataConfig(**options), pad_to_multiple_of=multiple)
+    return build_collator(
+        tiny.tokenizer, tiny.model, DataConfig(**options), pad_to_multiple_of=multiple
+    )
 
 
 def loss_sum(tiny: Tiny, batch: dict[str, torch.Tensor]) -> tuple[float, int]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers import GenerationConfig
 from transformers.trainer_pt_utils import LabelSmoother
 
-from summexp.data.collate import Collator
+from summexp.data.collate import build_collator
 from summexp.data.config import DataConfig
 from summexp.evaluation.evaluate import (
     EMPTY_DOCUMENT,
@@ -96,7 +96,7 @@ def tiny() -> Tiny:
 
 
 def evaluated(tiny: Tiny, rows: EvaluationSet | None = None, **options: Any) -> EvaluationResult:
-    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    collate = build_collator(tiny.tokenizer, tiny.model, DataConfig())
     return evaluate(
         tiny.model, tiny.tokenizer, collate, rows or evaluation_set(tiny), settings(tiny, **options)
     )
@@ -139,7 +139,7 @@ def test_upstreams_loss_counts_each_batch_alike(tiny: Tiny) -> None:
     """The last one is short, and rows without a reference move no other into another batch."""
     rows = evaluation_set(tiny)
     with_reference = [number for number, labels in enumerate(rows.tokens["labels"]) if labels]
-    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    collate = build_collator(tiny.tokenizer, tiny.model, DataConfig())
     means = []
     for start in (0, 4):
         batch = collate([rows.tokens[number] for number in with_reference[start : start + 4]])
@@ -153,7 +153,9 @@ def test_upstreams_loss_counts_each_batch_alike(tiny: Tiny) -> None:
 
 def test_the_loss_may_be_smoothed(tiny: Tiny) -> None:
     rows = evaluation_set(tiny, [one or "lamp" for one in REFERENCES])
-    batch = Collator(tiny.tokenizer, tiny.model, DataConfig())([rows.tokens[n] for n in range(7)])
+    batch = build_collator(tiny.tokenizer, tiny.model, DataConfig())(
+        [rows.tokens[n] for n in range(7)]
+    )
     with torch.no_grad():
         logits = tiny.model(**batch).logits
     smoothed = LabelSmoother(epsilon=0.2)({"logits": logits}, batch["labels"]).item()
@@ -318,7 +320,7 @@ def test_of_a_batch_that_is_done_only_texts_are_kept(
     def on_batch(_: int) -> None:
         left.append(sum(tensor() is not None for tensor in large))
 
-    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    collate = build_collator(tiny.tokenizer, tiny.model, DataConfig())
     evaluate(tiny.model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny), on_batch)
     assert left == [0, 0, 0]
     assert len(large) > 6
@@ -391,7 +393,7 @@ def test_generation_options_are_applied(tiny: Tiny) -> None:
 
 def test_progress_counts_rows(tiny: Tiny) -> None:
     done: list[int] = []
-    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    collate = build_collator(tiny.tokenizer, tiny.model, DataConfig())
     evaluate(tiny.model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny), done.append)
     assert done == [3, 3, 1]
 

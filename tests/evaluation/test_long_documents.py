@@ -10,7 +10,7 @@ from tests.evaluation.test_evaluate import evaluation_set, settings
 from tests.modeling.tiny_models import Tiny, config, make, make_loud
 
 from summexp.data.chunking import Chunker, LongDocuments
-from summexp.data.collate import Collator
+from summexp.data.collate import build_collator
 from summexp.data.config import DataConfig
 from summexp.data.tokenize import Tokenizing
 from summexp.evaluation.evaluate import EvaluationResult, EvaluationSet, evaluate
@@ -56,7 +56,7 @@ def rows(tiny: Tiny, *, chunk: bool) -> EvaluationSet:
 
 
 def evaluated(tiny: Tiny, rows: EvaluationSet, **options: Any) -> EvaluationResult:
-    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    collate = build_collator(tiny.tokenizer, tiny.model, DataConfig())
     return evaluate(tiny.model, tiny.tokenizer, collate, rows, settings(tiny, **options))
 
 
@@ -128,7 +128,7 @@ def test_progress_counts_chunks_too(tiny: Tiny) -> None:
     more: list[int] = []
     chunked = rows(tiny, chunk=True)
     assert chunked.long is not None
-    collate = Collator(tiny.tokenizer, tiny.model, DataConfig())
+    collate = build_collator(tiny.tokenizer, tiny.model, DataConfig())
     evaluate(
         *(tiny.model, tiny.tokenizer, collate, chunked, settings(tiny)), done.append, more.append
     )

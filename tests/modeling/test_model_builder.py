@@ -31,7 +31,7 @@ from transformers import (
     M2M100ForConditionalGeneration,
 )
 
-from summexp.data.collate import Collator
+from summexp.data.collate import build_collator
 from summexp.data.config import DataConfig
 from summexp.errors import ConfigError
 from summexp.evaluation.loss import count_targets, token_loss_sum
@@ -47,7 +47,7 @@ def batch_of(tiny: Tiny) -> dict[str, torch.Tensor]:
         }
         for document, summary in zip(DOCUMENTS, SUMMARIES, strict=True)
     ]
-    return Collator(tiny.tokenizer, tiny.model, DataConfig())(rows)
+    return build_collator(tiny.tokenizer, tiny.model, DataConfig())(rows)
 
 
 def train_a_step(tiny: Tiny) -> float:
@@ -385,7 +385,7 @@ def test_a_decoder_only_model_trains_generates_saves_and_loads(
     folder = saved(tiny, tmp_path)
     loaded = load(ModelConfig(name_or_path=folder))
     assert type(loaded.model) is type(tiny.model)
-    prompts = Collator(tiny.tokenizer, tiny.model, DataConfig()).prompts(
+    prompts = build_collator(tiny.tokenizer, tiny.model, DataConfig()).prompts(
         [{"input_ids": tiny.tokenizer(one)["input_ids"]} for one in DOCUMENTS]
     )
     texts = [

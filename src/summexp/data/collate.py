@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,28 +23,10 @@ Rows = Sequence[Mapping[str, Any]]
 """Rows of `input_ids` and, if they have references, `labels`."""
 
 
-class Collator:
+class Collator(ABC):
     """Collates rows into batches for training and for generation."""
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        model: PreTrainedModel,
-        config: DataConfig,
-        *,
-        pad_to_multiple_of: int | None = None,
-    ) -> None:
-        """Create the collator of `model`.
-
-        Args:
-            tokenizer: has the padding token.
-            model: an encoder-decoder or a decoder-only model.
-            config: the `data` group: padding in the loss, static shapes.
-            pad_to_multiple_of: tokens; 8 suits the tensor cores of GPUs in half precision.
-        """
-        layout = _EncoderDecoderLayout if model.config.is_encoder_decoder else _DecoderOnlyLayout
-        self._layout: _Layout = layout(tokenizer, model, config, pad_to_multiple_of)
-
+    @abstractmethod
     def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
         """Return a batch whose logits and labels are aligned position by position.
 
@@ -60,28 +43,36 @@ class Collator:
             - decoder-only: `logits_to_keep`, the positions with logits, from the start of the first
               summary on.
         """
-        return self._layout.batch(rows)
 
+    @abstractmethod
     def prompts(self, rows: Rows) -> dict[str, torch.Tensor]:
         """Return the inputs of generation: `input_ids`, `attention_mask` and the like."""
-        return self._layout.prompts(rows)
 
+    @abstractmethod
     def lengths(self, tokens: Dataset) -> npt.NDArray[np.int64]:
         """Return (rows,) the number of tokens of each row, which determines padding."""
-        return self._layout.lengths(tokens)
 
 
-class _Layout(Protocol):
-    """Layout of documents and summaries in a batch."""
+def build_collator(
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    config: DataConfig,
+    *,
+    pad_to_multiple_of: int | None = None,
+) -> Collator:
+    """Return the collator of `model`.
 
-    def batch(self, rows: Rows) -> dict[str, torch.Tensor]: ...
+    Args:
+        tokenizer: has the padding token.
+        model: an encoder-decoder or a decoder-only model.
+        config: the `data` group: padding in the loss, static shapes.
+        pad_to_multiple_of: tokens; 8 suits the tensor cores of GPUs in half precision.
+    """
+    of_kind = _EncoderDecoder if model.config.is_encoder_decoder else _DecoderOnly
+    return of_kind(tokenizer, model, config, pad_to_multiple_of)
 
-    def prompts(self, rows: Rows) -> dict[str, torch.Tensor]: ...
 
-    def lengths(self, tokens: Dataset) -> npt.NDArray[np.int64]: ...
-
-
-class _EncoderDecoderLayout:
+class _EncoderDecoder(Collator):
     """The document is the encoder's input, the summary is the decoder's."""
 
     def __init__(
@@ -103,7 +94,7 @@ class _EncoderDecoderLayout:
             pad_to_multiple_of=multiple,
         )
 
-    def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
         features = [{"input_ids": list(row["input_ids"])} for row in rows]
         if all(row.get("labels") for row in rows):
             for feature, row in zip(features, rows, strict=True):
@@ -122,7 +113,7 @@ class _EncoderDecoderLayout:
         return batch
 
     def prompts(self, rows: Rows) -> dict[str, torch.Tensor]:
-        return self.batch([{"input_ids": row["input_ids"]} for row in rows])
+        return self([{"input_ids": row["input_ids"]} for row in rows])
 
     def lengths(self, tokens: Dataset) -> npt.NDArray[np.int64]:
         return row_lengths(tokens)
@@ -148,7 +139,7 @@ class _EncoderDecoderLayout:
         return feature
 
 
-class _DecoderOnlyLayout:
+class _DecoderOnly(Collator):
     """The prompt and the summary form one text.
 
     Padding is marked by the mask only: GPT-2 and others pad with the end token.
@@ -168,7 +159,7 @@ class _DecoderOnlyLayout:
         takes = inspect.signature(model.forward).parameters
         self._leaves_logits_out = "logits_to_keep" in takes and not config.pad_to_max_length
 
-    def batch(self, rows: Rows) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
         # The last token of the summary is a label only.
         texts = [[*row["input_ids"], *row["labels"][:-1]] for row in rows]
         longest = self._config.max_source_length + _longest_target(self._config) - 1

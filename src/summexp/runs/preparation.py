@@ -14,7 +14,7 @@ from datasets import Dataset, IterableDataset
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from summexp.config.model_kind_rules import kind_problems
-from summexp.data.collate import Collator
+from summexp.data.collate import Collator, build_collator
 from summexp.data.corpus import Corpus, load_corpus
 from summexp.data.input_rows import InputRows
 from summexp.data.split_sources import Phase, data_of
@@ -145,7 +145,9 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
     return RunContext(
         model=model,
         tokenizer=tokenizer,
-        collate=Collator(tokenizer, model, config.data, pad_to_multiple_of=8 if half else None),
+        collate=build_collator(
+            tokenizer, model, config.data, pad_to_multiple_of=8 if half else None
+        ),
         settings=_evaluation_settings(config, model),
         train=splits.train,
         validation=splits.validation,
