@@ -57,6 +57,7 @@ TEXTS = [
     'run --x="y z" "two\\\nlines" a$ "$" $ 가 \'나 다\' "a$ b"',
     "run {b} [c] d=e,f b#c '#d' '{e,f}' \\{g,h} '*' # e",
     'run a"b"\\[c "d"\\]',
+    "run ]\\ -b x\\ \\ y a\\  c \\ d ~\\'e \\'f }\\\\%",
     "run ''\"'\"'' --a=\"it's\"",
     # Variables, split where they are not quoted.
     'A="--x 1 --y 2"; run $A "$A" \'$A\' \\$A',

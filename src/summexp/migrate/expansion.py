@@ -27,8 +27,8 @@ _GLOB = re.compile(r"[*?]")
 _BRACES = re.compile(r"\{[^{}\s]*(?:,|\.\.)[^{}\s]*\}")
 
 _VARIABLE = (
-    r"\$(?:(?P<name>[A-Za-z_]\w*|[0-9@*])|\{(?P<braced>[A-Za-z_]\w*|[0-9]+|[@*])\}"
-    r"|(?P<special>[\#?$!-]))"
+    r"\$(?P<name>[A-Za-z_]\w*|[0-9@*])|\$\{(?P<braced>[A-Za-z_]\w*|[0-9]+|[@*])\}"
+    r"|(?P<special>\$[\#?$!-]|`)"
 )
 _FRAGMENT = re.compile(
     rf"""
@@ -189,7 +189,8 @@ def _fragments(nodes: Sequence[Node], variables: Mapping[str, str]) -> list[tupl
         return HIDDEN if is_secret_variable(name) else variables[name]
 
     fragments = []
-    for found in _FRAGMENT.finditer(_source(nodes)):
+    source = _source(nodes)
+    for found in _FRAGMENT.finditer(source):
         text = found[found.lastgroup or 0]
         match found.lastgroup:
             case "name" | "braced" | "special":
@@ -200,7 +201,7 @@ def _fragments(nodes: Sequence[Node], variables: Mapping[str, str]) -> list[tupl
                 return [("quoted", _mark(nodes, '$"…" string is not supported'))]
             case "quoted":
                 fragments.append(("quoted", _IN_QUOTES.sub(expanded, text)))
-            case "text" if not found.start() and re.match(r"~(/|\Z)", text):
+            case "text" if not found.start() and re.match(r"~(/|\Z)", source):
                 fragments += [("quoted", str(Path.home())), ("text", text[1:])]
             case kind:
                 fragments.append(("text" if kind == "text" else "quoted", text))

@@ -53,8 +53,9 @@ _CONSTRUCTS = {
 
 _PASTED = re.compile(
     r"""
-    (?P<escaped> (?<!\S) \\ (?P<character> [^\s'] | [ \t](?=[^\s]) ) )
-    | (?P<kept> \\[^\s] | \$'(?:[^'\\]|\\.)*' | '[^']*' | "(?:[^"\\]|\\.)*" | (?<!\S)\#[^\n]* )
+    \\ (?P<blank> [ \t] (?=[ \t]*\S) ) | (?<!\S) \\ (?P<first> [^\s'] )
+    | (?P<kept> \\[^\s] | (?<!\S)\#[^\n]*
+        | \$'(?:[^'\\]|\\.)*' | '[^']*(?:'|\Z) | "(?:[^"\\]|\\.)*(?:"|\Z) )
     | (?P<space> \u00a0 )
     | (?P<within> (?<=\S) \\ \r?\n (?=[^\s-]) )
     | (?P<continued> \\ [ \t]* (?:\r?\n|\Z) | (?<=[ \t])[\^`] [ \t]* \r?\n )
@@ -263,9 +264,9 @@ class _Reader:
 def _as_bash(found: re.Match[str]) -> str:
     if found["kept"] is not None:
         return found["kept"]
-    if found["escaped"]:
-        # The parser loses a backslash that begins a word.
-        return f"'{found['character']}'"
+    if character := found["blank"] or found["first"]:
+        # The parser loses a backslash that begins a word, and some that stand before a blank.
+        return f"'{character}'"
     if found["space"]:
         return " "
     if found["continued"] is not None:
