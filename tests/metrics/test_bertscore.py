@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import transformers
+from tests.local_hub import LocalHub
 from transformers import (
     AutoModel,
     AutoTokenizer,
@@ -142,6 +147,30 @@ def test_the_label_names_model_layer_and_version_and_no_place(bert: Path) -> Non
     label = Encoder(config(bert), "en").label
     assert label.startswith("tiny-bert,layer-2,transformers-5.")
     assert str(bert.parent) not in label
+
+
+LABEL = """
+from summexp.metrics.bertscore import Encoder
+from summexp.metrics.config import MetricConfig
+options = {"names": ["bertscore"], "bertscore_layer": 2, "bertscore_model": "owner/bert"}
+print(Encoder(MetricConfig(**options), "en").label)
+"""
+
+
+def test_the_label_of_a_model_of_the_hub_names_its_commit(bert: Path, tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.add_folder("owner/bert", bert)
+        commit = hub.repositories["model", "owner/bert"].commit("main")
+        environment = {**os.environ, **hub.environment(tmp_path)}
+        # The second one finds all in the cache.
+        labels = [
+            subprocess.check_output(
+                [sys.executable, "-c", LABEL], env={**environment, **more}, text=True
+            )
+            for more in ({}, {"HF_HUB_OFFLINE": "1"})
+        ]
+    expected = f"owner/bert@{commit[:12]},layer-2,transformers-{transformers.__version__}\n"
+    assert labels == [expected] * 2
 
 
 def test_the_encoder_depends_on_the_language(monkeypatch: pytest.MonkeyPatch) -> None:

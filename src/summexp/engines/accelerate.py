@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from accelerate.utils import DistributedType, send_to_device, set_seed
 from transformers import get_scheduler
-from transformers.trainer_utils import speed_metrics
 
 from summexp.distributed.ranks import this_world
 from summexp.distributed.signals import StopRequest, stop_requests
@@ -23,13 +22,14 @@ from summexp.engines.batches import Batch, TrainingBatches
 from summexp.engines.best import best_score, is_better, should_stop_early
 from summexp.engines.callbacks import CallbackHandler
 from summexp.engines.checkpoint import Checkpoints, load_weights
-from summexp.engines.optimizers import build_optimizer, decayed_weights
+from summexp.engines.optimizers import build_optimizer
 from summexp.engines.protocol import FitResult, TrainingJob
 from summexp.engines.sharded import FullModel
 from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.evaluation.evaluate import EvaluationResult
 from summexp.evaluation.loss import count_targets, token_loss_sum
+from summexp.upstream.transformers import decayed_weights, speed_metrics
 
 
 class AccelerateEngine:
@@ -239,7 +239,7 @@ class TrainingLoop:
         self.count_flos()
         state, steps = self.state, self.state.global_step - self.first_step
         loss = self.logged_loss + self.accelerator.gather(self.loss_sum).mean().item()
-        metrics = speed_metrics("train", self.started, steps * self.batches.rows_a_step, steps)
+        metrics = speed_metrics(self.started, steps * self.batches.rows_a_step, steps)
         metrics |= {"total_flos": float(state.total_flos), "train_loss": loss / max(steps, 1)}
         self.callbacks.log(metrics)
         self.callbacks.call_event("on_train_end")

@@ -20,6 +20,7 @@ from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 from summexp.engines.sharded import prepare_for_fsdp, use_deepspeed, use_fsdp
 from summexp.engines.supported_fields import deepspeed_problems
 from summexp.errors import ConfigError
+from summexp.upstream.transformers import deepspeed_config, deepspeed_plugin, fsdp_options
 
 _DDP = ("find_unused_parameters", "bucket_cap_mb", "broadcast_buffers", "static_graph")
 
@@ -43,7 +44,7 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
     fsdp = None
     if args.fsdp:
         use_fsdp(args)
-        fsdp = FullyShardedDataParallelPlugin(**args.fsdp_plugin_args)
+        fsdp = FullyShardedDataParallelPlugin(**fsdp_options(args))
     elif args.deepspeed:
         use_deepspeed()
     # Accelerate would divide the loss by this number; DeepSpeed needs it set here too.
@@ -81,12 +82,11 @@ def _deepspeed(model: PreTrainedModel, args: Seq2SeqTrainingArguments) -> DeepSp
     """Return the DeepSpeed plugin, with each `auto` filled in from `args`."""
     if not args.deepspeed:
         return None
-    plugin = args.deepspeed_plugin
-    config = plugin.hf_ds_config.config
+    config = deepspeed_config(args)
     problems = [*deepspeed_problems(config)]
     if problems:
         raise ConfigError(problems)
-    plugin.hf_ds_config.trainer_config_finalize(args, model, args.max_steps)
     # DeepSpeed rejects an optimizer that it does not know without this option.
     config["zero_allow_untested_optimizer"] = True
+    plugin: DeepSpeedPlugin = deepspeed_plugin(args, model)
     return plugin

@@ -109,12 +109,25 @@ def training_loader(
     Do not prepare it with Accelerate, which repeats rows if the last batch is short.
     """
     assert isinstance(job.rows, Dataset)
-    loader = DataLoader(FilledRows(job.rows), batch_sampler=batches, **_options(job, args))
+    loader = EpochLoader(FilledRows(job.rows), batches, _options(job, args))
     if args.device.type == "xla":
         from summexp.engines.xla import ShardingLoader
 
         return ShardingLoader(loader, args.device)
     return loader
+
+
+class EpochLoader(DataLoader[Any]):
+    """A loader whose epoch can be set, as the Trainer does where a loader has such a method."""
+
+    def __init__(self, rows: FilledRows, batches: GlobalBatches, options: dict[str, Any]) -> None:
+        """Load the rows of `batches` with the options of a DataLoader."""
+        super().__init__(rows, batch_sampler=batches, **options)
+        self._batches = batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Load the batches of an epoch, from 0."""
+        self._batches.set_epoch(epoch)
 
 
 def stream_loader(job: TrainingJob, args: Seq2SeqTrainingArguments) -> DataLoader[Any]:

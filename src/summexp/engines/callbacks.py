@@ -14,11 +14,11 @@ from transformers import (
     TrainerControl,
     TrainerState,
 )
-from transformers.integrations import get_reporting_integration_callbacks
 
 from summexp.distributed.ranks import is_main
 from summexp.engines.divergence import keep_valid_json
 from summexp.engines.protocol import TrainingJob
+from summexp.upstream.transformers import tracker_callbacks
 
 
 def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
@@ -46,7 +46,7 @@ class CallbackHandler:
         guard: TrainerCallback,
     ) -> None:
         """Create the callbacks; `state` is passed to each of them."""
-        trackers = [kind() for kind in get_reporting_integration_callbacks(args.report_to)]
+        trackers = tracker_callbacks(args.report_to)
         self._callbacks = [*training_callbacks(job), *trackers, guard]
         self._model, self._args, self._state = job.model, args, state
 

@@ -27,7 +27,6 @@ from transformers import (
     TrainerControl,
     TrainerState,
 )
-from transformers.trainer_pt_utils import safe_globals
 
 from summexp.distributed.ranks import any_reduce, barrier, is_main, this_world
 from summexp.engines.batches import TrainingBatches
@@ -52,6 +51,7 @@ from summexp.run_folder.storage_errors import (
     storage_errors,
 )
 from summexp.upstream.accelerate import load_fsdp, save_fsdp
+from summexp.upstream.transformers import allow_random_state
 
 log = logging.getLogger(__name__)
 
@@ -382,7 +382,7 @@ def _random_numbers() -> dict[str, Any]:
 
 
 def _restore_random_numbers(file: Path) -> None:
-    with safe_globals():
+    with allow_random_state():
         numbers = torch.load(file, weights_only=True)
     random.setstate(numbers["python"])
     np.random.set_state(numbers["numpy"])

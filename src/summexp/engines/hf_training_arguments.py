@@ -56,7 +56,7 @@ def training_arguments(
 
 
 def _parallelism_config(options: Mapping[str, Any]) -> Any:
-    from transformers.training_args import ParallelismConfig
+    from accelerate import ParallelismConfig
 
     try:
         return ParallelismConfig(**options)

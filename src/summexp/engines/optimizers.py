@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, Seq2SeqTrainingArguments, Trainer
-from transformers.trainer_pt_utils import get_parameter_names
-
-_UNDECAYED = (r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)")
-"""Names of weights without weight decay, as in the Trainer (5.23)."""
-
-
-def decayed_weights(model: PreTrainedModel) -> set[str]:
-    """Return the names of the weights with weight decay: all but biases and norms."""
-    return set(get_parameter_names(model, [torch.nn.LayerNorm], list(_UNDECAYED)))
+from transformers import Seq2SeqTrainingArguments, Trainer
 
 
 def build_optimizer(

@@ -17,6 +17,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from summexp.upstream.accelerate import allow_fsdp_on_cpus, configure_fsdp
+from summexp.upstream.transformers import set_fsdp_state_dict
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -79,8 +80,7 @@ def use_fsdp(args: Seq2SeqTrainingArguments) -> None:
     allow_fsdp_on_cpus()
     # A checkpoint has the full model beside the shards. From a full optimizer state, Accelerate
     # does not restore an optimizer of tied weights.
-    shards = "FULL_STATE_DICT" if args.save_only_model else "SHARDED_STATE_DICT"
-    args.fsdp_plugin_args["state_dict_type"] = shards
+    set_fsdp_state_dict(args, "FULL_STATE_DICT" if args.save_only_model else "SHARDED_STATE_DICT")
 
 
 def prepare_for_fsdp(model: PreTrainedModel, accelerator: Accelerator) -> None:

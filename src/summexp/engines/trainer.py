@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, Seq2SeqTrainer, TrainerControl, set_seed
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_pt_utils import nested_gather
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
 from summexp.data.collate import IGNORED
-from summexp.data.sampling import GlobalBatches
 from summexp.distributed.ranks import barrier, this_world
 from summexp.distributed.signals import StopRequest, stop_requests
 from summexp.engines.batches import global_batches, training_loader
@@ -42,6 +48,7 @@ from summexp.evaluation.evaluate import EvaluationResult
 from summexp.evaluation.loss import count_targets, token_loss_sum
 from summexp.permissions import follow_umask
 from summexp.run_folder.checkpoints import keep_only, step_of
+from summexp.upstream.transformers_trainer import HookedTrainer
 
 
 class TrainerEngine:
@@ -61,6 +68,7 @@ class TrainerEngine:
                 trainer.args.eval_on_start = False
             try:
                 result = trainer.train(str(resume_from) if resume_from else None)
+                trainer.keep_best()
             except StoppedError:
                 trainer.save_checkpoint()
             trainer.guard.exit(trainer.state.global_step)
@@ -76,27 +84,32 @@ class TrainerEngine:
         return FitResult(metrics, state.global_step, epochs, last, model, trainer.stopped_early)
 
 
-class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
+class SummarizationTrainer(HookedTrainer):
     """A Seq2SeqTrainer whose loss does not depend on how the global batch is split."""
 
     control: TrainerControl
-    _tr_loss: torch.Tensor
 
     def __init__(
         self, job: TrainingJob, request: StopRequest, resume_from: Path | None = None
     ) -> None:
         """Prepare the training of `job`; `request` stops it."""
         self._job = job
-        self._resume_from = resume_from
         self.guard = TrainingGuard(request, job.training)
         self.stopped_early = False
         self._own_loss = job.engine.loss == "token_mean"
-        self._batches: GlobalBatches | None = None
         self._evaluations: list[EvaluationResult] = []
         self._evaluated_step = -1
         args = job_arguments(job)
         self._full_model = FullModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
         give_every_weight_a_gradient(job.model)
+        if args.fsdp:
+            use_fsdp(args)
+        elif args.deepspeed:
+            use_deepspeed()
+        elif args.device.type == "xla":
+            from summexp.engines.xla import use_sharding_loader
+
+            use_sharding_loader()
         super().__init__(
             model=job.model,
             args=args,
@@ -106,16 +119,15 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             data_collator=job.collate,
             processing_class=job.tokenizer,
         )
+        if args.fsdp:
+            prepare_for_fsdp(job.model, self.accelerator)
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
-        for callback in [*training_callbacks(job), self.guard]:
+        begin = BeginningState(job, resume_from)
+        for callback in [begin, *training_callbacks(job), self.guard]:
             self.add_callback(callback)
         if self._own_loss:
-            # The Trainer then counts the target tokens of the global batch and does not scale.
-            self.model_accepts_loss_kwargs = True
-            self.loss_is_scaled_for_ga = True
-            # The Trainer would drop the first label of each row for a decoder-only model.
-            self._loss_shifts_labels = False
+            self.use_loss_of_global_batch()
 
     def compute_loss(
         self,
@@ -146,24 +158,10 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
-    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+    def _autocast(self) -> AbstractContextManager[None]:
         # Accelerate (1.15) applies autocast to a model, except with FSDP.
         fsdp = self.accelerator.distributed_type == DistributedType.FSDP
-        return self.accelerator.autocast() if fsdp else contextlib.nullcontext()
-
-    def create_accelerator_and_postprocess(self) -> None:
-        """Create the accelerator, and prepare the model for FSDP or XLA."""
-        if self.args.fsdp:
-            use_fsdp(self.args)
-        elif self.args.deepspeed:
-            use_deepspeed()
-        elif self.args.device.type == "xla":
-            from summexp.engines.xla import use_sharding_loader
-
-            use_sharding_loader()
-        super().create_accelerator_and_postprocess()
-        if self.args.fsdp:
-            prepare_for_fsdp(self._job.model, self.accelerator)
+        return self.accelerator.autocast() if fsdp else nullcontext()
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on a micro-batch, and update the guard with its loss."""
@@ -180,25 +178,7 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         if self._job.engine.sampler == "upstream" or not isinstance(rows, Dataset):
             theirs: DataLoader[Any] = super().get_train_dataloader()
             return theirs
-        self._batches = global_batches(self._job, args)
-        return training_loader(self._job, args, self._batches)
-
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if self._batches is not None:
-            self._batches.set_epoch(kwargs["epoch"])
-        super()._run_epoch(*args, **kwargs)
-
-    def _finalize_training(self, *args: Any) -> Any:
-        # After the last log, upstream (5.23) uses the losses of one rank only.
-        self._tr_loss = nested_gather(self._tr_loss, self.args.parallel_mode).mean()
-        # Upstream would delete any folder named like a checkpoint.
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        output = super()._finalize_training(*args)
-        self.args.save_total_limit = limit
-        best = self.state.best_model_checkpoint
-        if self.args.should_save and best is not None and limit == 1:
-            keep_only(Path(self.args.output_dir), Path(best))
-        return output
+        return training_loader(self._job, args, global_batches(self._job, args))
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with `summexp`'s evaluation."""
@@ -227,13 +207,12 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         super().log(logs, start_time)
         keep_valid_json(self.state)
 
-    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
-        self.guard.grad_norm = super()._get_grad_norm(*args, **kwargs)
-        return self.guard.grad_norm
+    def on_gradient(self, norm: torch.Tensor | float) -> None:
+        """Pass the norm of the gradient on to the guard."""
+        self.guard.grad_norm = norm
 
-    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        is_best: bool = super()._determine_best_metric(metrics, trial)
-        # With training.save_strategy=best, upstream saves only if this is true.
+    def should_save(self, *, is_best: bool) -> bool:
+        """Save also where a signal stops the training."""
         return is_best or self.guard.stops
 
     def full_model(self) -> PreTrainedModel:
@@ -248,43 +227,36 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             ended_with = step_of(Path(best))
         return self._evaluations if self._evaluated_step == ended_with else None
 
-    def _load_from_checkpoint(
-        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
-    ) -> None:
-        checkpoint = Path(resume_from_checkpoint)
-        with readable(checkpoint):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+    def reading(self, checkpoint: Path) -> AbstractContextManager[None]:
+        """Turn errors of loading a checkpoint into a `ConfigError`."""
+        return readable(checkpoint)
+
+    def on_weights_loaded(self, checkpoint: Path) -> None:
+        """Check that the weights are finite."""
         check_loaded(self.model, checkpoint)
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            return
-        with readable(Path(checkpoint)):
-            super()._load_optimizer_and_scheduler(checkpoint)
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            return
-        with readable(Path(checkpoint)):
-            super()._load_rng_state(checkpoint)
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        # Tied weights are not in the file, and not missing.
-        shared = self.model.all_tied_weights_keys
-        missing = [name for name in load_result.missing_keys if name not in shared]
-        unexpected = load_result.unexpected_keys
-        super()._issue_warnings_after_load(
-            SimpleNamespace(missing_keys=missing, unexpected_keys=unexpected)
-        )
-
-    def save_checkpoint(self) -> None:
+    def write_checkpoint(self, write: Callable[[], None]) -> None:
         """Save a checkpoint of this step, unless it exists."""
-        self._save_checkpoint(self.model_wrapped, None)
+        self.guard.save(lambda: self._write_checkpoint(write))
 
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+    def _write_checkpoint(self, write: Callable[[], None]) -> None:
+        self._check_weights(self.model)
+        with new_checkpoint(self.args, self.state) as checkpoint:
+            write()
+        # A stop request does not wait for an upload.
+        if self.args.should_save and not self.guard.stops:
+            self._job.on_save(checkpoint)
+
+    def keep_best(self) -> None:
+        """Delete the last checkpoint, kept beside the best one, if only one is to be kept."""
+        best = self.state.best_model_checkpoint
+        if self.args.should_save and best is not None and self.args.save_total_limit == 1:
+            keep_only(Path(self.args.output_dir), Path(best))
+
+    def save_model(self, output_dir: str | None = None, *args: Any, **kwargs: Any) -> None:
         """Save a standard model folder, whether the model is sharded or not."""
         if not self._full_model.is_split:
-            super().save_model(output_dir, _internal_call)
+            super().save_model(output_dir, *args, **kwargs)
             if self.args.should_save:
                 follow_umask(Path(output_dir or self.args.output_dir))
             return
@@ -304,24 +276,23 @@ class SummarizationTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         folder, fp16 = Path(self.args.output_dir), self._job.training.fp16
         check_weights(model, self.state.global_step, folder, fp16=fp16)
 
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        self.guard.save(lambda: self._write_checkpoint(model, trial))
 
-    def _write_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        self._check_weights(self.model)
-        with new_checkpoint(self.args, self.state) as checkpoint:
-            # Older ones are kept until this one is complete.
-            limit, self.args.save_total_limit = self.args.save_total_limit, None
-            super()._save_checkpoint(model, trial)
-            self.args.save_total_limit = limit
-        # A stop request does not wait for an upload.
-        if self.args.should_save and not self.guard.stops:
-            self._job.on_save(checkpoint)
+class BeginningState(TrainerCallback):  # type: ignore[misc]
+    """Trainer callback that corrects the state that a training begins or resumes with."""
 
-    def _init_training_state(self, max_steps: int, *args: Any) -> Any:
-        begun = super()._init_training_state(max_steps, *args)
+    def __init__(self, job: TrainingJob, resume_from: Path | None) -> None:
+        """Store the job, and the checkpoint from which it resumes."""
+        self._job, self._resume_from = job, resume_from
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        _control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Drop a best checkpoint that is not of this training, and use the present intervals."""
         if self._resume_from is not None:
-            drop_foreign_best(self._job, self.state, self._resume_from)
-        # Upstream resumes with the intervals of the checkpoint instead of the current ones.
-        self.state.compute_steps(self.args, max_steps)
-        return begun
+            drop_foreign_best(self._job, state, self._resume_from)
+        # Upstream (5.23) resumes with the intervals of the checkpoint.
+        state.compute_steps(args, state.max_steps)

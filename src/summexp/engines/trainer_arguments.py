@@ -11,6 +11,7 @@ from summexp.distributed.devices import devices_behind, select_device
 from summexp.engines.hf_training_arguments import training_arguments
 from summexp.engines.protocol import TrainingJob
 from summexp.errors import ConfigError, Problem
+from summexp.upstream.transformers import use_one_gpu
 
 
 def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
@@ -51,9 +52,8 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
         report_to=list(job.trackers),
         **over,
     )
-    if args.n_gpu > 1:
-        # One process drives one GPU; DataParallel is slow and breaks generation.
-        args._n_gpu = 1
+    # DataParallel is slow and breaks generation.
+    use_one_gpu(args)
     if (args.fsdp or args.deepspeed) and _drops_layers(job.model):
         raise ConfigError(_layers_differ(job.model))
     return args

@@ -54,6 +54,8 @@ def generation_config(
     Raises:
         ConfigError: upstream rejects options; one problem for each.
     """
+    from summexp.upstream.transformers import detach_from_model_config
+
     config = copy.deepcopy(model_generation_config)
     chosen = copy.deepcopy(changed_fields(options))
     if max_length is not None and not {"max_length", "max_new_tokens"} & set(chosen):
@@ -65,8 +67,7 @@ def generation_config(
     else:
         _count_all_tokens(config, chosen)
     _check_lengths(config, chosen)
-    # It is no longer derived from the model's config.
-    config._from_model_config = False
+    detach_from_model_config(config)
     _drop_unused(config, chosen)
     return config
 

@@ -210,11 +210,7 @@ class Encoder:
                     what=f"is {self.layer}, and {self.model_name} has {depth} layers",
                 )
             )
-        # The path of a folder means nothing to others.
-        folder = Path(at_home(self.model_name))
-        name = folder.name if folder.is_dir() else self.model_name
-        commit = getattr(config, "_commit_hash", None)
-        named = f"{name}@{commit[:12]}" if commit else name
+        named = _public_name(self.model_name, self._revision)
         return f"{named},layer-{self.layer},transformers-{transformers.__version__}"
 
     def load(self) -> None:
@@ -319,6 +315,23 @@ class _Loaded(NamedTuple):
             )
             units = torch.nn.functional.normalize(output.hidden_states[layer].float(), dim=-1)
         return Vectors(units, present, present & ~batch["special_tokens_mask"].bool())
+
+
+def _public_name(model_name: str, revision: str | None) -> str:
+    """Return the name of a model for others, with its commit where it comes from the Hub."""
+    from huggingface_hub import resolve_revision
+    from huggingface_hub.errors import RevisionResolutionError
+
+    folder = Path(at_home(model_name))
+    if folder.is_dir():
+        # Its path means nothing to others.
+        return folder.name
+    try:
+        # The config was loaded from there, so that the cache knows the commit.
+        found = resolve_revision(model_name, revision=revision or "main", local_files_only=True)
+    except RevisionResolutionError:
+        return model_name
+    return f"{model_name}@{found.resolved[:12]}"
 
 
 def _load(name: str, revision: str) -> _Loaded:

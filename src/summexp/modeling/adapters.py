@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel, set_seed
-from transformers.pytorch_utils import Conv1D
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.permissions import follow_umask
+from summexp.upstream.transformers import TransposedLinear
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -32,7 +32,7 @@ ADAPTER_FOLDER = "adapter"
 """Folder of the unmerged adapter, in the run folder."""
 _NAME = "default"
 _EVERY_LINEAR = "all-linear"
-_LINEAR = (nn.Linear, Conv1D)
+_LINEAR = (nn.Linear, TransposedLinear)
 
 
 def lora_config(config: PeftConfig, model: PreTrainedModel, base: ModelConfig) -> LoraConfig:
@@ -61,7 +61,7 @@ def lora_config(config: PeftConfig, model: PreTrainedModel, base: ModelConfig) -
         use_dora=config.use_dora,
         task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
         # GPT-2's layers keep their weights the other way round; peft would say that it noticed.
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        fan_in_fan_out=any(isinstance(module, TransposedLinear) for module in model.modules()),
         base_model_name_or_path=_base_name(base),
         revision=base.revision,
     )

@@ -11,25 +11,13 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
-)
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.loading_errors import loading
+from summexp.upstream.transformers import DECODER_ONLY, ENCODER_DECODERS
 
 log = logging.getLogger(__name__)
-
-_ENCODER_DECODERS = set(MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
-# BERT and its kin can be taken for decoders, and BART without its encoder.
-_DECODER_ONLY = (
-    set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-    - set(MODEL_FOR_MASKED_LM_MAPPING_NAMES)
-    - _ENCODER_DECODERS
-)
 
 _TINY_SIZES: dict[str, Any] = {
     "d_model": 32,
@@ -92,7 +80,7 @@ def architecture(config: ModelConfig, *, tiny: bool) -> PreTrainedConfig:
 def is_decoder_only(shape: PreTrainedConfig) -> bool:
     """Return whether a model continues the document as its prompt."""
     own_code = "AutoModelForCausalLM" in (getattr(shape, "auto_map", None) or {})
-    return not shape.is_encoder_decoder and (own_code or shape.model_type in _DECODER_ONLY)
+    return not shape.is_encoder_decoder and (own_code or shape.model_type in DECODER_ONLY)
 
 
 def prefix_left_out(config: ModelConfig, shape: PreTrainedConfig) -> str | None:
@@ -121,9 +109,9 @@ def dropout_fields(shape: PreTrainedConfig) -> list[str]:
 def _own(config: ModelConfig) -> PreTrainedConfig:
     """Build the config that `model.architecture` alone describes."""
     model_type = config.architecture["model_type"]
-    known = _ENCODER_DECODERS | _DECODER_ONLY
+    known = ENCODER_DECODERS | DECODER_ONLY
     if model_type not in known:
-        some = f"There are: {', '.join(sorted(_ENCODER_DECODERS))}; and many decoder-only ones, "
+        some = f"There are: {', '.join(sorted(ENCODER_DECODERS))}; and many decoder-only ones, "
         raise ConfigError(
             Problem(
                 key="model.architecture.model_type",

@@ -19,7 +19,6 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
-from transformers.trainer_utils import align_special_tokens
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.adapters import add_adapter, has_adapter, lora_config
@@ -30,6 +29,7 @@ from summexp.modeling.model_checks import shards_outside
 from summexp.modeling.positions import check_positions, fit_positions
 from summexp.modeling.tokenizers import corpus_tokenizer, pretrained_tokenizer
 from summexp.modeling.weights import listed, non_finite_weights
+from summexp.upstream.transformers import align_special_tokens, language_ids
 
 log = logging.getLogger(__name__)
 
@@ -232,8 +232,7 @@ def _set_languages(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> N
 
 def _language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Return what may name a language: the tokenizer's own codes, or else its special tokens."""
-    codes = getattr(tokenizer, "lang_code_to_id", None)
-    if codes:
+    if codes := language_ids(tokenizer):
         return sorted(codes)
     with_a_role = set(tokenizer.special_tokens_map.values())
     others = set(tokenizer.all_special_tokens) - with_a_role
@@ -243,7 +242,7 @@ def _language_codes(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
     codes = _language_codes(tokenizer)
-    number = (getattr(tokenizer, "lang_code_to_id", None) or {}).get(token)
+    number = language_ids(tokenizer).get(token)
     if number is None and (key != "model.lang" or token in codes):
         number = tokenizer.convert_tokens_to_ids(token)
     if number is None or number == tokenizer.unk_token_id:
@@ -324,7 +323,6 @@ def _set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
         for config in (own, model.config):
             if getattr(config, name, None) is None:
                 setattr(config, name, getattr(tokenizer, name))
-    # The Trainer would do so later, and only where it trains.
     align_special_tokens(model, tokenizer)
 
 

@@ -22,6 +22,7 @@ from summexp.data.cache import cache_key, with_cache
 from summexp.errors import ConfigError, Problem
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.loading_errors import loading
+from summexp.upstream.transformers import language_marks
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def _make_languages_special(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer's files list them. Its length, which the embeddings are held against, then counts
     them too.
     """
-    marks = getattr(tokenizer, "lang_token_to_id", None) or {}
+    marks = language_marks(tokenizer)
     # Added tokens get the next ids, which have to be those that the model knows.
     if list(marks.values()) == list(range(len(tokenizer), len(tokenizer) + len(marks))):
         tokenizer.add_special_tokens(

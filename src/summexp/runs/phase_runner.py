@@ -56,6 +56,7 @@ from summexp.runs.resume import (
     upload_digest,
 )
 from summexp.runs.tracking import no_trackers, trackers
+from summexp.upstream.transformers import silence_mask_warning
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -113,13 +114,7 @@ def _quiet_upstream() -> None:
     upstream_logging.enable_propagation()
     upstream_logging.set_verbosity_warning()
     upstream_logging.disable_progress_bar()
-    upstream_logging.get_logger("transformers.modeling_utils").addFilter(_is_not_mask_warning)
-
-
-def _is_not_mask_warning(record: logging.LogRecord) -> bool:
-    # `generate` (5.23) drops a mask of ones, and GPT-2 then warns about a missing mask as soon as
-    # one summary of the batch has ended.
-    return "passing in an `attention_mask`" not in record.getMessage()
+    silence_mask_warning()
 
 
 def _train(config: Config, folder: Path, record: RunRecord, context: RunContext) -> FitResult:
