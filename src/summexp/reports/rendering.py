@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -23,7 +24,14 @@ def render(template: str, **values: Any) -> str:
     Raises:
         jinja2.UndefinedError: the template names a value that is not given.
     """
-    is_html = template.endswith(".html.j2")
+    return (
+        _environment(is_html=template.endswith(".html.j2")).get_template(template).render(**values)
+    )
+
+
+@cache
+def _environment(*, is_html: bool) -> jinja2.Environment:
+    """Return the rules of a kind of templates, which keep those that were compiled."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("summexp.reports"),
         autoescape=is_html,
@@ -44,7 +52,7 @@ def render(template: str, **values: Any) -> str:
         "count": lambda value: f"{value:,}",
         "coordinate": lambda value: f"{value:.1f}",
     }
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def escape_markdown(text: str) -> Markup:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -299,7 +300,9 @@ def _first_predictions(path: Path) -> list[dict[str, Any]]:
         raise _corrupt(path, error) from None
 
 
+@lru_cache(maxsize=1)
 def _config(path: Path, text: str) -> dict[str, Any]:
+    # Kept, since the card, the report and the terminal of a run show the same one.
     try:
         config = unescaped(OmegaConf.to_container(OmegaConf.create(text)))
     except (yaml.YAMLError, OmegaConfBaseException) as error:
