@@ -16,8 +16,11 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from tests.terminal import heed_signals
+from tests import terminal
 
+from summexp.entry import main
+
+_DEFAULT_METHOD = multiprocessing.get_all_start_methods()[0]
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
 _ROOT = Path(__file__).resolve().parents[1]
@@ -102,6 +105,28 @@ def run(*words: str, log: Path, cwd: Path, timeout: float = 900) -> tuple[int, s
     return process.exitcode, log.read_text(encoding="utf-8")
 
 
+class Terminal(terminal.Terminal):
+    """`train.py` with some words on a terminal, or another function that takes them."""
+
+    def __init__(
+        self,
+        *words: str | Path,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        function: Callable[[list[str]], object] = main,
+    ) -> None:
+        self._function = function
+        super().__init__(words, cwd=cwd, environment=environment)
+
+    def _start(self, command: list[str], cwd: str, environment: dict[str, str]) -> None:
+        name = os.ttyname(self._slave)
+        self._forked = call(_run_on_terminal, self._function, command, name, cwd, environment)
+
+    def _code(self, seconds: float) -> int | None:
+        self._forked.join(seconds)
+        return self._forked.exitcode
+
+
 def _run(
     words: tuple[str, ...],
     log: str,
@@ -109,16 +134,41 @@ def _run(
     environment: dict[str, str],
     before: Callable[[], None] | None,
 ) -> None:
-    from summexp.entry import main
+    output = os.open(os.path.join(cwd, log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    _call(main, list(words), {1: output, 2: output}, cwd, environment, before)
 
+
+def _run_on_terminal(
+    function: Callable[[list[str]], object],
+    words: list[str],
+    name: str,
+    cwd: str,
+    environment: dict[str, str],
+) -> None:
+    os.setsid()
+    # The terminal that the leader of a session opens first is that of the session.
+    opened = os.open(name, os.O_RDWR)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _call(function, words, dict.fromkeys((0, 1, 2), opened), cwd, environment)
+
+
+def _call(
+    function: Callable[[list[str]], object],
+    words: list[str],
+    descriptors: Mapping[int, int],
+    cwd: str,
+    environment: Mapping[str, str],
+    before: Callable[[], None] | None = None,
+) -> None:
     os.environ.update(environment)
+    # That of a new process; here it would be that by which this one was started.
+    multiprocessing.set_start_method(_DEFAULT_METHOD, force=True)
     # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited.
-    heed_signals()
+    terminal.heed_signals()
     os.chdir(cwd)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for number, opened in descriptors.items():
+        os.dup2(opened, number)
     if before is not None:
         before()
     sys.argv = ["train.py", *words]
-    main(list(words))
+    function(words)

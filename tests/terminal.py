@@ -13,6 +13,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 CTRL_C = b"\x03"
@@ -34,27 +35,34 @@ class Terminal:
         cwd: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+        self._master, self._slave = pty.openpty()
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+        self._start([str(word) for word in command], str(cwd), dict(environment or {}))
+        self._output = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
+    def _start(self, command: list[str], cwd: str, environment: dict[str, str]) -> None:
         def take_terminal() -> None:
             heed_signals()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-        self.process = subprocess.Popen(
-            [str(word) for word in command],
+        self._process = subprocess.Popen(
+            command,
             cwd=cwd,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
             start_new_session=True,
             preexec_fn=take_terminal,
         )
-        os.close(slave)
-        self._output = b""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+
+    def _code(self, seconds: float) -> int | None:
+        """Wait for the end of the command; return its exit code, or None if it runs on."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
 
     def _read(self) -> None:
         while True:
@@ -89,13 +97,14 @@ class Terminal:
         """Wait until the output holds `text`, so often."""
         until = time.monotonic() + seconds
         while self.output.count(text) < times:
-            assert self.process.poll() is None, self.output
             assert time.monotonic() < until, self.output
-            time.sleep(0.02)
+            assert self._code(0.02) is None, self.output
 
     def end(self, seconds: float = 180) -> int:
         """Wait for the end of the command and return its exit code."""
-        code = self.process.wait(seconds)
+        code = self._code(seconds)
+        assert code is not None, self.output
+        os.close(self._slave)
         self._reader.join(10)
         return code
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -156,27 +151,10 @@ def test_lines_are_broken_at_spaces_by_the_cells_that_they_take() -> None:
 
 def in_terminal(*words: str, cwd: Path) -> tuple[int, list[str]]:
     """Run `train.py` in a terminal of 80 columns; return its exit code and the lines it shows."""
-    controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    process = subprocess.Popen(
-        [sys.executable, str(TRAIN), *words],
-        cwd=cwd,
-        env={**environment, "TERM": "xterm"},
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        start_new_session=True,
-    )
-    os.close(terminal)
-    output = b""
-    # The end is an error of the device on Linux, and an empty read elsewhere.
-    with contextlib.suppress(OSError):
-        while part := os.read(controller, 65536):
-            output += part
-    os.close(controller)
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", output.decode("utf-8"))
-    return process.wait(300), re.split(r"[\r\n]+", text)
+    terminal = forked.Terminal(*words, cwd=cwd, environment={"TERM": "xterm"})
+    code = terminal.end(300)
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", terminal.output)
+    return code, re.split(r"[\r\n]+", text)
 
 
 MISTAKES = (

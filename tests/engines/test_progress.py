@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import in_process
+from tests import forked, in_process
 from tests.engines.jobs import job, training
-from tests.terminal import Terminal, python
 
 from summexp.engines import progress
 from summexp.engines.config import EngineConfig
@@ -123,20 +122,17 @@ def test_what_a_redirected_run_prints_and_keeps(
     assert kept[-1] is None
 
 
-SHOWS = """
-import logging, sys
-from summexp.engines.progress import Progress
-logging.basicConfig(filename=sys.argv[1], level=logging.INFO, format="%(message)s")
-shown = Progress("train", "step", 3, publish=lambda _: None)
-shown.facts["loss"] = 1.5
-for _ in range(3):
-    shown.advance(1)
-shown.close()
-"""
+def show_progress(words: list[str]) -> None:
+    logging.basicConfig(filename=words[0], level=logging.INFO, format="%(message)s", force=True)
+    shown = Progress("train", "step", 3, publish=lambda _: None)
+    shown.facts["loss"] = 1.5
+    for _ in range(3):
+        shown.advance(1)
+    shown.close()
 
 
 def test_a_terminal_has_a_bar_and_the_log_the_lines(tmp_path: Path) -> None:
-    terminal = Terminal(python("-c", SHOWS, tmp_path / "log"), cwd=tmp_path)
+    terminal = forked.Terminal(tmp_path / "log", cwd=tmp_path, function=show_progress)
     assert terminal.end() == 0, terminal.output
     assert "training: 100%" in terminal.output
     assert "loss=1.500" in terminal.output

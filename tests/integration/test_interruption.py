@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import shlex
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,9 +35,7 @@ TINY = (
 )
 
 
-def send(
-    number: int, when: int, function: Callable[..., Any], to: int | None = None
-) -> Callable[..., Any]:
+def send(number: int, when: int, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function`, which sends this process a signal at its `when`-th call."""
     calls = 0
 
@@ -44,7 +44,7 @@ def send(
         nonlocal calls
         calls += 1
         if calls == when:
-            os.kill(os.getpid() if to is None else to, number)
+            os.kill(os.getpid(), number)
         return function(*args, **kwargs)
 
     return called
@@ -160,12 +160,20 @@ def test_each_part_of_a_run(case: str, engine: str, tmp_path: Path) -> None:
 
 
 def stop_group(when: int) -> None:
-    """Send this process and the workers of its data loader SIGTERM, as `scancel` does."""
+    """Have somebody else send this process and the workers of its data loader SIGTERM, once."""
     from summexp.engines.training_guard import FiniteLossGuard
 
     os.setpgrp()
-    whole_group = 0
-    FiniteLossGuard.update = send(signal.SIGTERM, when, FiniteLossGuard.update, to=whole_group)  # type: ignore[method-assign]
+    update, calls = FiniteLossGuard.update, itertools.count(1)
+
+    def called(*args: Any) -> None:
+        if next(calls) == when:
+            # As `scancel` does. Workers know whether it is their parent that signals.
+            kill = ["bash", "-c", f"kill -s TERM -- -{os.getpgrp()}"]
+            subprocess.run(kill, start_new_session=True, check=True)
+        update(*args)
+
+    FiniteLossGuard.update = called  # type: ignore[method-assign]
 
 
 @pytest.mark.slow
@@ -225,17 +233,14 @@ LONG = (*LONG, "training.eval_strategy=no", "training.dataloader_num_workers=1")
 
 
 @pytest.mark.parametrize(
-    ("engine", "hardware", "program"),
+    "words",
     [
-        ("trainer", "cpu", [TRAIN]),
-        pytest.param("accelerate", "ddp2_cpu", ["-m", "summexp", "train"], marks=pytest.mark.slow),
+        ("engine=trainer", "hardware=cpu"),
+        pytest.param(("engine=accelerate", "hardware=ddp2_cpu"), marks=pytest.mark.slow),
     ],
 )
-def test_ctrl_c_on_a_terminal(
-    engine: str, hardware: str, program: list[str | Path], tmp_path: Path
-) -> None:
-    words = (*LONG, f"engine={engine}", f"hardware={hardware}", "output_dir=run")
-    terminal = Terminal(python(*program, *words), cwd=tmp_path)
+def test_ctrl_c_on_a_terminal(words: tuple[str, ...], tmp_path: Path) -> None:
+    terminal = forked.Terminal(*LONG, *words, "output_dir=run", cwd=tmp_path)
     terminal.wait_for("training:", times=3)
     terminal.press()
     assert terminal.end() == 128 + signal.SIGINT, terminal.output
@@ -254,7 +259,7 @@ def test_ctrl_c_on_a_terminal(
 @pytest.mark.parametrize("hardware", ["cpu", "ddp2_cpu"])
 def test_a_terminal_that_is_closed(hardware: str, tmp_path: Path) -> None:
     words = (*LONG, f"hardware={hardware}", "output_dir=run", "hydra.output_subdir=null")
-    terminal = Terminal(python(TRAIN, *words), cwd=tmp_path)
+    terminal = forked.Terminal(*words, cwd=tmp_path)
     terminal.wait_for("training:", times=3)
     terminal.hang_up()
     assert terminal.end() == 128 + signal.SIGHUP
@@ -267,7 +272,7 @@ def test_a_terminal_that_is_closed(hardware: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_stops_a_sweep_after_the_running_job_has_saved(tmp_path: Path) -> None:
-    terminal = Terminal(python(TRAIN, "-m", *LONG, "seed=1,2"), cwd=tmp_path)
+    terminal = forked.Terminal("-m", *LONG, "seed=1,2", cwd=tmp_path)
     terminal.wait_for("training:", times=3)
     terminal.press()
     assert terminal.end() == 128 + signal.SIGINT, terminal.output
