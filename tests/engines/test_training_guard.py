@@ -75,8 +75,8 @@ def test_sigterm_saves_and_ends(
             os.kill(os.getpid(), signal.SIGTERM)
         return original(collator, rows)
 
-    original = Collator.__call__
-    monkeypatch.setattr(Collator, "__call__", collate)
+    original = type(one.collate).__call__
+    monkeypatch.setattr(type(one.collate), "__call__", collate)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
         build_engine(loop).fit(one, None)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 
 log = logging.getLogger(__name__)
 
@@ -150,13 +150,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         self._progress: Progress | None = None
         self._names = shown
 
-    def on_train_begin(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_train_begin(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Start at the step from which training resumes."""
         if state.is_world_process_zero:
             done = state.global_step
@@ -164,13 +158,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
                 "train", "step", state.max_steps, publish=self._publish, done=done
             )
 
-    def on_step_end(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_step_end(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Count the step."""
         if self._progress is not None:
             self._progress.facts["epoch"] = state.epoch or 0.0
@@ -178,9 +166,9 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
 
     def on_log(
         self,
-        _args: TrainingArguments,
+        _args: Any,
         state: TrainerState,
-        _control: TrainerControl,
+        _control: Any,
         logs: dict[str, float] | None = None,
         **_kwargs: Any,
     ) -> None:
@@ -197,13 +185,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
             where = f"step {state.global_step}, epoch {state.epoch:.3g}"
             log.info("eval: %s", ", ".join([where, *shown]))
 
-    def on_train_end(
-        self,
-        _args: TrainingArguments,
-        _state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_train_end(self, *_args: Any, **_kwargs: Any) -> None:
         """Report the last step."""
         self.close()
 

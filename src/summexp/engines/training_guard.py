@@ -12,7 +12,6 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 
 from summexp.distributed.ranks import any_reduce
@@ -176,23 +175,11 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             self._stop()
             raise StoppedError
 
-    def on_train_begin(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_train_begin(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Start at the step from which training resumes, or at 0."""
         self._step = self._saved = state.global_step
 
-    def on_step_begin(
-        self,
-        _args: TrainingArguments,
-        _state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_step_begin(self, *_args: Any, **_kwargs: Any) -> None:
         """Abort the training if a signal was received before the first step.
 
         Raises:
@@ -205,11 +192,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             self._begun = True
 
     def on_step_end(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_kwargs: Any,
+        self, _args: Any, state: TrainerState, control: TrainerControl, **_kwargs: Any
     ) -> None:
         """Stop after this step if a signal was received."""
         if self.ends_after(state.global_step):
@@ -217,13 +200,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = False
             control.should_training_stop = True
 
-    def on_evaluate(
-        self,
-        _args: TrainingArguments,
-        _state: TrainerState,
-        control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_evaluate(self, _args: Any, _state: Any, control: TrainerControl, **_kwargs: Any) -> None:
         """Stop if a signal was received while the summaries were scored."""
         if any_reduce(self._request.received)[0] and self._begun:
             self._stop()
@@ -231,23 +208,13 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_epoch_end(
-        self,
-        _args: TrainingArguments,
-        _state: TrainerState,
-        control: TrainerControl,
-        **_kwargs: Any,
+        self, _args: Any, _state: Any, control: TrainerControl, **_kwargs: Any
     ) -> None:
         """Neither save nor evaluate again after a stop."""
         if self.stops:
             control.should_save = control.should_evaluate = False
 
-    def on_save(
-        self,
-        _args: TrainingArguments,
-        _state: TrainerState,
-        control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_save(self, _args: Any, _state: Any, control: TrainerControl, **_kwargs: Any) -> None:
         """Stop if a signal was received while a checkpoint was written."""
         if self.stops:
             control.should_training_stop = True

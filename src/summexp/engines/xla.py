@@ -22,9 +22,7 @@ import torch_xla
 from torch_xla.debug import metrics
 from transformers import (
     TrainerCallback,
-    TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 
 from summexp.distributed.xla import cores
@@ -68,33 +66,15 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         self._last = 0
         self._before = 0
 
-    def on_step_begin(
-        self,
-        _args: TrainingArguments,
-        _state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_step_begin(self, *_args: Any, **_kwargs: Any) -> None:
         """Reset the count, without the programs compiled between the steps."""
         self._before = compiled()
 
-    def on_substep_end(
-        self,
-        _args: TrainingArguments,
-        _state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_substep_end(self, *_args: Any, **_kwargs: Any) -> None:
         """Run a micro-batch, so that a step is not a single program."""
         torch_xla.sync()
 
-    def on_step_end(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_step_end(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Run the step, and log new programs."""
         torch_xla.sync()
         self._steps += 1
@@ -106,25 +86,13 @@ class Programs(TrainerCallback):  # type: ignore[misc]
             log.log(level, "step %d: XLA compiled programs: %d", state.global_step, new)
         self._before = compiled()
 
-    def on_evaluate(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_evaluate(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Log the programs that an evaluation needed."""
         new = compiled() - self._before
         if new:
             log.info("evaluation at step %d: XLA compiled programs: %d", state.global_step, new)
 
-    def on_train_end(
-        self,
-        _args: TrainingArguments,
-        state: TrainerState,
-        _control: TrainerControl,
-        **_kwargs: Any,
-    ) -> None:
+    def on_train_end(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Log the number of programs, and the last step that needed a new one."""
         log.info(
             "XLA compiled programs for the steps: %d, the last in step %d of %d",
