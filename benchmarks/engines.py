@@ -30,6 +30,7 @@ from summexp.engines.registry import build_engine
 from summexp.runs.preparation import prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan
+from summexp.runs.training_job import training_job
 
 ENGINES = ("accelerate", "trainer")
 CLOCKS = ("wall", "cpu")
@@ -90,12 +91,9 @@ def prepare(words: list[str], folder: Path) -> TrainingJob:
     plan = RunPlan(resumes=False, train=True, evaluate=False, predict=False)
     context = prepare_run(job.config, folder, RunRecord(folder, {}), plan)
     assert context.train is not None
-    return TrainingJob(
-        training=job.config.training,
-        engine=job.config.engine,
-        backend=job.config.hardware.backend,
-        seed=job.config.seed,
-        folder=folder,
+    return training_job(
+        job.config,
+        folder,
         model=context.model,
         tokenizer=context.tokenizer,
         rows=context.train,

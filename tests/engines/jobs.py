@@ -16,6 +16,7 @@ from summexp.config.schema import SECTIONS, Config
 from summexp.data.collate import build_collator
 from summexp.engines.protocol import TrainingJob
 from summexp.evaluation.evaluate import EvaluationResult
+from summexp.runs.training_job import training_job
 
 WORDS = "river dog bridge rain 버스 東京 snow road goat mill 요금 night".split()  # noqa: SIM905
 
@@ -84,15 +85,9 @@ def job(
 ) -> TrainingJob:
     tiny = tiny or make(config(model_type))
     chosen = run_config(**sections)
-    return TrainingJob(
-        training=chosen.training,
-        engine=chosen.engine,
-        backend=chosen.hardware.backend,
-        seed=chosen.seed,
-        trackers=chosen.tracking.trackers,
-        run_name=chosen.tracking.run_name,
-        profile=chosen.debug.profile,
-        folder=folder,
+    return training_job(
+        chosen,
+        folder,
         model=tiny.model,
         tokenizer=tiny.tokenizer,
         rows=rows(tiny, count),

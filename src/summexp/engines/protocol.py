@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,6 +18,8 @@ from summexp.engines.config import EngineConfig
 from summexp.engines.generated.training_config import TrainingConfig
 from summexp.engines.progress import TrainingProgress
 from summexp.evaluation.evaluate import EvaluationResult
+
+Evaluate: TypeAlias = Callable[[PreTrainedModel, Callable[[], None]], list[EvaluationResult]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class TrainingJob:
     """Tokenized training rows: `input_ids`, `labels`."""
     collate: Collator
     """Makes batches of rows."""
-    evaluate: Callable[[PreTrainedModel, Callable[[], None]], list[EvaluationResult]]
+    evaluate: Evaluate
     """Evaluates every validation set; calls its second argument after each batch, on every rank as
     often."""
     trackers: Sequence[str] = ()

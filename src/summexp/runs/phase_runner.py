@@ -17,7 +17,7 @@ from transformers.utils import logging as upstream_logging
 from summexp.distributed.ranks import broadcast_object, is_main
 from summexp.distributed.signals import stop_requests
 from summexp.engines.progress import Progress, Publish, TrainingProgress
-from summexp.engines.protocol import FitResult, TrainingJob
+from summexp.engines.protocol import FitResult
 from summexp.engines.registry import build_engine
 from summexp.engines.training_guard import exit_on_request
 from summexp.errors import nearest
@@ -56,6 +56,7 @@ from summexp.runs.resume import (
     upload_digest,
 )
 from summexp.runs.tracking import no_trackers, trackers
+from summexp.runs.training_job import training_job
 from summexp.upstream.transformers import silence_mask_warning
 
 if TYPE_CHECKING:
@@ -130,15 +131,9 @@ def _train(config: Config, folder: Path, record: RunRecord, context: RunContext)
         if is_main():
             _log_foreign_checkpoint(config, folder, resume_from)
     assert context.train is not None
-    job = TrainingJob(
-        training=config.training,
-        engine=config.engine,
-        backend=config.hardware.backend,
-        seed=config.seed,
-        trackers=config.tracking.trackers,
-        run_name=config.tracking.run_name,
-        profile=config.debug.profile,
-        folder=folder,
+    job = training_job(
+        config,
+        folder,
         model=context.model,
         tokenizer=context.tokenizer,
         rows=context.train,
@@ -147,6 +142,9 @@ def _train(config: Config, folder: Path, record: RunRecord, context: RunContext)
             _evaluate_set(context, one, model, each, record.publish_evaluation, in_training=True)
             for one in context.validation
         ],
+    )
+    job = replace(
+        job,
         on_save=lambda saved: push_checkpoint(config, folder, saved) if is_main() else None,
         progress=TrainingProgress(_shown_in_training(context.validation), record.publish),
     )
