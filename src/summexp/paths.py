@@ -1,6 +1,6 @@
-"""Paths: expansion of `~`, and display in messages.
+"""Paths: expansion of `~`, the folder of caches, and display in messages.
 
-Tested in tests/data/test_files.py.
+Tested in tests/data/test_files.py, tests/runs/test_process_environment.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ def at_home(path: str) -> str:
     The `~` of an unknown user is not changed.
     """
     return os.path.expanduser(path)
+
+
+def user_caches() -> Path | None:
+    """Return the cache folder of this user, or None without a home folder."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given)
+    home = os.path.expanduser("~")
+    return Path(home, ".cache") if home != "~" else None
 
 
 def display_path(path: Path) -> str:

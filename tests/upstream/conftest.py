@@ -10,6 +10,7 @@ import pytest
 LIBRARIES = {
     "test_accelerate": "accelerate",
     "test_datasets": "datasets",
+    "test_deepspeed": "deepspeed",
     "test_hydra": "hydra-core",
     "test_omegaconf": "omegaconf",
     "test_peft": "peft",

@@ -19,8 +19,6 @@ from summexp.upstream.datasets import (
     NoFilesError,
     downloads_folder,
     fingerprint,
-    is_offline,
-    offline_mode,
     recognized,
     rows_in_memory,
     rows_of_file,
@@ -71,18 +69,6 @@ def test_downloads_go_into_the_folder_of_the_environment(tmp_path: Path) -> None
     printed = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert printed.strip() == str(tmp_path)
     assert downloads_folder().name == "datasets"
-
-
-def test_the_offline_mode_is_looked_up_at_each_download() -> None:
-    before = is_offline()
-    with offline_mode(offline=True):
-        assert is_offline()
-        with pytest.raises(ConnectionError) as error:
-            datasets.load_dataset("owner/absent")
-        assert "offline" in str(error.value).lower(), "datasets asked the Hub all the same"
-    assert is_offline() == before
-    with offline_mode(offline=False):
-        assert is_offline() == before
 
 
 def folder_of(files: dict[str, str], folder: Path) -> str:

@@ -36,10 +36,9 @@ from summexp.upstream.datasets import (
     Cause,
     NoFilesError,
     downloads_folder,
-    is_offline,
-    offline_mode,
     recognized,
 )
+from summexp.upstream.hf_environment import datasets_is_offline, datasets_offline
 
 _CONVERTED = "refs/convert/parquet"
 """Branch of the Hub's automatic conversion of a repository to Parquet files."""
@@ -68,7 +67,7 @@ def named_splits(
     with _translated_errors(config, sources, offline=offline):
         if is_saved(folder):
             return [_saved(folder, config, source) for source in sources]
-        with offline_mode(offline=offline):
+        with datasets_offline(offline=offline):
             from_hub = not folder.is_dir() and config.revision == _CONVERTED
             call = _converted(config, offline=offline) if from_hub else _call(config)
             call["split"] = [source.value for source in sources]
@@ -245,7 +244,7 @@ def _no_config(config: DataConfig, available: Sequence[str]) -> ConfigError:
 
 
 def _unreachable(config: DataConfig, *, offline: bool) -> ConfigError:
-    if offline or is_offline():
+    if offline or datasets_is_offline():
         switch = "offline=true" if offline else "HF_HUB_OFFLINE"
         return _problem(
             "name",

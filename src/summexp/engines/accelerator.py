@@ -17,9 +17,10 @@ from accelerate.utils import (
 from transformers import PreTrainedModel, Seq2SeqTrainingArguments, enable_full_determinism
 
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
-from summexp.engines.sharded import prepare_for_fsdp, use_deepspeed, use_fsdp
+from summexp.engines.sharded import prepare_for_fsdp, use_fsdp
 from summexp.engines.supported_fields import deepspeed_problems
 from summexp.errors import ConfigError
+from summexp.upstream.deepspeed import silence_deprecations
 from summexp.upstream.transformers import deepspeed_config, deepspeed_plugin, fsdp_options
 
 _DDP = ("find_unused_parameters", "bucket_cap_mb", "broadcast_buffers", "static_graph")
@@ -46,7 +47,7 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
         use_fsdp(args)
         fsdp = FullyShardedDataParallelPlugin(**fsdp_options(args))
     elif args.deepspeed:
-        use_deepspeed()
+        silence_deprecations()
     # Accelerate would divide the loss by this number; DeepSpeed needs it set here too.
     accumulation = args.gradient_accumulation_steps if args.deepspeed else 1
     ddp = {name: getattr(args, f"ddp_{name}") for name in _DDP}

@@ -70,11 +70,6 @@ def _full_tensor(weight: nn.Parameter) -> torch.Tensor:
         return weight.detach().clone()
 
 
-def use_deepspeed() -> None:
-    """Suppress PyTorch's deprecation warnings about calls of DeepSpeed (0.19)."""
-    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
-
-
 def use_fsdp(args: Seq2SeqTrainingArguments) -> None:
     """Let Accelerate shard, also on CPUs; call it before an accelerator is created."""
     allow_fsdp_on_cpus()

@@ -41,13 +41,14 @@ from summexp.engines.checkpoint import (
 from summexp.engines.divergence import check_weights, keep_valid_json
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
 from summexp.engines.protocol import FitResult, TrainingJob
-from summexp.engines.sharded import FullModel, prepare_for_fsdp, use_deepspeed, use_fsdp
+from summexp.engines.sharded import FullModel, prepare_for_fsdp, use_fsdp
 from summexp.engines.trainer_arguments import job_arguments
 from summexp.engines.training_guard import StoppedError, TrainingGuard
 from summexp.evaluation.evaluate import EvaluationResult
 from summexp.evaluation.loss import count_targets, token_loss_sum
 from summexp.permissions import follow_umask
 from summexp.run_folder.checkpoints import keep_only, step_of
+from summexp.upstream.deepspeed import silence_deprecations
 from summexp.upstream.transformers_trainer import HookedTrainer
 
 
@@ -105,7 +106,7 @@ class SummarizationTrainer(HookedTrainer):
         if args.fsdp:
             use_fsdp(args)
         elif args.deepspeed:
-            use_deepspeed()
+            silence_deprecations()
         elif args.device.type == "xla":
             from summexp.engines.xla import use_sharding_loader
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from summexp.paths import at_home
+from summexp.upstream.hf_environment import modules_cache
 
 _PIP_NAMES = {"sklearn": "scikit-learn", "absl": "absl-py", "bert_score": "bert-score"}
 """Module to the package that has it, where the two differ."""
@@ -45,10 +44,9 @@ def is_path(path: str) -> bool:
 
 def cached_script(path: str) -> Path | None:
     """Return the script of a metric of the Hub that was downloaded before."""
-    home = os.environ.get("HF_HOME") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or at_home("~/.cache"), "huggingface"
-    )
-    modules = Path(os.environ.get("HF_MODULES_CACHE") or Path(at_home(home), "modules"))
+    modules = modules_cache()
+    if modules is None:
+        return None
     owners = ["evaluate-metric", "evaluate-measurement"] if "/" not in path else [""]
     for owner in owners:
         folder = (

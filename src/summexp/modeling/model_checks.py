@@ -16,6 +16,7 @@ from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.model_files import config_problem, tokenizer_problems, weights_problems
 from summexp.paths import at_home
 from summexp.repositories import name_problem
+from summexp.upstream.hf_environment import hub_cache
 
 _NAMES = ("name_or_path", "config_name", "tokenizer_name")
 
@@ -155,8 +156,8 @@ def is_cached(repository: str, cache_dir: str | None = None) -> bool:
 
     The cache's folder and its layout are those that the documentation of huggingface_hub describes.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    hub = Path(os.environ.get("HF_HOME") or home, "hub")
-    root = Path(at_home(str(cache_dir or os.environ.get("HF_HUB_CACHE") or hub)))
+    root = Path(at_home(cache_dir)) if cache_dir else hub_cache()
+    if root is None:
+        return False
     snapshots = root / f"models--{repository.replace('/', '--')}" / "snapshots"
     return os.path.isdir(snapshots) and any(snapshots.iterdir())

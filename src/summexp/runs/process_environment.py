@@ -6,15 +6,17 @@ import atexit
 import logging
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from summexp.data.split_sources import BUNDLED
 from summexp.errors import RunError
+from summexp.paths import user_caches
 from summexp.run_folder.creation import may_write
 from summexp.upstream.accelerate import uses_torch_xla
+from summexp.upstream.deepspeed import silence_missing_accelerator
+from summexp.upstream.hf_environment import hf_home, set_offline, variables_of_caches
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -23,12 +25,6 @@ log = logging.getLogger(__name__)
 
 _LEAST_ROOM = 1 << 20
 """Minimum free bytes of a disk for a cache."""
-
-_TRUE = ("1", "ON", "YES", "TRUE")
-"""Values that Hugging Face's libraries take as true, in upper or lower case."""
-_OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")
-_overridden: dict[str, str | None] = {}
-"""The user's values of the variables that a job with `offline=true` has replaced."""
 
 
 def cache_dir() -> Path | None:
@@ -40,19 +36,10 @@ def cache_dir() -> Path | None:
     given = os.environ.get("SUMMEXP_CACHE")
     if given:
         return Path(given)
-    caches = _user_caches()
+    caches = user_caches()
     if caches is None:
         log.warning("caching is disabled: no home folder; set SUMMEXP_CACHE to a folder")
     return caches and caches / "summexp"
-
-
-def _user_caches() -> Path | None:
-    """Return the cache folder of this user, or None without a home folder."""
-    given = os.environ.get("XDG_CACHE_HOME")
-    if given:
-        return Path(given)
-    home = os.path.expanduser("~")
-    return Path(home, ".cache") if home != "~" else None
 
 
 def cache_remark(config: Config) -> str | None:
@@ -66,14 +53,12 @@ def cache_remark(config: Config) -> str | None:
 def prepare(config: Config) -> None:
     """Set the environment variables of a run: offline mode, caches, threads, XLA.
 
-    Call it before datasets and transformers are imported. If an earlier job of a sweep has imported
-    them, the constants that they read at import are set again.
+    Call it before datasets and transformers are imported.
     """
-    _set_offline(offline=config.offline)
+    set_offline(offline=config.offline)
     _place_hub_caches(config)
     _choose_xla(config)
-    # accelerate imports DeepSpeed for every run, if it is installed.
-    logging.getLogger("DeepSpeed").addFilter(_is_not_accelerator_warning)
+    silence_missing_accelerator()
     # Parallel tokenizers would deadlock in forked data loader workers.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false" if _forks(config) else "true")
     # By default OpenMP's threads wait by spinning, which is slow if another program uses a core:
@@ -86,18 +71,12 @@ def _place_hub_caches(config: Config) -> None:
 
     Existing downloads in a read-only `HF_HOME` are still used.
     """
-    caches = _user_caches()
-    given = os.environ.get("HF_HOME")
-    home = Path(given) if given else caches and caches / "huggingface"
+    home = hf_home()
     if home is not None and _is_writable(home):
         return
-    names = ["HF_HOME"]
-    if home is not None and os.path.isdir(home):
-        names = ["HF_DATASETS_CACHE", "HF_MODULES_CACHE"]
-        names += [] if (home / "hub").is_dir() else ["HF_HUB_CACHE"]
-        # The process that started this rank may have set them, and has logged it.
-        names = [name for name in names if name not in os.environ]
+    names = variables_of_caches(home)
     if not names:
+        # The process that started this rank has set them, and has logged it.
         return
     temporary = tempfile.TemporaryDirectory(prefix="summexp-hf-", ignore_cleanup_errors=True)
     atexit.register(temporary.cleanup)
@@ -117,41 +96,6 @@ def _is_writable(folder: Path) -> bool:
     if not (existing.is_dir() and may_write(existing)):
         return False
     return shutil.disk_usage(existing).free >= _LEAST_ROOM
-
-
-def _set_offline(*, offline: bool) -> None:
-    """Set the offline mode of Hugging Face's libraries, or restore the user's environment."""
-    if offline:
-        for name in _OFFLINE:
-            _overridden.setdefault(name, os.environ.get(name))
-            os.environ[name] = "1"
-    while not offline and _overridden:
-        name, value = _overridden.popitem()
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    # Constants that the libraries set from the variables at import (huggingface_hub 2.4,
-    # datasets 5.2, evaluate 0.4).
-    hub = _is_on("HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE")
-    corpora = _is_on("HF_DATASETS_OFFLINE") if "HF_DATASETS_OFFLINE" in os.environ else hub
-    for module, attribute, value_read in (
-        ("huggingface_hub.constants", "HF_HUB_OFFLINE", hub),
-        ("datasets.config", "HF_HUB_OFFLINE", corpora),
-        ("datasets.config", "HF_DATASETS_OFFLINE", corpora),
-        ("evaluate.config", "HF_EVALUATE_OFFLINE", _is_on("HF_EVALUATE_OFFLINE")),
-    ):
-        if hasattr(sys.modules.get(module), attribute):
-            setattr(sys.modules[module], attribute, value_read)
-
-
-def _is_on(name: str) -> bool:
-    return os.environ.get(name, "").upper() in _TRUE
-
-
-def _is_not_accelerator_warning(record: logging.LogRecord) -> bool:
-    """Return whether `record` is not DeepSpeed's warning of a missing accelerator."""
-    return not record.getMessage().startswith("Setting accelerator to CPU")
 
 
 def _choose_xla(config: Config) -> None:

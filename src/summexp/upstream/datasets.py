@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple
@@ -43,25 +41,6 @@ def rows_of_file(path: Path, digest: str) -> datasets.Dataset:
 def downloads_folder() -> Path:
     """Return the folder of downloaded datasets, which `load_dataset` takes without `cache_dir`."""
     return Path(datasets.config.HF_DATASETS_CACHE)
-
-
-def is_offline() -> bool:
-    """Return whether datasets may not use the network."""
-    return bool(datasets.config.HF_HUB_OFFLINE)
-
-
-@contextmanager
-def offline_mode(*, offline: bool) -> Iterator[None]:
-    """Forbid datasets the network, where it is not forbidden already.
-
-    The environment variable is read at import only, and `load_dataset` has no argument for it.
-    """
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = offline or before
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
 
 
 class Cause(Enum):
