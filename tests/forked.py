@@ -12,9 +12,10 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests import terminal
 
@@ -23,6 +24,7 @@ from summexp.entry import main
 _DEFAULT_METHOD = multiprocessing.get_all_start_methods()[0]
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
+_Result = TypeVar("_Result")
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -42,12 +44,23 @@ def start(
 
 def call(function: Callable[..., object], *args: Any) -> multiprocessing.process.BaseProcess:
     """Call a function of a module, with `args`, in a process that is forked from the server."""
-    # Wherever a test is: the server imports from where it starts.
-    with contextlib.chdir(_ROOT):
-        forkserver.ensure_running()
+    _start_server()
     process = _context.Process(target=function, args=args)
     process.start()
     return process
+
+
+def result(function: Callable[..., _Result], *args: Any) -> _Result:
+    """Return what a function of a module returns in a process that is forked from the server."""
+    _start_server()
+    with ProcessPoolExecutor(1, mp_context=_context) as pool:
+        return pool.submit(function, *args).result()
+
+
+def _start_server() -> None:
+    # Wherever a test is: the server imports from where it starts.
+    with contextlib.chdir(_ROOT):
+        forkserver.ensure_running()
 
 
 def start_ranks(

@@ -20,7 +20,7 @@ from summexp.errors import ConfigError, Problem
 
 STEPS = 2
 """So many messages may come before the command is right."""
-LINES_APART = 12
+LINES_APART = 24
 """Of the wrong commands every so many is tried each time; all of them with `-m slow`."""
 SHARE = 0.97
 """Of the wrong commands, those that have to become right."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from tests import forked
 from tests.terminal import heed_signals
 
 from summexp.config.compose import conf_dir
@@ -37,9 +38,8 @@ def assert_one_message(printed: str) -> None:
     assert "HYDRA_FULL_ERROR" not in printed
 
 
-@pytest.mark.parametrize("words", [["model=t5_smal"], ["--cfg", "hydra", "model=t5_smal"]])
-def test_a_mistake_is_one_message_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
-    done = train(*words, cwd=tmp_path)
+def test_a_mistake_is_one_message_and_leaves_nothing(tmp_path: Path) -> None:
+    done = train("model=t5_smal", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert_one_message(done.stderr)
     assert list(tmp_path.iterdir()) == []
@@ -48,6 +48,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(words: list[str], tmp_path:
 @pytest.mark.parametrize(
     "words",
     [
+        ["--cfg", "hydra", "model=t5_smal"],
         ["+training.learning_rate=1"],
         ["-m", "seed=1,x"],
         ["--cfg", "job", "--package", "modle"],
@@ -74,41 +75,64 @@ def test_other_mistakes_in_this_process(
 
 def test_a_run_folder_that_cannot_be_made_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("")
-    done = train("debug=tiny", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "cannot create the folder outputs: outputs is a file, not a folder" in done.stderr
-    advice = re.search(r"such as (output_dir=(\S+))", done.stderr)
+    code, output = forked.run("debug=tiny", log=tmp_path / "log", cwd=tmp_path)
+    assert code == 2
+    assert "cannot create the folder outputs: outputs is a file, not a folder" in output
+    advice = re.search(r"such as (output_dir=(\S+))", output)
     assert advice is not None
     # Not below the file that is in the way.
     assert Path(advice[2]).is_absolute()
 
 
-def test_a_secret_reaches_neither_message_nor_disk(tmp_path: Path) -> None:
+def test_a_secret_reaches_neither_message_nor_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     secret = "a-key-of-no-known-form"
-    done = train(f"tracking.project={secret}", cwd=tmp_path, WANDB_API_KEY=secret)
-    assert done.returncode == 2
-    assert secret not in done.stdout + done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_API_KEY", secret)
+    with pytest.raises(SystemExit) as stopped:
+        main([f"tracking.project={secret}"])
+    assert stopped.value.code == 2
+    assert secret not in "".join(capfd.readouterr())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_composed_config_is_shown_as_yaml(tmp_path: Path) -> None:
+def test_the_composed_config_is_shown_as_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = train("--cfg", "job", "model=mbart50", "model.lang=ko_KR", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     shown = OmegaConf.create(done.stdout)
     assert "hydra" not in shown
     assert shown.model.forced_bos_token == "ko_KR"
     assert OmegaConf.to_container(shown).get("model", {})["forced_bos_token"] == "${.lang}"
-    part = train("--cfg", "job", "--resolve", "--package", "model", "model=mbart50", cwd=tmp_path)
-    assert part.stdout.startswith("# @package model\nname_or_path: facebook/mbart-large-50\n")
-    assert "forced_bos_token: en_XX\n" in part.stdout
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["--cfg", "job", "--resolve", "--package", "model", "model=mbart50"])
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, err) == (0, "")
+    assert out.startswith("# @package model\nname_or_path: facebook/mbart-large-50\n")
+    assert "forced_bos_token: en_XX\n" in out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_and_version_answer(tmp_path: Path) -> None:
-    done = train("--help", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("usage: python train.py")
-    assert train("--version", cwd=tmp_path).stdout.startswith("summexp ")
+@pytest.mark.parametrize(
+    ("word", "answer"), [("--help", "usage: python train.py"), ("--version", "summexp ")]
+)
+def test_help_and_version_answer(
+    word: str,
+    answer: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", word])
+    with pytest.raises(SystemExit) as stopped:
+        main([word])
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, err) == (0, "")
+    assert out.startswith(answer)
     assert list(tmp_path.iterdir()) == []
 
 

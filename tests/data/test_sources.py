@@ -114,7 +114,7 @@ def request(name: str, *phases: str, offline: bool = False, **data: Any) -> dict
     return {"data": {"name": name, **data}, "phases": phases or ("train",), "offline": offline}
 
 
-def test_repositories_of_files_configurations_and_conversions(
+def test_repositories_of_files_configurations_conversions_and_streams(
     hub: LocalHub, tmp_path: Path
 ) -> None:
     converted = {"revision": "refs/convert/parquet", "config_name": "3.0.0"}
@@ -131,23 +131,20 @@ def test_repositories_of_files_configurations_and_conversions(
         [["b0", "b1"], ["b2", "b3"], None],
         [["p0", "p1"], ["q0"], ["r0"]],
     ]
-    assert ask(hub, tmp_path, *requests) == expected
-    asked = len(hub.requests)
-    offline = [one | {"offline": True} for one in requests]
-    assert ask(hub, tmp_path, *offline) == expected
-    assert hub.requests[asked:] == []
-
-
-def test_streaming(hub: LocalHub, tmp_path: Path) -> None:
     limits = {"streaming": True, "max_train_samples": 2, "max_eval_samples": 1}
-    assert ask(
-        hub,
-        tmp_path,
+    streams = [
         request("owner/plain", "train", "eval", **limits),
         request("owner/script", revision="refs/convert/parquet", config_name="3.0.0", **limits),
         request("owner/plain", train_split="train[:2]", **limits),
         request("owner/plain", offline=True, **limits),
-    ) == [
+    ]
+    answers = ask(hub, tmp_path, *requests, *streams)
+    assert answers[: len(requests)] == expected
+    asked = len(hub.requests)
+    offline = [one | {"offline": True} for one in requests]
+    assert ask(hub, tmp_path, *offline) == expected
+    assert hub.requests[asked:] == []
+    assert answers[len(requests) :] == [
         [["t0", "t1"], ["v0"], None],
         [["p0", "p1"], None],
         "ConfigError data.train_split: 'train[:2]' is a slice, which data.streaming=true does not "

@@ -91,16 +91,18 @@ def test_it_ends_where_summaries_are_as_long_as_what_they_are_of(tiny: Tiny) -> 
     assert rounds == [2, 0]
 
 
-@pytest.mark.parametrize("sort", [True, False])
-@pytest.mark.parametrize("generation", [{}, {"do_sample": True, "temperature": 2.0}])
+@pytest.mark.parametrize(
+    ("sort", "generation"), [(True, {}), (False, {"do_sample": True, "temperature": 2.0})]
+)
 def test_short_documents_are_summarised_as_ever(
     tiny: Tiny, sort: bool, generation: dict[str, Any]
 ) -> None:
     options = {"sort_by_length": sort}
     cut = evaluated(tiny, rows(tiny, chunk=False), **options, generation=dict(generation))
     chunks = evaluated(tiny, rows(tiny, chunk=True), **options, generation=dict(generation))
-    again = evaluated(tiny, rows(tiny, chunk=True), **options, generation=dict(generation))
-    assert again.predictions == chunks.predictions
+    if generation:
+        again = evaluated(tiny, rows(tiny, chunk=True), **options, generation=dict(generation))
+        assert again.predictions == chunks.predictions
     for row in range(5):
         assert (chunks.predictions[row] == cut.predictions[row]) is (row not in (1, 3))
     assert chunks.metrics["eval_loss"] == cut.metrics["eval_loss"]

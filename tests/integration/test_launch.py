@@ -102,7 +102,7 @@ class Run:
     def wait_for_steps(self) -> None:
         """Wait until the training is under way."""
         self.wait_for("train: step")
-        time.sleep(3)
+        time.sleep(0.5)
         assert self.process.poll() is None, self.output()
 
     def output(self) -> str:

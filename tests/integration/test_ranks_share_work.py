@@ -24,7 +24,7 @@ WORDS = (
     "training.do_predict=true",
     "output_dir=run",
 )
-HEAD_START = 2.0
+HEAD_START = 0.5
 """Seconds in which another rank would do the work too if nothing held it back."""
 
 

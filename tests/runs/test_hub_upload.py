@@ -25,7 +25,7 @@ SCORES = {f"{name}_results.json" for name in ("train", "eval", "predict", "all")
 ALWAYS = {*MODEL, *TOKENIZER, *ADAPTER, *SCORES, "README.md"}
 
 _PUSHES = """
-import json, logging, sys
+import json, logging, os, sys
 from dataclasses import replace
 from pathlib import Path
 from summexp.command_line import parse
@@ -39,6 +39,8 @@ for handle in ("httpx", "httpx2", "huggingface_hub"):
 folder = Path(sys.argv[1])
 for name, words in json.load(sys.stdin).items():
     logging.info("== %s", name)
+    if name == "me/without-token":
+        del os.environ["HF_TOKEN"]
     words = ["training.push_to_hub=true", f"training.hub_model_id={name}", *words]
     (job,) = check(parse(words))
     config = replace(job.config, output_dir=str(folder))
@@ -92,14 +94,14 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
         "other/name": [],
         "me/absent-branch": ["training.hub_revision=absent"],
         "me/gone": [],
+        "me/without-token": [],
     }
     pushes = {name: ["training.hub_strategy=end", *words] for name, words in pushes.items()}
     with LocalHub() as hub:
         hub.add("me/was-public", {}, repo_type="model")
         hub.answers = {"me/gone/preupload": 404}
-        done = _run(folder, pushes, hub, HF_TOKEN="hf_standin")
-        reported = dict(part.split("\n", 1) for part in done.split("== ")[1:])
-        reported["no-token"] = _run(folder, {"me/x": []}, hub)
+        done = _run(folder, pushes, hub)
+    reported = dict(part.split("\n", 1) for part in done.split("== ")[1:])
     found = {repo.repo_id: repo.revisions["main"] for repo in hub.repositories.values()}
     return Pushed(folder, found, reported)
 
@@ -109,9 +111,9 @@ def retried(pushed: Pushed) -> Pushed:
     """Uploads to a Hub that the client tries again, for half a minute, before it gives up."""
     with LocalHub() as hub:
         hub.answers = {"models/me/busy": 503, "me/cut": 0}
-        done = _run(pushed.folder, {"me/busy": [], "me/cut": []}, hub, HF_TOKEN="hf_standin")
+        done = _run(pushed.folder, {"me/busy": [], "me/cut": []}, hub)
         reported = dict(part.split("\n", 1) for part in done.split("== ")[1:])
-    reported["no-hub"] = _run(pushed.folder, {"me/x": []}, hub, HF_TOKEN="hf_standin")
+    reported["no-hub"] = _run(pushed.folder, {"me/x": []}, hub)
     return Pushed(pushed.folder, {}, reported)
 
 
@@ -132,12 +134,12 @@ def _spoil(folder: Path, place: Path) -> None:
         (folder / name).write_text("hunter2")
 
 
-def _run(folder: Path, pushes: dict[str, list[str]], hub: LocalHub, **more: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"}
+def _run(folder: Path, pushes: dict[str, list[str]], hub: LocalHub) -> str:
+    environment = {**os.environ, "HF_TOKEN": "hf_standin"}
     done = subprocess.run(
         [sys.executable, "-c", _PUSHES, str(folder)],
         input=json.dumps(pushes),
-        env=environment | hub.environment(folder.parent / "hf") | more,
+        env=environment | hub.environment(folder.parent / "hf"),
         capture_output=True,
         text=True,
         timeout=300,
@@ -207,7 +209,7 @@ def test_the_model_of_a_checkpoint_is_uploaded_while_training_continues(pushed: 
         ("other/name", "the token has no write access: set HF_TOKEN to a token with write access"),
         ("me/absent-branch", "it has no branch absent (training.hub_revision)"),
         ("me/gone", "no such repository: check training.hub_model_id"),
-        ("no-token", "no valid token: set HF_TOKEN to a token with write access"),
+        ("me/without-token", "no valid token: set HF_TOKEN to a token with write access"),
         *(
             pytest.param(*one, marks=pytest.mark.slow)
             for one in (

@@ -13,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from tests import forked
 
 from summexp.errors import ConfigError
 from summexp.runs.lock import HOLDER_FILE, lock, read_holder
@@ -30,20 +31,14 @@ def test_rejects_another_process_and_is_free_after_its_end(tmp_path: Path) -> No
     held = lock(tmp_path)
     # The same process may take it again: the check before the run and the run itself both do.
     lock(tmp_path).release()
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        rejected = pool.submit(_try_lock, tmp_path).result()
-    assert "another run is using" in rejected
+    assert "another run is using" in rejection(tmp_path)
     held.release(force=True)
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        assert pool.submit(_try_lock, tmp_path).result() == "taken"
+    assert rejection(tmp_path) == "taken"
 
 
 def rejection(folder: Path) -> str:
     """What another process is told that wants the lock of `folder`."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(_try_lock, folder).result()
+    return forked.result(_try_lock, folder)
 
 
 def test_the_error_names_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

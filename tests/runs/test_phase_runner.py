@@ -145,8 +145,9 @@ def test_a_metric_of_the_evaluate_library_is_one_of_the_metrics() -> None:
     assert "| coverage score |" in (folder / "report.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("generate", ["true", "false"])
-@pytest.mark.parametrize("ending", ["txt", "csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("ending", "generate"), [("txt", "true"), ("csv", "false"), ("jsonl", "true")]
+)
 def test_documents_alone_are_summarized_each_in_its_place(ending: str, generate: str) -> None:
     """An empty one too; whether evaluation generates is another question."""
     content = {
@@ -262,9 +263,9 @@ def test_one_file_is_trained_on_evaluated_and_predicted() -> None:
     assert "train.jsonl (test_share=0.2)" in card
 
 
-@pytest.mark.parametrize("share", ["validation_share", "test_share"])
-def test_a_share_of_a_dataset_that_synthetic_rows_replace(share: str) -> None:
-    words = ("data=xsum", f"data.{share}=0.1", "training.do_predict=true")
+def test_shares_of_a_dataset_that_synthetic_rows_replace() -> None:
+    shares = ("data.validation_share=0.1", "data.test_share=0.1")
+    words = ("data=xsum", *shares, "training.do_predict=true")
     folder = Path("run").absolute()
     in_process.run("debug=tiny", *words, folder=folder)
     assert results(folder)["predict_samples"] == results(folder)["eval_samples"] == 8

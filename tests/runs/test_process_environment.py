@@ -7,6 +7,7 @@ import runpy
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 
 from summexp.check import check
 from summexp.command_line import parse
+from summexp.config.schema import Config
 from summexp.distributed.config import HardwareConfig
 from summexp.errors import RunError
 from summexp.modeling.config import ModelConfig
@@ -30,9 +32,14 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "accelerate.utils.imports", raising=False)
 
 
+@cache
+def default_config() -> Config:
+    return check(parse([]))[0].config
+
+
 def prepared(**hardware: object) -> list[str | None]:
     """Return what is set for a run on `hardware`."""
-    config = check(parse([]))[0].config
+    config = default_config()
     prepare(replace(config, hardware=HardwareConfig(**hardware)))  # type: ignore[arg-type]
     return [os.environ.get(name) for name in _READ]
 
@@ -77,7 +84,7 @@ def test_what_the_user_switched_off_stays_off_for_every_job(
     if value is not None:
         os.environ[name] = value
     given = {one: os.environ.get(one) for one in _SWITCHES}
-    config = check(parse([]))[0].config
+    config = default_config()
     seen = []
     for offline in (False, True, False, False):
         prepare(replace(config, offline=offline))
@@ -108,7 +115,7 @@ def test_a_rank_keeps_the_caches_of_its_parent_and_is_silent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     os.environ["HF_HOME"] = "/proc"
-    config = check(parse([]))[0].config
+    config = default_config()
     config = replace(config, model=ModelConfig(name_or_path="owner/model"))
     prepare(config)
     placed = dict(os.environ)
