@@ -157,7 +157,7 @@ def _for_hydra(
 
 def _raise_error(message: str) -> NoReturn:
     hint = "Write the full name of one of them." if message.startswith("ambiguous") else None
-    raise ConfigError(Problem(what=message, where=COMMAND_LINE, hint=hint))
+    raise ConfigError.of(what=message, where=COMMAND_LINE, hint=hint)
 
 
 def _without_secrets(arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:

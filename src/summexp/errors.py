@@ -61,6 +61,13 @@ class ConfigError(SummexpError):
         self.problems = list(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    @classmethod
+    def of(
+        cls, *, what: str, key: str | None = None, where: str | None = None, hint: str | None = None
+    ) -> ConfigError:
+        """Return the error of one problem, with the fields of `Problem`."""
+        return cls(Problem(what=what, key=key, where=where, hint=hint))
+
 
 class RunError(SummexpError):
     """The run failed, for the reason in the message: exit code 1."""

@@ -140,7 +140,7 @@ def choice_tree(
         if not os.path.isdir(config_dir):
             what = f"--config-dir: {config_dir!r} is not a folder"
             hint = nearest_path(config_dir, own.parent, os.path.isdir)
-            raise ConfigError(Problem(what=what, hint=hint or "Remove --config-dir."))
+            raise ConfigError.of(what=what, hint=hint or "Remove --config-dir.")
         problems = list(dict.fromkeys(folder_problems(own, shipped, root=saved)))
     if saved is not None:
         run_config = store_root(saved, name, words, _shipped_root())
@@ -183,6 +183,6 @@ def shown_config(tree: DictConfig, package: str | None, *, resolve: bool) -> str
     if not OmegaConf.is_config(shown):
         hint = nearest(str(package), SECTIONS)
         what = f"--package: there is no group of keys {package!r}"
-        raise ConfigError(Problem(what=what, hint=hint))
+        raise ConfigError.of(what=what, hint=hint)
     header = "" if package is None else f"# @package {package}\n"
     return header + OmegaConf.to_yaml(shown, resolve=resolve).rstrip("\n")

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 _DOLLAR_BRACE = re.compile(r"(\\*)\$\{")
@@ -64,11 +64,9 @@ def override(key: str, value: Any) -> str:
     hint = "Put it into your own choice file; docs/how-to/own-data.md has an example."
     word = f"{key}={_written(value)}"
     if "\n" in word:
-        raise ConfigError(Problem(key=key, what="contains a line break", hint=hint))
+        raise ConfigError.of(key=key, what="contains a line break", hint=hint)
     if _read(word) != escaped(value):
-        raise ConfigError(
-            Problem(key=key, what=f"{value!r} cannot be written as an override", hint=hint)
-        )
+        raise ConfigError.of(key=key, what=f"{value!r} cannot be written as an override", hint=hint)
     return word
 
 

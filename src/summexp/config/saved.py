@@ -146,7 +146,7 @@ def store_root(path: Path, name: str, words: Sequence[str], shipped: DictConfig)
         what = "deletes a run, and can only be set on the command line"
         hint = "Set it to false in the file, or to true on the command line."
         where = display_path(path)
-        raise ConfigError(Problem(key="overwrite_output_dir", what=what, where=where, hint=hint))
+        raise ConfigError.of(key="overwrite_output_dir", what=what, where=where, hint=hint)
     for group in {word.split("=", 1)[0] for word in words}.intersection(SECTIONS):
         saved.pop(group, None)
     groups = [next(iter(one)) for one in shipped.defaults if isinstance(one, DictConfig)]
@@ -162,16 +162,16 @@ def _load(path: Path, where: str) -> DictConfig:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
             # Nested aliases could expand to more than fits in memory.
-            raise ConfigError(Problem(what=f"{_NO_CONFIG}: it has a YAML alias", where=where))
+            raise ConfigError.of(what=f"{_NO_CONFIG}: it has a YAML alias", where=where)
         saved = OmegaConf.create(text)
     except FileNotFoundError:
-        raise ConfigError(Problem(what="there is no such file", where=where)) from None
+        raise ConfigError.of(what="there is no such file", where=where) from None
     except UnicodeDecodeError:
-        raise ConfigError(Problem(what="the file is not UTF-8", where=where)) from None
+        raise ConfigError.of(what="the file is not UTF-8", where=where) from None
     except (yaml.YAMLError, OmegaConfBaseException, OSError, ValueError, AssertionError) as error:
-        raise ConfigError(Problem(what=str(error).splitlines()[0], where=where)) from error
+        raise ConfigError.of(what=str(error).splitlines()[0], where=where) from error
     if not isinstance(saved, DictConfig) or not saved:
-        raise ConfigError(Problem(what=_NO_CONFIG, where=where))
+        raise ConfigError.of(what=_NO_CONFIG, where=where)
     return saved
 
 

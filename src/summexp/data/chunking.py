@@ -15,7 +15,7 @@ import regex
 from datasets import Dataset
 
 from summexp.data.tokenize import Tokenizing
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 MINIMUM_BUDGET = 16
 """Minimum document tokens of a chunk; a single character may take several."""
@@ -262,11 +262,11 @@ def _check(room: int, overlap: int, length: int) -> None:
         hint = (
             f"Set it to at least {length + MINIMUM_BUDGET - room}, or shorten model.source_prefix."
         )
-        raise ConfigError(Problem(key="data.max_source_length", what=what, hint=hint))
+        raise ConfigError.of(key="data.max_source_length", what=what, hint=hint)
     if 2 * overlap > room:
         what = f"is {overlap}, more than half of the {room} document tokens of a chunk"
         hint = f"Set it to at most {room // 2}, or remove it."
-        raise ConfigError(Problem(key="data.chunk_overlap", what=what, hint=hint))
+        raise ConfigError.of(key="data.chunk_overlap", what=what, hint=hint)
 
 
 def _found(sentences: Sequence[str], text: str) -> Iterator[int]:

@@ -26,7 +26,7 @@ from transformers import PreTrainedTokenizerBase
 from summexp.data.cache import cache_key, with_cache
 from summexp.data.columns import is_blank
 from summexp.data.config import DataConfig
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 _ROWS_WORTH_A_BAR = 20_000
 _COLUMNS = ("input_ids", "labels", "document_cut", "document_empty", "summary_cut")
@@ -130,13 +130,11 @@ class Tokenizing:
         }
 
     def _no_room(self, prefix: str, taken: int) -> ConfigError:
-        return ConfigError(
-            Problem(
-                key="data.max_source_length",
-                what=f"is {self.max_source_length}, and {prefix} takes {taken} tokens, with "
-                "special tokens, which leaves none for the document",
-                hint=f"Set data.max_source_length={taken + 512} for 512 tokens of a document.",
-            )
+        return ConfigError.of(
+            key="data.max_source_length",
+            what=f"is {self.max_source_length}, and {prefix} takes {taken} tokens, with "
+            "special tokens, which leaves none for the document",
+            hint=f"Set data.max_source_length={taken + 512} for 512 tokens of a document.",
         )
 
     def _empty(

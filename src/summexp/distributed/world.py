@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from summexp.distributed.threads import OMP_NUM_THREADS
-from summexp.errors import ConfigError, Problem, RunError
+from summexp.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from summexp.distributed.config import HardwareConfig
@@ -119,7 +119,7 @@ def _number(
     if not re.fullmatch(r"[0-9]{1,10}", value) or not least <= int(value) <= most:
         what = f"{name} must lie between {least} and {most}, not {value!r}"
         hint = f"A launcher such as torchrun sets it. Without one: unset {name}"
-        raise ConfigError(Problem(what=what, where="environment", hint=hint))
+        raise ConfigError.of(what=what, where="environment", hint=hint)
     return int(value)
 
 

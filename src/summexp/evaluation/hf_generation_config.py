@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.evaluation.generated.generation_options import GenerationOptions
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _check_lengths(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
         if key is not None:
             what = f"is above the maximum length of a summary ({longest} tokens)"
             hint = "Raise generation.max_length."
-            raise ConfigError(Problem(key=f"generation.{key}", what=what, hint=hint))
+            raise ConfigError.of(key=f"generation.{key}", what=what, hint=hint)
         config.min_length = config.min_new_tokens = None
 
 

@@ -204,11 +204,9 @@ class Encoder:
             )
         depth = config.num_hidden_layers
         if self.layer > depth:
-            raise ConfigError(
-                Problem(
-                    key="metric.bertscore_layer",
-                    what=f"is {self.layer}, and {self.model_name} has {depth} layers",
-                )
+            raise ConfigError.of(
+                key="metric.bertscore_layer",
+                what=f"is {self.layer}, and {self.model_name} has {depth} layers",
             )
         named = _public_name(self.model_name, self._revision)
         return f"{named},layer-{self.layer},transformers-{transformers.__version__}"
@@ -349,12 +347,10 @@ def _load(name: str, revision: str) -> _Loaded:
             )
         model = AutoModel.from_pretrained(name, revision=revision, dtype=torch.float32)
     if tokenizer.pad_token is None:
-        raise ConfigError(
-            Problem(
-                key=_KEY,
-                what=f"{name} is not an encoder: its tokenizer has no padding token",
-                hint="Name an encoder, such as google-bert/bert-base-multilingual-cased.",
-            )
+        raise ConfigError.of(
+            key=_KEY,
+            what=f"{name} is not an encoder: its tokenizer has no padding token",
+            hint="Name an encoder, such as google-bert/bert-base-multilingual-cased.",
         )
     if model.config.is_encoder_decoder:
         model = model.get_encoder()

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import regex
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 # What sentencex leaves unsplit. Thai has no full stop: a space between two Thai words ends a clause
 # (one beside a digit, a Latin word or the signs for repetition and abbreviation does not).
@@ -72,12 +72,10 @@ def load_punkt() -> Callable[[str], list[str]]:
     try:
         model = PunktTokenizer("english")
     except LookupError:
-        raise ConfigError(
-            Problem(
-                key="metric.sentences",
-                what="punkt needs nltk's punkt_tab data, which are not installed",
-                hint="Run python -m nltk.downloader punkt_tab, or use metric.sentences=sentencex.",
-            )
+        raise ConfigError.of(
+            key="metric.sentences",
+            what="punkt needs nltk's punkt_tab data, which are not installed",
+            hint="Run python -m nltk.downloader punkt_tab, or use metric.sentences=sentencex.",
         ) from None
     segment: Callable[[str], list[str]] = model.tokenize
     return segment

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 Split = Callable[[str], list[str]]
 Stem = Callable[[str], str]
@@ -68,14 +68,12 @@ class WordTokenizer:
         self.tokenizer = tokenizer or _BY_LANGUAGE.get(language, "unicode")
         available = self._available_stemmer()
         if stemming and available is None:
-            raise ConfigError(
-                Problem(
-                    key="metric.stemming",
-                    what=f"there is no stemmer for language {language!r} with words as "
-                    f"{self.tokenizer!r} counts them",
-                    hint="Leave metric.stemming unset, or set data.language to a language that "
-                    f"has one: en, {', '.join(_SNOWBALL)}.",
-                )
+            raise ConfigError.of(
+                key="metric.stemming",
+                what=f"there is no stemmer for language {language!r} with words as "
+                f"{self.tokenizer!r} counts them",
+                hint="Leave metric.stemming unset, or set data.language to a language that "
+                f"has one: en, {', '.join(_SNOWBALL)}.",
             )
         self.stemmer = None if stemming is False else available
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 _SAME = (
     "mixed_precision",
@@ -34,7 +34,7 @@ def options_of(name: str) -> dict[str, str | bool] | None:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config_file {name}: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict):
-        raise ConfigError(Problem(what=f"--config_file {name}: is not a mapping"))
+        raise ConfigError.of(what=f"--config_file {name}: is not a mapping")
     options: dict[str, str | bool] = {
         key: str(content[key]) for key in _SAME if content.get(key) is not None
     }

@@ -116,12 +116,10 @@ def _check(words: list[str]) -> list[str]:
     """
     reject_unexpanded(words)
     if any(looks_secret(word) or HIDDEN in word for word in words):
-        raise ConfigError(
-            Problem(
-                what="the old command has a secret where none belongs",
-                hint="A variable counts as one if its name has a part such as KEY or TOKEN; "
-                "write the value of one that is none.",
-            )
+        raise ConfigError.of(
+            what="the old command has a secret where none belongs",
+            hint="A variable counts as one if its name has a part such as KEY or TOKEN; "
+            "write the value of one that is none.",
         )
     checkpoints = {job.training.resume_from_checkpoint for job in _composed(words)}
     missing = [one for name in checkpoints for one in check_checkpoint(name)]

@@ -75,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
         # An abbreviation comes with its value, which may be a secret.
         message = re.sub(r"=.* could match", " could match", message.removeprefix("argument "))
         hint = "Write its name in full." if "ambiguous" in message else None
-        raise ConfigError(Problem(what=message, hint=hint))
+        raise ConfigError.of(what=message, hint=hint)
 
 
 @cache
@@ -184,11 +184,11 @@ def _words_in_file(script: Script, name: str) -> list[str]:
         content = json.loads(Path(name).expanduser().read_text(encoding="utf-8"))
     except FileNotFoundError:
         what, hint = f"no such file: {name}", "Run this in the folder that the path starts from."
-        raise ConfigError(Problem(what=what, hint=hint)) from None
+        raise ConfigError.of(what=what, hint=hint) from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(Problem(what=f"{name}: invalid JSON: {error}")) from error
+        raise ConfigError.of(what=f"{name}: invalid JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(Problem(what=f"{name}: not a JSON object of flags"))
+        raise ConfigError.of(what=f"{name}: not a JSON object of flags")
     # A file has no abbreviations.
     unknown = [_unknown(script, f"--{key}") for key in content if key not in FLAGS[script]]
     if unknown:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.migrate.accelerate_file import options_of
 from summexp.migrate.expansion import ARGUMENTS, reject_unexpanded, with_source
 from summexp.migrate.flags import Script
@@ -291,7 +291,7 @@ def _number(name: str, value: str | bool) -> int:
 
 
 def _invalid(name: str, value: Any, hint: str) -> ConfigError:
-    return ConfigError(Problem(what=f"invalid value for --{name}: {value!r}", hint=hint))
+    return ConfigError.of(what=f"invalid value for --{name}: {value!r}", hint=hint)
 
 
 def _rest(name: str, options: Mapping[str, str | bool], machine: Machine) -> None:

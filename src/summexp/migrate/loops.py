@@ -8,7 +8,7 @@ from itertools import product
 from typing import TypeVar
 
 from summexp.config.escaping import override
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.migrate.translation import GROUPS, Translation
 
 T = TypeVar("T")
@@ -73,8 +73,8 @@ def _differing(sets: list[set[T]]) -> set[T]:
 
 
 def _error(what: str, line: int) -> ConfigError:
-    return ConfigError(
-        Problem(what=f"a for loop that is no sweep: {what}", where=f"line {line}", hint=_WRITE_OUT)
+    return ConfigError.of(
+        what=f"a for loop that is no sweep: {what}", where=f"line {line}", hint=_WRITE_OUT
     )
 
 

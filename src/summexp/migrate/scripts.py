@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from summexp.errors import ConfigError, Problem, nearest
+from summexp.errors import ConfigError, nearest
 from summexp.migrate.flags import Script
 
 _SCRIPTS = {
@@ -51,4 +51,4 @@ def no_script_error(words: Iterable[str]) -> ConfigError:
         near = "train.py is the new one already."
     what = "no command of the summarization scripts found"
     hint = "They are run_summarization.py and run_summarization_no_trainer.py."
-    return ConfigError(Problem(what=what, hint=" ".join(filter(None, (near, hint)))))
+    return ConfigError.of(what=what, hint=" ".join(filter(None, (near, hint))))

@@ -11,7 +11,7 @@ from typing import Any
 
 from summexp.config.aliases import ALIASES, NO_EFFECT
 from summexp.engines.generated.training_config import TrainingConfig
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.migrate.flags import Flag, Kind, Settings, fixed
 from summexp.migrate.trackers import trackers
 from summexp.upstream.removed_arguments import SECRET
@@ -66,11 +66,9 @@ def _optimizer(value: str) -> Settings:
 
 
 def _generation(value: str) -> Settings:
-    raise ConfigError(
-        Problem(
-            what=f"--generation_config {value}: not supported, as each of its options is a key",
-            hint="Leave it out, and add the options to the new command: generation.num_beams=4 …",
-        )
+    raise ConfigError.of(
+        what=f"--generation_config {value}: not supported, as each of its options is a key",
+        hint="Leave it out, and add the options to the new command: generation.num_beams=4 …",
     )
 
 

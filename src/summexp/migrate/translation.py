@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from summexp.config.escaping import override
 from summexp.config.keys import declared, declared_fields
 from summexp.config.values import plain
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.migrate.choices import (
     CUSTOM_DATASET,
     CUSTOM_MODEL,
@@ -91,7 +91,7 @@ def translate(call: Invocation, given: Mapping[str, Any], *, parity: bool) -> Tr
     """
     if parity and call.script is not Script.TRAINER:
         what = f"--parity is for {Script.TRAINER.value}, not for {call.script.value}"
-        raise ConfigError(Problem(what=what, hint="Leave --parity out."))
+        raise ConfigError.of(what=what, hint="Leave --parity out.")
     return _Translator(call, given, parity=parity).result()
 
 
@@ -225,11 +225,9 @@ class _Translator:
                     "the old script used all GPUs: add hardware=ddp8_bf16 hardware.processes=N"
                 )
         if not any(settings[key] for key in _PHASES):
-            raise ConfigError(
-                Problem(
-                    what="the old command neither trains nor evaluates nor predicts",
-                    hint="Add --do_train, --do_eval or --do_predict to it.",
-                )
+            raise ConfigError.of(
+                what="the old command neither trains nor evaluates nor predicts",
+                hint="Add --do_train, --do_eval or --do_predict to it.",
             )
 
     def _settle_intervals(self) -> None:
@@ -290,8 +288,8 @@ class _Translator:
         settings = self._settings
         config_name = settings.get("model.config_name")
         if config_name is None and "model.init" not in settings:
-            raise ConfigError(
-                Problem(what="the old command names no model", hint="Add --model_name_or_path.")
+            raise ConfigError.of(
+                what="the old command names no model", hint="Add --model_name_or_path."
             )
         if config_name is not None:
             settings.pop("model.architecture.model_type", None)
@@ -303,11 +301,9 @@ class _Translator:
         name = settings.get("data.name")
         files = [key for key in _FILES if settings.get(key)]
         if name is None and not files:
-            raise ConfigError(
-                Problem(
-                    what="the old command names no data",
-                    hint="Add --dataset_name, or --train_file and --validation_file.",
-                )
+            raise ConfigError.of(
+                what="the old command names no data",
+                hint="Add --dataset_name, or --train_file and --validation_file.",
             )
         if name is None:
             self._choose_files(files)

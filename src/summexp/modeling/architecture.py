@@ -112,12 +112,10 @@ def _own(config: ModelConfig) -> PreTrainedConfig:
     known = ENCODER_DECODERS | DECODER_ONLY
     if model_type not in known:
         some = f"There are: {', '.join(sorted(ENCODER_DECODERS))}; and many decoder-only ones, "
-        raise ConfigError(
-            Problem(
-                key="model.architecture.model_type",
-                what=f"there is no text generation architecture {model_type!r}",
-                hint=nearest(model_type, sorted(known)) or some + "such as gpt2, llama, qwen3.",
-            )
+        raise ConfigError.of(
+            key="model.architecture.model_type",
+            what=f"there is no text generation architecture {model_type!r}",
+            hint=nearest(model_type, sorted(known)) or some + "such as gpt2, llama, qwen3.",
         )
     return _updated(CONFIG_MAPPING[model_type](), config.architecture)
 
@@ -215,13 +213,10 @@ def _pretrained(config: ModelConfig) -> PreTrainedConfig:
             trust_remote_code=config.trust_remote_code,
         )
     if not (shape.is_encoder_decoder or is_decoder_only(shape)):
-        raise ConfigError(
-            Problem(
-                key=key,
-                what=f"{name!r} is a {shape.model_type}, which does not generate text",
-                hint="Name an encoder-decoder (T5, BART, …) or a decoder-only model (GPT-2, Llama, "
-                "…).",
-            )
+        raise ConfigError.of(
+            key=key,
+            what=f"{name!r} is a {shape.model_type}, which does not generate text",
+            hint="Name an encoder-decoder (T5, BART, …) or a decoder-only model (GPT-2, Llama, …).",
         )
     return shape
 
@@ -269,12 +264,10 @@ def _local(config: ModelConfig) -> PreTrainedConfig:
     name = config.config_name or config.name_or_path
     if name and Path(name, "config.json").is_file():
         return _pretrained(config)
-    raise ConfigError(
-        Problem(
-            key="model.architecture.model_type",
-            what="is not set, and debug=tiny does not contact the Hub",
-            hint="Set it, for example model.architecture.model_type=t5.",
-        )
+    raise ConfigError.of(
+        key="model.architecture.model_type",
+        what="is not set, and debug=tiny does not contact the Hub",
+        hint="Set it, for example model.architecture.model_type=t5.",
     )
 
 

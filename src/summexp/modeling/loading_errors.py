@@ -15,7 +15,7 @@ from huggingface_hub import is_offline_mode
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 _CORRUPT = (SafetensorError, UnpicklingError, StrictDataclassError, TypeError)
 """Exceptions for a corrupt file, or one of another format."""
@@ -28,8 +28,8 @@ def loading(key: str, name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, *_CORRUPT) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        raise ConfigError(
-            Problem(key=key, what=f"{name!r} cannot be loaded: {first}", hint=_hint(name, error))
+        raise ConfigError.of(
+            key=key, what=f"{name!r} cannot be loaded: {first}", hint=_hint(name, error)
         ) from error
 
 

@@ -172,16 +172,14 @@ def _pretrained(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel
         )
     if names := non_finite_weights(model):
         half = model.dtype == torch.float16
-        raise ConfigError(
-            Problem(
-                key="model.name_or_path",
-                what=f"{config.name_or_path} has weights that are not finite (NaN or infinite): "
-                f"{listed(names)}",
-                hint="The range of float16 ends at 65504; load them with model.dtype=bfloat16 or "
-                "float32."
-                if half
-                else "They come from a training that diverged; take an earlier checkpoint of it.",
-            )
+        raise ConfigError.of(
+            key="model.name_or_path",
+            what=f"{config.name_or_path} has weights that are not finite (NaN or infinite): "
+            f"{listed(names)}",
+            hint="The range of float16 ends at 65504; load them with model.dtype=bfloat16 or "
+            "float32."
+            if half
+            else "They come from a training that diverged; take an earlier checkpoint of it.",
         )
     return model
 
@@ -194,13 +192,11 @@ def _set_ends(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
     """
     if tokenizer.eos_token_id is None:
         key = "tokenizer_name" if config.tokenizer_name else "name_or_path"
-        raise ConfigError(
-            Problem(
-                key=f"model.{key}",
-                what="has a tokenizer without a token for the end of a text, so that no summary "
-                "would ever end",
-                hint="Set eos_token in the tokenizer_config.json of a local copy.",
-            )
+        raise ConfigError.of(
+            key=f"model.{key}",
+            what="has a tokenizer without a token for the end of a text, so that no summary "
+            "would ever end",
+            hint="Set eos_token in the tokenizer_config.json of a local copy.",
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -252,7 +248,7 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
             hint = "This model has no language tokens: remove the key (null)."
         if key != "model.lang":
             what, hint = f"the tokenizer has no token {token!r}", nearest(token, codes) or ""
-        raise ConfigError(Problem(key=key, what=what, hint=hint or None))
+        raise ConfigError.of(key=key, what=what, hint=hint or None)
     return int(number)
 
 
@@ -289,12 +285,10 @@ def _start_token(
         return int(tokenizer.pad_token_id if pad is None else pad)
     if config.lang is not None:
         return _token_id(tokenizer, config.lang, "model.lang")
-    raise ConfigError(
-        Problem(
-            key="model.lang",
-            what="is not set, and this model starts a summary with a language token",
-            hint="Set it to the model's code of the language, such as model.lang=en_XX.",
-        )
+    raise ConfigError.of(
+        key="model.lang",
+        what="is not set, and this model starts a summary with a language token",
+        hint="Set it to the model's code of the language, such as model.lang=en_XX.",
     )
 
 
@@ -338,27 +332,23 @@ def _freeze(model: PreTrainedModel, parts: list[str]) -> None:
         else:
             frozen = [name for name in names if _belongs(name, part)]
         if not frozen:
-            raise ConfigError(
-                Problem(
-                    key="model.freeze",
-                    what=f"no weight of the model belongs to {part!r}",
-                    hint=f"Its weights have names such as {', '.join(names[:3])}.",
-                )
+            raise ConfigError.of(
+                key="model.freeze",
+                what=f"no weight of the model belongs to {part!r}",
+                hint=f"Its weights have names such as {', '.join(names[:3])}.",
             )
         if has_adapter(model) and not trained.intersection(frozen):
-            raise ConfigError(
-                Problem(
-                    key="model.freeze",
-                    what=f"{part!r} is frozen anyway: the adapter does not change it",
-                    hint="Remove it.",
-                )
+            raise ConfigError.of(
+                key="model.freeze",
+                what=f"{part!r} is frozen anyway: the adapter does not change it",
+                hint="Remove it.",
             )
         for name in frozen:
             model.get_parameter(name).requires_grad_(False)
     if parts:
         left = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         if not left:
-            raise ConfigError(Problem(key="model.freeze", what="leaves no trainable weights"))
+            raise ConfigError.of(key="model.freeze", what="leaves no trainable weights")
         log.info("freezing %s; %s trainable weights", ", ".join(parts), f"{left:,}")
 
 

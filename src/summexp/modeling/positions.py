@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +47,10 @@ def fit_positions(
         if _padded(model.config, side, tokens) <= have:
             continue
         if resize is False:
-            raise ConfigError(
-                Problem(
-                    key=_KEYS[side],
-                    what=f"lets up to {tokens} tokens in, and the model has {have} positions",
-                    hint=f"Set it to {have}, or model.resize_position_embeddings=true.",
-                )
+            raise ConfigError.of(
+                key=_KEYS[side],
+                what=f"lets up to {tokens} tokens in, and the model has {have} positions",
+                hint=f"Set it to {have}, or model.resize_position_embeddings=true.",
             )
         need = -(-_padded(model.config, side, tokens) // _PADDED_TO) * _PADDED_TO
         _extend(model, side, name, need)
@@ -71,18 +69,16 @@ def check_positions(shape: PreTrainedConfig, longest_source: int, longest_target
     if have is None or longest_source + longest_target <= have:
         return
     left = have - longest_target
-    raise ConfigError(
-        Problem(
-            key="data.max_source_length",
-            what=f"lets up to {longest_source} tokens in, which are {longest_source} + "
-            f"{longest_target} = {longest_source + longest_target} with the longest summary, and "
-            f"the model has {have} positions for both",
-            hint=f"Set it to {left}, or allow shorter summaries (data.max_target_length, "
-            "data.val_max_target_length, generation.max_new_tokens)."
-            if left > 0
-            else f"Allow summaries of less than {have} tokens: data.max_target_length, "
-            "data.val_max_target_length, generation.max_new_tokens.",
-        )
+    raise ConfigError.of(
+        key="data.max_source_length",
+        what=f"lets up to {longest_source} tokens in, which are {longest_source} + "
+        f"{longest_target} = {longest_source + longest_target} with the longest summary, and "
+        f"the model has {have} positions for both",
+        hint=f"Set it to {left}, or allow shorter summaries (data.max_target_length, "
+        "data.val_max_target_length, generation.max_new_tokens)."
+        if left > 0
+        else f"Allow summaries of less than {have} tokens: data.max_target_length, "
+        "data.val_max_target_length, generation.max_new_tokens.",
     )
 
 
@@ -115,12 +111,10 @@ def _extend(model: PreTrainedModel, side: str, name: str, need: int) -> None:
             table.num_embeddings = table.weight.shape[0]
     elif not all(hasattr(table, "make_weights") for table in tables):
         # M2M100 makes further weights by itself; of the others no way is known.
-        raise ConfigError(
-            Problem(
-                key=_KEYS[side],
-                what=f"needs {need} positions, and {model.config.model_type} cannot be extended",
-                hint=f"Set it to at most {getattr(model.config, name)}.",
-            )
+        raise ConfigError.of(
+            key=_KEYS[side],
+            what=f"needs {need} positions, and {model.config.model_type} cannot be extended",
+            hint=f"Set it to at most {getattr(model.config, name)}.",
         )
     setattr(model.config, name, need)
 

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from summexp.config.escaping import unescaped
 from summexp.data.health import CorpusHealth, Overlap, SplitHealth
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.metrics.score import Score
 from summexp.run_folder.layout import CONFIG_FILE, PREDICTION_FORMATS, RUN_FILE, predictions_file
 from summexp.run_folder.record_file import read_record
@@ -161,11 +161,9 @@ def read_run(folder: Path) -> RunResults:
     """
     record = read_record(folder)
     if record is None:
-        raise ConfigError(
-            Problem(
-                what=f"{folder} holds no run",
-                hint=f"Name a run folder, which contains {RUN_FILE}.",
-            )
+        raise ConfigError.of(
+            what=f"{folder} holds no run",
+            hint=f"Name a run folder, which contains {RUN_FILE}.",
         )
     try:
         return _read(folder, record)
@@ -327,9 +325,7 @@ def _time(text: str | None) -> dt.datetime | None:
 
 
 def _corrupt(path: Path, error: Exception) -> ConfigError:
-    return ConfigError(
-        Problem(
-            what=f"{path} is corrupt: {str(error).splitlines()[0]}",
-            hint="Run the same command again to rewrite the files.",
-        )
+    return ConfigError.of(
+        what=f"{path} is corrupt: {str(error).splitlines()[0]}",
+        hint="Run the same command again to rewrite the files.",
     )

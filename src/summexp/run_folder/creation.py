@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from summexp.errors import ConfigError, Problem, shortened
+from summexp.errors import ConfigError, shortened
 from summexp.paths import at_home
 from summexp.run_folder.layout import is_own_name
 
@@ -104,12 +104,10 @@ def _exists(path: Path) -> bool:
 def _unwritable(folder: Path, reason: str | None) -> ConfigError:
     action = "write to" if os.path.isdir(folder) else "create"
     place = _writable_place(folder)
-    return ConfigError(
-        Problem(
-            key="output_dir",
-            what=f"cannot {action} the folder {shortened(str(folder))}: {reason}",
-            hint=f"Choose a writable folder, such as output_dir={place}",
-        )
+    return ConfigError.of(
+        key="output_dir",
+        what=f"cannot {action} the folder {shortened(str(folder))}: {reason}",
+        hint=f"Choose a writable folder, such as output_dir={place}",
     )
 
 
@@ -129,16 +127,14 @@ def check_is_free(folder: Path) -> None:
     """
     for path in (folder, *folder.absolute().parents):
         if path.is_file():
-            raise ConfigError(Problem(key="output_dir", what=f"{path} is a file, not a folder"))
+            raise ConfigError.of(key="output_dir", what=f"{path} is a file, not a folder")
     if not folder.is_dir():
         return
     taken = sorted(entry.name for entry in folder.iterdir() if is_own_name(entry.name))
     if taken:
-        raise ConfigError(
-            Problem(
-                key="output_dir",
-                what=f"{folder} holds {', '.join(taken[:4])}, but no run of summexp",
-                hint="Existing files are not overwritten; choose another folder, such as "
-                f"output_dir={folder}-2",
-            )
+        raise ConfigError.of(
+            key="output_dir",
+            what=f"{folder} holds {', '.join(taken[:4])}, but no run of summexp",
+            hint="Existing files are not overwritten; choose another folder, such as "
+            f"output_dir={folder}-2",
         )

@@ -26,7 +26,7 @@ from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
 from summexp.config.typed import read_tree
 from summexp.config.values import plain
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.metrics.evaluate_metric import PREFIX, EvaluateMetric
 from summexp.metrics.registry import evaluate_metrics
 from summexp.paths import display_path
@@ -157,13 +157,11 @@ def _check_named(
         for key, value in arguments.items()
     ]
     without = f"\nOr leave it out: {shlex.quote(override('metric.names', own))}" if own else ""
-    raise ConfigError(
-        Problem(
-            key="metric.names",
-            what=f"{metrics[0].name}, which {display_path(path)} names, runs code that is not "
-            "summexp's, and is not taken from a folder",
-            hint=f"Name it on the command line: {shlex.join(words)}{without}",
-        )
+    raise ConfigError.of(
+        key="metric.names",
+        what=f"{metrics[0].name}, which {display_path(path)} names, runs code that is not "
+        "summexp's, and is not taken from a folder",
+        hint=f"Name it on the command line: {shlex.join(words)}{without}",
     )
 
 

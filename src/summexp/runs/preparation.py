@@ -21,7 +21,7 @@ from summexp.data.split_sources import Phase, data_of
 from summexp.data.synthetic import needs_synthetic_rows, synthetic_rows
 from summexp.distributed.devices import describe, devices_behind, select_device
 from summexp.distributed.ranks import all_gather_object, is_main, local_main_first
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.evaluation.evaluate import EvaluationSet, EvaluationSettings
 from summexp.evaluation.hf_generation_config import generation_config
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
@@ -199,9 +199,7 @@ def _load(config: Config, plan: RunPlan, cache: Path | None) -> Corpus:
         rows=rows,
     )
     if isinstance(corpus.train, IterableDataset) and next(iter(corpus.train), None) is None:
-        raise ConfigError(
-            Problem(key="data.streaming", what="the training data have no usable row")
-        )
+        raise ConfigError.of(key="data.streaming", what="the training data have no usable row")
     if config.debug.overfit and isinstance(corpus.train, Dataset):
         corpus = replace(
             corpus,
@@ -231,12 +229,10 @@ def _check_same_rows(corpus: Corpus, record: RunRecord, folder: Path) -> None:
     earlier = record.content.get("data", {}).get("fingerprints", {}).get("train")
     now = corpus.fingerprints.get("train")
     if earlier is not None and now is not None and earlier != now:
-        raise ConfigError(
-            Problem(
-                key="data.train_file",
-                what=f"the training rows differ from those with which the run in {folder} started",
-                hint="Restore the old rows to resume, or choose another output_dir.",
-            )
+        raise ConfigError.of(
+            key="data.train_file",
+            what=f"the training rows differ from those with which the run in {folder} started",
+            hint="Restore the old rows to resume, or choose another output_dir.",
         )
 
 

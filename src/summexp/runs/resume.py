@@ -236,14 +236,12 @@ def _check_progress(config: Config, folder: Path | None) -> None:
     complete = [path for path in checkpoints(folder) if has_manifest(path)] if folder else []
     checkpoint = next(iter(complete), None)
     if checkpoint is not None and not holds_progress(checkpoint):
-        raise ConfigError(
-            Problem(
-                key="training.save_only_model",
-                what=f"{checkpoint} holds a model only, without the optimizer state, and training "
-                "cannot resume from it",
-                hint=f"Start a new run from its weights with model.name_or_path={checkpoint} and "
-                "another output_dir.",
-            )
+        raise ConfigError.of(
+            key="training.save_only_model",
+            what=f"{checkpoint} holds a model only, without the optimizer state, and training "
+            "cannot resume from it",
+            hint=f"Start a new run from its weights with model.name_or_path={checkpoint} and "
+            "another output_dir.",
         )
 
 
@@ -265,12 +263,10 @@ def verify_checkpoint(config: Config) -> None:
     """
     given = config.training.resume_from_checkpoint
     if given and has_manifest(Path(given)) and (reason := verify(Path(given))):
-        raise ConfigError(
-            Problem(
-                key="training.resume_from_checkpoint",
-                what=f"{given} is corrupt: {reason}",
-                hint="Name another checkpoint, or remove the key.",
-            )
+        raise ConfigError.of(
+            key="training.resume_from_checkpoint",
+            what=f"{given} is corrupt: {reason}",
+            hint="Name another checkpoint, or remove the key.",
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from summexp import entry
 from summexp.config.error_report import report_error
 from summexp.config.secrets import without_secrets
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.migrate.command import Migration, migrate
 from summexp.migrate.expansion import reject_unexpanded
 from summexp.runs.command import INSTALLED
@@ -78,7 +78,7 @@ def _check_runnable(found: list[Migration]) -> None:
     """
     if len(found) > 1:
         hint = "Leave --run out, and run the lines that it prints."
-        raise ConfigError(Problem(what=f"--run takes one command, not {len(found)}", hint=hint))
+        raise ConfigError.of(what=f"--run takes one command, not {len(found)}", hint=hint)
     reject_unexpanded(found[0].environment.values())
 
 
@@ -113,7 +113,7 @@ def _text(command: Sequence[str]) -> str | Sequence[str]:
     (text,) = command
     if text.endswith(".sh") and not text.endswith(" .sh") and Path(text).is_file():
         hint = f"Read it from standard input: summexp migrate < {text}"
-        raise ConfigError(Problem(what=f"{text} is a file, not a command", hint=hint))
+        raise ConfigError.of(what=f"{text} is a file, not a command", hint=hint)
     return text
 
 

@@ -20,7 +20,7 @@ from submitit.core.utils import FailedJobError
 
 from summexp.config.slurm_launcher import SlurmConfig
 from summexp.config.typed import typed_config
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.launch.slurm.slurm_job import Outcome, SlurmJob
 from summexp.launch.slurm.states import SlurmState
 
@@ -164,8 +164,8 @@ def _submit(folder: Path, needs: dict[str, Any], calls: list[SlurmJob]) -> list[
             return [job.job_id for job in executor.submit_array(calls)]
     except FailedJobError as error:
         message = "; ".join(str(error).split("\n")) or "sbatch failed"
-        raise ConfigError(
-            Problem(key="hydra.launcher", what=f"sbatch rejected the job: {message}")
+        raise ConfigError.of(
+            key="hydra.launcher", what=f"sbatch rejected the job: {message}"
         ) from error
 
 
