@@ -15,6 +15,7 @@ from pathlib import Path
 from summexp.data.columns import Columns, Example, choose_columns, examples
 from summexp.data.config import DataConfig
 from summexp.data.files import Head, errors_at, head_of, read_rows
+from summexp.data.news_briefs import SIZES
 from summexp.data.shares import empty_ranges, share_problem, suggestions
 from summexp.data.split_sources import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.errors import ConfigError, Problem, nearest
@@ -22,7 +23,6 @@ from summexp.paths import at_home
 from summexp.repositories import name_problem
 
 _FILE_KEYS = ("train_file", "validation_file", "validation_files", "test_file")
-_USUAL_SPLITS = ("train", "validation", "test")
 _SWITCH = {
     "train": ("training.do_train", "training data", "train"),
     "eval": ("training.do_eval", "validation data", "validation"),
@@ -272,12 +272,6 @@ def stream_problem(config: DataConfig, source: SplitSource, *, offline: bool) ->
 
 def _check_bundled(config: DataConfig, phases: list[Phase]) -> Iterator[Problem]:
     """Yield the splits that the bundled corpus does not have."""
-    usual = {source.value for source in split_sources(config, phases)} <= set(_USUAL_SPLITS)
-    if usual:
-        return
-    # Imports the whole corpus.
-    from summexp.data.news_briefs import SIZES
-
     for source in split_sources(config, phases):
         if source.value not in SIZES:
             yield no_data(config, source.phase, list(SIZES))
