@@ -9,6 +9,7 @@ from importlib.metadata import version
 import regex
 
 from summexp.errors import ConfigError
+from summexp.metrics.language import primary
 
 # What sentencex leaves unsplit. Thai has no full stop: a space between two Thai words ends a clause
 # (one beside a digit, a Latin word or the signs for repetition and abbreviation does not).
@@ -32,7 +33,7 @@ class SentenceSplitter:
         Raises:
             ConfigError: punkt is asked for and its data are not installed.
         """
-        self.language = language.split("-")[0]
+        self.language = primary(language)
         if splitter == "punkt":
             self.label = f"punkt-{version('nltk')}"
             self._segment: Callable[[str], list[str]] = load_punkt()

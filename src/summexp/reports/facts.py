@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from summexp.config.escaping import override, unescaped
 from summexp.data.health import SplitHealth
 from summexp.data.split_sources import BUNDLED
+from summexp.metrics.language import primary
 from summexp.reports.run_results import RunResults
 
 
@@ -101,8 +102,8 @@ def language_code(results: RunResults) -> str | None:
     """Return the code of the summaries' language, given or recognised, or None if unknown."""
     recognised = re.search(r"\blang:(\w+)", results.signature or "")
     code = results.option("data.language") or (recognised and recognised[1]) or "und"
-    primary = re.split("[-_]", code.strip().lower())[0]
-    return None if primary == "und" else primary
+    language = primary(code)
+    return None if language == "und" else language
 
 
 def facts(results: RunResults) -> list[Fact]:
