@@ -133,6 +133,34 @@ def test_several_machines_keep_their_rendezvous() -> None:
     assert found.environment == {"MASTER_ADDR": "h", "MASTER_PORT": "29400"}
 
 
+@pytest.mark.parametrize(
+    ("launcher", "devices", "processes"),
+    [
+        ("deepspeed --include localhost:0,3", "0,3", 2),
+        ("accelerate launch --multi_gpu --gpu_ids 1,2,3", "1,2,3", 3),
+        ("accelerate launch --multi_gpu --num_processes 2 --gpu_ids all", None, 2),
+        ("deepspeed --include localhost", None, 8),
+    ],
+)
+def test_devices_of_the_launcher_stay_visible(
+    launcher: str, devices: str | None, processes: int
+) -> None:
+    found = translated(f"{launcher} {SCRIPT}")
+    assert found.environment.get("CUDA_VISIBLE_DEVICES") == devices
+    assert values_of(found, ["hardware.processes"]) == {"hardware.processes": processes}
+
+
+def test_what_a_launcher_cannot_pass_on_is_reported() -> None:
+    for launcher, remark in {
+        "torchrun --nnodes 1:4 --nproc_per_node 2": "--nnodes 1:4: elastic training is not",
+        "python xla_spawn.py --num_cores 4": "--num_cores 4: hardware=tpu8 uses every core",
+        "torchrun --max_restarts 3": "--max_restarts of torchrun: not needed, left out",
+        "accelerate launch --config_file absent.yaml": "--config_file absent.yaml: no such file",
+    }.items():
+        remarks = translated(f"{launcher} {SCRIPT}").remarks
+        assert any(one.startswith(remark) for one in remarks), (launcher, remarks)
+
+
 def test_words_before_the_launcher() -> None:
     assert translated(f"time FOO=1 python {SCRIPT}") == translated(f"FOO=1 python {SCRIPT}")
     remark = "nice: left out; put it in front of python again where it is needed"
