@@ -37,32 +37,15 @@ _LAUNCHER = "not needed; the launcher sets it"
 _TRACKIO = "not supported; the tracker trackio"
 
 
-def _joined(value: list[str]) -> Settings:
-    return {"training.debug": " ".join(value)}
-
-
-def _modules(value: list[str]) -> Settings:
-    return {"training.optim_target_modules": value[0] if len(value) == 1 else value}
-
-
 def _counted(value: str | bool) -> Settings:
     word = {True: "all", False: "no"}.get(value, value) if isinstance(value, bool) else value
     return {"training.include_num_input_tokens_seen": word}
-
-
-def _sharded(value: str | bool) -> Settings:
-    # "" was the default of transformers 4.
-    return {"training.fsdp": value} if value else {}
 
 
 def _sampled(value: str) -> Settings:
     if value == "group_by_length":
         return {}
     return {"engine.sampler": "upstream", "training.train_sampling_strategy": value}
-
-
-def _optimizer(value: str) -> Settings:
-    return {"training.optim": "adamw_torch" if value == "adamw_hf" else value}
 
 
 def _generation(value: str) -> Settings:
@@ -108,29 +91,36 @@ _OTHER_KEYS: dict[str, tuple[str, str, Callable[[Any], Settings] | None]] = {
         "group_by_length is the default order of the rows, with no key",
         _sampled,
     ),
-    "optim": ("training.optim", "adamw_hf left transformers; adamw_torch is the same", _optimizer),
-    "optim_target_modules": ("training.optim_target_modules", "", _modules),
-    "debug": ("training.debug", "", _joined),
+    "optim": (
+        "training.optim",
+        "adamw_hf left transformers; adamw_torch is the same",
+        lambda value: {"training.optim": "adamw_torch" if value == "adamw_hf" else value},
+    ),
+    "optim_target_modules": (
+        "training.optim_target_modules",
+        "",
+        lambda value: {"training.optim_target_modules": value[0] if len(value) == 1 else value},
+    ),
+    "debug": ("training.debug", "", lambda value: {"training.debug": " ".join(value)}),
     "include_num_input_tokens_seen": ("training.include_num_input_tokens_seen", "", _counted),
     "fsdp": (
         "training.fsdp",
         "hardware=fsdp8_bf16 sets it",
-        _sharded,
+        # "" was the default of transformers 4.
+        lambda value: {"training.fsdp": value} if value else {},
     ),
     "resume_from_checkpoint": (
         "training.resume_from_checkpoint",
         "a folder; True is not needed, since a run in the same output_dir resumes by itself",
-        lambda value: {} if str(value).lower() == "true" else _path(value),
+        lambda value: (
+            {} if str(value).lower() == "true" else {"training.resume_from_checkpoint": value}
+        ),
     ),
 }
 """Fields that are not a key of `training` of the same name: key, remark, function to settings."""
 
 _REMARK_AT = {"optim": "adamw_hf", "train_sampling_strategy": "group_by_length"}
 """Flags whose remark concerns one of their values only."""
-
-
-def _path(value: str) -> Settings:
-    return {"training.resume_from_checkpoint": value}
 
 
 def remark_applies(flag: Flag, value: Any) -> bool:

@@ -100,34 +100,31 @@ _NOT_OF_THE_TRAINING = (
 
 _OF_THE_MODEL = ("model.name_or_path", "model.config_name", "model.tokenizer_name")
 """Keys that may name the folder of a model or tokenizer."""
-_OF_THE_EVALUATION = (
+_OF_THE_SUMMARIES = (
     "metric.*",
     "generation.*",
     "engine.generation_order",
     "data.name",
-    "data.validation_*",
     "data.references_column",
-    "data.max_eval_samples",
     "data.val_max_target_length",
     "data.language",
+)
+_OF_THE_EVALUATION = (
+    *_OF_THE_SUMMARIES,
+    "data.validation_*",
+    "data.max_eval_samples",
     "training.predict_with_generate",
 )
 _OF_THE_PREDICTION = (
-    "metric.*",
-    "generation.*",
-    "engine.generation_order",
-    "data.name",
+    *_OF_THE_SUMMARIES,
     "data.test_*",
     "data.predictions_format",
     "data.text_column",
     "data.summary_column",
     "data.id_column",
-    "data.references_column",
     "data.max_predict_samples",
     "data.long_documents",
     "data.chunk_overlap",
-    "data.val_max_target_length",
-    "data.language",
 )
 _COLUMNS = tuple(f"data.{key}" for key in TRAINED_COLUMNS)
 _FEW = 3
@@ -177,7 +174,7 @@ def plan_run(config: Config, folder: Path) -> RunPlan:
         check_is_free(folder)
     if record is not None and was_rejected(record, folder):
         record = None
-    if record is None or config.overwrite_output_dir or "config.yaml" not in _names(folder):
+    if record is None or config.overwrite_output_dir or not (folder / CONFIG_FILE).exists():
         if training.do_train:
             _check_progress(config, None)
         return RunPlan(
@@ -420,10 +417,6 @@ def flat(tree: Any, path: str = "") -> dict[str, Any]:
 def _value(config: Config, key: str) -> Any:
     group, _, name = key.partition(".")
     return getattr(getattr(config, group), name)
-
-
-def _names(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()}
 
 
 def _digest(
