@@ -1,25 +1,32 @@
 """Runs of `train.py` in processes of their own that need not import torch again.
 
 A server process imports everything once; each run is a fork of it, so that a test can start dozens,
-and kill them as a user or a cluster would.
+and kill them as a user or a cluster would. Ranks that a run launches are forks of the run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hydra.core.hydra_config import HydraConfig
 from tests import terminal
 
+from summexp import worker
 from summexp.entry import main
+from summexp.launch import local
 
 _DEFAULT_METHOD = multiprocessing.get_all_start_methods()[0]
 _context = multiprocessing.get_context("forkserver")
@@ -127,13 +134,15 @@ class Terminal(terminal.Terminal):
         cwd: Path,
         environment: Mapping[str, str] | None = None,
         function: Callable[[list[str]], object] = main,
+        before: Callable[[], None] | None = None,
     ) -> None:
-        self._function = function
+        self._function, self._before = function, before
         super().__init__(words, cwd=cwd, environment=environment)
 
     def _start(self, command: list[str], cwd: str, environment: dict[str, str]) -> None:
         name = os.ttyname(self._slave)
-        self._forked = call(_run_on_terminal, self._function, command, name, cwd, environment)
+        words = (self._function, command, name, cwd, environment, self._before)
+        self._forked = call(_run_on_terminal, *words)
 
     def _code(self, seconds: float) -> int | None:
         self._forked.join(seconds)
@@ -157,12 +166,13 @@ def _run_on_terminal(
     name: str,
     cwd: str,
     environment: dict[str, str],
+    before: Callable[[], None] | None,
 ) -> None:
     os.setsid()
     # The terminal that the leader of a session opens first is that of the session.
     opened = os.open(name, os.O_RDWR)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    _call(function, words, dict.fromkeys((0, 1, 2), opened), cwd, environment)
+    _call(function, words, dict.fromkeys((0, 1, 2), opened), cwd, environment, before)
 
 
 def _call(
@@ -176,6 +186,7 @@ def _call(
     os.environ.update(environment)
     # That of a new process; here it would be that by which this one was started.
     multiprocessing.set_start_method(_DEFAULT_METHOD, force=True)
+    local._start = _fork_rank
     # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited.
     terminal.heed_signals()
     os.chdir(cwd)
@@ -185,3 +196,52 @@ def _call(
         before()
     sys.argv = ["train.py", *words]
     function(words)
+
+
+class _Rank:
+    """The part of `subprocess.Popen` that the launcher uses, of a rank that was forked."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired("a rank", timeout)
+            time.sleep(0.01)
+        return code
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+
+def _fork_rank(command: list[str], environment: Mapping[str, str], output: Any) -> _Rank:
+    """Start a rank as the launcher does, but without importing everything anew."""
+    if pid := os.fork():
+        return _Rank(pid)
+    try:
+        os.setsid()
+        for number in (1, 2) if output is not None else ():
+            os.dup2(output.fileno(), number)
+        # A new process has no lock, no handlers of a log and nothing of Hydra.
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        os.environ.clear()
+        os.environ.update(environment)
+        logging.getLogger().handlers.clear()
+        HydraConfig.instance().cfg = None
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+        terminal.heed_signals()
+        sys.argv = command[-2:]
+        worker.main()
+    finally:
+        os._exit(255)

@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -291,14 +292,18 @@ def test_ctrl_c_stops_a_sweep_after_the_running_job_has_saved(tmp_path: Path) ->
     assert record(sweep / "1")["status"] == "finished"
 
 
+def finish_no_checkpoint() -> None:
+    """Let no checkpoint be finished before ten minutes."""
+    from summexp.engines import checkpoint
+
+    checkpoint.write_manifest = lambda _: time.sleep(600)
+
+
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
     """While they wait, as for a checkpoint that takes long."""
-    (tmp_path / "sitecustomize.py").write_text(SLOW)
     words = (*LONG, "hardware=ddp2_cpu", "output_dir=run")
-    terminal = Terminal(
-        python(TRAIN, *words), cwd=tmp_path, environment={"PYTHONPATH": str(tmp_path)}
-    )
+    terminal = forked.Terminal(*words, cwd=tmp_path, before=finish_no_checkpoint)
     terminal.wait_for("training:", times=3)
     terminal.press()
     terminal.wait_for("Ctrl-C again to stop at once")
@@ -306,22 +311,6 @@ def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
     assert terminal.end() == 128 + signal.SIGINT, terminal.output
     assert not list((tmp_path / "run").glob(f"checkpoint-*/{MANIFEST}"))
     assert record(tmp_path / "run")["reason"] == "SIGINT"
-
-
-SLOW = """
-import sys, threading, time
-
-def wait():
-    while "summexp.engines.checkpoint" not in sys.modules:
-        time.sleep(0.01)
-    module = sys.modules["summexp.engines.checkpoint"]
-    while not hasattr(module, "write_manifest"):
-        time.sleep(0.01)
-    module.write_manifest = lambda _: time.sleep(600)
-
-threading.Thread(target=wait, daemon=True).start()
-"""
-"""Python runs this at its start: no checkpoint is finished before ten minutes."""
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import json
 import os
 import re
@@ -10,12 +12,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from tests import forked
 from tests.terminal import heed_signals
 
 from summexp.check import check
@@ -54,48 +59,56 @@ def wait():
     def ends_after(self, step):
         ends = original(self, step)
         if step == 3:
-            fail()
+            raise ValueError("a fault of the test")
         return ends
     watch.TrainingGuard.ends_after = ends_after
-
-def fail():
-    kind = os.environ["FAULT"]
-    if kind == "exception":
-        raise ValueError("a fault of the test")
-    if kind == "exit":
-        os._exit(7)
-    if kind == "segv":
-        import ctypes
-        ctypes.string_at(0)
-    if kind == "memory":
-        os.kill(os.getpid(), 9)
 
 if os.environ.get("RANK") == "1":
     threading.Thread(target=wait, daemon=True).start()
 """
-"""Python runs this at its start: rank 1 fails after its third step, in the way that is asked."""
+"""Python runs this at its start: rank 1 fails after its third step."""
+FAULTS: dict[str, Callable[[], object]] = {
+    "exit": functools.partial(os._exit, 7),
+    "segv": functools.partial(ctypes.string_at, 0),
+    "memory": functools.partial(signal.raise_signal, signal.SIGKILL),
+}
+"""Other ways to fail."""
 
 
-class Run:
+def fail_on_rank_1(kind: str) -> None:
+    """Let rank 1 fail after its third step, if this is it or launches it."""
+    from summexp.engines.training_guard import TrainingGuard
+
+    original = TrainingGuard.ends_after
+
+    def ends_after(self: TrainingGuard, step: int) -> bool:
+        ends = original(self, step)
+        if step == 3 and os.environ["RANK"] == "1":
+            FAULTS[kind]()
+        return ends
+
+    TrainingGuard.ends_after = ends_after  # type: ignore[method-assign]
+
+
+class Run(ABC):
     """A run of `train.py` in a process of its own, and all that it starts."""
 
-    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
-        self.log = folder / f"{time.monotonic_ns()}.log"
-        self._mark = self.log.name
-        self.process = subprocess.Popen(
-            [sys.executable, str(TRAIN), *words],
-            cwd=folder,
-            env=os.environ | {MARK: self._mark} | environment,
-            stdout=self.log.open("wb"),
-            stderr=subprocess.STDOUT,
-            preexec_fn=heed_signals,
-        )
+    log: Path
+    pid: int
+
+    @abstractmethod
+    def code(self, seconds: float = 0) -> int | None:
+        """Wait for the end of the process; return its exit code, or None if it runs on."""
+
+    @abstractmethod
+    def owns(self, process: psutil.Process) -> bool:
+        """Whether a process is of this run."""
 
     def wait_for(self, text: str, seconds: float = 120) -> None:
         """Wait until the output holds `text`."""
         until = time.monotonic() + seconds
         while text not in self.output():
-            assert self.process.poll() is None, self.output()
+            assert self.code() is None, self.output()
             assert time.monotonic() < until, self.output()
             time.sleep(0.05)
 
@@ -103,14 +116,17 @@ class Run:
         """Wait until the training is under way."""
         self.wait_for("train: step")
         time.sleep(0.5)
-        assert self.process.poll() is None, self.output()
+        assert self.code() is None, self.output()
 
     def output(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
 
-    def end(self, seconds: float) -> int:
+    def send(self, signum: int) -> None:
+        os.kill(self.pid, signum)
+
+    def end(self, seconds: float) -> int | None:
         """Wait for the end, and require that nothing is left."""
-        code = self.process.wait(seconds)
+        code = self.code(seconds)
         until = time.monotonic() + 5
         while self.left() and time.monotonic() < until:
             time.sleep(0.05)
@@ -121,25 +137,85 @@ class Run:
         """Return the processes of the run that live."""
         found = []
         for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self._mark and process.status() != "zombie":
+            with suppress(OSError, psutil.NoSuchProcess, psutil.AccessDenied):
+                if self.owns(process) and process.status() != "zombie":
                     found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
         return found
 
     def kill(self) -> None:
         for process in self.left():
             process.kill()
-        self.process.wait()
+        self.code(60)
+
+
+class Started(Run):
+    """A run of the interpreter, whose ranks are too."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.log = folder / f"{time.monotonic_ns()}.log"
+        self._mark = self.log.name
+        self._process = subprocess.Popen(
+            [sys.executable, str(TRAIN), *words],
+            cwd=folder,
+            env=os.environ | {MARK: self._mark, "PYTHONPATH": str(folder)},
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+            preexec_fn=heed_signals,
+        )
+        self.pid = self._process.pid
+
+    def code(self, seconds: float = 0) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
+    def owns(self, process: psutil.Process) -> bool:
+        return process.environ().get(MARK) == self._mark
+
+
+class Forked(Run):
+    """A run that is forked from the server of the tests, and forks its ranks."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *words: str,
+        before: Callable[[], None] | None = None,
+        **environment: str,
+    ) -> None:
+        self._name = f"{time.monotonic_ns()}"[-15:]
+        self.log = folder / f"{self._name}.log"
+        self._process = forked.start(
+            *words,
+            log=self.log,
+            cwd=folder,
+            environment=environment,
+            before=functools.partial(begin, self._name, before),
+        )
+        self.pid = self._process.pid or 0
+
+    def code(self, seconds: float = 0) -> int | None:
+        self._process.join(seconds)
+        return self._process.exitcode
+
+    def owns(self, process: psutil.Process) -> bool:
+        return Path(f"/proc/{process.pid}/comm").read_text().strip() == self._name
+
+
+def begin(name: str, before: Callable[[], None] | None) -> None:
+    """Give this process a name, which those have that it forks."""
+    Path("/proc/self/comm").write_text(name)
+    if before is not None:
+        before()
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Any]:
+def runs(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Start runs in the folder of the test, which end with it at the latest."""
     started: list[Run] = []
 
-    def run(*words: str, **environment: str) -> Run:
-        started.append(Run(tmp_path, *words, **environment))
+    def run(*words: str, kind: Callable[..., Run] = Forked, **options: Any) -> Run:
+        started.append(kind(tmp_path, *words, **options))
         return started[-1]
 
     yield run
@@ -168,37 +244,45 @@ def record(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
 
 
+def assert_failed(folder: Path, run: Run, expected: str, reason: str) -> str:
+    """The run failed, and says why everywhere; return its log."""
+    assert run.end(120) == 1
+    assert expected in run.output()
+    assert record(folder)["status"] == "failed"
+    assert record(folder)["reason"].startswith(reason)
+    assert (folder / "report.html").is_file()
+    # What went wrong is in the log too.
+    log = (folder / "train.log").read_text(encoding="utf-8")
+    assert expected in log
+    return log
+
+
+def test_a_rank_that_fails_ends_the_run(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAULTY)
+    run = runs(*SMALL, "output_dir=run", kind=Started)
+    fault = "ValueError: a fault of the test"
+    assert_failed(tmp_path / "run", run, fault, "rank 1 failed: ValueError: ")
+    assert "Traceback" in run.output()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "kind", "expected", "reason"),
     [
-        ("trainer", "exception", "ValueError: a fault of the test", "rank 1 failed: ValueError: "),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (
-                ("accelerate", "exit", *["rank 1 ended with exit code 7"] * 2),
-                ("trainer", "segv", *["rank 1 was killed by SIGSEGV"] * 2),
-                ("accelerate", "memory", "possibly out of memory", "rank 1 was killed by SIGKILL"),
-            )
-        ),
+        ("accelerate", "exit", *["rank 1 ended with exit code 7"] * 2),
+        ("trainer", "segv", *["rank 1 was killed by SIGSEGV"] * 2),
+        ("accelerate", "memory", "possibly out of memory", "rank 1 was killed by SIGKILL"),
     ],
 )
-def test_a_rank_that_fails_ends_the_run(
+def test_a_rank_that_is_gone_ends_the_run(
     engine: str, kind: str, expected: str, reason: str, runs: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(FAULTY)
-    words = (*SMALL, f"engine={engine}", "output_dir=run")
-    run = runs(*words, FAULT=kind, PYTHONPATH=str(tmp_path))
-    assert run.end(120) == 1
-    assert expected in run.output()
-    assert record(tmp_path / "run")["status"] == "failed"
-    assert record(tmp_path / "run")["reason"].startswith(reason)
-    assert (tmp_path / "run" / "report.html").is_file()
-    # What went wrong is in the log too, and a crash in compiled code says where it was.
-    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
-    assert expected in log
-    if kind == "segv":
-        assert "ends_after" in log
-    assert ("Traceback" in run.output()) is (kind == "exception")
+    before = functools.partial(fail_on_rank_1, kind)
+    run = runs(*SMALL, f"engine={engine}", "output_dir=run", before=before)
+    log = assert_failed(tmp_path / "run", run, expected, reason)
+    # A crash in compiled code says where it was.
+    assert ('worker.py", line' in log) is (kind == "segv")
+    assert "Traceback" not in run.output()
 
 
 @pytest.mark.slow
@@ -206,7 +290,7 @@ def test_sigterm_saves_a_checkpoint_from_which_the_run_resumes(runs: Any, tmp_pa
     words = (*SMALL, "output_dir=run")
     run = runs(*words)
     run.wait_for_steps()
-    run.process.terminate()
+    run.send(signal.SIGTERM)
     assert run.end(60) == 128 + signal.SIGTERM
     assert (record(tmp_path / "run")["status"], record(tmp_path / "run")["reason"]) == (
         "interrupted",
@@ -228,7 +312,8 @@ def test_sigterm_saves_a_checkpoint_from_which_the_run_resumes(runs: Any, tmp_pa
 def test_a_signal_to_one_rank_stops_all_of_them(runs: Any, tmp_path: Path) -> None:
     run = runs(*SMALL, "output_dir=run")
     run.wait_for_steps()
-    (rank,) = [one for one in run.left() if one.environ().get("RANK") == "1"]
+    # The leader, and rank 0 and rank 1, in the order in which they were started.
+    rank = max(run.left(), key=lambda one: one.create_time())
     rank.terminate()
     assert run.end(60) == 128 + signal.SIGTERM
     assert record(tmp_path / "run")["status"] == "interrupted"
@@ -239,7 +324,7 @@ def test_a_signal_to_one_rank_stops_all_of_them(runs: Any, tmp_path: Path) -> No
 def test_ranks_that_take_too_long_to_save_are_reported(runs: Any) -> None:
     run = runs(*SMALL, "output_dir=run", "hardware.grace_seconds=0")
     run.wait_for_steps()
-    run.process.terminate()
+    run.send(signal.SIGTERM)
     assert run.end(20) == 128 + signal.SIGTERM
     assert "saved no checkpoint within 0 s (hardware.grace_seconds)" in run.output()
 
@@ -252,7 +337,7 @@ def test_no_rank_outlives_a_killed_parent(runs: Any) -> None:
     until = time.monotonic() + 60
     while len(run.left()) < 5:
         assert time.monotonic() < until
-    run.process.kill()
+    run.send(signal.SIGKILL)
     assert run.end(10) == -signal.SIGKILL
 
 
@@ -260,7 +345,7 @@ def test_no_rank_outlives_a_killed_parent(runs: Any) -> None:
 def test_a_sweep_of_runs_with_ranks_beside_another_run(runs: Any, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HYDRA)
     words = (*SMALL, "training.max_steps=2", "training.eval_strategy=epoch")
-    sweep = runs("-m", *words, "seed=1,2", "output_dir=sweep", PYTHONPATH=str(tmp_path))
+    sweep = runs("-m", *words, "seed=1,2", "output_dir=sweep", kind=Started)
     beside = runs(*words, "output_dir=beside", "training.do_predict=true")
     assert sweep.end(240) == 0
     assert beside.end(120) == 0
@@ -327,13 +412,13 @@ def test_two_nodes_that_were_started_by_hand_are_one_run(runs: Any, tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_node_that_fails_ends_the_others(runs: Any, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(FAULTY)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     words = (*SMALL, "hardware.nodes=2", "hardware.processes=1", "output_dir=run")
     rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     first = runs(*words, **rendezvous, NODE_RANK="0")
-    second = runs(*words, **rendezvous, NODE_RANK="1", FAULT="memory", PYTHONPATH=str(tmp_path))
+    fault = functools.partial(fail_on_rank_1, "memory")
+    second = runs(*words, **rendezvous, NODE_RANK="1", before=fault)
     assert second.end(120) == 1
     assert first.end(10) == 1
     assert "rank 1 was killed by SIGKILL" in second.output()
