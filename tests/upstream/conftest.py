@@ -14,7 +14,9 @@ LIBRARIES = {
     "test_hydra": "hydra-core",
     "test_omegaconf": "omegaconf",
     "test_peft": "peft",
+    "test_torch": "torch",
     "test_transformers": "transformers",
+    "test_transformers_errors": "transformers",
     "test_transformers_trainer": "transformers",
 }
 """Test file to the library whose names it is about."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -15,10 +14,9 @@ from typing import Any
 
 from summexp.distributed.world import outside_world
 from summexp.errors import ConfigError, Problem, RunError, SummexpError
+from summexp.upstream.torch import is_of_collective
 
 _VARIABLE = "SUMMEXP_FAILURE_FILE"
-_LOST_PEER = re.compile(r"gloo|nccl|TCPStore", re.IGNORECASE)
-"""Matches a `RuntimeError` of torch's collectives: gloo (torch 2.13) raises no subclass of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +109,7 @@ def has_lost_peer(error: BaseException, world_size: int) -> bool:
         error: the error that ended this process.
         world_size: number of ranks; a single rank has no peer.
     """
-    # A rank that lost a peer has imported torch.distributed.
-    distributed = sys.modules.get("torch.distributed")
-    if world_size == 1 or distributed is None:
-        return False
-    if isinstance(error, distributed.DistError):
-        return True
-    return type(error) is RuntimeError and bool(_LOST_PEER.search(str(error)))
+    return world_size > 1 and is_of_collective(error)
 
 
 def read_failure(path: Path) -> dict[str, Any] | None:

@@ -301,7 +301,8 @@ class Checkpoints:
         if self._fsdp:
             load_fsdp(self._accelerator, self._model, self._optimizer, folder)
         elif self._deepspeed:
-            self._model.load_checkpoint(folder)  # type: ignore[operator]
+            engine: Any = self._model
+            engine.load_checkpoint(folder)
         for name, part in self._stateful.items():
             part.load_state_dict(torch.load(folder / name, map_location="cpu", weights_only=True))
         if (folder / _random_file()).is_file():
@@ -333,7 +334,8 @@ class Checkpoints:
         if self._fsdp:
             save_fsdp(self._accelerator, self._model, self._optimizer, folder)
         elif self._deepspeed:
-            self._model.save_checkpoint(folder)  # type: ignore[operator]
+            engine: Any = self._model
+            engine.save_checkpoint(folder)
         for name, part in self._stateful.items():
             self._accelerator.save(part.state_dict(), folder / name)
         torch.save(_random_numbers(), folder / _random_file())

@@ -8,7 +8,6 @@ Tested in tests/engines/test_schemas.py.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,12 @@ from summexp.evaluation.generated.generation_options import GenerationOptions
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 from summexp.options import changed_fields
-from summexp.upstream.transformers_errors import OPTION_ERRORS, option_problem, rejection
+from summexp.upstream.transformers_errors import (
+    OPTION_ERRORS,
+    generation_remarks,
+    option_problem,
+    rejection,
+)
 
 
 def generation_config(
@@ -134,7 +138,7 @@ def _drop_unused(config: GenerationConfig, chosen: Mapping[str, Any]) -> None:
             config.validate(strict=True)
         except ValueError as error:
             # Either a list, "- `temperature`: …", or one error that names the option somewhere.
-            remarks = dict(re.findall(r"^- `(\w+)`: (.+)$", str(error), re.MULTILINE))
+            remarks = generation_remarks(error)
             inherited = [name for name in remarks if name not in chosen]
             if inherited:
                 for name in inherited:

@@ -29,6 +29,7 @@ from summexp.distributed.threads import OMP_NUM_THREADS, threads_of_rank
 from summexp.distributed.world import Nodes, nodes
 from summexp.errors import RunError
 from summexp.launch.rendezvous import POLL_SECONDS, Rendezvous
+from summexp.upstream.torch import LAUNCHER_HAS_STORE
 
 if TYPE_CHECKING:
     from summexp.distributed.config import HardwareConfig
@@ -213,9 +214,7 @@ class _Ranks:
             "GROUP_RANK": str(self._here.rank),
             "MASTER_ADDR": address,
             "MASTER_PORT": str(self._rendezvous.port),
-            # The ranks use the launcher's store and create none.
-            "TORCHELASTIC_USE_AGENT_STORE": "True",
-            "TORCHELASTIC_RESTART_COUNT": "0",
+            **LAUNCHER_HAS_STORE,
             OMP_NUM_THREADS: str(threads_of_rank(self._count)),
             PARENT: str(os.getpid()),
             **failure_environment(self._failure_file(rank)),

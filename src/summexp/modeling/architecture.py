@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.loading_errors import loading
 from summexp.upstream.transformers import DECODER_ONLY, ENCODER_DECODERS
+from summexp.upstream.transformers_errors import invalid_config
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,7 @@ def _beyond(shape: PreTrainedConfig, changed: Mapping[str, Any]) -> dict[str, No
 
 def architecture_problem(overrides: Mapping[str, Any], error: Exception) -> Problem:
     """Return what transformers objects to in `model.architecture`, with the key it names."""
-    # A wrong type is reported in two sentences, of which the second is enough.
-    text = re.sub(r"^(Class v|V)alidation error for .+?Error: ", "", " ".join(str(error).split()))
+    text = invalid_config(error)
     named = [name for name, value in overrides.items() if name in text or repr(value) in text]
     return Problem(key=".".join(["model.architecture", *named[:1]]), what=text)
 

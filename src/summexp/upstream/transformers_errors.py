@@ -1,6 +1,6 @@
 """Errors of transformers about options, as problems that name the key.
 
-Tested in tests/modeling/test_model_builder.py.
+Read in 5.23.
 """
 
 from __future__ import annotations
@@ -33,6 +33,20 @@ def rejection(
     shown = [name for name, value in changed.items() if _appears(name, value, mentioned)]
     key = next(iter([word for word in named if word in changed] or shown or named), None)
     return option_problem(section, key, text)
+
+
+def invalid_config(error: Exception) -> str:
+    """Return what is wrong with a model's config, in one line.
+
+    A value of a wrong type is reported in two sentences, of which the second is enough.
+    """
+    text = " ".join(str(error).split())
+    return re.sub(r"^(Class v|V)alidation error for .+?Error: ", "", text)
+
+
+def generation_remarks(error: ValueError) -> dict[str, str]:
+    """Return what `GenerationConfig.validate` says of each option, if it lists them."""
+    return dict(re.findall(r"^- `(\w+)`: (.+)$", str(error), re.MULTILINE))
 
 
 def _appears(name: str, value: Any, text: str) -> bool:
