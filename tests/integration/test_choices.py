@@ -188,9 +188,10 @@ def test_profile_leaves_a_table_and_a_trace(tmp_path: Path) -> None:
     assert steps == {f"ProfilerStep#{number}" for number in range(2, 8)}
 
 
-def test_tensorboard_gets_the_curves(tmp_path: Path) -> None:
+def test_trackers_get_the_curves(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run(*SMALL, "tracking=tensorboard", folder=folder)
+    words = ("tracking.trackers=[tensorboard,wandb]", "offline=true", "tracking.run_name=mine")
+    run(*SMALL, *words, folder=folder)
     events = EventAccumulator(str(folder / "tracking"))
     events.Reload()
     state = json.loads((folder / "trainer_state.json").read_text("utf-8"))
@@ -199,11 +200,6 @@ def test_tensorboard_gets_the_curves(tmp_path: Path) -> None:
     assert [event.value for event in events.Scalars("train/loss")] == pytest.approx(losses)
     (score,) = events.Scalars("eval/rougeL")
     assert score.value == pytest.approx(results(folder)["eval_rougeL"])
-
-
-def test_wandb_offline_keeps_the_curves_in_the_run_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    run(*SMALL, "tracking=wandb", "offline=true", "tracking.run_name=mine", folder=folder)
     (kept,) = (folder / "tracking" / "wandb").glob("offline-run-*")
     (log,) = kept.glob("*.wandb")
     content = log.read_bytes()
@@ -320,41 +316,26 @@ def test_validation_length_bounds_the_models_own(pretrained: Path) -> None:
     assert (generation["max_length"], generation["num_beams"]) == (12, 4)
 
 
-def hub_run(hub: LocalHub, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run in a process of its own, since the endpoint is read at import."""
-    words = (
-        "model=bart_base",
-        f"model.name_or_path={name}",
-        "data.max_source_length=64",
-        *SMALL[1:],
-        f"output_dir={folder}",
-    )
+@pytest.mark.slow
+def test_models_that_the_hub_has_and_has_not(pretrained: Path, tmp_path: Path) -> None:
+    """In a process of its own, since the endpoint is read at import."""
+    names = "someone/bart-tiny,someone/nothing"
+    words = ("-m", "model=bart_base", f"model.name_or_path={names}", "data.max_source_length=64")
     code = "import sys; from summexp.entry import main; main(sys.argv[1:])"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words],
-        env={**os.environ, **hub.environment(folder.parent / "home")},
-        cwd=folder.parent,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def test_a_model_is_loaded_from_the_hub(pretrained: Path, tmp_path: Path) -> None:
     with LocalHub() as hub:
         hub.add_folder("someone/bart-tiny", pretrained)
-        done = hub_run(hub, "someone/bart-tiny", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert results(tmp_path / "run")["eval_loss"] > 0
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, *SMALL[1:], f"output_dir={tmp_path / 'sweep'}"],
+            env={**os.environ, **hub.environment(tmp_path / "home")},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    reported = done.stdout + done.stderr
+    assert done.returncode == 1, reported
+    assert results(tmp_path / "sweep" / "0")["eval_loss"] > 0
     assert [line for line in hub.requests if line.endswith("model.safetensors")]
-
-
-@pytest.mark.slow
-def test_a_model_that_the_hub_has_not(tmp_path: Path) -> None:
-    with LocalHub() as hub:
-        missing = hub_run(hub, "someone/nothing", tmp_path / "missing")
-    reported = missing.stdout + missing.stderr
-    assert missing.returncode == 2, reported
     assert "model.name_or_path: 'someone/nothing' cannot be loaded" in reported
     assert "Traceback" not in reported
