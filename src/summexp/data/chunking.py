@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -79,10 +77,9 @@ class Chunker:
         """Return the `chunks` of each `document`, each a list of token IDs."""
         return {"chunks": [self.chunks(text) for text in batch["document"]]}
 
-    def digest(self, content: str) -> str:
-        """Return the digest of these settings on rows with the digest `content`."""
-        settings = ["chunks", self._tokenizing.digest(content), self.overlap, self._label]
-        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+    def settings(self) -> list[object]:
+        """Return what the chunks depend on beside the rows."""
+        return ["chunks", *self._tokenizing.settings(), self.overlap, self._label]
 
     def chunks(self, text: str) -> list[list[int]]:
         """Return the token IDs of each chunk, without blank chunks."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -35,13 +33,13 @@ _FEW_TOKENS = 16
 
 
 class RowsToTokens(Protocol):
-    """A function that tokenizes batches, with a digest of its settings as cache key."""
+    """A function that tokenizes batches, with what its result depends on."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Return new columns for the rows of a batch."""
 
-    def digest(self, content: str) -> str:
-        """Return the digest of the settings on rows with the digest `content`."""
+    def settings(self) -> list[object]:
+        """Return the JSON-serializable values that the new columns depend on beside the rows."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +167,9 @@ class Tokenizing:
         places = (first for first in range(len(full)) if full[first:][: len(plain)] == plain)
         return full[: next(places, 0)]
 
-    def digest(self, content: str) -> str:
-        """Return the digest of these settings on rows with the digest `content`."""
-        settings = [
-            content,
+    def settings(self) -> list[object]:
+        """Return what the tokens depend on beside the rows."""
+        return [
             self.tokenizer_digest,
             self.prefix,
             self.max_source_length,
@@ -180,7 +177,6 @@ class Tokenizing:
             self.target_prefix,
             transformers.__version__,
         ]
-        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
 
 
 def _targets(summaries: Sequence[str | None], empty: Sequence[bool]) -> list[str]:
@@ -226,7 +222,7 @@ def tokenize(
         disable_progress_bars()
     else:
         enable_progress_bars()
-    digest = cache_key(tokenizing.digest(content))
+    digest = cache_key(content, *tokenizing.settings())
 
     def cached(cache: Path) -> Dataset:
         file = cache / "tokenized" / f"{digest}.arrow"
