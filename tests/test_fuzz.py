@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from tests.data.reading import read_once
 
 from summexp.check import check
 from summexp.command_line import parse
@@ -26,7 +27,7 @@ from summexp.config.keys import declared_fields
 from summexp.config.schema import SECTIONS
 from summexp.data.config import DataConfig
 from summexp.data.data_checks import check_data, check_file
-from summexp.data.files import read_rows
+from summexp.data.source_files import Inspections
 from summexp.data.split_sources import SplitSource
 from summexp.errors import ConfigError
 from summexp.modeling.config import ModelConfig
@@ -230,11 +231,10 @@ def test_files(name: str, data: bytes, phase: Any) -> None:
     )
     for columns in ({}, {"text_column": "document", "summary_column": "summary"}):
         with contextlib.suppress(ConfigError):
-            check_file(source, DataConfig(**columns))
+            check_file(source, DataConfig(**columns), Inspections())
         # To the end, as a run does.
         with contextlib.suppress(ConfigError):
-            for _ in read_rows(path):
-                pass
+            read_once(path)
 
 
 def _places(root: Path) -> list[str]:

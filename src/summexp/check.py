@@ -19,6 +19,7 @@ from summexp.config.overrides import check_overrides
 from summexp.config.schema import Config
 from summexp.config.typed import Reading, read_tree
 from summexp.data.data_checks import check_data
+from summexp.data.source_files import Inspections
 from summexp.distributed.world import outside_world
 from summexp.errors import ConfigError, Problem
 from summexp.launch.hydra_jobs import CheckedJob
@@ -51,8 +52,10 @@ def check(command: CommandLine, *, locks: bool = False) -> list[CheckedJob]:
         problems = [*command.problems, *tree.problems, *words.problems]
         invalid_keys = {problem.key for problem in problems if problem.key}
         jobs = []
+        # The jobs of a sweep share the files.
+        files = Inspections()
         for overrides in words.jobs:
-            job = _check_job(tree, overrides, invalid_keys, command, locks=locks)
+            job = _check_job(tree, overrides, invalid_keys, command, files, locks=locks)
             if isinstance(job, CheckedJob):
                 jobs.append(job)
             else:
@@ -94,6 +97,7 @@ def _check_job(
     overrides: list[str],
     invalid_keys: set[str],
     command: CommandLine,
+    files: Inspections,
     *,
     locks: bool,
 ) -> CheckedJob | list[Problem]:
@@ -104,6 +108,7 @@ def _check_job(
         overrides: the overrides of the job.
         invalid_keys: keys of invalid overrides, which were removed from the job.
         command: the command line.
+        files: takes the inspected data files.
         locks: whether to acquire the lock of an existing run folder.
     """
     try:
@@ -129,7 +134,9 @@ def _check_job(
         if reading.config is not None:
             planned = _plan(reading.config, in_sweep=command.multirun, locks=locks)
         resumed = planned.plan if planned.plan and planned.plan.resumes else None
-        found += _world_problems(reading, resumed, in_sweep=command.multirun, elsewhere=elsewhere)
+        found += _world_problems(
+            reading, resumed, files, in_sweep=command.multirun, elsewhere=elsewhere
+        )
         found += planned.problems
     if found:
         last = from_folder.file if from_folder is not None else None
@@ -147,6 +154,7 @@ def _check_job(
         # Without the lock, the folder could change until the run starts.
         plan=planned.plan if planned.lock is not None else None,
         lock=planned.lock,
+        files=files,
     )
 
 
@@ -184,20 +192,26 @@ def _is_consequence(problem: Problem, invalid_keys: set[str]) -> bool:
 
 
 def _world_problems(
-    reading: Reading, plan: RunPlan | None, *, in_sweep: bool, elsewhere: bool
+    reading: Reading,
+    plan: RunPlan | None,
+    files: Inspections,
+    *,
+    in_sweep: bool,
+    elsewhere: bool,
 ) -> Iterator[Problem]:
     """Yield the problems of files and this machine.
 
     Args:
         reading: the config, as far as it is valid.
         plan: the remaining phases of an existing run; None for a new one.
+        files: takes the inspected data files.
         in_sweep: whether it is a job of a sweep.
         elsewhere: whether the sweep runs it on another machine.
     """
     sections, config = reading.sections, reading.config
     if {"data", "training", "debug"} <= sections.keys():
         offline = config is not None and config.offline
-        yield from _data_problems(sections, plan, offline=offline)
+        yield from _data_problems(sections, plan, files, offline=offline)
     if {"hardware", "training"} <= sections.keys():
         group = (sections["hardware"], sections["training"])
         yield from check_launch(*group, in_sweep=in_sweep)
@@ -258,7 +272,7 @@ def _plan(config: Config, *, in_sweep: bool, locks: bool) -> _Planned:
 
 
 def _data_problems(
-    sections: dict[str, Any], plan: RunPlan | None, *, offline: bool
+    sections: dict[str, Any], plan: RunPlan | None, files: Inspections, *, offline: bool
 ) -> list[Problem]:
     """Return the problems of the data of the remaining phases."""
     training, debug = sections["training"], sections["debug"]
@@ -274,6 +288,7 @@ def _data_problems(
         do_predict=predicts,
         debug_tiny=debug.tiny,
         offline=offline,
+        files=files,
     )
 
 

@@ -19,7 +19,9 @@ from transformers import T5Config
 from summexp.data.cache import cache_key
 from summexp.data.columns import Example
 from summexp.data.config import DataConfig
-from summexp.data.corpus_cache import stored_split
+from summexp.data.corpus_cache import SplitOptions, SplitWriter, stored_split
+from summexp.data.known_files import known_file, remember_file
+from summexp.data.source_files import inspect
 from summexp.data.tokenize import Tokenizing, tokenize
 from summexp.modeling.tokenizers import corpus_tokenizer, tokenizer_digest
 
@@ -73,7 +75,16 @@ def fill(cache: Path) -> list[str]:
         made.append("tokenizer")
         yield from DOCUMENTS
 
-    split = stored_split(examples(), cache / "corpus" / "key", keep_all=False, limit=None)
+    split = stored_split(cache, "key")
+    if split is None:
+        with SplitWriter(SplitOptions(keep_all=False), cache) as writer:
+            for example in examples():
+                writer.add(example)
+            split = writer.finish("key")
+    file = inspect(cache.parent / "rows.csv")
+    if known_file(file, cache) is None:
+        made.append("file")
+        remember_file(file, "digest", cache)
     tokenizer = corpus_tokenizer(
         texts, corpus="tiny_models", shape=T5Config(vocab_size=300), cache_dir=cache
     )
@@ -113,13 +124,14 @@ def as_user(user: int, part: Callable[[], object], expected: object) -> None:
 
 
 def two_users(cache: Path) -> None:
-    # Another user may be unable to read this Python, so all of it is imported before.
-    fill(cache / "own")
+    (cache / "rows.csv").write_text("document,summary\na,b\n")
     shared = cache / "shared"
     shared.mkdir()
     os.chown(shared, -1, GROUP)
     shared.chmod(0o2775)
-    as_user(USERS[0], lambda: fill(shared), ["split", "tokenizer", "tokens"])
+    # Another user may be unable to read this Python, so all of it is imported before.
+    fill(cache / "own")
+    as_user(USERS[0], lambda: fill(shared), ["split", "file", "tokenizer", "tokens"])
     as_user(USERS[1], lambda: fill(shared), [])
 
 

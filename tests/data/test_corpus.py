@@ -107,7 +107,7 @@ def test_the_second_job_does_not_parse_again(
     rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load(tmp_path, "train", train_file=rows)
-    monkeypatch.setattr("summexp.data.corpus.read_rows", None)
+    monkeypatch.setattr("summexp.data.corpus.RowReader", None)
     again = load(tmp_path, "train", train_file=rows)
     assert list(again.train or []) == list(first.train or [])
     assert again.health == first.health

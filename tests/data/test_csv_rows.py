@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import io
-import logging
 
 import pytest
 
-from summexp.data.csv_rows import rows
+from summexp.data.csv_rows import (
+    MisleadingQuotesError,
+    delimiter_of,
+    quotes_enclose_cells,
+    rows,
+)
 from summexp.errors import ConfigError
 
 
 def read(text: str, delimiter: str = ",") -> list[dict[str, object]]:
-    return list(rows(lambda: io.StringIO(text, newline=""), "f.csv", delimiter))
+    delimiter = delimiter_of(stream(text), delimiter)
+    quotes = delimiter != "\t" or quotes_enclose_cells(stream(text))
+    return list(rows(stream(text), "f.csv", delimiter, quotes=quotes))
+
+
+def stream(text: str) -> io.StringIO:
+    return io.StringIO(text, newline="")
 
 
 def test_cells_of_many_lines_with_mixed_line_ends() -> None:
@@ -27,13 +37,9 @@ def test_a_cell_may_be_huge() -> None:
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_another_separator_is_recognised_and_logged(
-    delimiter: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_another_separator_is_recognised(delimiter: str) -> None:
     text = f"document{delimiter}summary\na, b{delimiter}c\n"
-    with caplog.at_level(logging.WARNING):
-        assert read(text) == [{"document": "a, b", "summary": "c"}]
-    assert "reading it as separated by" in caplog.text
+    assert read(text) == [{"document": "a, b", "summary": "c"}]
 
 
 def test_a_separator_in_a_header_that_is_split_already_means_nothing() -> None:
@@ -72,13 +78,28 @@ def test_the_last_line_needs_no_end() -> None:
     assert read('a,b\n1,"2"') == [{"a": "1", "b": "2"}]
 
 
-def test_quotes_within_cells_of_a_tab_separated_file_stand(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_quotes_within_cells_of_a_tab_separated_file_stand() -> None:
     text = 'document\tsummary\n"Go" he said\tgo\n"open\tb\n'
     assert read(text, "\t") == [
         {"document": '"Go" he said', "summary": "go"},
         {"document": '"open', "summary": "b"},
     ]
-    assert "quotes do not enclose cells" in caplog.text
     assert read('a\tb\n"x\ty\nz"\t2\n', "\t") == [{"a": "x\ty\nz", "b": "2"}]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        '"x" y\tz\n',
+        # These quotes join two lines, which a later line shows.
+        '"x\ny"\n"x" y\tz\n',
+        '"open\tz\n',
+    ],
+)
+def test_quotes_that_enclose_cells_only_at_first_are_noticed(late: str) -> None:
+    text = f'a\tb\n"1\t2"\t3\n{late}'
+    strict = rows(stream(text), "f.tsv", "\t", strict=True)
+    assert next(strict) == {"a": "1\t2", "b": "3"}
+    with pytest.raises(MisleadingQuotesError):
+        list(strict)
+    assert not quotes_enclose_cells(stream(text))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.data.reading import read_once, read_rows
 
-from summexp.data.files import read_rows
 from summexp.errors import ConfigError
 
 examples = settings(max_examples=60, derandomize=True, database=None, deadline=None)
@@ -84,7 +84,7 @@ def test_csv(
 ) -> None:
     name, delimiter = form
     data = as_csv(rows, delimiter, style).encode(encoding)
-    assert list(read_rows(written(folder / name, data, packed=packed))) == rows
+    assert read_once(written(folder / name, data, packed=packed)) == rows
 
 
 @examples
@@ -108,7 +108,7 @@ def test_json_lines(
     packed: bool,
 ) -> None:
     data = as_lines(rows, is_ascii=is_ascii, line_end=line_end, at_end=at_end).encode(encoding)
-    assert list(read_rows(written(folder / name, data, packed=packed))) == rows
+    assert read_once(written(folder / name, data, packed=packed)) == rows
 
 
 @examples
@@ -118,7 +118,7 @@ def test_json_of_one_value(
 ) -> None:
     value = {"data": rows} if around else rows
     data = json.dumps(value, ensure_ascii=False, indent=indent).encode(encoding)
-    assert list(read_rows(written(folder / "rows.json", data, packed=False))) == rows
+    assert read_once(written(folder / "rows.json", data, packed=False)) == rows
 
 
 @examples
@@ -145,7 +145,7 @@ def test_other_encodings(
         path = folder / "rows.jsonl"
         text = as_lines(rows, is_ascii=False, line_end="\n", at_end=True)
     path.write_bytes(text.encode(encoding))
-    assert list(read_rows(path, language=code)) == rows
+    assert read_once(path, language=code) == rows
 
 
 @examples

@@ -30,22 +30,23 @@ HEAD_START = 0.5
 
 def take_notes() -> None:
     """Let this rank write down what it reads and tokenizes; the first one takes its time."""
-    from summexp.data import corpus
+    from summexp.data.source_files import RowReader
     from summexp.data.tokenize import Tokenizing
     from summexp.modeling import model_builder
 
     rank = os.environ["RANK"]
-    read, tokenized, trained = corpus.read_rows, Tokenizing.__call__, model_builder.corpus_tokenizer
+    rows, tokenized = RowReader.__iter__, Tokenizing.__call__
+    trained = model_builder.corpus_tokenizer
 
     def note(what: str) -> None:
         with Path("notes").open("a", encoding="utf-8") as file:
             file.write(f"{rank} {what}\n")
 
-    def read_rows(path: str, **options: Any) -> Iterator[Any]:
-        note(f"read {path}")
+    def read(self: RowReader) -> Iterator[Any]:
+        note(f"read {Path(self.file.path).name}")
         if rank == "0":
             time.sleep(HEAD_START)
-        yield from read(path, **options)
+        yield from rows(self)
 
     def call(self: Tokenizing, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         note(f"tokenized {len(batch['document'])}")
@@ -58,7 +59,7 @@ def take_notes() -> None:
 
         return trained(counted, **options)
 
-    corpus.read_rows = read_rows
+    RowReader.__iter__ = read  # type: ignore[method-assign]
     Tokenizing.__call__ = call  # type: ignore[method-assign]
     model_builder.corpus_tokenizer = corpus_tokenizer
 

@@ -14,8 +14,11 @@ from datasets import Dataset, DatasetDict
 from tests.in_process import run
 from tests.runs.test_resume import chosen, composed
 
+from summexp.check import check
+from summexp.command_line import parse
 from summexp.config.typed import typed_config
 from summexp.data import corpus
+from summexp.data.source_files import RowReader
 from summexp.engines.accelerate import TrainingLoop
 from summexp.errors import ConfigError
 from summexp.runs.resume import RunPlan, plan_run
@@ -137,18 +140,33 @@ def test_a_file_that_is_replaced_while_it_is_read_is_reported(
     tiny: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows would be kept under the digest of others."""
-    read = corpus.read_rows
+    rows = RowReader.__iter__
 
-    def replacing(path: str, **options: Any) -> Iterator[dict[str, object]]:
-        for row in read(path, **options):
-            if path == "dev.jsonl":
-                write("dev.jsonl", "Snow.")
+    def replacing(reader: RowReader) -> Iterator[dict[str, object]]:
+        for row in rows(reader):
+            write("dev.jsonl", "Snow.")
             yield row
 
-    monkeypatch.setattr(corpus, "read_rows", replacing)
+    monkeypatch.setattr(RowReader, "__iter__", replacing)
     cache = tmp_path / "cache"
     config = composed(*WORDS).data
     with pytest.raises(ConfigError, match="changed while it was being read") as caught:
         corpus.load_corpus(config, phases=("eval",), offline=True, cache_dir=cache, in_memory=tiny)
     assert [problem.key for problem in caught.value.problems] == ["data.validation_file"]
     assert not list(cache.glob("corpus/*"))
+
+
+def test_a_file_that_is_replaced_after_the_checks_is_inspected_again() -> None:
+    (job,) = check(parse(["hardware=cpu", *WORDS]))
+    write("train.jsonl", "Snow.")
+    rows = corpus.load_corpus(
+        job.config.data, phases=("train",), offline=True, cache_dir=None, files=job.files
+    ).train
+    assert rows is not None
+    assert [row["summary"] for row in rows] == ["Snow."] * 3
+    Path("train.jsonl").write_text('{"document": "Rain fell.", "resume": "Rain."}\n')
+    with pytest.raises(ConfigError, match="cannot detect the columns") as caught:
+        corpus.load_corpus(
+            job.config.data, phases=("train",), offline=True, cache_dir=None, files=job.files
+        )
+    assert [problem.key for problem in caught.value.problems] == ["data.text_column"]

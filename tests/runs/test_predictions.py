@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.data.reading import read_rows
 
 from summexp.data.config import DataConfig
-from summexp.data.files import read_rows
 from summexp.data.input_rows import InputRows
 from summexp.runs.predictions import (
     Predictions,

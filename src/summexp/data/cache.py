@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MAKERS = ("data", "modeling")
-"""Packages whose code determines the cached rows, tokens and trained tokenizers."""
+_MAKERS = ("data", "modeling", "metrics")
+"""Packages whose code determines the cached rows, tokens and trained tokenizers; chunks end with a
+sentence of `metrics`."""
 _DENIED = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 """Error numbers of a folder that is not writable or cannot be created."""
 

@@ -150,17 +150,31 @@ def examples(
         ConfigError: a document or summary is not text (a list, an object, bytes).
     """
     for number, row in enumerate(rows):
-        try:
-            name = to_text(row.get(columns.id)) if columns.id else ""
-            document = to_text(row.get(columns.document))
-            listed = _texts(row.get(columns.references)) if columns.references else []
-            summary = to_text(_own_summary(row, columns, listed))
-        except TypeError:
-            raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
-        if is_blank(summary):
-            yield Example(name or str(number), document, None)
-            continue
-        yield Example(name or str(number), document, summary, _references(summary, listed))
+        yield to_example(row, number, columns, source)
+
+
+def to_example(row: Mapping[str, object], number: int, columns: Columns, source: str) -> Example:
+    """Return a row as an `Example`.
+
+    Args:
+        row: the row.
+        number: its number from 0.
+        columns: the columns of its split.
+        source: name of the source in messages.
+
+    Raises:
+        ConfigError: a document or summary is not text (a list, an object, bytes).
+    """
+    try:
+        name = to_text(row.get(columns.id)) if columns.id else ""
+        document = to_text(row.get(columns.document))
+        listed = _texts(row.get(columns.references)) if columns.references else []
+        summary = to_text(_own_summary(row, columns, listed))
+    except TypeError:
+        raise ConfigError(_nested(row, columns, f"{source}, row {number + 1}")) from None
+    if is_blank(summary):
+        return Example(name or str(number), document, None)
+    return Example(name or str(number), document, summary, _references(summary, listed))
 
 
 def _own_summary(row: Mapping[str, object], columns: Columns, listed: Sequence[str]) -> object:

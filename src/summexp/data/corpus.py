@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import datasets
 import pyarrow as pa
 
 from summexp.data.cache import cache_key, with_cache
-from summexp.data.columns import Columns, Example, choose_columns, examples, is_blank, to_text
+from summexp.data.columns import (
+    Columns,
+    Example,
+    choose_columns,
+    examples,
+    is_blank,
+    to_example,
+    to_text,
+)
 from summexp.data.config import DataConfig
 from summexp.data.corpus_cache import (
     SCHEMA,
     SCHEMA_OF_SEVERAL,
     Split,
-    split_in_memory,
+    SplitOptions,
+    SplitWriter,
     stored_split,
 )
 from summexp.data.data_checks import check_file, missing_phases, no_data
-from summexp.data.files import (
-    TEXT_COLUMN,
-    digest,
-    errors_at,
-    existing,
-    folder_digest,
-    format_of,
-    one_line,
-    parquet_table,
-    read_rows,
-)
+from summexp.data.files import digest, errors_at, folder_digest, one_line
 from summexp.data.health import CorpusHealth, SplitHealth, count_overlaps
 from summexp.data.input_rows import InputRows, column_texts
+from summexp.data.known_files import known_file, remember_file
 from summexp.data.shares import empty_ranges, share_problem
+from summexp.data.source_files import (
+    TEXT_COLUMN,
+    Inspections,
+    MisleadingStartError,
+    RowReader,
+    SourceFile,
+    parquet_table,
+    read_rows,
+    verified,
+)
 from summexp.data.sources import named_splits, streamed_split
 from summexp.data.split_sources import (
     BUNDLED,
@@ -102,6 +112,7 @@ def load_corpus(
     in_memory: bool = False,
     hub_cache_dir: Path | None = None,
     rows: Mapping[str, Rows] | None = None,
+    files: Inspections | None = None,
 ) -> Corpus:
     """Load the splits that the phases need.
 
@@ -114,6 +125,7 @@ def load_corpus(
         hub_cache_dir: download cache of `datasets`; None for its default.
         rows: rows to use in place of the configured data, by name: `train`, `test`, and the name of
             each validation set (`validation` for a single one).
+        files: files that were inspected before the run.
 
     Raises:
         ConfigError: a split is missing, cannot be read, lacks columns, or has no usable row.
@@ -121,20 +133,19 @@ def load_corpus(
     wanted = [phase for phase in PHASES if phase in phases]
     # Digests are taken before reading, so that a folder replaced meanwhile is detected later.
     folder = named_folder(config.name) if rows is None else None
-    files = {"data.name": folder_digest(folder)} if folder is not None else {}
+    digests = {"data.name": folder_digest(folder)} if folder is not None else {}
+    files = Inspections() if files is None else files
     if rows is not None:
-        sources = [_from_rows(about, rows, config) for about in _given(wanted, rows, config)]
+        sources = [_from_rows(about, rows, config) for about in _given(wanted, rows, config, files)]
     else:
         about = list(split_sources(config, wanted))
-        if missing := list(missing_phases(config, wanted, {one.phase for one in about})):
+        present = {one.phase for one in about}
+        if missing := list(missing_phases(config, wanted, present, files)):
             raise ConfigError(missing)
-        sources = _open(about, config, offline=offline, hub_cache_dir=hub_cache_dir)
+        sources = _open(about, config, files, offline=offline, hub_cache_dir=hub_cache_dir)
     streamed = [one for one in sources if config.streaming and one.about.phase == "train"]
-    splits = {
-        source.about: _split(source, cache_dir, in_memory=in_memory)
-        for source in sources
-        if source not in streamed
-    }
+    stored = [source for source in sources if source not in streamed]
+    splits = _splits(stored, None if in_memory else cache_dir)
     without_rows = {about for about, split in splits.items() if not split.rows}
     if without_rows:
         unusable = [one for one in sources if one.about in without_rows]
@@ -155,43 +166,37 @@ def load_corpus(
         columns={source.about.name: source.columns for source in sources},
         health=_health([source.about.name for source in streamed], splits),
         fingerprints={about.name: split.fingerprint for about, split in splits.items()},
-        files=files | {one.about.key: one.file.digest for one in sources if one.file},
+        files=digests | {one.about.key: one.file.digest for one in sources if one.file},
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class _File:
-    """A file at the time of its digest."""
+    """A file of the corpus, which may serve several splits."""
 
-    path: Path
-    digest: str
-    state: tuple[int, ...]
-    """Inode, size and modification time, which change when the file is written or replaced."""
+    def __init__(self, inspected: SourceFile) -> None:
+        self.inspected = inspected
+        self.found_digest: str | None = None
+        self._logged: set[str] = set()
 
-    @classmethod
-    def of(cls, path: str) -> _File:
-        found = existing(path)
-        state = _state(found)
-        return cls(path=found, digest=digest(path), state=state)
+    @property
+    def digest(self) -> str:
+        """Digest of the file; it is read unless that is known."""
+        if self.found_digest is None:
+            self.found_digest = digest(self.inspected.path)
+        return self.found_digest
 
-    def check(self) -> None:
-        """Check that the file has not changed since its digest was taken.
+    def verify(self) -> SourceFile:
+        """Return the file with the encoding and quotes of all of it, and log what is unusual."""
+        self.inspected = verified(self.inspected)
+        self.log()
+        return self.inspected
 
-        Raises:
-            ConfigError: it has changed.
-        """
-        if not self.path.is_file() or _state(self.path) != self.state:
-            raise ConfigError(
-                Problem(
-                    what=f"{self.path} changed while it was being read",
-                    hint="Run the same command again when the file is complete.",
-                )
-            )
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    def log(self) -> None:
+        """Log what is unusual in the file, once."""
+        for remark in self.inspected.remarks():
+            if remark not in self._logged:
+                self._logged.add(remark)
+                logger.warning("%s", remark)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -206,15 +211,31 @@ class _Source:
     every_column: Callable[[], pa.Table | Rows]
     """Returns the rows with all columns of the source."""
     content: tuple[object, ...] | None = None
-    """Values that the rows depend on, for the cache key; None if unknown before reading."""
+    """Values that the rows depend on, for the cache key; None for a file, whose digest is known
+    after reading, and for rows that are not cached."""
     file: _File | None = None
     """File of the rows, if it is one."""
 
-    def check(self) -> None:
-        """Check that the file has not changed while it was read."""
-        if self.file is not None:
-            with errors_at(self.about.key):
-                self.file.check()
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read."""
+        return [name for name in vars(self.columns).values() if name is not None]
+
+    @property
+    def options(self) -> SplitOptions:
+        """The options of the split."""
+        return SplitOptions(
+            keep_all=self.about.phase == "predict",
+            limit=self.about.limit,
+            within=self.about.within,
+            schema=SCHEMA if self.columns.references is None else SCHEMA_OF_SEVERAL,
+        )
+
+    def key(self, content: Sequence[object]) -> str:
+        """Return the key of the split in the cache."""
+        options = self.options
+        within = options.within and asdict(options.within)
+        return cache_key(*content, vars(self.columns), options.keep_all, options.limit, within)
 
     def all_examples(self) -> Iterator[Example]:
         """Yield every row of the source, including those held out for other splits."""
@@ -237,6 +258,10 @@ class _Source:
 
     def stream(self) -> datasets.IterableDataset:
         """Return the usable rows as a stream."""
+        if self.file is not None:
+            # Once, and not at the start of each epoch.
+            with errors_at(self.about.key):
+                self.file.verify()
         stream = datasets.IterableDataset.from_generator(
             _usable_rows, gen_kwargs={"source": self}, features=_FEATURES
         )
@@ -262,10 +287,21 @@ def _test_input(source: _Source, rows: datasets.Dataset) -> InputRows:
 
 
 def _open(
-    about: list[SplitSource], config: DataConfig, *, offline: bool, hub_cache_dir: Path | None
+    about: list[SplitSource],
+    config: DataConfig,
+    files: Inspections,
+    *,
+    offline: bool,
+    hub_cache_dir: Path | None,
 ) -> list[_Source]:
     if config.name is None:
-        return _open_all([partial(_from_file, one, config, _is_first(one, about)) for one in about])
+        opened: dict[str, _File] = {}
+        return _open_all(
+            [
+                partial(_from_file, one, config, files, opened, _is_first(one, about))
+                for one in about
+            ]
+        )
     if config.name == BUNDLED:
         return [_bundled(one, config) for one in about]
     loaded: Sequence[datasets.Dataset | datasets.IterableDataset]
@@ -298,39 +334,46 @@ def _open_all(openers: Iterable[Callable[[], _Source]]) -> list[_Source]:
     return sources
 
 
-def _from_file(about: SplitSource, config: DataConfig, is_first: bool) -> _Source:
-    path, language = about.value, config.language
+def _from_file(
+    about: SplitSource,
+    config: DataConfig,
+    files: Inspections,
+    opened: dict[str, _File],
+    is_first: bool,
+) -> _Source:
+    label = about.value
     with errors_at(about.key):
-        file = _File.of(path)
-        head = check_file(about, config)
-    if head.format == "txt":
+        inspected = check_file(about, config, files)
+    if inspected.format == "txt":
         columns = Columns(document=TEXT_COLUMN, summary=None, id=None)
     else:
         columns = _choose(
-            about, path, head.columns, config, lambda: head.sample, log_choice=is_first
+            *(about, label, inspected.columns, config),
+            lambda: inspected.sample,
+            log_choice=is_first,
         )
+    file = opened.setdefault(inspected.path, _File(inspected))
     return _Source(
         about=about,
-        label=path,
+        label=label,
         columns=columns,
-        rows=partial(_file_rows, about.key, path, columns, language),
-        every_column=partial(_file_input, about.key, path, language),
-        content=("file", file.digest, head.format, language),
+        rows=partial(_file_rows, about.key, file, columns),
+        every_column=partial(_file_input, about.key, file),
         file=file,
     )
 
 
-def _file_rows(key: str, path: str, columns: Columns, language: str | None) -> Rows:
+def _file_rows(key: str, file: _File, columns: Columns) -> Rows:
     names = [name for name in vars(columns).values() if name is not None]
     with errors_at(key):
-        yield from read_rows(path, columns=names, language=language)
+        yield from read_rows(file.verify(), columns=names)
 
 
-def _file_input(key: str, path: str, language: str | None) -> pa.Table | Rows:
+def _file_input(key: str, file: _File) -> pa.Table | Rows:
     with errors_at(key):
-        if format_of(path) == "parquet":
-            return parquet_table(path)
-        return list(read_rows(path, language=language))
+        if file.inspected.format == "parquet":
+            return parquet_table(file.inspected)
+        return list(read_rows(file.verify()))
 
 
 def _from_dataset(
@@ -342,7 +385,7 @@ def _from_dataset(
     label = f"{config.name} [{about.value}]"
     head = list(split.take(_SAMPLE_ROWS))
     if not head:
-        raise ConfigError(Problem(key=about.key, what=f"{label} holds no rows"))
+        raise ConfigError.of(key=about.key, what=f"{label} holds no rows")
     columns = _choose(
         about, label, list(head[0]), config, lambda: _sample(head), log_choice=is_first
     )
@@ -378,7 +421,9 @@ def _bundled(about: SplitSource, config: DataConfig) -> _Source:
     )
 
 
-def _given(phases: list[Phase], names: Collection[str], config: DataConfig) -> list[SplitSource]:
+def _given(
+    phases: list[Phase], names: Collection[str], config: DataConfig, files: Inspections
+) -> list[SplitSource]:
     """Return the sources of the given rows, as if they were files of the config."""
     validation = [name for name in names if name not in ("train", "test")]
     several = validation != [ONLY_VALIDATION]
@@ -393,7 +438,7 @@ def _given(phases: list[Phase], names: Collection[str], config: DataConfig) -> l
         test_share=None,
     )
     sources = list(split_sources(synthetic, phases))
-    if missing := list(missing_phases(synthetic, phases, {one.phase for one in sources})):
+    if missing := list(missing_phases(synthetic, phases, {one.phase for one in sources}, files)):
         raise ConfigError(missing)
     return sources
 
@@ -434,21 +479,112 @@ def _sample(rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
     return {name: one_line(value) for row in rows[:1] for name, value in row.items()}
 
 
-def _split(source: _Source, cache_dir: Path | None, *, in_memory: bool) -> Split:
-    about = source.about
-    keep_all = about.phase == "predict"
-    schema = SCHEMA if source.columns.references is None else SCHEMA_OF_SEVERAL
-    options: dict[str, Any] = {"keep_all": keep_all, "limit": about.limit, "schema": schema}
-    options["verify"] = source.check
-    if in_memory or source.content is None:
-        return split_in_memory(source.examples(), **options)
-    within = about.within and asdict(about.within)
-    key = cache_key(*source.content, vars(source.columns), keep_all, about.limit, within)
-    return with_cache(
-        cache_dir,
-        lambda cache: stored_split(source.examples(), cache / "corpus" / key, **options),
-        lambda: split_in_memory(source.examples(), **options),
-    )
+def _splits(sources: Sequence[_Source], cache_dir: Path | None) -> dict[SplitSource, Split]:
+    """Return the split of each source; a file that serves several is read once."""
+    by_file: dict[object, list[_Source]] = {}
+    for source in sources:
+        by_file.setdefault(source.file or source, []).append(source)
+    splits: dict[SplitSource, Split] = {}
+    for file, served in by_file.items():
+        first = served[0]
+        if isinstance(file, _File):
+            with errors_at(first.about.key):
+                splits |= with_cache(
+                    cache_dir,
+                    partial(_splits_of_file, file, served),
+                    partial(_splits_of_file, file, served, None),
+                )
+        elif first.content is None:
+            splits[first.about] = _split(first, None)
+        else:
+            splits[first.about] = with_cache(
+                cache_dir, partial(_split, first), partial(_split, first, None)
+            )
+    return {source.about: splits[source.about] for source in sources}
+
+
+def _split(source: _Source, cache: Path | None) -> Split:
+    """Return the split of a source that is not a file, from the cache if it is there."""
+    key = source.key(source.content or ())
+    if cache is not None and (split := stored_split(cache, key)):
+        return split
+    with SplitWriter(source.options, cache) as writer:
+        for example in source.all_examples():
+            writer.add(example)
+            if writer.is_full:
+                break
+        return writer.finish(key)
+
+
+def _splits_of_file(
+    file: _File, sources: Sequence[_Source], cache: Path | None
+) -> dict[SplitSource, Split]:
+    """Return the splits of a file, of which those that are not in the cache are read in one pass.
+
+    Raises:
+        ConfigError: the file is invalid, or changed while it was read.
+    """
+    splits: dict[SplitSource, Split] = {}
+    if cache is not None and (known := known_file(file.inspected, cache)):
+        file.inspected, file.found_digest = known
+        for source in sources:
+            if split := stored_split(cache, source.key(_content(file))):
+                splits[source.about] = split
+    missing = [source for source in sources if source.about not in splits]
+    if missing:
+        splits |= _read_splits(file, missing, cache)
+        if cache is not None:
+            remember_file(file.inspected, file.digest, cache)
+    return splits
+
+
+def _read_splits(
+    file: _File, sources: Sequence[_Source], cache: Path | None
+) -> dict[SplitSource, Split]:
+    if file.inspected.is_guessed:
+        file.verify()
+    file.log()
+    try:
+        return _read_once(file, sources, cache)
+    except MisleadingStartError:
+        file.verify()
+        return _read_once(file, sources, cache)
+
+
+def _read_once(
+    file: _File, sources: Sequence[_Source], cache: Path | None
+) -> dict[SplitSource, Split]:
+    """Decode, digest, count and convert a file in one pass over its rows."""
+    names = list(dict.fromkeys(name for source in sources for name in source.names))
+    with ExitStack() as stack:
+        reader = stack.enter_context(RowReader(file.inspected, columns=names))
+        writers = {
+            source: stack.enter_context(SplitWriter(source.options, cache)) for source in sources
+        }
+        unfilled = dict(writers)
+        for number, row in enumerate(reader):
+            # Splits of the same columns share the example.
+            found: dict[Columns, Example] = {}
+            for source, writer in list(unfilled.items()):
+                columns = source.columns
+                if columns not in found:
+                    found[columns] = to_example(row, number, columns, source.label)
+                writer.add(found[columns])
+                if writer.is_full:
+                    del unfilled[source]
+            if not unfilled:
+                break
+        file.found_digest = reader.digest()
+        file.inspected.check()
+        file.inspected = replace(file.inspected, is_verified=True)
+        content = _content(file)
+        return {
+            source.about: writer.finish(source.key(content)) for source, writer in writers.items()
+        }
+
+
+def _content(file: _File) -> tuple[object, ...]:
+    return ("file", file.digest, file.inspected.format, file.inspected.language)
 
 
 def _unusable(source: _Source, split: Split, sources: Sequence[_Source]) -> Problem:

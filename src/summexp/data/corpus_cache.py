@@ -11,11 +11,10 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
@@ -23,6 +22,7 @@ import pyarrow as pa
 
 from summexp.data.columns import Example, is_blank
 from summexp.data.health import Hashes, SplitHealth, count_repeats, row_hashes
+from summexp.data.shares import HashRange
 from summexp.upstream.datasets import rows_in_memory, rows_of_file
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "document", "summary")])
@@ -48,115 +48,111 @@ class Split:
     """Digest of all rows in order, 32 hexadecimal digits."""
 
 
-def stored_split(
-    examples: Iterable[Example],
-    folder: Path,
-    *,
-    keep_all: bool,
-    limit: int | None,
-    schema: pa.Schema = SCHEMA,
-    verify: Callable[[], None] = lambda: None,
-) -> Split:
-    """Return the split stored in `folder`, which is created from `examples` if absent.
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """Which rows of a source a split has."""
+
+    keep_all: bool
+    """Whether to keep rows without a document or a summary (for prediction)."""
+    limit: int | None = None
+    """Maximum number of used rows."""
+    within: HashRange | None = None
+    """Hash range of the rows; None for all rows."""
+    schema: pa.Schema = SCHEMA
+    """`SCHEMA`, or `SCHEMA_OF_SEVERAL`."""
+
+
+def stored_split(cache: Path, key: str) -> Split | None:
+    """Return a stored split, or None if there is none.
 
     Args:
-        examples: all rows of the source; not read if the folder exists.
-        folder: its name is a `cache_key` of the source and of the two options below.
-        keep_all: whether to keep rows without a document or a summary (for prediction).
-        limit: maximum number of used rows.
-        schema: `SCHEMA`, or `SCHEMA_OF_SEVERAL`.
-        verify: called after reading; raises if the source has changed.
+        cache: the cache folder.
+        key: a `cache_key` of the source and of the options.
     """
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Not `tempfile.mkdtemp`, whose folders are private to this user.
-        unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-        unfinished.mkdir()
-        try:
-            _write(_Selection(examples, schema, keep_all=keep_all, limit=limit), unfinished)
-            verify()
-            try:
-                unfinished.rename(folder)
-            except OSError:
-                if not folder.is_dir():
-                    raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    return _read(folder)
+    folder = _folder(cache, key)
+    return _read(folder) if folder.is_dir() else None
 
 
-def split_in_memory(
-    examples: Iterable[Example],
-    *,
-    keep_all: bool,
-    limit: int | None,
-    schema: pa.Schema = SCHEMA,
-    verify: Callable[[], None] = lambda: None,
-) -> Split:
-    """Return a split created from `examples` in memory; see `stored_split`."""
-    selection = _Selection(examples, schema, keep_all=keep_all, limit=limit)
-    table = pa.Table.from_batches(list(selection.batches()), schema=schema)
-    verify()
-    fingerprint = selection.fingerprint
-    health = selection.health
-    hashes = selection.hashes()
-    count_repeats(health, hashes)
-    rows = rows_in_memory(table, fingerprint)
-    return Split(rows=rows, health=health, hashes=hashes, fingerprint=fingerprint)
+class SplitWriter:
+    """Selects the used rows of a split, counts them, and stores them or holds them in memory."""
 
+    def __init__(self, options: SplitOptions, cache: Path | None) -> None:
+        """Prepare an empty split.
 
-class _Selection:
-    """Selects the used rows of a source, and counts them."""
-
-    def __init__(
-        self,
-        examples: Iterable[Example],
-        schema: pa.Schema,
-        *,
-        keep_all: bool,
-        limit: int | None,
-    ) -> None:
-        self.schema = schema
-        self.health = SplitHealth()
-        self._examples = examples
-        self._keep_all = keep_all
-        self._limit = limit
+        Args:
+            options: which rows it has.
+            cache: the cache folder; None to hold the rows in memory.
+        """
+        self._options = options
+        self._cache = cache
+        self._rows: list[Example] = []
+        self._table: list[pa.RecordBatch] = []
+        self._used = 0
+        self._health = SplitHealth()
         self._content = hashlib.blake2b(digest_size=16)
         self._hashes = bytearray()
 
+    def __enter__(self) -> SplitWriter:
+        """Begin an entry of the cache under a temporary name."""
+        with ExitStack() as stack:
+            if self._cache is not None:
+                # Not `tempfile.mkdtemp`, whose folders are private to this user.
+                self._folder = _folder(self._cache, f".{uuid.uuid4().hex}")
+                self._folder.parent.mkdir(parents=True, exist_ok=True)
+                self._folder.mkdir()
+                stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+                self._files = stack.enter_context(ExitStack())
+                file = self._files.enter_context(pa.OSFile(str(self._folder / _ROWS), "wb"))
+                stream = pa.ipc.new_stream(file, self._options.schema)
+                self._stream = self._files.enter_context(stream)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Delete the entry unless it was stored."""
+        self._open.close()
+
     @property
-    def fingerprint(self) -> str:
-        return self._content.hexdigest()
+    def is_full(self) -> bool:
+        """Whether the limit is reached."""
+        return self._used == self._options.limit
 
-    def hashes(self) -> Hashes:
-        return np.frombuffer(bytes(self._hashes), dtype=np.uint64).reshape(-1, 2)
+    def add(self, example: Example) -> None:
+        """Add the next row of the source, if the split has it."""
+        options, health = self._options, self._health
+        if options.within is not None and not options.within.holds(example.document):
+            return
+        has_document = not is_blank(example.document)
+        health.rows += 1
+        health.empty_document += not has_document
+        health.empty_summary += example.summary is None
+        if not options.keep_all and not (has_document and example.summary is not None):
+            health.dropped += 1
+            return
+        self._digest((example.id, example.document, example.summary or ""))
+        if example.references:
+            # A negative number is no text length, so it marks the end of the row.
+            self._content.update((-len(example.references)).to_bytes(8, "little", signed=True))
+            self._digest(example.references)
+        if has_document:
+            self._hashes += b"".join(row_hashes(example.document, example.summary))
+        self._used += 1
+        self._rows.append(example)
+        if len(self._rows) == _BATCH_ROWS:
+            self._write()
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        used = islice(self._used(), self._limit)
-        while batch := list(islice(used, _BATCH_ROWS)):
-            columns: list[Any] = [
-                pa.array([getattr(example, field.name) for example in batch], field.type)
-                for field in self.schema
-            ]
-            yield pa.record_batch(columns, schema=self.schema)
-
-    def _used(self) -> Iterator[Example]:
-        for example in self._examples:
-            has_document = not is_blank(example.document)
-            self.health.rows += 1
-            self.health.empty_document += not has_document
-            self.health.empty_summary += example.summary is None
-            if not self._keep_all and not (has_document and example.summary is not None):
-                self.health.dropped += 1
-                continue
-            self._digest((example.id, example.document, example.summary or ""))
-            if example.references:
-                # A negative number is no text length, so it marks the end of the row.
-                self._content.update((-len(example.references)).to_bytes(8, "little", signed=True))
-                self._digest(example.references)
-            if has_document:
-                self._hashes += b"".join(row_hashes(example.document, example.summary))
-            yield example
+    def finish(self, key: str) -> Split:
+        """Return the split; with a cache, stored under its key."""
+        if self._rows:
+            self._write()
+        hashes = np.frombuffer(bytes(self._hashes), dtype=np.uint64).reshape(-1, 2)
+        count_repeats(self._health, hashes)
+        fingerprint = self._content.hexdigest()
+        if self._cache is not None:
+            return self._store(_folder(self._cache, key), hashes, fingerprint)
+        table = pa.Table.from_batches(self._table, schema=self._options.schema)
+        rows = rows_in_memory(table, fingerprint)
+        return Split(rows=rows, health=self._health, hashes=hashes, fingerprint=fingerprint)
 
     def _digest(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -164,17 +160,34 @@ class _Selection:
             self._content.update(len(data).to_bytes(8, "little"))
             self._content.update(data)
 
+    def _write(self) -> None:
+        schema = self._options.schema
+        columns = [
+            pa.array([getattr(row, field.name) for row in self._rows], field.type)
+            for field in schema
+        ]
+        batch = pa.record_batch(columns, schema=schema)
+        self._rows.clear()
+        if self._cache is None:
+            self._table.append(batch)
+        else:
+            self._stream.write_batch(batch)
 
-def _write(selection: _Selection, folder: Path) -> None:
-    schema = selection.schema
-    with pa.OSFile(str(folder / _ROWS), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for batch in selection.batches():
-            writer.write_batch(batch)
-    hashes = selection.hashes()
-    count_repeats(selection.health, hashes)
-    np.save(folder / _HASHES, hashes)
-    counts = {"fingerprint": selection.fingerprint, "health": vars(selection.health)}
-    (folder / _COUNTS).write_text(json.dumps(counts), "utf-8")
+    def _store(self, folder: Path, hashes: Hashes, fingerprint: str) -> Split:
+        self._files.close()
+        np.save(self._folder / _HASHES, hashes)
+        counts = {"fingerprint": fingerprint, "health": vars(self._health)}
+        (self._folder / _COUNTS).write_text(json.dumps(counts), "utf-8")
+        try:
+            self._folder.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+        return _read(folder)
+
+
+def _folder(cache: Path, key: str) -> Path:
+    return cache / "corpus" / key
 
 
 def _read(folder: Path) -> Split:

@@ -14,9 +14,16 @@ from pathlib import Path
 
 from summexp.data.columns import Columns, Example, choose_columns, examples
 from summexp.data.config import DataConfig
-from summexp.data.files import Head, errors_at, head_of, read_rows
+from summexp.data.files import errors_at
 from summexp.data.news_briefs import SIZES
 from summexp.data.shares import empty_ranges, share_problem, suggestions
+from summexp.data.source_files import (
+    Inspections,
+    MisleadingStartError,
+    SourceFile,
+    read_rows,
+    verified,
+)
 from summexp.data.split_sources import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.paths import at_home
@@ -38,6 +45,7 @@ def check_data(
     do_predict: bool,
     debug_tiny: bool = False,
     offline: bool = False,
+    files: Inspections | None = None,
 ) -> list[Problem]:
     """Return the problems of the data that the phases need.
 
@@ -48,10 +56,12 @@ def check_data(
         do_predict: whether it predicts.
         debug_tiny: whether synthetic rows replace missing data (`debug=tiny`).
         offline: whether the Hub must not be contacted.
+        files: takes the inspected files, to be handed on to the run.
     """
+    files = Inspections() if files is None else files
     switched_on = {"train": do_train, "eval": do_eval, "predict": do_predict}
     phases: list[Phase] = [phase for phase in ("train", "eval", "predict") if switched_on[phase]]
-    config = data_of(config, phases)
+    config = data_of(config, phases, files)
     problems = list(_check_either_or(config))
     if problems:
         return problems
@@ -66,46 +76,46 @@ def check_data(
     for source in (one for one in sources if one.within is None or one is split):
         try:
             with errors_at(source.key):
-                check_file(source, config)
+                check_file(source, config, files)
         except ConfigError as error:
             problems += (problem for problem in error.problems if problem not in problems)
-    problems += [] if problems else _check_shares(config, sources)
+    problems += [] if problems else _check_shares(config, sources, files)
     if not debug_tiny or any(getattr(config, key) for key in _FILE_KEYS):
-        problems += missing_phases(config, phases, {source.phase for source in sources})
+        problems += missing_phases(config, phases, {source.phase for source in sources}, files)
     return problems
 
 
-def check_file(source: SplitSource, config: DataConfig) -> Head:
-    """Return the head of a file; raise `ConfigError` if the phase cannot use it."""
-    head = head_of(source.value, language=config.language)
-    if head.format == "txt":
+def check_file(source: SplitSource, config: DataConfig, files: Inspections) -> SourceFile:
+    """Return the inspected file; raise `ConfigError` if the phase cannot use it."""
+    file = files.of(source.value, language=config.language)
+    if file.format == "txt":
         if source.phase != "predict":
-            raise ConfigError(
-                Problem(
-                    what=f"{source.value} is plain text, which has no summaries",
-                    hint=f"Name another file: {source.key}=FILE. Plain text (one document per "
-                    f"line) is for prediction: data.test_file={source.value}",
-                )
+            raise ConfigError.of(
+                what=f"{source.value} is plain text, which has no summaries",
+                hint=f"Name another file: {source.key}=FILE. Plain text (one document per "
+                f"line) is for prediction: data.test_file={source.value}",
             )
-        return head
-    columns = _columns(source, head, config)
-    for _ in examples(head.rows, columns, source.value):
+        return file
+    columns = _columns(source, file, config)
+    for _ in examples(file.rows, columns, source.value):
         pass  # raises for a cell that is not text
-    return head
+    return file
 
 
-def _columns(source: SplitSource, head: Head, config: DataConfig) -> Columns:
+def _columns(source: SplitSource, file: SourceFile, config: DataConfig) -> Columns:
     return choose_columns(
-        head.columns,
+        file.columns,
         config,
         needs_summary=source.phase != "predict",
         source=source.value,
-        sample=lambda: head.sample,
+        sample=lambda: file.sample,
         log_choice=False,
     )
 
 
-def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterator[Problem]:
+def _check_shares(
+    config: DataConfig, sources: Sequence[SplitSource], files: Inspections
+) -> Iterator[Problem]:
     """Yield a problem for each split of the training file without a row."""
     parts = {one.within: one for one in sources if one.within is not None}
     if not parts:
@@ -113,7 +123,7 @@ def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterato
     source = next(iter(parts.values()))
 
     def read() -> Iterator[Example]:
-        return _train_examples(source, config)
+        return _train_examples(source, config, files)
 
     try:
         with errors_at(source.key):
@@ -125,16 +135,22 @@ def _check_shares(config: DataConfig, sources: Sequence[SplitSource]) -> Iterato
         yield from error.problems
 
 
-def _train_examples(source: SplitSource, config: DataConfig) -> Iterator[Example]:
-    """Yield the rows of the training file, read lazily."""
-    columns = _columns(source, head_of(source.value, language=config.language), config)
+def _train_examples(
+    source: SplitSource, config: DataConfig, files: Inspections
+) -> Iterator[Example]:
+    """Yield the rows of the training file, read lazily; maybe some of them twice."""
+    file = files.of(source.value, language=config.language)
+    columns = _columns(source, file, config)
     names = [name for name in vars(columns).values() if name is not None]
-    rows = read_rows(source.value, columns=names, language=config.language)
-    return examples(rows, columns, source.value)
+    try:
+        yield from examples(read_rows(file, columns=names), columns, source.value)
+    except MisleadingStartError:
+        rows = read_rows(verified(file), columns=names)
+        yield from examples(rows, columns, source.value)
 
 
 def missing_phases(
-    config: DataConfig, phases: list[Phase], present: set[Phase]
+    config: DataConfig, phases: list[Phase], present: set[Phase], files: Inspections
 ) -> Iterator[Problem]:
     """Yield a problem for each enabled phase without data."""
     if phases and not present and config.name is None:
@@ -152,7 +168,7 @@ def missing_phases(
         return
     for phase in phases:
         if phase not in present:
-            yield no_data(config, phase)
+            yield no_data(config, phase, files=files)
 
 
 def _unused(config: DataConfig, phases: list[Phase]) -> Iterator[tuple[str, str]]:
@@ -161,17 +177,24 @@ def _unused(config: DataConfig, phases: list[Phase]) -> Iterator[tuple[str, str]
         yield source.key, _SWITCH[source.phase][0]
 
 
-def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None) -> Problem:
+def no_data(
+    config: DataConfig,
+    phase: Phase,
+    available: list[str] | None = None,
+    *,
+    files: Inspections | None = None,
+) -> Problem:
     """Return the problem of an enabled phase without data.
 
     Args:
         config: the `data` group.
         phase: the phase.
         available: the splits of `data.name`, if known.
+        files: the inspected files.
     """
     switch, data, split = _SWITCH[phase]
     if config.name is None:
-        held_out = _held_out(config, phase)
+        held_out = _held_out(config, phase, Inspections() if files is None else files)
         other = f" {held_out} to hold it out of data.train_file," if held_out else ""
         return Problem(
             key=f"data.{split}_file",
@@ -196,14 +219,15 @@ def no_data(config: DataConfig, phase: Phase, available: list[str] | None = None
     )
 
 
-def _held_out(config: DataConfig, phase: Phase) -> str | None:
+def _held_out(config: DataConfig, phase: Phase, files: Inspections) -> str | None:
     """Return the setting that holds out rows of the training file for `phase`, if possible."""
     if phase == "train" or config.train_file is None:
         return None
     source = next(split_sources(config, ["train"]))
     try:
-        check_file(source, config)
-        return next(suggestions(lambda: _train_examples(source, config), [_SWITCH[phase][2]]), None)
+        check_file(source, config, files)
+        split = _SWITCH[phase][2]
+        return next(suggestions(lambda: _train_examples(source, config, files), [split]), None)
     except ConfigError:
         return None
 

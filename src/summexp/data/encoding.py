@@ -5,14 +5,12 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
-from summexp.errors import ConfigError, Problem
-
-logger = logging.getLogger(__name__)
+from summexp.errors import ConfigError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MARKS = (  # the longer first: UTF-32's little-endian mark begins with UTF-16's
@@ -22,6 +20,8 @@ _MARKS = (  # the longer first: UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+SURE_ENCODINGS = ("utf-8", *(encoding for _, encoding in _MARKS), "iso2022_kr", "iso2022_jp")
+"""Encodings that are detected by their form; another one is a guess by the language."""
 _HEAD_BYTES = 1 << 16
 _SHIFT = b"\x1b$"
 """Escape sequence of ISO 2022 encodings (old e-mails), all of whose bytes are ASCII."""
@@ -52,57 +52,60 @@ _LIKELY_ENCODINGS = (
 cp1258): short texts in cp1252, which is more common, would be detected as one of them."""
 
 
-def open_bytes(path: Path) -> BinaryIO:
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading; gzip is detected by content, not by name."""
-    with path.open("rb") as stream:
-        compressed = stream.read(2) == _GZIP_MAGIC
-    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
+    with path.open("rb") as file:
+        yield decompressed(file)
 
 
-def open_text(path: Path, encoding: str, *, strict: bool = True) -> TextIO:
-    """Open a text file, compressed by gzip or not, without translating line ends."""
+def decompressed(file: io.BufferedReader[Any]) -> BinaryIO:
+    """Return the content of a file that is at its start, compressed by gzip or not."""
+    compressed = file.peek(2)[:2] == _GZIP_MAGIC
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file) if compressed else file)
+
+
+@contextmanager
+def text_of(stream: BinaryIO, encoding: str, *, strict: bool = True) -> Iterator[TextIO]:
+    """Decode a stream that is at its start, without translating line ends; it stays open."""
     errors = "strict" if strict else "replace"
-    return io.TextIOWrapper(open_bytes(path), encoding=encoding, errors=errors, newline="")
+    text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
+    try:
+        yield text
+    finally:
+        text.detach()
 
 
-def encoding_of(path: Path, *, language: str | None = None, head_only: bool = False) -> str:
-    """Detect the encoding of a text file, and log it if it is not Unicode.
+def encoding_of(
+    stream: BinaryIO, name: str, *, language: str | None = None, head_only: bool = False
+) -> str:
+    """Detect the encoding of a text.
 
     Args:
-        path: the file, compressed by gzip or not. It is read to the end to verify UTF-8.
+        stream: the text, which can be rewound. It is read to the end to verify UTF-8.
+        name: name of the file in messages.
         language: ISO 639-1 code of its language, which helps the detection.
-        head_only: whether to read the start of the file only, without logging.
+        head_only: whether to read the start only.
 
     Raises:
         ConfigError: the encoding cannot be detected.
     """
-    with open_bytes(path) as stream:
-        head = stream.read(_HEAD_BYTES)
-        for mark, encoding in _MARKS:
-            if head.startswith(mark):
-                return encoding
-        if _SHIFT in head:
-            encoding = "iso2022_kr" if b"\x1b$)C" in head else "iso2022_jp"
-            return _logged(path, encoding, head_only=head_only)
-        if head.count(0) > len(head) // 10:
-            raise ConfigError(
-                Problem(
-                    what=f"{path} is a binary file, or UTF-16 text without a byte order mark",
-                    hint="Save it as UTF-8.",
-                )
-            )
-        if _is_utf8([head] if head_only else _chunks(head, stream)):
-            return "utf-8"
-    with open_bytes(path) as stream:
-        lines = _head_lines(stream) if head_only else stream
-        encoding = _guess(path, lines, language)
-    return _logged(path, encoding, head_only=head_only)
-
-
-def _logged(path: Path, encoding: str, *, head_only: bool) -> str:
-    if not head_only:
-        logger.warning("%s: not UTF-8, reading it as %s", path, encoding)
-    return encoding
+    stream.seek(0)
+    head = stream.read(_HEAD_BYTES)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    if _SHIFT in head:
+        return "iso2022_kr" if b"\x1b$)C" in head else "iso2022_jp"
+    if head.count(0) > len(head) // 10:
+        raise ConfigError.of(
+            what=f"{name} is a binary file, or UTF-16 text without a byte order mark",
+            hint="Save it as UTF-8.",
+        )
+    if _is_utf8([head] if head_only else _chunks(head, stream)):
+        return "utf-8"
+    stream.seek(0)
+    return _guess(name, _head_lines(stream) if head_only else stream, language)
 
 
 def _head_lines(stream: BinaryIO) -> list[bytes]:
@@ -129,7 +132,7 @@ def _is_utf8(chunks: Iterable[bytes]) -> bool:
     return True
 
 
-def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
+def _guess(name: str, lines: Iterable[bytes], language: str | None) -> str:
     """Detect the encoding from the non-ASCII lines around the first one that is not UTF-8."""
     sample: list[bytes] = []
     size = 0
@@ -146,25 +149,23 @@ def _guess(path: Path, lines: Iterable[bytes], language: str | None) -> str:
                 break
             del sample[: len(sample) // 2]
             size = sum(map(len, sample))
-    _check_corrupt_utf8(path, b"".join(sample), bad_line)
+    _check_corrupt_utf8(name, b"".join(sample), bad_line)
     encoding = _best(b"".join(sample), language)
     if encoding is None:
-        raise ConfigError(
-            Problem(what=f"the encoding of {path} cannot be detected", hint="Save it as UTF-8.")
+        raise ConfigError.of(
+            what=f"the encoding of {name} cannot be detected", hint="Save it as UTF-8."
         )
     return encoding
 
 
-def _check_corrupt_utf8(path: Path, sample: bytes, bad_line: int) -> None:
+def _check_corrupt_utf8(name: str, sample: bytes, bad_line: int) -> None:
     """Raise for a UTF-8 file with a few invalid bytes, which other encodings would garble."""
     text = sample.decode("utf-8", errors="replace")
     foreign = sum(not character.isascii() for character in text)
     if text.count("\ufffd") * 4 < foreign:
-        raise ConfigError(
-            Problem(
-                what=f"{path}, line {bad_line}: invalid UTF-8, unlike the rest of the file",
-                hint="Fix that line, or save the file again as UTF-8.",
-            )
+        raise ConfigError.of(
+            what=f"{name}, line {bad_line}: invalid UTF-8, unlike the rest of the file",
+            hint="Fix that line, or save the file again as UTF-8.",
         )
 
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from summexp.errors import ConfigError, Problem
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _SPACE = re.compile(r"\s*")
 
 

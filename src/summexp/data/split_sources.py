@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from summexp.data.columns import COLUMN_KEYS
 from summexp.data.config import DataConfig
-from summexp.data.files import head_of
 from summexp.data.shares import HashRange, hash_ranges
+from summexp.data.source_files import Inspections
 from summexp.errors import ConfigError
 from summexp.paths import at_home
 
@@ -58,7 +58,7 @@ def named_folder(name: str | None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:
+def data_of(config: DataConfig, phases: Collection[Phase], files: Inspections) -> DataConfig:
     """Return the data that the phases read: only `test_file` if prediction alone remains.
 
     A test file may then be given beside `name`, the dataset of the training. The configured columns
@@ -67,7 +67,7 @@ def data_of(config: DataConfig, phases: Collection[Phase]) -> DataConfig:
     if config.name is None or not config.test_file or set(phases) != {"predict"}:
         return config
     try:
-        own = head_of(config.test_file).columns
+        own = files.of(config.test_file, language=config.language).columns
     except ConfigError:
         own = ()  # reported when the file is checked
     columns: dict[str, Any] = {

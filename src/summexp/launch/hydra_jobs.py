@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import hydra
@@ -25,6 +25,7 @@ from summexp.config.compose import conf_dir, register
 from summexp.config.error_report import format_error, report_error
 from summexp.config.schema import Config
 from summexp.config.typed import typed_config
+from summexp.data.source_files import Inspections
 from summexp.distributed.failures import RankFailedError
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
 from summexp.launch.failed_jobs import FailedJob, JobFailedError, SweepFailedError
@@ -58,6 +59,8 @@ class CheckedJob:
     """Remaining phases, planned under the lock; None if they are planned when the job starts."""
     lock: FileLock | None = None
     """Lock of the run folder; it is held as long as it is referenced."""
+    files: Inspections = field(default_factory=Inspections)
+    """The data files as inspected by the checks."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def run_single(job: CheckedJob) -> int:
         if job.inherited is not None:
             log.info("%s", job.inherited)
         job.config.output_dir = HydraConfig.get().runtime.output_dir
-        ends.append(_end_of(lambda: lead(job.config, job.plan)))
+        ends.append(_end_of(lambda: lead(job.config, job.plan, job.files)))
         return ends[-1].value
 
     def start() -> int:

@@ -33,6 +33,7 @@ from summexp.runs.spec import Launch, RunSpec
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
+    from summexp.data.source_files import Inspections
     from summexp.distributed.config import HardwareConfig
 
 log = logging.getLogger(__name__)
@@ -60,13 +61,17 @@ def this_role(hardware: HardwareConfig) -> Role:
     return Role.AGENT if here is not None and here.rank > 0 else Role.LEADER
 
 
-def lead(config: Config, plan: RunPlan | None = None) -> float | None:
+def lead(
+    config: Config, plan: RunPlan | None = None, files: Inspections | None = None
+) -> float | None:
     """Run the remaining phases of `config.output_dir` as the leader.
 
     Args:
         config: the config, with `output_dir` set to the run folder.
         plan: the remaining phases, planned under the lock that this process holds; None plans them
             here.
+        files: the data files as inspected by the checks; a file not among them is inspected when
+            it is read.
 
     Returns:
         The metric of `config.objective`, or None if it was not computed.
@@ -90,7 +95,7 @@ def lead(config: Config, plan: RunPlan | None = None) -> float | None:
             log.info(
                 "%s %s", "resuming in" if plan.resumes else "run folder:", display_path(folder)
             )
-            run(RunSpec.new(config, folder, plan), Role.LEADER, peers)
+            run(RunSpec.new(config, folder, plan, files), Role.LEADER, peers)
     return read_metric(folder, config.objective)
 
 
@@ -151,7 +156,7 @@ def run(spec: RunSpec, role: Role, peers: Peers | None = None) -> None:
         else:
             from summexp.runs.phase_runner import run_phases
 
-            run_phases(spec.config, spec.folder, record, spec.plan)
+            run_phases(spec.config, spec.folder, record, spec.plan, spec.files)
     except BaseException as error:
         if role is Role.LEADER:
             record_end(record, error, world_size(spec.config.hardware))

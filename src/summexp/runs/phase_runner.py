@@ -61,25 +61,30 @@ from summexp.upstream.transformers import silence_mask_warning
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
+    from summexp.data.source_files import Inspections
 
 log = logging.getLogger(__name__)
 
 
-def run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> None:
+def run_phases(
+    config: Config, folder: Path, record: RunRecord, plan: RunPlan, files: Inspections | None = None
+) -> None:
     """Run the phases of `plan`, keeping `record` up to date; of several ranks, rank 0 writes.
 
     Raises:
         StorageError: a file could not be written.
     """
     with storage_errors(folder):
-        _run_phases(config, folder, record, plan)
+        _run_phases(config, folder, record, plan, files)
 
 
-def _run_phases(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> None:
+def _run_phases(
+    config: Config, folder: Path, record: RunRecord, plan: RunPlan, files: Inspections | None
+) -> None:
     _quiet_upstream()
     torch.autograd.set_detect_anomaly(config.debug.detect_anomaly)
     if plan.needs_model:
-        context = prepare_run(config, folder, record, plan)
+        context = prepare_run(config, folder, record, plan, files)
         with trackers(config, folder) if is_main() else no_trackers() as log_scores:
             evaluations = None
             if plan.train:

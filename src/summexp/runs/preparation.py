@@ -17,6 +17,7 @@ from summexp.config.model_kind_rules import kind_problems
 from summexp.data.collate import Collator, build_collator
 from summexp.data.corpus import Corpus, load_corpus
 from summexp.data.input_rows import InputRows
+from summexp.data.source_files import Inspections
 from summexp.data.split_sources import Phase, data_of
 from summexp.data.synthetic import needs_synthetic_rows, synthetic_rows
 from summexp.distributed.devices import describe, devices_behind, select_device
@@ -68,8 +69,17 @@ class RunContext:
     """Config key to the digest of the file or folder that was read for it."""
 
 
-def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) -> RunContext:
+def prepare_run(
+    config: Config, folder: Path, record: RunRecord, plan: RunPlan, files: Inspections | None = None
+) -> RunContext:
     """Read and tokenize the corpus, and create or load the model.
+
+    Args:
+        config: the config of the run.
+        folder: the run folder.
+        record: the record of the run.
+        plan: the remaining phases.
+        files: the data files as inspected before the run.
 
     Raises:
         ConfigError: an error that earlier checks cannot find: columns of a Hub dataset, keys of an
@@ -85,7 +95,7 @@ def prepare_run(config: Config, folder: Path, record: RunRecord, plan: RunPlan) 
             # The first rank has overwritten the cache.
             config = replace(config, data=replace(config.data, overwrite_cache=False))
         with record.phase("data"):
-            corpus = _load(config, plan, cache)
+            corpus = _load(config, plan, cache, files or Inspections())
             if plan.train and plan.resumes:
                 _check_same_rows(corpus, record, folder)
         # The content of a stream is unknown, so its tokenizer has no key in the cache.
@@ -185,9 +195,9 @@ def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelCon
     return taken, False
 
 
-def _load(config: Config, plan: RunPlan, cache: Path | None) -> Corpus:
+def _load(config: Config, plan: RunPlan, cache: Path | None, files: Inspections) -> Corpus:
     phases = set(_phases(config, plan))
-    data = data_of(config.data, phases)
+    data = data_of(config.data, phases, files)
     tiny = config.debug.tiny
     rows = synthetic_rows(data, phases) if tiny and needs_synthetic_rows(data) else None
     corpus = load_corpus(
@@ -197,6 +207,7 @@ def _load(config: Config, plan: RunPlan, cache: Path | None) -> Corpus:
         cache_dir=cache,
         in_memory=tiny,
         rows=rows,
+        files=files,
     )
     if isinstance(corpus.train, IterableDataset) and next(iter(corpus.train), None) is None:
         raise ConfigError.of(key="data.streaming", what="the training data have no usable row")

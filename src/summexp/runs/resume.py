@@ -422,9 +422,12 @@ def _value(config: Config, key: str) -> Any:
 def _digest(
     config: Config, patterns: tuple[str, ...], files: Mapping[str, str] | None = None
 ) -> str:
-    leaves = flat(asdict(config)).items()
-    chosen = {key: _content(key, value) for key, value in leaves if matches(key, patterns)}
-    chosen |= {key: content for key, content in (files or {}).items() if key in chosen}
+    read = files or {}
+    chosen = {
+        key: read[key] if key in read else _content(key, value)
+        for key, value in flat(asdict(config)).items()
+        if matches(key, patterns)
+    }
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The run spec: config, plan, folder and launch of a run, written once into its folder.
+"""The run spec: config, plan, launch and data files of a run, written once into its folder.
 
 All processes of a run have the same spec, however they were started.
 """
@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.typed import load_config
+from summexp.data.source_files import Inspections
 from summexp.distributed.world import outside_world, starts_ranks
 from summexp.run_folder.atomic_files import write_json
 from summexp.run_folder.layout import CONFIG_FILE
@@ -61,19 +62,29 @@ class RunSpec:
     """How the ranks are started."""
     hydra: str | None
     """Hydra's config as YAML; None if the run was not started by Hydra."""
+    files: Inspections
+    """The data files as inspected by the checks, so that no rank inspects them again."""
 
     @classmethod
-    def new(cls, config: Config, folder: Path, plan: RunPlan) -> RunSpec:
+    def new(
+        cls, config: Config, folder: Path, plan: RunPlan, files: Inspections | None = None
+    ) -> RunSpec:
         """Return the spec of a run that this process leads."""
         hydra = None
         if HydraConfig.initialized():
             hydra = OmegaConf.to_yaml(OmegaConf.create({"hydra": HydraConfig.get()}))
         launch = Launch.of(config.hardware)
-        return cls(config=config, folder=folder, plan=plan, launch=launch, hydra=hydra)
+        files = Inspections() if files is None else files.without_rows()
+        return cls(config=config, folder=folder, plan=plan, launch=launch, hydra=hydra, files=files)
 
     def write(self) -> None:
         """Write the spec beside `config.yaml`, which holds its config."""
-        entries = {"plan": asdict(self.plan), "launch": self.launch, "hydra": self.hydra}
+        entries = {
+            "plan": asdict(self.plan),
+            "launch": self.launch,
+            "hydra": self.hydra,
+            "files": self.files.to_json(),
+        }
         write_json(self.folder / SPEC_FILE, entries)
 
     @classmethod
@@ -86,6 +97,7 @@ class RunSpec:
             plan=RunPlan(**entries["plan"]),
             launch=Launch(entries["launch"]),
             hydra=entries["hydra"],
+            files=Inspections.from_json(entries["files"]),
         )
 
     def hydra_config(self) -> DictConfig | None:
