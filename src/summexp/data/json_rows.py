@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TextIO
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
 _CHUNK = 1 << 16
 _SPACE = re.compile(r"\s*")
@@ -63,11 +63,9 @@ def _array(scanner: _Scanner, name: str) -> Iterator[dict[str, object]]:
 def _as_row(value: object, scanner: _Scanner, name: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
-    raise ConfigError(
-        Problem(
-            what=f"{name}, line {scanner.line}: a row must be an object, not {_kind(value)}",
-            hint='Write each row as {"document": "…", "summary": "…"}.',
-        )
+    raise ConfigError.of(
+        what=f"{name}, line {scanner.line}: a row must be an object, not {_kind(value)}",
+        hint='Write each row as {"document": "…", "summary": "…"}.',
     )
 
 
@@ -82,11 +80,9 @@ def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
     }
     if len(lists) > 1:
-        raise ConfigError(
-            Problem(
-                what=f"{name} holds several lists of rows: {', '.join(map(repr, lists))}",
-                hint="Write the list to use into a separate file.",
-            )
+        raise ConfigError.of(
+            what=f"{name} holds several lists of rows: {', '.join(map(repr, lists))}",
+            hint="Write the list to use into a separate file.",
         )
     for rows_of_list in lists.values():
         yield from rows_of_list
@@ -95,11 +91,9 @@ def _unwrap(only: dict[str, object], name: str) -> Iterator[dict[str, object]]:
         all(isinstance(cell, list) for cell in only.values())
         or all(isinstance(cell, dict) for cell in only.values())
     ):
-        raise ConfigError(
-            Problem(
-                what=f"{name} is an object of columns, not rows",
-                hint="With pandas: frame.to_json(path, orient='records', force_ascii=False).",
-            )
+        raise ConfigError.of(
+            what=f"{name} is an object of columns, not rows",
+            hint="With pandas: frame.to_json(path, orient='records', force_ascii=False).",
         )
     yield only
 
@@ -168,10 +162,8 @@ class _Scanner:
     def _broken(self, error: json.JSONDecodeError, begins: int) -> ConfigError:
         # The line of the error counts from the start of the buffer.
         line = self.line + error.doc.count("\n", begins, error.pos)
-        return ConfigError(
-            Problem(
-                what=f"{self._name}, line {self.line}: this row is not valid JSON: "
-                f"{error.msg} (line {line}, column {error.colno})",
-                hint="Write JSON Lines (one object per line) or one array of objects.",
-            )
+        return ConfigError.of(
+            what=f"{self._name}, line {self.line}: this row is not valid JSON: "
+            f"{error.msg} (line {line}, column {error.colno})",
+            hint="Write JSON Lines (one object per line) or one array of objects.",
         )

@@ -30,7 +30,7 @@ from summexp.data.cache import with_cache
 from summexp.data.config import DataConfig
 from summexp.data.data_checks import is_saved, no_data, stream_problem
 from summexp.data.split_sources import SplitSource
-from summexp.errors import ConfigError, Problem, RunError, SummexpError, nearest
+from summexp.errors import ConfigError, RunError, SummexpError, nearest
 from summexp.paths import at_home
 from summexp.upstream.datasets import (
     Cause,
@@ -259,4 +259,4 @@ def _unreachable(config: DataConfig, *, offline: bool) -> ConfigError:
 
 
 def _problem(key: str, what: str, hint: str | None = None) -> ConfigError:
-    return ConfigError(Problem(key=f"data.{key}", what=what, hint=hint))
+    return ConfigError.of(key=f"data.{key}", what=what, hint=hint)

@@ -33,7 +33,7 @@ from summexp.engines.batches import TrainingBatches
 from summexp.engines.divergence import check_weights
 from summexp.engines.protocol import TrainingJob
 from summexp.engines.sharded import FullModel
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 from summexp.modeling.adapters import ADAPTER_FOLDER, has_adapter, merge_adapter, save_adapter
 from summexp.modeling.weights import listed, mismatch, non_finite_weights, weight_files
 from summexp.permissions import follow_umask
@@ -178,12 +178,10 @@ def check_same_model(model: PreTrainedModel, checkpoint: Path) -> None:
     with readable(checkpoint):
         different = mismatch(model, checkpoint)
     if different:
-        raise ConfigError(
-            Problem(
-                key=_RESUME,
-                what=f"{checkpoint} does not hold the weights of this model; {different}",
-                hint="Name a checkpoint of the same model, or choose model and peft as in its run.",
-            )
+        raise ConfigError.of(
+            key=_RESUME,
+            what=f"{checkpoint} does not hold the weights of this model; {different}",
+            hint="Name a checkpoint of the same model, or choose model and peft as in its run.",
         )
 
 
@@ -205,13 +203,11 @@ def check_loaded(model: torch.nn.Module, checkpoint: Path) -> None:
     """
     names = non_finite_weights(model)
     if any_reduce(bool(names))[0]:
-        raise ConfigError(
-            Problem(
-                key=_RESUME,
-                what=f"{checkpoint} has weights that are not finite (NaN or infinite)"
-                + (f": {listed(names)}" if names else ""),
-                hint="Name an earlier checkpoint, from before the training diverged.",
-            )
+        raise ConfigError.of(
+            key=_RESUME,
+            what=f"{checkpoint} has weights that are not finite (NaN or infinite)"
+            + (f": {listed(names)}" if names else ""),
+            hint="Name an earlier checkpoint, from before the training diverged.",
         )
 
 
@@ -231,13 +227,11 @@ def readable(checkpoint: Path) -> Iterator[None]:
         *(RuntimeError, SafetensorError, UnpicklingError),
     ) as error:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ConfigError(
-            Problem(
-                key=_RESUME,
-                what=f"cannot resume from {checkpoint}: {reason}",
-                hint="Name a checkpoint of the same model and the same training.*; to start from "
-                f"its weights only, set model.name_or_path={checkpoint} instead.",
-            )
+        raise ConfigError.of(
+            key=_RESUME,
+            what=f"cannot resume from {checkpoint}: {reason}",
+            hint="Name a checkpoint of the same model and the same training.*; to start from "
+            f"its weights only, set model.name_or_path={checkpoint} instead.",
         ) from error
 
 

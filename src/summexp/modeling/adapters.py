@@ -154,12 +154,10 @@ def _usual_targets(model: PreTrainedModel) -> list[str]:
     found = usual_targets(model.config.model_type) or sorted(set(_queries_and_values(model)))
     if found:
         return found
-    raise ConfigError(
-        Problem(
-            key="peft.target_modules",
-            what=f"unknown attention modules of {type(model).__name__} are queries and values",
-            hint=f"Name some of: {', '.join(_linear_names(model))}; or {_EVERY_LINEAR}.",
-        )
+    raise ConfigError.of(
+        key="peft.target_modules",
+        what=f"unknown attention modules of {type(model).__name__} are queries and values",
+        hint=f"Name some of: {', '.join(_linear_names(model))}; or {_EVERY_LINEAR}.",
     )
 
 
