@@ -41,7 +41,7 @@ test-slow:  ## the tests that take minutes, which `make test` leaves out
 
 coverage:  ## the branches that the tests of single modules run, of which CI wants a share
 	pytest tests/config tests/data tests/metrics tests/reports tests/run_folder \
-	  tests/test_check.py tests/test_cli.py tests/test_command_line.py tests/test_options.py --cov
+	  tests/test_check.py --cov
 
 test-gpu:  ## the tests that need an NVIDIA GPU; `make test` runs them too, where there is one
 	pytest -m gpu -n 0 tests/gpu

@@ -34,10 +34,9 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [5, 25])
-def test_killed_after_a_checkpoint_it_ends_as_if_it_never_was(
-    step: int, whole: Path, tmp_path: Path
-) -> None:
+def test_killed_after_a_checkpoint_it_ends_as_if_it_never_was(whole: Path, tmp_path: Path) -> None:
+    # The first checkpoint, and one of the last.
+    step = 5 if whole.name == "trainer" else 25
     folder = tmp_path / "killed"
     run = words(whole.name, folder, "training.save_total_limit=null")
     process = forked.start(*run, log=tmp_path / "log", cwd=tmp_path)

@@ -55,7 +55,7 @@ def weights_equal(one: Path, other: Path) -> bool:
 @pytest.mark.parametrize(
     "moment",
     # One of them in the suite that is run all the time.
-    [pytest.param(i / 12, marks=() if i == 6 else pytest.mark.slow) for i in (1, 4, 6, 9, 11)],
+    [pytest.param(i / 12, marks=() if i == 6 else pytest.mark.slow) for i in (1, 6, 11)],
 )
 def test_killed_and_started_again(moment: float, place: Path, unbroken: tuple[Path, float]) -> None:
     whole, seconds = unbroken

@@ -69,8 +69,8 @@ class Pushed:
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
-    """Uploads of one run to several repositories, some of which the Hub refuses."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that holds what nobody should see."""
     place = tmp_path_factory.mktemp("ann") / "secret place"
     place.mkdir()
     rows = [
@@ -84,6 +84,12 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
     folder = place / "run"
     in_process.run(*words, *files, folder=folder)
     _spoil(folder, place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pushed(finished: Path) -> Pushed:
+    """Uploads of one run to several repositories, some of which the Hub refuses."""
     pushes: dict[str, list[str]] = {
         "me/plain": [],
         "me/private": ["training.hub_private_repo=true"],
@@ -100,21 +106,21 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
     with LocalHub() as hub:
         hub.add("me/was-public", {}, repo_type="model")
         hub.answers = {"me/gone/preupload": 404}
-        done = _run(folder, pushes, hub)
+        done = _run(finished, pushes, hub)
     reported = dict(part.split("\n", 1) for part in done.split("== ")[1:])
     found = {repo.repo_id: repo.revisions["main"] for repo in hub.repositories.values()}
-    return Pushed(folder, found, reported)
+    return Pushed(finished, found, reported)
 
 
 @pytest.fixture(scope="module")
-def retried(pushed: Pushed) -> Pushed:
+def retried(finished: Path) -> Pushed:
     """Uploads to a Hub that the client tries again, for half a minute, before it gives up."""
     with LocalHub() as hub:
         hub.answers = {"models/me/busy": 503, "me/cut": 0}
-        done = _run(pushed.folder, {"me/busy": [], "me/cut": []}, hub)
+        done = _run(finished, {"me/busy": [], "me/cut": []}, hub)
         reported = dict(part.split("\n", 1) for part in done.split("== ")[1:])
-    reported["no-hub"] = _run(pushed.folder, {"me/x": []}, hub)
-    return Pushed(pushed.folder, {}, reported)
+    reported["no-hub"] = _run(finished, {"me/x": []}, hub)
+    return Pushed(finished, {}, reported)
 
 
 _SPLITS = {"train": "train", "validation": "dev", "test": "test"}

@@ -282,18 +282,19 @@ def test_what_chose_the_best_checkpoint_needs_no_evaluation_to_predict(trained: 
 
 @pytest.mark.usefixtures("trained")
 @pytest.mark.parametrize(
-    ("words", "key"),
+    ("line", "keys"),
     [
-        (("training.learning_rate=0.1",), "training.learning_rate"),
-        (("model.architecture.d_model=8",), "model.architecture.d_model"),
-        (("data.text_column=gist", "data.summary_column=body"), "data.summary_column"),
-        (("data=xsum",), "data.name"),
-        (("seed=1",), "seed"),
+        (
+            "training.learning_rate=0.1 model.architecture.d_model=8 seed=1 "
+            "data.text_column=gist data.summary_column=body",
+            {"training.learning_rate", "model.architecture.d_model", "seed", "data.summary_column"},
+        ),
+        ("data=xsum", {"data.name"}),
     ],
 )
-def test_a_word_that_contradicts_the_training_is_rejected(words: tuple[str, ...], key: str) -> None:
-    reported = problems("output_dir=out1", *words)
-    assert key in [one.key for one in reported]
+def test_words_that_contradict_the_training_are_rejected(line: str, keys: set[str]) -> None:
+    reported = problems("output_dir=out1", *line.split())
+    assert keys <= {one.key for one in reported}
     text = "\n".join(map(str, reported))
     # What deletes is named once, behind all that does not.
     assert text.count("overwrite_output_dir") == 1
