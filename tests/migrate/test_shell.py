@@ -125,6 +125,7 @@ def test_a_loop_gives_a_statement_for_each_turn() -> None:
         ("for m in a b; do\n {}\n if x; then break; fi\ndone", "a loop with break or continue", 1),
         ("for m in a b; do [ $m = a ] && continue; {}; done", "a loop with break or", 1),
         ("for s in 1; do {} || break; done", "a loop with break or continue", 1),
+        ("ls\n{} --do_train \\ --fp16", "a backslash and a blank before a flag", 2),
         ("{} 'open", "bash syntax error", 1),
         ('ls\n{} "open', "bash syntax error", 2),
         ("{} $(open", "bash syntax error", 1),

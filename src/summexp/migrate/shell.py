@@ -242,6 +242,11 @@ class _Reader:
         elif script_index(words) is not None and words[0] not in _FILE_TOOLS:
             statement = Statement(words, {**self._exports(), **assigned}, line_of(node))
             self.calls.setdefault(node.start_byte, []).append(statement)
+            if any(re.match(r"[ \t]+--\w", word) for word in words):
+                # A line break is lost: to bash, the blank is the first character of the flag.
+                what, hint = "a backslash and a blank before a flag", "Leave the backslash out."
+                where = f"line {line_of(node)}"
+                self.problems.append(Problem(what=what, where=where, hint=hint))
         else:
             if words[0] == "eval" and _has_call(node):
                 self._skip(node)
