@@ -112,8 +112,7 @@ class EvaluateMetric(Metric):
         script = local_script(self.path)
         if script is None and is_path(self.path):
             expected = Path(self.path, f"{self.module_name}.py")
-            yield _problem(
-                self,
+            yield self._problem(
                 f"is not a metric: there is no {expected}",
                 "The script must have the name of its folder.",
             )
@@ -121,8 +120,7 @@ class EvaluateMetric(Metric):
             if missing := missing_packages(script):
                 yield self._missing(missing)
         elif (offline or tiny) and cached_script(self.path) is None:
-            yield _problem(
-                self,
+            yield self._problem(
                 "is not in the cache, and this run is offline",
                 f'Load it once with network access: python -c "import evaluate; '
                 f"evaluate.load('{self.path}')\". Or name a folder that has it: "
@@ -144,12 +142,9 @@ class EvaluateMetric(Metric):
         module = self._module()
         inputs = _inputs(module.features)
         if inputs is None:
-            raise ConfigError(
-                _problem(
-                    self,
-                    f"does not compare texts: its inputs are {module.features}",
-                    "Name a metric whose predictions and references are texts.",
-                )
+            raise self._error(
+                f"does not compare texts: its inputs are {module.features}",
+                "Name a metric whose predictions and references are texts.",
             )
         self._loaded = _Loaded(module, inputs)
         self._describe(self._loaded)
@@ -159,26 +154,28 @@ class EvaluateMetric(Metric):
         try:
             return _load(self.path, None if script is None else script.read_bytes())
         except FileNotFoundError as error:
-            raise ConfigError(
-                _problem(
-                    self,
-                    "is not a folder with a script of its name, and cannot be loaded from the Hub",
-                    "Check the name and the network, or name a folder that has it: "
-                    f"{PREFIX}metrics/{self.module_name}",
-                )
+            raise self._error(
+                "is not a folder with a script of its name, and cannot be loaded from the Hub",
+                "Check the name and the network, or name a folder that has it: "
+                f"{PREFIX}metrics/{self.module_name}",
             ) from error
         except ImportError as error:
             script = local_script(self.path) or cached_script(self.path)
             missing = missing_packages(script) if script else []
             raise ConfigError(self._missing(missing, error)) from error
         except Exception as error:  # The code is somebody else's.
-            raise ConfigError(_problem(self, f"cannot be loaded: {_line(error)}")) from error
+            raise self._error(f"cannot be loaded: {_line(error)}") from error
+
+    def _problem(self, what: str, hint: str | None = None) -> Problem:
+        return Problem(key="metric.names", what=f"{self.name} {what}", hint=hint)
+
+    def _error(self, what: str, hint: str | None = None) -> ConfigError:
+        return ConfigError(self._problem(what, hint))
 
     def _missing(self, packages: Sequence[str], error: ImportError | None = None) -> Problem:
         if not packages:
-            return _problem(self, f"cannot be loaded: {error}")
-        return _problem(
-            self,
+            return self._problem(f"cannot be loaded: {error}")
+        return self._problem(
             f"needs packages that are not installed: {', '.join(packages)}",
             f"Run pip install {' '.join(packages)}",
         )
@@ -194,13 +191,10 @@ class EvaluateMetric(Metric):
             try:
                 found.append(self._outputs(loaded, texts, [[text] for text in texts], texts))
             except Exception as error:
-                raise ConfigError(
-                    _problem(
-                        self,
-                        f"cannot be computed: {_line(error)}",
-                        "Arguments that it needs are set by "
-                        f"metric.evaluate_kwargs.{self.module_name}.NAME=VALUE",
-                    )
+                raise self._error(
+                    f"cannot be computed: {_line(error)}",
+                    "Arguments that it needs are set by "
+                    f"metric.evaluate_kwargs.{self.module_name}.NAME=VALUE",
                 ) from error
         first, second = found
         numbers = [key for key in first if _number(first[key]) is not None]
@@ -210,7 +204,7 @@ class EvaluateMetric(Metric):
             if key in second and _is_column(first[key], 2) and _is_column(second[key], 3)
         ]
         if not numbers and not lists:
-            raise ConfigError(_problem(self, f"returns no numbers: {', '.join(first)}"))
+            raise self._error(f"returns no numbers: {', '.join(first)}")
         loaded.listed = frozenset(lists)
         loaded.outputs = {key: self._score_name(key) for key in first if key in (*numbers, *lists)}
         loaded.scores = tuple(
@@ -291,10 +285,6 @@ def _load(path: str, script: bytes | None) -> Any:  # noqa: ARG001
 
     log.info("loading %s of the evaluate library", path)
     return evaluate.load(path, keep_in_memory=True, seed=_SEED)
-
-
-def _problem(metric: EvaluateMetric, what: str, hint: str | None = None) -> Problem:
-    return Problem(key="metric.names", what=f"{metric.name} {what}", hint=hint)
 
 
 def _line(error: Exception) -> str:
