@@ -3,9 +3,14 @@
 
 PYTHON ?= python3.11
 TORCH ?= 2.13.0
+# what `make test-oldest` and `make test-newest` run: what leans on other libraries, and whole runs
+VERSION_TESTS ?= tests/upstream tests/config tests/data tests/metrics tests/modeling tests/reports \
+  tests/test_check.py tests/test_command_line.py tests/integration/test_run_folder.py
+# what `make test-newest` installs over the pins of pyproject.toml
+OVER_PINS ?= hydra-core>=1.4.0.dev0 omegaconf>=2.4.0.dev0
 
 .DEFAULT_GOAL := help
-.PHONY: help install check format generate test test-slow coverage test-gpu test-slurm test-tpu build constraints constraints-tpu
+.PHONY: help install check format generate test test-slow coverage test-gpu test-slurm test-tpu test-oldest test-newest build constraints constraints-tpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -54,6 +59,22 @@ test-tpu:  ## the tests of hardware=tpu8, on the CPU, in an environment that is 
 	build/tpu/bin/pip install --quiet -c constraints-tpu.txt -e ".[test,tpu]"
 	build/tpu/bin/pip check
 	SUMMEXP_PYTHON="$$(command -v python)" build/tpu/bin/pytest -m tpu -n 0 tests/tpu
+
+test-oldest:  ## tests of libraries and whole runs, with the oldest versions that are allowed (8 GB)
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/pip install --quiet uv
+	build/oldest/bin/uv pip install --quiet --python build/oldest/bin/python \
+	  --resolution lowest-direct -e ".[test]"
+	build/oldest/bin/uv pip check --quiet --python build/oldest/bin/python
+	build/oldest/bin/pytest $(VERSION_TESTS)
+
+test-newest:  ## the same with the newest, pre-releases and those of OVER_PINS included (8 GB)
+	$(PYTHON) -m venv --clear build/newest
+	build/newest/bin/pip install --quiet uv
+	printf '%s\n' $(foreach one,$(OVER_PINS),'$(one)') > build/over-pins.txt
+	build/newest/bin/uv pip install --quiet --python build/newest/bin/python \
+	  --prerelease allow --overrides build/over-pins.txt -e ".[test]"
+	build/newest/bin/pytest $(VERSION_TESTS)
 
 build:  ## the wheel, into dist/
 	python -m build --wheel --no-isolation

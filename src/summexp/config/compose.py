@@ -15,6 +15,7 @@ from typing import Any
 import hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.config_source import ConfigLoadError
 from omegaconf import DictConfig, OmegaConf
 
 from summexp.config.files import folder_problems, remove_invalid_entries
@@ -146,7 +147,11 @@ def choice_tree(
         run_config = store_root(saved, name, words, _shipped_root())
     has_own_files = own is not None or any(shipped.glob("local/*.yaml"))
     with config_loader(shipped, own) as loader:
-        yield ChoiceTree(loader, name, has_own_files, problems, run_config)
+        try:
+            yield ChoiceTree(loader, name, has_own_files, problems, run_config)
+        except ConfigLoadError as error:
+            # Hydra 1.4 does not list a folder with a `.yml` file.
+            raise ConfigError(problems or Problem(what=str(error))) from error
 
 
 def default_choices() -> dict[str, str]:

@@ -14,7 +14,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from antlr4 import InputStream
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
@@ -24,7 +23,9 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, run_job
 from hydra.errors import HydraException
-from hydra.grammar.gen.OverrideLexer import OverrideLexer
+
+# InputStream is antlr4's, which 1.4 has inside of omegaconf
+from hydra.grammar.gen.OverrideLexer import InputStream, OverrideLexer  # type: ignore[attr-defined]
 from hydra.types import HydraContext, RunMode, TaskFunction
 from hydra.version import setbase
 from omegaconf import Container, DictConfig, read_write
