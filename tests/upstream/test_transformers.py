@@ -44,6 +44,17 @@ def test_the_layers_of_gpt2_are_transposed() -> None:
     assert layer.weight.shape == (8, 24)
 
 
+def test_a_model_is_moved_itself() -> None:
+    model = make(config("t5")).model
+    moved = border.to_device(model, "meta")
+    assert moved is model
+    assert {weight.device.type for weight in model.parameters()} == {"meta"}
+
+
+def test_the_folder_of_a_training_is_a_path(tmp_path: Path) -> None:
+    assert border.run_folder(Seq2SeqTrainingArguments(output_dir=str(tmp_path))) == tmp_path
+
+
 def test_special_tokens_are_aligned_as_the_trainer_does_before_it_trains(tmp_path: Path) -> None:
     one = job(tmp_path, training=training(max_steps=1))
     tokens = {"pad_token_id": 7, "eos_token_id": 9}

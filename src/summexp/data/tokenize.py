@@ -154,7 +154,9 @@ class Tokenizing:
 
     def _leaves_nothing(self, text: str) -> bool:
         # An unknown token decodes to visible text.
-        return is_blank(self.tokenizer.decode(self._plain([text])[0]))
+        decoded = self.tokenizer.decode(self._plain([text])[0])
+        assert isinstance(decoded, str), "one text was given"
+        return is_blank(decoded)
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         # verbose=False: it would warn of each text longer than the model's limit.

@@ -67,7 +67,7 @@ class TrainingLoop:
             optimizer=self.optimizer,
             num_warmup_steps=args.get_warmup_steps(self.batches.steps),
             num_training_steps=self.batches.steps,
-            scheduler_specific_kwargs=args.lr_scheduler_kwargs,
+            scheduler_specific_kwargs=args.lr_scheduler_kwargs,  # type: ignore[arg-type]  # no text now
         )
         self.schedule_needs_score = args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
         # Earlier code must not change the random numbers; dropout differs on each rank.

@@ -41,7 +41,9 @@ def build_accelerator(model: PreTrainedModel, args: Seq2SeqTrainingArguments) ->
     # The decoder's cache is useless in training, which has all target tokens.
     model.config.use_cache = args.use_cache
     if args.activation_checkpointing:
-        _checkpoint_activations(model, dict(args.activation_checkpointing_kwargs or {}))
+        options = args.activation_checkpointing_kwargs or {}
+        assert not isinstance(options, str), "parsed by TrainingArguments"
+        _checkpoint_activations(model, dict(options))
     fsdp = None
     if args.fsdp:
         use_fsdp(args)

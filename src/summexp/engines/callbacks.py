@@ -46,7 +46,7 @@ class CallbackHandler:
         guard: TrainerCallback,
     ) -> None:
         """Create the callbacks; `state` is passed to each of them."""
-        trackers = tracker_callbacks(args.report_to)
+        trackers = tracker_callbacks(job.trackers)
         self._callbacks = [*training_callbacks(job), *trackers, guard]
         self._model, self._args, self._state = job.model, args, state
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Seq2SeqTrainingArguments,
+    TrainerCallback,
     TrainerControl,
     TrainerState,
 )
@@ -51,7 +52,7 @@ from summexp.run_folder.storage_errors import (
     storage_errors,
 )
 from summexp.upstream.accelerate import load_fsdp, save_fsdp
-from summexp.upstream.transformers import allow_random_state
+from summexp.upstream.transformers import allow_random_state, run_folder
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def new_checkpoint(args: Seq2SeqTrainingArguments, state: TrainerState) -> Itera
     Raises:
         StorageError: it could not be written; the incomplete checkpoint is deleted.
     """
-    folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
+    folder = run_folder(args) / f"checkpoint-{state.global_step}"
     try:
         with storage_errors(folder.parent, folder.name):
             if args.should_save:
@@ -192,7 +193,8 @@ def read_state(checkpoint: Path) -> TrainerState:
         ConfigError: the file is missing or invalid.
     """
     with readable(checkpoint):
-        return TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+        state: TrainerState = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+        return state
 
 
 def check_loaded(model: torch.nn.Module, checkpoint: Path) -> None:
@@ -273,7 +275,8 @@ class Checkpoints:
             resume_from: the checkpoint; the model has its weights already (see `load_weights`).
         """
         # Without a control in the state, the Trainer (5.23) could resume, but not save.
-        state = TrainerState(stateful_callbacks=[TrainerControl()])
+        # TrainerState asks of a callback only what a control has too.
+        state = TrainerState(stateful_callbacks=[cast("TrainerCallback", TrainerControl())])
         if resume_from is not None:
             state = read_state(resume_from)
             self._load_progress(resume_from)
@@ -322,7 +325,7 @@ class Checkpoints:
                 torch.save(args, folder / "training_args.bin")
 
     def _check_weights(self, model: torch.nn.Module, step: int) -> None:
-        check_weights(model, step, Path(self._args.output_dir), fp16=self._fp16)
+        check_weights(model, step, run_folder(self._args), fp16=self._fp16)
 
     def _save_progress(self, folder: Path) -> None:
         if self._fsdp:
@@ -351,8 +354,8 @@ class Checkpoints:
             step = step_of(Path(best))
         if args.should_save and best is not None and args.save_total_limit == 1:
             # During training, the last one was kept beside the best one.
-            keep_only(Path(args.output_dir), Path(best))
-        folder = Path(args.output_dir)
+            keep_only(run_folder(args), Path(best))
+        folder = run_folder(args)
         written = folder if args.should_save else None
         save_trained(model, self._tokenizer, written, lambda one: self._check_weights(one, step))
         if args.should_save:

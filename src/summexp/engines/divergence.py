@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainerState
@@ -43,6 +44,6 @@ def keep_valid_json(state: TrainerState) -> None:
 
     A gradient norm is infinite if fp16's loss scaler skips the step.
     """
-    entry = state.log_history[-1]
+    entry: dict[str, Any] = state.log_history[-1]
     for name in not_finite(entry):
         entry[name] = None

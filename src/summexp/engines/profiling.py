@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _ROWS_SHOWN = 20
 
 
-class StepProfiler(TrainerCallback):  # type: ignore[misc]
+class StepProfiler(TrainerCallback):
     """Profiles six training steps after two warm-up steps, into a table and a trace."""
 
     def __init__(self, folder: Path) -> None:

@@ -134,7 +134,7 @@ def _log_to_file(line: str) -> None:
             handler.handle(record)
 
 
-class TrainingProgress(TrainerCallback):  # type: ignore[misc]
+class TrainingProgress(TrainerCallback):
     """Trainer callback that reports steps and evaluations, on rank 0."""
 
     def __init__(
@@ -150,7 +150,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         self._progress: Progress | None = None
         self._names = shown
 
-    def on_train_begin(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Start at the step from which training resumes."""
         if state.is_world_process_zero:
             done = state.global_step
@@ -158,7 +158,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
                 "train", "step", state.max_steps, publish=self._publish, done=done
             )
 
-    def on_step_end(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Count the step."""
         if self._progress is not None:
             self._progress.facts["epoch"] = state.epoch or 0.0
@@ -166,9 +166,9 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
 
     def on_log(
         self,
-        _args: Any,
+        args: Any,
         state: TrainerState,
-        _control: Any,
+        control: Any,
         logs: dict[str, float] | None = None,
         **_kwargs: Any,
     ) -> None:

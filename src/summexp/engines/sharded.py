@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from summexp.upstream.accelerate import allow_fsdp_on_cpus, configure_fsdp
-from summexp.upstream.transformers import set_fsdp_state_dict
+from summexp.upstream.transformers import set_fsdp_state_dict, to_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -50,8 +50,9 @@ class FullModel:
         for name, weight in self._model.named_parameters():
             full = _full_tensor(split.get_parameter(name)).to(device, weight.dtype)
             filled[id(weight)] = nn.Parameter(full, weight.requires_grad)
-        model: PreTrainedModel = copy.deepcopy(self._model, filled)
-        return model.to(device).train(split.training)
+        model = to_device(copy.deepcopy(self._model, filled), device)
+        model.train(split.training)
+        return model
 
 
 @torch.no_grad()

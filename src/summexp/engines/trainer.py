@@ -49,6 +49,7 @@ from summexp.evaluation.loss import count_targets, token_loss_sum
 from summexp.permissions import follow_umask
 from summexp.run_folder.checkpoints import keep_only, step_of
 from summexp.upstream.deepspeed import silence_deprecations
+from summexp.upstream.transformers import run_folder
 from summexp.upstream.transformers_trainer import HookedTrainer
 
 
@@ -147,7 +148,9 @@ class SummarizationTrainer(HookedTrainer):
             # upstream removes the labels.
             empty = bool(inputs["labels"].eq(IGNORED).all())
             theirs = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            return theirs.nan_to_num(0.0) if empty and not return_outputs else theirs
+            if empty and isinstance(theirs, torch.Tensor):
+                return theirs.nan_to_num(0.0)
+            return theirs
         labels = inputs["labels"]
         with self._autocast():
             outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
@@ -252,33 +255,33 @@ class SummarizationTrainer(HookedTrainer):
         """Delete the last checkpoint, kept beside the best one, if only one is to be kept."""
         best = self.state.best_model_checkpoint
         if self.args.should_save and best is not None and self.args.save_total_limit == 1:
-            keep_only(Path(self.args.output_dir), Path(best))
+            keep_only(run_folder(self.args), Path(best))
 
     def save_model(self, output_dir: str | None = None, *args: Any, **kwargs: Any) -> None:
         """Save a standard model folder, whether the model is sharded or not."""
         if not self._full_model.is_split:
             super().save_model(output_dir, *args, **kwargs)
             if self.args.should_save:
-                follow_umask(Path(output_dir or self.args.output_dir))
+                follow_umask(Path(output_dir or run_folder(self.args)))
             return
         # All ranks gather the weights, and one keeps them.
         place = torch.device("cpu" if self.args.should_save else "meta")
         model = self._full_model.copy(self.model, place)
         if self.args.should_save:
-            save_model(model, self.processing_class, Path(output_dir or self.args.output_dir))
+            save_model(model, self.processing_class, Path(output_dir or run_folder(self.args)))
 
     def save_final(self, model: PreTrainedModel) -> None:
         """Save `model` and the tokenizer into the run folder."""
-        folder = Path(self.args.output_dir) if self.args.should_save else None
+        folder = run_folder(self.args) if self.args.should_save else None
         save_trained(model, self.processing_class, folder, self._check_weights)
         barrier()
 
     def _check_weights(self, model: torch.nn.Module) -> None:
-        folder, fp16 = Path(self.args.output_dir), self._job.training.fp16
+        folder, fp16 = run_folder(self.args), self._job.training.fp16
         check_weights(model, self.state.global_step, folder, fp16=fp16)
 
 
-class BeginningState(TrainerCallback):  # type: ignore[misc]
+class BeginningState(TrainerCallback):
     """Trainer callback that corrects the state that a training begins or resumes with."""
 
     def __init__(self, job: TrainingJob, resume_from: Path | None) -> None:
@@ -289,7 +292,7 @@ class BeginningState(TrainerCallback):  # type: ignore[misc]
         self,
         args: TrainingArguments,
         state: TrainerState,
-        _control: TrainerControl,
+        control: TrainerControl,
         **_kwargs: Any,
     ) -> None:
         """Drop a best checkpoint that is not of this training, and use the present intervals."""

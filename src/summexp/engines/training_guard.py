@@ -68,7 +68,7 @@ class FiniteLossGuard:
         return self._in_a_row is None or not self._in_a_row.item()
 
 
-class TrainingGuard(TrainerCallback):  # type: ignore[misc]
+class TrainingGuard(TrainerCallback):
     """Trainer callback that stops training, after the same step on every rank.
 
     Training stops with a checkpoint on a signal, and fails when the loss stays non-finite.
@@ -175,7 +175,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             self._stop()
             raise StoppedError
 
-    def on_train_begin(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Start at the step from which training resumes, or at 0."""
         self._step = self._saved = state.global_step
 
@@ -192,7 +192,7 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             self._begun = True
 
     def on_step_end(
-        self, _args: Any, state: TrainerState, control: TrainerControl, **_kwargs: Any
+        self, args: Any, state: TrainerState, control: TrainerControl, **_kwargs: Any
     ) -> None:
         """Stop after this step if a signal was received."""
         if self.ends_after(state.global_step):
@@ -200,21 +200,19 @@ class TrainingGuard(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = False
             control.should_training_stop = True
 
-    def on_evaluate(self, _args: Any, _state: Any, control: TrainerControl, **_kwargs: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: TrainerControl, **_kwargs: Any) -> None:
         """Stop if a signal was received while the summaries were scored."""
         if any_reduce(self._request.received)[0] and self._begun:
             self._stop()
             control.should_save = True
             control.should_training_stop = True
 
-    def on_epoch_end(
-        self, _args: Any, _state: Any, control: TrainerControl, **_kwargs: Any
-    ) -> None:
+    def on_epoch_end(self, args: Any, state: Any, control: TrainerControl, **_kwargs: Any) -> None:
         """Neither save nor evaluate again after a stop."""
         if self.stops:
             control.should_save = control.should_evaluate = False
 
-    def on_save(self, _args: Any, _state: Any, control: TrainerControl, **_kwargs: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: TrainerControl, **_kwargs: Any) -> None:
         """Stop if a signal was received while a checkpoint was written."""
         if self.stops:
             control.should_training_stop = True

@@ -57,7 +57,7 @@ def compiled() -> int:
     return int(data[0]) if data else 0
 
 
-class Programs(TrainerCallback):  # type: ignore[misc]
+class Programs(TrainerCallback):
     """Trainer callback that runs each step as a program, and logs how many were compiled."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Programs(TrainerCallback):  # type: ignore[misc]
         """Run a micro-batch, so that a step is not a single program."""
         torch_xla.sync()
 
-    def on_step_end(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Run the step, and log new programs."""
         torch_xla.sync()
         self._steps += 1
@@ -86,13 +86,13 @@ class Programs(TrainerCallback):  # type: ignore[misc]
             log.log(level, "step %d: XLA compiled programs: %d", state.global_step, new)
         self._before = compiled()
 
-    def on_evaluate(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
+    def on_evaluate(self, args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Log the programs that an evaluation needed."""
         new = compiled() - self._before
         if new:
             log.info("evaluation at step %d: XLA compiled programs: %d", state.global_step, new)
 
-    def on_train_end(self, _args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
+    def on_train_end(self, args: Any, state: TrainerState, *_: Any, **_kwargs: Any) -> None:
         """Log the number of programs, and the last step that needed a new one."""
         log.info(
             "XLA compiled programs for the steps: %d, the last in step %d of %d",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -436,7 +437,7 @@ def _autocast(
     return torch.autocast(model.device.type, dtype=dtype)
 
 
-class LogitsGuard(LogitsProcessor):  # type: ignore[misc]
+class LogitsGuard(LogitsProcessor):
     """Detects non-finite logits during generation, which upstream ignores.
 
     With sampling, it replaces them by 0: sampling from NaN is a device error.
@@ -488,7 +489,9 @@ def _generate(
 
         return generate(model, inputs, settings.generation, settings.batch_rows)
     # Each rank has all weights and its own batches, so ranks need not be synchronized.
-    generated = model.generate(
+    # Which classes can generate is not in the types of transformers.
+    theirs: Any = model.generate
+    generated = theirs(
         **inputs,
         generation_config=settings.generation,
         logits_processor=LogitsProcessorList([guard]),

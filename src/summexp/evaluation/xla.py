@@ -79,7 +79,9 @@ def generate(
     _by_rows(encoded.last_hidden_state)
     torch_xla.sync()
     with _one_program_a_token(model):
-        generated = model.generate(**filled, encoder_outputs=encoded, generation_config=generation)
+        # Which classes can generate is not in the types of transformers.
+        theirs: Any = model.generate
+        generated = theirs(**filled, encoder_outputs=encoded, generation_config=generation)
     assert isinstance(generated, torch.Tensor)
     return generated[: len(batch["input_ids"])]
 

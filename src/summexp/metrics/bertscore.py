@@ -227,6 +227,8 @@ class Encoder:
         A pair with a text that has no tokens scores 0. What is longer than the encoder takes is cut
         at its end.
         """
+        from summexp.upstream.transformers import to_device
+
         self.load()
         assert self._loaded is not None
         pairs = list(zip(predictions, references, strict=True))
@@ -234,14 +236,14 @@ class Encoder:
         order = sorted(range(len(pairs)), key=lambda row: -max(map(len, pairs[row])))
         scores: dict[int, PairScore] = {}
         model = self._loaded.model
-        model.to(self.device)
+        to_device(model, self.device)
         try:
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
                 found = self._batch([pairs[row] for row in rows], self._loaded)
                 scores |= zip(rows, found, strict=True)
         finally:
-            model.to("cpu")
+            to_device(model, "cpu")
         return [scores[row] for row in range(len(pairs))]
 
     def _batch(self, pairs: Sequence[tuple[str, str]], loaded: _Loaded) -> list[PairScore]:

@@ -12,7 +12,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from safetensors.torch import save_file
 from torch import nn
@@ -52,11 +52,12 @@ def lora_config(config: PeftConfig, model: PreTrainedModel, base: ModelConfig) -
         raise ConfigError(problems)
     return LoraConfig(
         r=config.rank,
-        lora_alpha=config.alpha,
+        # peft annotates an int, and divides it by the rank.
+        lora_alpha=cast("Any", config.alpha),
         lora_dropout=config.dropout,
         target_modules=_EVERY_LINEAR if targets == [_EVERY_LINEAR] else targets,
         modules_to_save=config.modules_to_save or None,
-        bias=config.bias,
+        bias=cast("Any", config.bias),
         use_rslora=config.use_rslora,
         use_dora=config.use_dora,
         task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else TaskType.CAUSAL_LM,
@@ -99,9 +100,14 @@ def has_adapter(model: PreTrainedModel) -> bool:
 
 def adapted_modules(model: PreTrainedModel) -> list[str]:
     """Return the names of the modules that the adapter changes."""
-    config = model.peft_config[_NAME]
-    targets = config.target_modules
+    config = _config(model)
+    targets = config.target_modules or ()
     return [targets] if isinstance(targets, str) else sorted({*targets} - {*_saved(config)})
+
+
+def _config(model: PreTrainedModel) -> LoraConfig:
+    # transformers declares only what it reads of it.
+    return cast("LoraConfig", model.peft_config[_NAME])
 
 
 def _saved(config: LoraConfig) -> Sequence[str]:
@@ -125,10 +131,10 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     follow_umask(folder)
-    config = dataclasses.replace(model.peft_config[_NAME], inference_mode=True)
+    config = dataclasses.replace(_config(model), inference_mode=True)
     # peft keeps a set, whose order changes from process to process.
     config.target_modules = adapted_modules(model)
-    config.save_pretrained(folder)
+    config.save_pretrained(str(folder))
 
 
 def merge_adapter(model: PreTrainedModel) -> None:

@@ -205,7 +205,7 @@ def _pretrained(config: ModelConfig) -> PreTrainedConfig:
     key = "model.config_name" if config.config_name else "model.name_or_path"
     assert name is not None, "rejected by ModelConfig.__post_init__"
     with loading(key, name):
-        shape = AutoConfig.from_pretrained(
+        shape: PreTrainedConfig = AutoConfig.from_pretrained(
             name,
             revision=config.revision or "main",
             cache_dir=config.cache_dir,

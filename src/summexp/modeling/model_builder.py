@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -60,6 +60,7 @@ def build_tokenizer(
     """
     shape = architecture(config, tiny=tiny)
     named = config.tokenizer_name or config.name_or_path
+    tokenizer: PreTrainedTokenizerBase
     if tiny or (config.init == "random" and not named):
         tokenizer = corpus_tokenizer(
             corpus.texts,
@@ -118,7 +119,7 @@ def build_model(
         model = _random(config, shape)
     else:
         model = _pretrained(config, shape)
-    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+    if len(tokenizer) > model.get_input_embeddings().get_parameter("weight").shape[0]:
         log.info("resizing the embeddings to the tokenizer's %d tokens", len(tokenizer))
         model.resize_token_embeddings(len(tokenizer))
         if adapter is not None:
@@ -141,12 +142,13 @@ def _auto_class(shape: PreTrainedConfig) -> Any:
 def _random(config: ModelConfig, shape: PreTrainedConfig) -> PreTrainedModel:
     dtype = torch.float32 if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
-        return _auto_class(shape).from_config(
+        model: PreTrainedModel = _auto_class(shape).from_config(
             shape,
             dtype=dtype,
             attn_implementation=config.attn_implementation,
             trust_remote_code=config.trust_remote_code,
         )
+        return model
     except (ValueError, KeyError, ImportError) as error:
         # Some values are looked at only now: heads that do not divide the width, an activation.
         if "attn_implementation" in str(error) or isinstance(error, ImportError):
@@ -240,7 +242,7 @@ def _token_id(tokenizer: PreTrainedTokenizerBase, token: str, key: str) -> int:
     codes = _language_codes(tokenizer)
     number = language_ids(tokenizer).get(token)
     if number is None and (key != "model.lang" or token in codes):
-        number = tokenizer.convert_tokens_to_ids(token)
+        number = cast("int", tokenizer.convert_tokens_to_ids(token))
     if number is None or number == tokenizer.unk_token_id:
         what = f"the tokenizer has no language {token!r}"
         hint = _near_language(token, codes)

@@ -34,6 +34,7 @@ from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan, model_digests
 from summexp.runs.score_checks import check_scores
 from summexp.runs.tokenized_splits import Splits
+from summexp.upstream.transformers import to_device
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -173,7 +174,7 @@ def _to_device(model: PreTrainedModel, hardware: HardwareConfig) -> None:
 
         place(model, hardware)
     else:
-        model.to(select_device(hardware.backend))
+        to_device(model, select_device(hardware.backend))
 
 
 def _model_choice(config: Config, folder: Path, plan: RunPlan) -> tuple[ModelConfig, bool]:

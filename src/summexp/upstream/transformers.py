@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import torch
 from torch import nn
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -110,8 +112,20 @@ def fsdp_options(args: TrainingArguments) -> dict[str, Any]:
     return dict(args.fsdp_plugin_args)
 
 
+def run_folder(args: TrainingArguments) -> Path:
+    """Return the folder of a training, which upstream lets be None."""
+    assert args.output_dir is not None
+    return Path(args.output_dir)
+
+
+def to_device(model: PreTrainedModel, device: torch.device | str | None) -> PreTrainedModel:
+    """Move a model; the decorator of `PreTrainedModel.to` hides from mypy that it is a method."""
+    return cast("PreTrainedModel", cast("nn.Module", model).to(device))
+
+
 def deepspeed_config(args: TrainingArguments) -> dict[str, Any]:
     """Return the DeepSpeed config of `deepspeed`, as it will be used; it may be modified."""
+    assert args.deepspeed_plugin is not None
     config: dict[str, Any] = args.deepspeed_plugin.hf_ds_config.config
     return config
 
@@ -122,13 +136,14 @@ def deepspeed_plugin(args: TrainingArguments, model: PreTrainedModel) -> Any:
     accelerate knows only some of the values itself; of the Trainer, no public function fills them.
     """
     plugin = args.deepspeed_plugin
+    assert plugin is not None
     plugin.hf_ds_config.trainer_config_finalize(args, model, args.max_steps)
     return plugin
 
 
 def tracker_callbacks(names: Iterable[str]) -> list[TrainerCallback]:
     """Return the callbacks of the experiment trackers `names`, as the Trainer has them."""
-    from transformers.integrations import get_reporting_integration_callbacks
+    from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
     return [kind() for kind in get_reporting_integration_callbacks(list(names))]
 

@@ -9,11 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from transformers import Seq2SeqTrainer
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+)
 from transformers.trainer_pt_utils import nested_gather
 
 
-class HookedTrainer(Seq2SeqTrainer):  # type: ignore[misc]
+class HookedTrainer(Seq2SeqTrainer):
     """A Seq2SeqTrainer with public methods where it has private ones only.
 
     A subclass overrides `on_gradient`, `should_save`, `write_checkpoint`, `reading` and
@@ -25,6 +30,9 @@ class HookedTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     - tied weights, which are not in a file, are not reported as missing.
     """
 
+    args: Seq2SeqTrainingArguments
+    model: PreTrainedModel
+    processing_class: PreTrainedTokenizerBase
     _tr_loss: torch.Tensor
 
     def on_gradient(self, norm: torch.Tensor | float) -> None:
@@ -75,7 +83,7 @@ class HookedTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             self.args.save_total_limit = limit
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
-        norm = super()._get_grad_norm(*args, **kwargs)
+        norm = super()._get_grad_norm(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.on_gradient(norm)
         return norm
 
@@ -118,4 +126,4 @@ class HookedTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def _finalize_training(self, *args: Any) -> Any:
         self._tr_loss = nested_gather(self._tr_loss, self.args.parallel_mode).mean()
         with self._keeping_checkpoints():
-            return super()._finalize_training(*args)
+            return super()._finalize_training(*args)  # type: ignore[no-untyped-call]
