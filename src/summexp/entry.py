@@ -20,7 +20,7 @@ from summexp.distributed.failures import has_lost_peer
 from summexp.distributed.signals import Stopped, end_on_signals
 from summexp.distributed.world import outside_world, world_size
 from summexp.errors import EXIT_FAILED, ConfigError, SummexpError
-from summexp.launch.hydra_jobs import CheckedJob, run_single, run_sweep
+from summexp.launch.hydra_jobs import CheckedJob, run_hydra_main, run_single
 from summexp.launch.peers import abort_peers
 from summexp.launch.run import Role, join, this_role
 from summexp.streams import guard_standard_streams, print_error, show
@@ -59,7 +59,7 @@ def _run(words: list[str]) -> int:
     if command.shows_job:
         return _show_job(command, jobs[0])
     if not command.starts_a_run:
-        return run_sweep(command.for_hydra, jobs)
+        return run_hydra_main(command.for_hydra, jobs)
     return _start(command, jobs)
 
 
@@ -78,7 +78,7 @@ def _start(command: CommandLine, jobs: list[CheckedJob]) -> int:
         abort_peers(config.hardware, error.exit_code)
         return error.exit_code
     sys.argv = [sys.argv[0], *command.for_hydra]
-    code = run_sweep(command.for_hydra, jobs) if is_sweep else run_single(jobs[0])
+    code = run_hydra_main(command.for_hydra, jobs) if is_sweep else run_single(jobs[0])
     if code and outside_world() is not None:
         # A failure before the process group exists, such as a folder that cannot be created.
         abort_peers(config.hardware, code)

@@ -93,8 +93,8 @@ def run_single(job: CheckedJob) -> int:
     return _exit_code(start)
 
 
-def run_sweep(words: list[str], jobs: Sequence[CheckedJob]) -> int:
-    """Run a sweep, or handle a flag of Hydra such as `--info`; return the exit code."""
+def run_hydra_main(words: list[str], jobs: Sequence[CheckedJob]) -> int:
+    """Run a sweep, or a flag of Hydra such as `--info`, by `hydra.main`; return the exit code."""
 
     def start() -> int:
         hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name="config")(

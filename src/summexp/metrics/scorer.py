@@ -34,8 +34,8 @@ class SummaryScores:
     """The scores of a set of predictions."""
 
     rows: dict[str, list[float]]
-    """Score name to one value a row, in the order of the predictions; never rounded. 0 to 100, but
-    `length_ratio`, which is a ratio."""
+    """Score name to one value a row, in the order of the predictions; never rounded. The scale is
+    that of the metric."""
     summary: dict[str, Estimate]
     """Score name to the value over all rows; empty when there are no rows."""
 
