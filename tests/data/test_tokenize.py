@@ -10,7 +10,7 @@ from tests.modeling.tiny_models import DECODER_ONLY, DOCUMENTS, SUMMARIES, confi
 from tokenizers import Regex, normalizers
 
 from summexp.data.config import DataConfig
-from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
+from summexp.data.tokenize import Tokenizing, flagged_rows, row_lengths, tokenize, tokenize_stream
 from summexp.errors import ConfigError
 from summexp.modeling.tokenizers import tokenizer_digest
 
@@ -239,3 +239,11 @@ def test_a_stream_gives_the_same_tokens(tokenizing: Tokenizing) -> None:
     whole = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
     # The last row has no document, and so nothing to learn.
     assert streamed == list(whole.select_columns(["input_ids", "labels"]))[:3]
+
+
+def test_flagged_rows_are_found_in_a_selection_too(tokenizing: Tokenizing) -> None:
+    tokens = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
+    assert flagged_rows(tokens, "document_empty") == [3]
+    assert flagged_rows(tokens.select([3, 0, 3]), "document_empty") == [0, 2]
+    assert flagged_rows(tokens.select([]), "document_empty") == []
+    assert row_lengths(tokens.select([])).tolist() == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from datasets.arrow_dataset import Column
 from tests.engines.jobs import source, target, text
 from tests.modeling.tiny_models import Tiny, config, make
 from torch.nn import functional
@@ -241,6 +242,27 @@ def test_several_references_and_the_documents_reach_the_scorer(
     words = set(DOCUMENTS[0].split())
     new = [word not in words for word in ("a", "lamp")]
     assert found.row_scores["novel_1grams"][0] == 100 * sum(new) / 2
+
+
+@pytest.mark.parametrize("names", [["rouge"], ["rouge", "novelty"]])
+def test_an_evaluation_makes_no_python_objects_of_columns_that_it_does_not_read(
+    tiny: Tiny, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = evaluation_set(tiny)
+    config = MetricConfig(names=names, bootstrap_samples=0)
+    rows = replace(rows, scorer=SummaryScorer(config, language="en", references=["river"]))
+    first = evaluated(tiny, rows)
+    read: list[str] = []
+    iterate, get = Column.__iter__, Column.__getitem__
+    monkeypatch.setattr(
+        Column, "__iter__", lambda one: read.append(one.column_name) or iterate(one)
+    )
+    monkeypatch.setattr(
+        Column, "__getitem__", lambda one, key: read.append(one.column_name) or get(one, key)
+    )
+    again = evaluated(tiny, rows)
+    assert again.row_scores == first.row_scores
+    assert set(read) == ({"document"} if "novelty" in names else set())
 
 
 def test_what_fills_up_a_beam_is_no_part_of_its_length(

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import transformers
 from datasets import (
@@ -251,9 +252,21 @@ def tokenize(
 
 def row_lengths(tokens: Dataset, column: str = "input_ids") -> npt.NDArray[np.int64]:
     """Return (rows,) the number of tokens of each row's `column`."""
-    table = tokens.select_columns(column).with_format("arrow")[:]
-    lengths: npt.NDArray[np.int64] = pc.list_value_length(table[column]).to_numpy()
+    if not len(tokens):
+        return np.zeros(0, np.int64)
+    lengths: npt.NDArray[np.int64] = pc.list_value_length(arrow_column(tokens, column)).to_numpy()
     return lengths.astype(np.int64)
+
+
+def flagged_rows(tokens: Dataset, column: str) -> list[int]:
+    """Return the numbers of the rows whose `column` is true."""
+    flags = pc.indices_nonzero(pc.cast(arrow_column(tokens, column), "bool"))
+    return list(flags.to_pylist())
+
+
+def arrow_column(rows: Dataset, column: str) -> pa.ChunkedArray:
+    """Return a column as it is in memory or on disk, without making Python objects of it."""
+    return rows.select_columns(column).with_format("arrow")[:][column]
 
 
 def tokenize_stream(rows: IterableDataset, tokenizing: Tokenizing) -> IterableDataset:

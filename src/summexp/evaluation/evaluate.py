@@ -11,6 +11,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from transformers import (
@@ -24,6 +25,7 @@ from transformers import (
 from summexp.data.chunking import LongDocuments
 from summexp.data.collate import Collator
 from summexp.data.columns import is_blank
+from summexp.data.tokenize import arrow_column, flagged_rows, row_lengths
 from summexp.distributed.ranks import all_gather_object, broadcast_object, is_main, this_world
 from summexp.errors import RunError
 from summexp.evaluation.divergence import advice
@@ -60,21 +62,39 @@ class EvaluationSet:
     @cached_property
     def skipped(self) -> dict[int, str]:
         """Row number to the reason why it is skipped, in the order of the rows."""
-        has_column = "document_empty" in self.tokens.column_names
-        empty = self.tokens["document_empty"] if has_column else [False] * len(self.rows)
+        if "document_empty" in self.tokens.column_names:
+            empty = flagged_rows(self.tokens, "document_empty")
+        else:
+            texts = enumerate(self.rows["document"])
+            empty = [number for number, document in texts if is_blank(document)]
+        documents = self.rows.select(empty)["document"]
         return {
             number: EMPTY_DOCUMENT if is_blank(document) else NO_TOKENS
-            for number, (document, no_tokens) in enumerate(
-                zip(self.rows["document"], empty, strict=True)
-            )
-            if no_tokens or is_blank(document)
+            for number, document in zip(empty, documents, strict=True)
         }
 
     @cached_property
     def scored(self) -> list[int]:
         """Numbers of the scored rows: those with a reference that are not skipped."""
-        summaries = enumerate(self.rows["summary"])
-        return [number for number, summary in summaries if summary and number not in self.skipped]
+        return [number for number in self.with_reference if number not in self.skipped]
+
+    @cached_property
+    def with_reference(self) -> list[int]:
+        """Numbers of the rows with a reference."""
+        # Without any reference, the column may have no type.
+        summaries = pc.cast(arrow_column(self.rows, "summary"), "string")
+        return list(pc.indices_nonzero(pc.binary_length(summaries)).to_pylist())
+
+    @cached_property
+    def references(self) -> list[list[str]]:
+        """All references of each scored row."""
+        return row_references(_chosen(self.rows, self.scored))
+
+    @property
+    def documents(self) -> Sequence[str]:
+        """The document of each scored row, fetched as they are iterated over."""
+        documents: Sequence[str] = _chosen(self.rows, self.scored)["document"]
+        return documents
 
 
 @dataclass(frozen=True)
@@ -200,6 +220,11 @@ def row_references(rows: Dataset) -> list[list[str]]:
     return [several or one for several, one in zip(rows["references"], first, strict=True)]
 
 
+def _chosen(rows: Dataset, numbers: Sequence[int]) -> Dataset:
+    """Return the rows of the given numbers; all of them are not copied."""
+    return rows if len(numbers) == len(rows) else rows.select(numbers)
+
+
 def batch_rows(
     tokens: Dataset, settings: EvaluationSettings, skipped: Collection[int] = ()
 ) -> Iterator[list[int]]:
@@ -209,13 +234,13 @@ def batch_rows(
     without a reference come last, so that they do not change the batches, and the mean loss, of the
     others.
     """
-    lengths = [len(ids) for ids in tokens["input_ids"]]
+    lengths = row_lengths(tokens).tolist()
     order = [number for number in range(len(lengths)) if number not in skipped]
     if settings.sort_by_length:
         order.sort(key=lambda number: -lengths[number])
     elif "labels" in tokens.column_names:
-        has_reference = [bool(ids) for ids in tokens["labels"]]
-        order.sort(key=lambda number: not has_reference[number])
+        targets = row_lengths(tokens, "labels")
+        order.sort(key=lambda number: not targets[number])
     batch: list[int] = []
     longest = 0
     for number in order:
@@ -511,16 +536,15 @@ def _score(
 
     How many were `scored` is the third value, where they are not all.
     """
-    references, scored = row_references(rows.rows), rows.scored
-    if settings.references_from_labels:
-        decoded = tokenizer.batch_decode(list(rows.tokens["labels"]), skip_special_tokens=True)
-        references = [[text.strip()] for text in decoded]
+    scored = rows.scored
     if rows.scorer is None or not scored:
-        return [], {}, {"scored": 0} if any(references) else {}
-    scores = rows.scorer.score(
-        [predictions[number] for number in scored],
-        [references[number] for number in scored],
-        [rows.rows[number]["document"] for number in scored],
-    )
+        return [], {}, {"scored": 0} if rows.with_reference else {}
+    references = rows.references
+    if settings.references_from_labels:
+        labels = _chosen(rows.tokens, scored)["labels"][:]
+        decoded = tokenizer.batch_decode(labels, skip_special_tokens=True)
+        references = [[text.strip()] for text in decoded]
+    made = [predictions[number] for number in scored]
+    scores = rows.scorer.score(made, references, rows.documents)
     counts = {"scored": len(scored)} if len(scored) < len(rows.rows) else {}
     return rows.scorer.records(rows.name, scores, rows.baseline), scores.rows, counts

@@ -19,10 +19,16 @@ from summexp.data.chunking import Chunker, LongDocuments
 from summexp.data.columns import is_blank
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus
-from summexp.data.tokenize import Tokenizing, row_lengths, tokenize, tokenize_stream
+from summexp.data.tokenize import (
+    Tokenizing,
+    flagged_rows,
+    row_lengths,
+    tokenize,
+    tokenize_stream,
+)
 from summexp.distributed.devices import select_device
 from summexp.distributed.ranks import is_main
-from summexp.evaluation.evaluate import EvaluationSet, row_references
+from summexp.evaluation.evaluate import EvaluationSet
 from summexp.metrics.language import choose_language
 from summexp.metrics.scorer import SummaryScorer
 from summexp.metrics.sentences import SentenceSplitter
@@ -125,10 +131,9 @@ class Splits:
             shuffled = rows.shuffle(seed=self._config.seed, buffer_size=_SHUFFLED_ROWS)
             return tokenize_stream(shuffled, self._tokenizing)
         tokens = self._tokenize("train", rows, self._tokenizing)
-        empty = list(tokens["document_empty"])
-        if any(empty):
-            tokens = tokens.select([number for number, one in enumerate(empty) if not one])
-            self._corpus.health.splits["train"].dropped += sum(empty)
+        if empty := set(flagged_rows(tokens, "document_empty")):
+            tokens = tokens.select([number for number in range(len(tokens)) if number not in empty])
+            self._corpus.health.splits["train"].dropped += len(empty)
         return tokens.select_columns(["input_ids", "labels"])
 
     def _validation(self, name: str) -> EvaluationSet:
@@ -141,7 +146,7 @@ class Splits:
     def _test(self, rows: Dataset) -> EvaluationSet:
         """Return the test rows, with chunks of long documents if `data.long_documents=chunk`."""
         test = self._set("test", "predict", rows)
-        cut = [number for number, is_cut in enumerate(test.tokens["document_cut"]) if is_cut]
+        cut = flagged_rows(test.tokens, "document_cut")
         if self._config.data.long_documents != "chunk" or not cut:
             return test
         long = self._long_documents(cut, rows.select(cut))
@@ -167,12 +172,10 @@ class Splits:
         limit = self._config.data.eval_target_length
         tokenizing = replace(self._tokenizing, max_target_length=limit)
         tokens = self._tokenize(split, rows, tokenizing)
-        unscored, every = EvaluationSet(name, rows, tokens, None), row_references(rows)
-        scored = unscored.scored
-        if not scored:
+        unscored = EvaluationSet(name, rows, tokens, None)
+        references = unscored.references
+        if not references:
             return unscored
-        documents = [rows[number]["document"] for number in scored]
-        references = [every[number] for number in scored]
         if self._config.metric.references == "labels":
             references = [texts[:1] for texts in references]
         _log_several(split, references, self._config.data)
@@ -181,7 +184,7 @@ class Splits:
         # Only rank 0 scores. Loading here makes a missing model fail before training.
         if is_main():
             scorer.load()
-            baseline = scorer.lead_baseline(documents, references)
+            baseline = scorer.lead_baseline(unscored.documents, references)
         return replace(unscored, scorer=scorer, baseline=baseline)
 
     def _scorer(self, references: Sequence[Sequence[str]]) -> SummaryScorer:
@@ -205,10 +208,9 @@ class Splits:
         tokens = tokenize(rows, content, tokenizing, self._config.data, self._cache)
         health = corpus.health.splits.get(split)
         if health is not None:
-            health.truncated_documents = sum(tokens["document_cut"])
-            health.truncated_summaries = sum(tokens["summary_cut"])
-            empty = [number for number, one in enumerate(tokens["document_empty"]) if one]
-            documents = rows.select(empty)["document"]
+            health.truncated_documents = len(flagged_rows(tokens, "document_cut"))
+            health.truncated_summaries = len(flagged_rows(tokens, "summary_cut"))
+            documents = rows.select(flagged_rows(tokens, "document_empty"))["document"]
             health.no_tokens = sum(not is_blank(document) for document in documents)
         return tokens
 
