@@ -234,7 +234,10 @@ def _fork_rank(command: list[str], environment: Mapping[str, str], output: Any) 
         for number in (1, 2) if output is not None else ():
             os.dup2(output.fileno(), number)
         # A new process has no lock, no handlers of a log and nothing of Hydra.
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for number in map(int, os.listdir("/dev/fd")):
+            if number > 2:
+                with contextlib.suppress(OSError):
+                    os.close(number)
         os.environ.clear()
         os.environ.update(environment)
         logging.getLogger().handlers.clear()
