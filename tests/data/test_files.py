@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from summexp.data.files import digest, errors_at, existing
+from summexp.data import files
+from summexp.data.files import digest, errors_at, existing, folder_digest
 from summexp.errors import ConfigError, Problem
 
 
@@ -53,3 +56,27 @@ def test_hints_go_only_to_problems_without_a_key() -> None:
     with pytest.raises(ConfigError) as caught, errors_at("data.test_file"):
         raise ConfigError([mine, other])
     assert [problem.key for problem in caught.value.problems] == ["data.test_file", "data.name"]
+
+
+def test_an_unchanged_file_is_digested_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LONGEST_TICK", 0.02)
+    path = tmp_path / "rows.csv"
+    path.write_text("before")
+    read: list[Path] = []
+    opened = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda one, *args, **options: read.append(one) or opened(one, *args, **options),
+    )
+    time.sleep(0.05)
+    first = digest(path)
+    assert (digest(path), folder_digest(tmp_path)) == (first, folder_digest(tmp_path))
+    assert read == [path]
+    before = path.stat()
+    path.write_bytes(b"later!")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    time.sleep(0.05)
+    assert digest(path) != first

@@ -5,8 +5,10 @@ Errors name the file and the line, but not the config key, which `errors_at` add
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from summexp.errors import ConfigError, nearest_path
 from summexp.paths import at_home
 
 _LINE_LENGTH = 60
+_LONGEST_TICK = 2.0
+"""Seconds; some file systems have no finer times."""
 
 
 @contextmanager
@@ -32,9 +36,22 @@ def errors_at(key: str) -> Iterator[None]:
 
 
 def digest(path: str | Path) -> str:
-    """Return the digest of a file's bytes, 32 hexadecimal digits."""
+    """Return the digest of a file's bytes, 32 hexadecimal digits.
+
+    A file that this process has digested is read again only if it has changed.
+    """
     path = existing(path)
-    with translated_errors(path), path.open("rb", buffering=0) as stream:
+    with translated_errors(path):
+        found = path.stat()
+        state = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        # A change within the clock's tick of another one leaves no trace.
+        is_settled = time.time() - found.st_ctime > _LONGEST_TICK
+        return (_known_digest if is_settled else _known_digest.__wrapped__)(path, state)
+
+
+@functools.cache
+def _known_digest(path: Path, _state: tuple[int, ...]) -> str:
+    with path.open("rb", buffering=0) as stream:
         return hashlib.file_digest(stream, new_digest).hexdigest()
 
 
