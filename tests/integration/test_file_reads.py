@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests import forked
 
-ROOT = Path(__file__).resolve().parents[2]
 ROWS = [
     {
         "document": f"{n} " + "The river rose, and the town was warned. " * 6,
@@ -97,24 +95,19 @@ def write_parquet(path: Path) -> None:
 
 def run(folder: Path, *words: str) -> tuple[int, int]:
     """Run `train.py`; return how often the watched file is opened, and the bytes that are read."""
-    (folder / "hook").mkdir(exist_ok=True)
-    (folder / "hook" / "sitecustomize.py").write_text(COUNTER)
     notes = folder / "notes"
     notes.unlink(missing_ok=True)
-    environment = os.environ | {
-        "PYTHONPATH": str(folder / "hook"),
-        "READS": str(notes),
-        "SUMMEXP_CACHE": str(folder / "cache"),
-    }
-    done = subprocess.run(
-        [sys.executable, ROOT / "train.py", "output_dir=run", *words],
+    log = folder / "log"
+    process = forked.start(
+        "output_dir=run",
+        *words,
+        log=log,
         cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        environment={"READS": str(notes), "SUMMEXP_CACHE": str(folder / "cache")},
+        before=functools.partial(exec, COUNTER, {}),
     )
-    assert done.returncode == 0, done.stderr
+    process.join(300)
+    assert process.exitcode == 0, log.read_text()
     lines = notes.read_text().splitlines()
     return lines.count("opened"), sum(int(line.split()[1]) for line in lines if line != "opened")
 
