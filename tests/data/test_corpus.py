@@ -188,6 +188,10 @@ def test_another_encoding_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         corpus = load(tmp_path, "train", train_file=str(path))
     assert next(iter(corpus.train or []))["summary"] == "예산안 제출"
     assert caplog.text.count("reading it as cp949") == 1
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        load(tmp_path, "train", train_file=str(path))  # a later run, from the cache
+    assert caplog.text.count("reading it as cp949") == 1
 
 
 def test_streaming_reads_the_training_rows_when_asked(rows: str, tmp_path: Path) -> None:

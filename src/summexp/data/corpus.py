@@ -535,6 +535,8 @@ def _splits_of_file(
         splits |= _read_splits(file, missing, cache)
         if cache is not None:
             remember_file(file.inspected, file.digest, cache)
+    # Here for the splits of the cache; those that were read have logged it before their first row.
+    file.log()
     return splits
 
 
