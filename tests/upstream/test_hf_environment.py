@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import datasets
@@ -22,15 +20,6 @@ from summexp.upstream.hf_environment import (
 )
 
 NAMES = ("HF_HOME", "XDG_CACHE_HOME", "HF_HUB_CACHE", "HF_MODULES_CACHE", "HF_DATASETS_CACHE")
-CHILD = """
-import json
-from huggingface_hub import constants
-from datasets import config as datasets
-from evaluate import config as evaluate
-print(json.dumps([str(one) for one in (
-    constants.HF_HOME, constants.HF_HUB_CACHE, datasets.HF_MODULES_CACHE, evaluate.HF_MODULES_CACHE
-)]))
-"""
 
 
 @pytest.mark.parametrize(
@@ -50,11 +39,11 @@ def test_folders_are_where_the_libraries_look(
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    printed = subprocess.check_output([sys.executable, "-c", CHILD], text=True)
-    home, hub, *modules = json.loads(printed.splitlines()[-1])
-    assert str(hf_home()) == home
-    assert str(hub_cache()) == hub
-    assert [str(modules_cache())] * 2 == modules
+    # As each would read them in a new process.
+    hub = runpy.run_module("huggingface_hub.constants")
+    assert (str(hf_home()), str(hub_cache())) == (hub["HF_HOME"], hub["HF_HUB_CACHE"])
+    for module in ("datasets.config", "evaluate.config"):
+        assert str(modules_cache()) == str(runpy.run_module(module)["HF_MODULES_CACHE"]), module
 
 
 def test_without_a_home_there_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
