@@ -12,6 +12,7 @@ from summexp.config.keys import declared, nearest_key, type_names
 from summexp.config.provenance import COMMAND_LINE
 from summexp.config.saved import root_name
 from summexp.config.secrets import is_secret_key, looks_secret
+from summexp.config.texts import quoted
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.upstream.hydra import args_parser
 
@@ -119,15 +120,18 @@ def _with_info(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _quoted(word: str) -> str:
-    """Return `data.text_column=본문` or `output_dir=~/a` with the quotes that Hydra (1.3) needs."""
+    """Return a word with the quotes that Hydra (1.3) needs to read text as text.
+
+    They are needed in `data.text_column=본문`, `output_dir=~/a` and `model.revision=1e4`.
+    """
     readable = word.isascii() and "=~" not in word
     found = None if readable else _PLAIN_SETTING.fullmatch(word)
     if found:
         return f'{found[1]}="{found[2]}"'
     name, equals, value = word.partition("=")
     if value[:1] in ("[", "{") and not value.isascii():
-        return f"{name}{equals}{_INSIDE.sub(_quoted_inside, value)}"
-    return word
+        return quoted(f"{name}{equals}{_INSIDE.sub(_quoted_inside, value)}")
+    return quoted(word)
 
 
 def _quoted_inside(found: re.Match[str]) -> str:

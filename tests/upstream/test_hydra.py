@@ -290,3 +290,36 @@ def test_omegaconf_adds_lines_on_its_own_types() -> None:
     assert list(upstream.informative_lines(caught.value)) == ["Interpolation key 'b' not found"], (
         "OmegaConf changed the lines of an error"
     )
+
+
+def test_the_parser_of_overrides_gives_the_place_of_what_it_converts() -> None:
+    for word, expected in {
+        "a=1e4": 'a="1e4"',
+        "a=x1e4": "a=x1e4",
+        "+a.b=[1, null,x]": '+a.b=["1", "null",x]',
+        "a={1: 2}": 'a={1: "2"}',
+        "a=1,choice": 'a="1",choice',
+        "a=choice(true,null)": 'a=choice("true",null)',
+        "a=glob(1)": "a=glob(1)",
+        "a=[": "a=[",
+    }.items():
+        assert upstream.quoted_primitives(word) == expected, changed("the grammar of overrides")
+
+
+def test_files_are_read_by_the_repository_that_is_edited(
+    shipped: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = upstream.ConfigRepository.load_config
+    monkeypatch.setattr(upstream.ConfigRepository, "load_config", read)
+    seen = {}
+
+    def edit(content: Any, text: str, package: str) -> None:
+        seen[package] = text
+        if "size" in content:
+            content["size"] = 9
+
+    upstream.edit_files(edit)
+    with upstream.config_loader(shipped, own) as opened, upstream.read_once(opened):
+        tree = hydra.compose("config")
+    assert tree.model.size == 9, changed("the reading of files")
+    assert seen == {"": FILES["config.yaml"], "model": FILES["model/small.yaml"]}

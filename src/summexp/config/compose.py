@@ -23,9 +23,10 @@ from summexp.config.hydra_errors import format_error
 from summexp.config.provenance import ChoiceFile, files_of, source_of
 from summexp.config.saved import root_name, saved_root, store_root
 from summexp.config.schema import SECTIONS, schema_node
+from summexp.config.texts import restore_texts
 from summexp.errors import ConfigError, Problem, nearest, nearest_path
 from summexp.run_folder.creation import register_resolvers
-from summexp.upstream.hydra import HYDRA_ERRORS, config_loader, read_once
+from summexp.upstream.hydra import HYDRA_ERRORS, config_loader, edit_files, read_once
 
 
 def conf_dir() -> Path:
@@ -36,11 +37,12 @@ def conf_dir() -> Path:
 
 
 def register() -> None:
-    """Register the typed schema and the resolvers with Hydra."""
+    """Register the typed schema and the resolvers with Hydra, and keep the texts of files."""
     store = ConfigStore.instance()
     if "schema.yaml" not in store.repo:
         store.store(name="schema", node=schema_node(), provider="summexp")
     register_resolvers()
+    edit_files(restore_texts)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from summexp.config.escaping import escaped, interpolates
 from summexp.config.files import remove_invalid_entries
 from summexp.config.provenance import ChoiceFile
 from summexp.config.schema import SECTIONS
+from summexp.config.texts import restore_texts
 from summexp.errors import ConfigError, Problem
 from summexp.paths import display_path
 
@@ -164,6 +165,7 @@ def _load(path: Path, where: str) -> DictConfig:
             # Nested aliases could expand to more than fits in memory.
             raise ConfigError.of(what=f"{_NO_CONFIG}: it has a YAML alias", where=where)
         saved = OmegaConf.create(text)
+        restore_texts(saved, text, "")
     except FileNotFoundError:
         raise ConfigError.of(what="there is no such file", where=where) from None
     except UnicodeDecodeError:

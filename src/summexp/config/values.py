@@ -91,8 +91,8 @@ def _choice_problem(key: str, value: Any) -> Problem | None:
     if (value is None and nullable) or (isinstance(value, str) and value in allowed):
         return None
     listed = f"Allowed: {', '.join(allowed)}{' or null' if nullable else ''}."
-    if value is False and "no" in allowed:
-        listed += f' Write {key}=no; in a file write "no", since YAML reads a bare no as false.'
+    if str(value).lower() == "false" and "no" in allowed:
+        listed += f" Write {key}=no."
     near = nearest(str(value), allowed)
     return Problem(
         key=key,

@@ -16,7 +16,11 @@ from typing import Any, NamedTuple, NoReturn
 
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
+from hydra._internal.config_repository import (
+    CachingConfigRepository,
+    ConfigRepository,
+    IConfigRepository,
+)
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
@@ -25,7 +29,13 @@ from hydra.core.utils import JobReturn, run_job
 from hydra.errors import HydraException
 
 # InputStream is antlr4's, which 1.4 has inside of omegaconf
-from hydra.grammar.gen.OverrideLexer import InputStream, OverrideLexer  # type: ignore[attr-defined]
+from hydra.grammar.gen.OverrideLexer import (  # type: ignore[attr-defined]
+    CommonTokenStream,
+    InputStream,
+    OverrideLexer,
+)
+from hydra.grammar.gen.OverrideParser import OverrideParser
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import HydraContext, RunMode, TaskFunction
 from hydra.version import setbase
 from omegaconf import Container, DictConfig, read_write
@@ -41,6 +51,9 @@ HYDRA_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, A
 
 _OPENING = (OverrideLexer.BRACE_OPEN, OverrideLexer.BRACKET_OPEN, OverrideLexer.POPEN)
 _CLOSING = (OverrideLexer.BRACE_CLOSE, OverrideLexer.BRACKET_CLOSE, OverrideLexer.PCLOSE)
+_CONVERTED = (OverrideLexer.INT, OverrideLexer.FLOAT, OverrideLexer.BOOL)
+_FILES = "file://"
+_load_config = ConfigRepository.load_config
 
 
 def set_version_base() -> None:
@@ -73,6 +86,68 @@ def entry_count(override: str) -> int:
         depth += (token.type in _OPENING) - (token.type in _CLOSING)
         commas += token.type == OverrideLexer.COMMA and depth == 1
     return commas + 1
+
+
+def quoted_primitives(override: str) -> str:
+    """Return an override with quotes around what its parser would convert: numbers and booleans.
+
+    In a list, a null too. Names of entries, and arguments of functions other than `choice` and
+    `shuffle`, are left as they are.
+    """
+    lexer = OverrideLexer(InputStream(override))
+    parser = OverrideParser(CommonTokenStream(lexer))
+    for one in (lexer, parser):
+        one.removeErrorListeners()
+    tree = parser.override()  # type: ignore[no-untyped-call]
+    if parser.getNumberOfSyntaxErrors():
+        return override
+    for token in reversed([*_converted(tree)]):
+        override = f'{override[: token.start]}"{token.text}"{override[token.stop + 1 :]}'
+    return override
+
+
+def _converted(node: Any) -> Iterator[Any]:
+    """Yield the token of each text below `node` that would become a number, boolean or null."""
+    if isinstance(node, OverrideParser.FunctionContext) and node.getChild(0).getText() not in (
+        "choice",
+        "shuffle",
+    ):
+        return
+    if isinstance(node, OverrideParser.PrimitiveContext):
+        tokens = [leaf.symbol for leaf in node.getChildren()]
+        alone = [token for token in tokens if token.type != OverrideLexer.WS]
+        in_list = isinstance(node.parentCtx.parentCtx, OverrideParser.ListContainerContext)
+        types = (*_CONVERTED, OverrideLexer.NULL) if in_list else _CONVERTED
+        if len(alone) == 1 and alone[0].type in types:
+            yield alone[0]
+        return
+    for index in range(node.getChildCount()):
+        child = node.getChild(index)
+        is_option = index and isinstance(node.getChild(index - 1), OverrideParser.ArgNameContext)
+        if not is_option:
+            yield from _converted(child)
+
+
+def edit_files(edit: Callable[[Container, str, str], None]) -> None:
+    """Have `edit` change the content of each YAML file that Hydra reads in this process.
+
+    Args:
+        edit: a function of the content, the text of the file, and the package of the content,
+            dotted and empty for the root.
+    """
+
+    def load(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
+        result = _load_config(repository, config_path)
+        if result is not None and result.path.startswith(_FILES):
+            name = f"{config_path.removesuffix('.yaml')}.yaml"
+            text = Path(result.path.removeprefix(_FILES), name).read_text(encoding="utf-8")
+            package = result.header.get("package") or "_group_"
+            group = config_path.rpartition("/")[0].replace("/", ".")
+            package = package.replace("_global_", "").replace("_group_", group)
+            edit(result.config, text, package)
+        return result
+
+    ConfigRepository.load_config = load  # type: ignore[method-assign, assignment]
 
 
 @contextmanager
