@@ -43,7 +43,7 @@ def test_a_copy_is_read_and_remembered(
     monkeypatch.setattr(known_files, "digest", None)
     known = known_file(inspected, cache)
     assert known is not None
-    assert known[0].quotes is False
+    assert known[0].dialect.quotes is False
 
 
 def test_another_content_is_not_known_whatever_its_size_and_time(

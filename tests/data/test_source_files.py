@@ -25,6 +25,7 @@ from summexp.data.source_files import (
 from summexp.errors import ConfigError
 
 CORPORA = Path(__file__).parents[3] / "shared" / "data"
+CASES = CORPORA.parent / "cases"
 ROWS = [{"document": "first, one", "summary": "1st"}, {"document": "둘째\n글", "summary": "2"}]
 
 
@@ -157,11 +158,11 @@ def test_what_comes_after_the_start_is_noticed(
     path = tmp_path / name
     path.write_bytes(content)
     file = inspect(path)
-    assert (file.encoding, file.quotes, file.is_verified) == ("utf-8", True, False)
+    assert (file.encoding, file.dialect.quotes, file.is_verified) == ("utf-8", True, False)
     with pytest.raises(MisleadingStartError):
         first_rows(file, limit)
     file = verified(file)
-    assert (file.encoding, file.quotes) == dialect
+    assert (file.encoding, file.dialect.quotes) == dialect
     rows, found = first_rows(file, limit)
     assert found == digest(path)
     assert len(rows) == limit or rows[-1]["document"] in ("문서", '"x" y')
@@ -171,7 +172,10 @@ def test_what_comes_after_the_start_is_noticed(
 def test_an_invalid_record_after_the_needed_ones_is_no_problem(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_text("document\tsummary\n" + "a\tb\n" * 20 + "c\n")
-    assert first_rows(inspect(path), 1) == ([{"document": "a", "summary": "b"}], digest(path))
+    file = inspect(path)
+    with pytest.raises(MisleadingStartError):
+        first_rows(file, 1)
+    assert first_rows(verified(file), 1) == ([{"document": "a", "summary": "b"}], digest(path))
 
 
 def test_a_byte_after_the_needed_rows_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
@@ -242,6 +246,21 @@ def test_real_files(name: str, count: int) -> None:
     assert all(row.keys() == rows[0].keys() for row in rows)
     texts = ("dialogue", "section_text") if name.startswith("mts") else ("document", "summary")
     assert all(row[column] for row in rows for column in texts)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside the repository")
+@pytest.mark.parametrize(
+    ("name", "summary"),
+    [
+        ("two_stray.csv", '"Pipe day 5'),
+        ("two_stray.tsv", '"Pipe day 5'),
+        ("backslash_quiet.csv", 'Mayor "did it" on day 5'),
+        ("index.csv", "The harbour repairs after 36 days; news 5."),
+    ],
+)
+def test_files_that_lost_or_garbled_rows(name: str, summary: str) -> None:
+    rows = read_once(CASES / "csv" / name)
+    assert (len(rows), rows[5]["summary"]) == (40, summary)
 
 
 def test_a_name_in_decomposed_letters_is_found(tmp_path: Path) -> None:

@@ -1,169 +1,356 @@
-"""Reader of CSV files, separated by commas, tabs or semicolons."""
+"""Reader of CSV files of any dialect: separators, quotes, escapes, comments, nameless columns."""
 
 from __future__ import annotations
 
 import csv
 import itertools
+import logging
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Literal, TextIO
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from summexp.errors import ConfigError, Problem
+from summexp.errors import ConfigError
 
-DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons"}
-_HEAD_RECORDS = 50
+logger = logging.getLogger(__name__)
+
+DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
+_MANY_LINES = 8
+"""More lines than a cell of ordinary text has that all look like records."""
+_NAMED_LINES = 5
+_LONE_BACKSLASHES = re.compile(r'\\+(?!["\\])')
+_SPACE_BEFORE_QUOTE = re.compile(r' +"')
+_ESCAPED_QUOTE = '\\"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How a CSV file is written."""
+
+    delimiter: str = ","
+    """Separator of the cells."""
+    quotes: bool = True
+    """Whether quotes enclose cells; else they are text."""
+    escapes: Literal["none", "quotes", "all"] = "none"
+    """What a backslash escapes: nothing, quotes only, or any character."""
+    spaces: bool = False
+    """Whether spaces after a separator are no part of the cell."""
+    skipped: int = 0
+    """Lines before the header: blank ones, comments, `sep=`."""
+    comments: bool = False
+    """Whether there are comments, lines that begin with `#`, before the header."""
+    notes: tuple[str, ...] = ()
+    """What else is unusual, for the log."""
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Dialect:
+        """Return the dialect that `dataclasses.asdict` wrote."""
+        return cls(**{**content, "notes": tuple(content["notes"])})
+
+    def remarks(self, expected: str) -> Iterator[str]:
+        """Yield what is unusual.
+
+        Args:
+            expected: the separator of the file's extension.
+        """
+        if self.delimiter != expected:
+            name = DELIMITERS.get(self.delimiter, repr(self.delimiter))
+            yield f"reading it as separated by {name}"
+        if self.comments:
+            yield "skipping lines that begin with '#'"
+        if not self.quotes:
+            yield "quotes do not enclose cells, reading them literally"
+        if self.escapes != "none":
+            what = "quotes" if self.escapes == "quotes" else "quotes and separators"
+            yield f"reading a backslash before {what} as an escape"
+        if self.spaces:
+            yield "ignoring spaces after separators"
+        yield from self.notes
 
 
 class MisleadingQuotesError(Exception):
-    """The quotes of a file separated by tabs do not enclose cells, contrary to its start."""
+    """The start of a file does not show its dialect; `csv_dialects.dialect_of` finds it."""
 
 
-def delimiter_of(stream: TextIO, expected: str) -> str:
-    """Return the separator of a file, by its first line.
+@dataclass(kw_only=True)
+class Tally:
+    """What a pass over the records shows about the dialect."""
 
-    Args:
-        stream: the file, opened with `newline=""`.
-        expected: the separator of the file's extension.
-    """
-    _allow_huge_cells()
-    return _delimiter(stream.readline(), expected)
+    delimiter: str
+    """Separator of the cells."""
+    several_lines: int = 0
+    """Records of several lines."""
+    joined: list[tuple[int, int]] = field(default_factory=list)
+    """First and last lines of records each of whose lines looks like a record itself."""
+    escaped: int = 0
+    """Quotes with a backslash before them."""
+    quotes: int = 0
+    """All quotes of the lines with such ones."""
+    spaced: int = 0
+    """Cells that begin with a space and a quote."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the records may be others in another dialect."""
+        return bool(self.joined or self.escaped or self.spaced)
+
+    def add(self, lines: Sequence[str], first: int, record: Sequence[str]) -> None:
+        """Count a record.
+
+        Args:
+            lines: its lines.
+            first: number of the first one.
+            record: its cells.
+        """
+        for line in lines:
+            if _ESCAPED_QUOTE in line:
+                self.escaped += line.count(_ESCAPED_QUOTE)
+                self.quotes += line.count('"')
+            if ' "' in line:
+                self.spaced += sum(bool(_SPACE_BEFORE_QUOTE.match(cell)) for cell in record)
+        if len(lines) > 1:
+            self.several_lines += 1
+            if _look_like_records(lines, len(record), self.delimiter):
+                self.joined.append((first, first + len(lines) - 1))
+
+    def check(self, name: str) -> None:
+        """Check that no quotes join records.
+
+        Raises:
+            ConfigError: some do, or may.
+        """
+        longest = max((last - first for first, last in self.joined), default=0)
+        if self.joined and (len(self.joined) == self.several_lines or longest >= _MANY_LINES):
+            raise ConfigError.of(
+                what=f"{name}, {self.joined_lines()}: a quote opens a cell in the first of these "
+                "lines and closes it in the last one, but each line looks like a row",
+                hint="If they are rows, double the quotes that are text and quote their cells "
+                '("5"" pipe"), or write the file as JSON Lines. If they are one row, quote every '
+                "cell of the file.",
+            )
+
+    def joined_lines(self) -> str:
+        """Return the lines of the joined records in words."""
+        named = [f"lines {first} to {last}" for first, last in self.joined[:_NAMED_LINES]]
+        more = len(self.joined) - len(named)
+        return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def quotes_enclose_cells(stream: TextIO, *, head_only: bool = False) -> bool:
-    """Return whether the quotes of a file separated by tabs enclose cells; else they are text.
-
-    Args:
-        stream: the file, opened with `newline=""`.
-        head_only: whether to read only the first records.
-    """
-    _allow_huge_cells()
-    records = _HEAD_RECORDS if head_only else None
-    try:
-        for _ in itertools.islice(csv.reader(stream, delimiter="\t", strict=True), records):
-            pass
-    except csv.Error:
+def _look_like_records(lines: Sequence[str], width: int, delimiter: str) -> bool:
+    """Return whether each line of a record could be a record, were its quotes text."""
+    ends = {line[len(line.rstrip("\r\n")) :] for line in lines} - {""}
+    # A writer ends records in one way; other line ends are those of the text.
+    if width == 1 or len(ends) > 1:
         return False
-    return True
+    # Only the quote that opens the cell and the one that closes it.
+    if [line.count('"') for line in lines] != [1, *(0 for _ in lines[2:]), 1]:
+        return False
+    return all(_looks_like_record(line.rstrip("\r\n"), width, delimiter) for line in lines)
+
+
+def _looks_like_record(line: str, width: int, delimiter: str) -> bool:
+    cells = line.split(delimiter)
+    if len(cells) != width or any(cell.startswith(" ") for cell in cells[1:]):
+        return False
+    # A comma in a number separates nothing.
+    if any(a[-1:].isdigit() and b[:1].isdigit() for a, b in itertools.pairwise(cells)):
+        return False
+    return all(any(map(str.isalnum, cell)) for cell in cells)
 
 
 def rows(
     stream: Iterable[str],
     name: str,
-    delimiter: str,
+    dialect: Dialect,
     *,
-    quotes: bool = True,
     strict: bool = False,
+    tally: Tally | None = None,
 ) -> Iterator[dict[str, object]]:
     r"""Yield each record as column name to value.
 
     Cells may contain line ends and be of any size; line ends may be mixed. A blank line is skipped,
-    except in a file with a single column, where it is an empty cell. Quotes follow the rules of
-    Python's `csv`.
+    except in a file with a single column, where it is an empty cell. A column without a name is
+    called `Unnamed: 0` by its place, as in pandas. Empty cells after the last column are ignored. A
+    column of row numbers may lack in the header, as R writes it.
 
     Args:
         stream: the file, opened with `newline=""`.
         name: name of the file in messages.
-        delimiter: the separator.
-        quotes: whether quotes enclose cells; else they are text.
-        strict: whether to verify that they enclose cells everywhere.
+        dialect: how it is written.
+        strict: whether to verify the dialect.
+        tally: takes what the records show about the dialect.
 
     Raises:
-        ConfigError: an empty, duplicate or missing header, a ragged record, an unclosed quote.
-        MisleadingQuotesError: quotes do not enclose cells; only with `strict`.
+        ConfigError: an empty or duplicate header, a ragged record, text beside quotes.
+        MisleadingQuotesError: the dialect may be another one; only with `strict`.
     """
-    _allow_huge_cells()
-    records = _records(stream, name, delimiter, quotes=quotes, strict=strict)
-    _, header = next(records, (1, []))
-    _check_header(header, name)
-    for line, record in records:
-        if len(record) != len(header):
-            # A quote that is text may have joined lines; a later one then shows it.
-            for _ in records if strict else ():
-                pass
-            raise _ragged(name, line, record, header)
-        yield dict(zip(header, record, strict=True))
+    allow_huge_cells()
+    tally = Tally(delimiter=dialect.delimiter) if tally is None else tally
+    try:
+        for row in _rows(stream, name, dialect, tally):
+            if strict and tally.is_doubtful:
+                raise MisleadingQuotesError
+            yield row
+    except ConfigError:
+        if strict:
+            raise MisleadingQuotesError from None
+        raise
 
 
-def _allow_huge_cells() -> None:
-    # The limit is global to the process; its default, 131,072 characters, is too low for documents.
+def allow_huge_cells() -> None:
+    """Allow cells of any size; the default, 131,072 characters, is too low for documents."""
     csv.field_size_limit(sys.maxsize)
 
 
-def _delimiter(first_line: str, expected: str) -> str:
-    """Return the separator of the header, which may differ from the expected one."""
-    if len(next(csv.reader([first_line], delimiter=expected), [])) > 1:
-        return expected
-    counts = {other: first_line.count(other) for other in DELIMITERS if other != expected}
-    best = max(counts, key=lambda other: counts[other])
-    return best if counts[best] else expected
+def _rows(
+    stream: Iterable[str], name: str, dialect: Dialect, tally: Tally
+) -> Iterator[dict[str, object]]:
+    records = _Records(stream, name, dialect)
+    cells = iter(records)
+    header = next((record for record in cells if record), [])
+    names = _names(header, name)
+    is_first, is_numbered = True, False
+    comments = []
+    for record in cells:
+        if not record:
+            if len(names) > 1:
+                continue
+            record = [""]
+        if dialect.comments and records.lines[0].startswith("#"):
+            _check_comment(name, records.first, record, header)
+            comments.append(records.first)
+            continue
+        if is_first and (is_numbered := has_row_numbers(record, header)):
+            header = ["", *header]
+            names = _names(header, name)
+        is_first = False
+        fitted = record if len(record) == len(names) else _fitted(record, header)
+        if len(fitted) != len(names) or (is_numbered and not fitted[0].isdecimal()):
+            raise _ragged(name, records.first, record, header)
+        tally.add(records.lines, records.first, fitted)
+        yield dict(zip(names, fitted, strict=True))
+    if comments:
+        listed = ", ".join(map(str, comments[:_NAMED_LINES]))
+        more = ", …" if len(comments) > _NAMED_LINES else ""
+        logger.warning(
+            "%s: %s comments among the rows, lines %s", name, len(comments), listed + more
+        )
 
 
-def _records(
-    stream: Iterable[str], name: str, delimiter: str, *, quotes: bool, strict: bool
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of the header and of each record."""
-    at_end = False
+class _Records:
+    """Records of a file, the header first, with the lines that each takes."""
 
-    def lines() -> Iterator[str]:
-        nonlocal at_end
+    def __init__(self, stream: Iterable[str], name: str, dialect: Dialect) -> None:
+        self._stream = stream
+        self._name = name
+        self._dialect = dialect
+        self.lines: list[str] = []
+        """Lines of the last record."""
+        self.first = 1
+        """Number of its first line."""
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield the cells of each record; none for a blank line."""
+        dialect = self._dialect
+        options: dict[str, Any] = {
+            "delimiter": dialect.delimiter,
+            "quoting": csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
+            "escapechar": None if dialect.escapes == "none" else "\\",
+            "skipinitialspace": dialect.spaces,
+        }
+        reader = csv.reader(self._read(), strict=True, **options)
+        while True:
+            self.first += len(self.lines)
+            self.lines = []
+            try:
+                record = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise self._unquoted(error) from None
+            yield record
+
+    def _read(self) -> Iterator[str]:
         # Without the islice, a generator that ends early would close the stream.
-        yield from itertools.islice(stream, None)
-        at_end = True
+        stream = itertools.islice(self._stream, None)
+        for _ in itertools.islice(stream, self._dialect.skipped):
+            self.first += 1
+        for line in stream:
+            self.lines.append(line)
+            if self._dialect.escapes == "quotes":
+                yield _LONE_BACKSLASHES.sub(lambda found: found[0] * 2, line)
+            else:
+                yield line
 
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    reader = csv.reader(lines(), delimiter=delimiter, quoting=quoting, strict=strict)
-    width = None
-    for number in itertools.count():
-        line = reader.line_num + 1
-        try:
-            record = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if strict:
-                raise MisleadingQuotesError from None
-            raise ConfigError(f"{name}, line {line}: {error}") from None
-        if at_end:  # a record that extends to the end of the file lacks its closing quote
-            raise ConfigError.of(
-                what=f"{name}, line {line}: this record has an unclosed quote",
-                hint='Escape a quote inside a quoted cell by doubling it: "".',
+    def _unquoted(self, error: csv.Error) -> ConfigError:
+        last = self.first + len(self.lines) - 1
+        lines = f"line {self.first}" if last == self.first else f"lines {self.first} to {last}"
+        hint = 'Escape a quote inside a quoted cell by doubling it: "".'
+        if "unexpected end" in str(error):
+            what = f"{self._name}, line {self.first}: this record has an unclosed quote"
+        elif "expected after" in str(error):
+            what = (
+                f"{self._name}, {lines}: a quote that opens a cell in line {self.first} closes "
+                f"it in line {last}, where text follows"
             )
-        width = len(record) if number == 0 else width
-        if record:
-            yield line, record
-        elif width == 1:
-            yield line, [""]
+        else:
+            what = f"{self._name}, {lines}: {error}"
+        return ConfigError.of(what=what, hint=hint)
 
 
-def _check_header(header: list[str], name: str) -> None:
-    if not header or not any(cell.strip() for cell in header):
+def has_row_numbers(record: Sequence[str], header: Sequence[str]) -> bool:
+    """Return whether the first cell is a row number that the header does not name, as R writes."""
+    is_longer = len(record) == len(header) + 1 and all(header)
+    return is_longer and bool(record[-1]) and record[0].isdecimal()
+
+
+def _fitted(record: list[str], header: Sequence[str]) -> list[str]:
+    """Return a record without empty cells after the last column, or with one where it is cut."""
+    width = len(header)
+    if len(record) > width and not any(record[width:]):
+        return record[:width]
+    if len(record) == width - 1 and not header[-1].strip():
+        return [*record, ""]
+    return record
+
+
+def _check_comment(name: str, line: int, record: Sequence[str], header: Sequence[str]) -> None:
+    if len(record) == len(header):
+        raise ConfigError.of(
+            what=f"{name}, line {line}: this line begins with '#' as the comments before "
+            "the header, but has the cells of a row",
+            hint="Delete the line if it is a comment; else quote its first cell.",
+        )
+
+
+def _names(header: Sequence[str], name: str) -> list[str]:
+    """Return the names of all columns.
+
+    Args:
+        header: the cells of the header.
+        name: name of the file in messages.
+
+    Raises:
+        ConfigError: there is no name, or one is not unique.
+    """
+    if not any(cell.strip() for cell in header):
         raise ConfigError.of(
             what=f"{name} has no header",
             hint="The first line must name the columns.",
         )
-    problems = []
-    if empty := [number for number, cell in enumerate(header, 1) if not cell.strip()]:
-        problems.append(
-            Problem(
-                what=f"{name}: column {', '.join(map(str, empty))} of {len(header)} has no name",
-                hint="Name it in the first line, or write the file without it (with pandas: "
-                "to_csv(…, index=False)).",
-            )
-        )
-    counts = Counter(cell for cell in header if cell.strip())
+    names = [cell if cell.strip() else f"Unnamed: {number}" for number, cell in enumerate(header)]
+    counts = Counter(names)
     if duplicates := [cell for cell, count in counts.items() if count > 1]:
-        problems.append(
-            Problem(
-                what=f"{name}: duplicate column names: {', '.join(map(repr, duplicates))}",
-                hint="Give each column a unique name in the first line.",
-            )
+        raise ConfigError.of(
+            what=f"{name}: duplicate column names: {', '.join(map(repr, duplicates))}",
+            hint="Give each column a unique name in the first line.",
         )
-    if problems:
-        raise ConfigError(problems)
+    return names
 
 
-def _ragged(name: str, line: int, record: list[str], header: list[str]) -> ConfigError:
+def _ragged(name: str, line: int, record: Sequence[str], header: Sequence[str]) -> ConfigError:
     return ConfigError.of(
         what=f"{name}, line {line}: this record has {len(record)} cells, and the header has "
         f"{len(header)}",

@@ -1,7 +1,7 @@
 """Digests of files that were read before, so that an unchanged file is not read again.
 
 A file is recognized by its path, inode, size and times. Each is an entry of the cache, named by the
-size and the format of the file, and by a hash of the rest.
+size and the format of the file, the code of this package, and a hash of the rest.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from summexp.data.cache import cache_key
+from summexp.data.csv_rows import Dialect
 from summexp.data.files import digest
 from summexp.data.source_files import SourceFile
 from summexp.run_folder.atomic_files import read_json, write_json
-
-_DIALECT = ("encoding", "delimiter", "quotes")
-"""What is known only after a file was read."""
 
 
 def known_file(file: SourceFile, cache: Path) -> tuple[SourceFile, str] | None:
@@ -38,8 +37,9 @@ def known_file(file: SourceFile, cache: Path) -> tuple[SourceFile, str] | None:
         # A cache that can only be read still serves what it holds.
         with suppress(OSError):
             write_json(entry, known)
-    dialect = {name: known[name] for name in _DIALECT}
-    return replace(file, is_verified=True, **dialect), known["digest"]
+    dialect = Dialect.of(known["dialect"])
+    file = replace(file, is_verified=True, encoding=known["encoding"], dialect=dialect)
+    return file, known["digest"]
 
 
 def remember_file(file: SourceFile, content: str, cache: Path) -> None:
@@ -52,7 +52,9 @@ def remember_file(file: SourceFile, content: str, cache: Path) -> None:
     """
     entry = _entry(file, cache)
     entry.parent.mkdir(parents=True, exist_ok=True)
-    write_json(entry, {"digest": content} | {name: getattr(file, name) for name in _DIALECT})
+    # Encoding and dialect are known only after a file was read.
+    found = {"encoding": file.encoding, "dialect": asdict(file.dialect)}
+    write_json(entry, {"digest": content} | found)
 
 
 def _entry(file: SourceFile, cache: Path) -> Path:
@@ -64,4 +66,6 @@ def _entry(file: SourceFile, cache: Path) -> Path:
 
 
 def _kind(file: SourceFile) -> str:
-    return f"{file.state[1]}-{file.format}-{file.language or 'any'}"
+    # Other code may find another dialect.
+    code = cache_key()[:8]
+    return f"{file.state[1]}-{file.format}-{file.language or 'any'}-{code}"

@@ -17,7 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO
 
-from summexp.data import csv_rows, json_rows
+from summexp.data import csv_dialects, csv_rows, json_rows
+from summexp.data.csv_rows import Dialect
 from summexp.data.encoding import (
     SURE_ENCODINGS,
     decompressed,
@@ -60,7 +61,7 @@ State = tuple[int, int, int]
 
 
 class MisleadingStartError(Exception):
-    """The encoding or the quotes of a file are not those of its start; `verified` detects them."""
+    """The encoding or the dialect of a file is not that of its start; `verified` detects them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +78,10 @@ class SourceFile:
     """Format of the file."""
     encoding: str = "utf-8"
     """Encoding of a text file."""
-    delimiter: str = ","
-    """Separator of a CSV file."""
-    quotes: bool = True
-    """Whether quotes enclose cells of a CSV file; else they are text."""
+    dialect: Dialect = field(default_factory=Dialect)
+    """How a CSV file is written."""
     is_verified: bool = False
-    """Whether encoding and quotes are those of the whole file."""
+    """Whether encoding and dialect are those of the whole file."""
     columns: tuple[str, ...] = ()
     """Column names in the file's order; for JSON, the names in its first 20 rows."""
     sample: Mapping[str, str]
@@ -121,18 +120,16 @@ class SourceFile:
 
     @property
     def needs_all_records(self) -> bool:
-        """Whether only all records together show that quotes enclose cells."""
-        return self.quotes and self.delimiter == "\t" and not self.is_verified
+        """Whether only all records together show the dialect."""
+        return self.format in _DELIMITERS and not self.is_verified
 
     def remarks(self) -> Iterator[str]:
-        """Yield what is unusual in encoding, separator and quotes."""
+        """Yield what is unusual in encoding and dialect."""
         if self.encoding not in SURE_ENCODINGS or self.encoding.startswith("iso2022"):
             yield f"{self.path}: not UTF-8, reading it as {self.encoding}"
-        if self.delimiter != _DELIMITERS.get(self.format, self.delimiter):
-            separator = csv_rows.DELIMITERS[self.delimiter]
-            yield f"{self.path}: reading it as separated by {separator}"
-        if not self.quotes:
-            yield f"{self.path}: quotes do not enclose cells, reading them literally"
+        if (expected := _DELIMITERS.get(self.format)) is not None:
+            for remark in self.dialect.remarks(expected):
+                yield f"{self.path}: {remark}"
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ def _from_json(content: Mapping[str, Any]) -> SourceFile:
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
     }
-    return SourceFile(**fields)
+    return SourceFile(**{**fields, "dialect": Dialect.of(content["dialect"])})
 
 
 def inspect(path: str | Path, *, language: str | None = None) -> SourceFile:
@@ -196,19 +193,27 @@ def inspect(path: str | Path, *, language: str | None = None) -> SourceFile:
             path=str(found), language=language, state=state, format=file_format, sample={}
         )
         known = _with_dialect(known, stream, head_only=True)
-        stream.seek(0)
-        with _opened(known, stream, strict=False) as content:
-            rows = tuple(islice(_rows(known, content, None, strict=False), _HEAD_ROWS))
+        try:
+            rows = _first_rows(known, stream)
+        except csv_rows.MisleadingQuotesError:
+            known = replace(_with_dialect(known, stream, head_only=False), is_verified=True)
+            rows = _first_rows(known, stream)
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     sample = {name: _sample(row.get(name) for row in rows) for name in columns}
     return replace(known, columns=columns, sample=sample, rows=rows)
 
 
+def _first_rows(file: SourceFile, stream: BinaryIO) -> tuple[dict[str, object], ...]:
+    stream.seek(0)
+    with _opened(file, stream, strict=False) as content:
+        return tuple(islice(_rows(file, content, None, strict=True), _HEAD_ROWS))
+
+
 def verified(file: SourceFile) -> SourceFile:
-    """Return the file with the encoding and the quotes of all of it, for which it is read.
+    """Return the file with the encoding and the dialect of all of it, for which it is read.
 
     Raises:
-        ConfigError: the encoding cannot be detected.
+        ConfigError: the encoding cannot be detected, or quotes may join rows.
     """
     if file.is_verified:
         return file
@@ -388,7 +393,7 @@ def _format_by_content(path: Path, stream: BinaryIO) -> Format:
 
 
 def _with_dialect(file: SourceFile, stream: BinaryIO, *, head_only: bool) -> SourceFile:
-    """Return the file with its encoding, separator and quotes, detected in the stream."""
+    """Return the file with its encoding and dialect, detected in the stream."""
     if file.format == "parquet":
         return replace(file, is_verified=True)
     stream.seek(0)
@@ -401,13 +406,10 @@ def _with_dialect(file: SourceFile, stream: BinaryIO, *, head_only: bool) -> Sou
         return file
     stream.seek(0)
     with text_of(stream, encoding, strict=not head_only) as text:
-        delimiter = csv_rows.delimiter_of(text, expected)
-    quotes = True
-    if delimiter == "\t":
-        stream.seek(0)
-        with text_of(stream, encoding, strict=not head_only) as text:
-            quotes = csv_rows.quotes_enclose_cells(text, head_only=head_only)
-    return replace(file, delimiter=delimiter, quotes=quotes)
+        dialect = csv_dialects.start_dialect(text, file.path, expected)
+        if not head_only:
+            dialect = csv_dialects.dialect_of(text, file.path, dialect)
+    return replace(file, dialect=dialect)
 
 
 @contextmanager
@@ -426,8 +428,8 @@ def _rows(
     """Yield the rows of what `_opened` yields; `strict` to verify that it is as inspected."""
     is_table = file.format in _DELIMITERS
     if is_table:
-        options = {"quotes": file.quotes, "strict": strict and file.needs_all_records}
-        rows = csv_rows.rows(content, file.path, file.delimiter, **options)
+        strict = strict and file.needs_all_records
+        rows = csv_rows.rows(content, file.path, file.dialect, strict=strict)
     elif file.format == "parquet":
         rows = _parquet_rows(file, content, columns)
     elif file.format == "txt":
