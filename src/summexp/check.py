@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from summexp.command_line import CommandLine
 from summexp.config.compose import ChoiceTree, choice_tree
 from summexp.config.keys import default_advice
+from summexp.config.model_generation_rules import folder_problems
 from summexp.config.model_kind_rules import is_decoder_only_folder, kind_problems
 from summexp.config.overrides import check_overrides
 from summexp.config.schema import Config
@@ -235,7 +236,8 @@ def _world_problems(
     trains = plan is None or plan.train
     is_here = not trains and Path(config.output_dir or "", "config.json").is_file()
     if not config.debug.tiny and not is_here:
-        yield from check_model(config.model, offline=config.offline)
+        found = [*check_model(config.model, offline=config.offline)]
+        yield from found or folder_problems(config.model, config.generation)
 
 
 class _Planned(NamedTuple):

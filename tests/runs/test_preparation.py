@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from dataclasses import replace
@@ -7,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.modeling.tiny_models import config as tiny_config
 from tests.modeling.tiny_models import make
 
 from summexp.check import check
 from summexp.command_line import parse
+from summexp.errors import ConfigError
+from summexp.evaluation.evaluate import evaluate
+from summexp.evaluation.generated.generation_options import GenerationOptions
+from summexp.evaluation.generation_trial import try_generation
 from summexp.runs.preparation import RunContext, prepare_run
 from summexp.runs.record import RunRecord
 from summexp.runs.resume import RunPlan
@@ -119,6 +125,107 @@ def test_a_model_that_samples_by_itself_is_reported(
         one = prepared(tmp_path, *model, *FEW, *words)
     assert ("generation config samples" in caplog.text) is not bool(words)
     assert one.settings.generation.do_sample is (words != ["generation=greedy"])
+
+
+@pytest.fixture
+def bart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SUMMEXP_CACHE", str(tmp_path / "cache"))
+    tiny = make(tiny_config("bart"))
+    for part in (tiny.model, tiny.tokenizer):
+        part.save_pretrained(tmp_path / "bart")
+    return tmp_path / "bart"
+
+
+def with_own(folder: Path, **own: Any) -> tuple[str, ...]:
+    """Return words that choose the model in a folder, whose generation config gets `own`."""
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **own}), encoding="utf-8")
+    return ("model=custom", f"model.name_or_path={folder}", *FEW)
+
+
+def test_what_else_a_model_would_return_is_ignored(
+    bart: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = {"return_dict_in_generate": True, "output_scores": True, "num_beams": 2}
+    several = {"num_return_sequences": 2, "penalty_alpha": 0.6, "prompt_lookup_num_tokens": 3}
+    with caplog.at_level(logging.INFO, logger="summexp"):
+        one = prepared(tmp_path, *with_own(bart, **own, **several), "data.max_target_length=12")
+    for name in own.keys() | several.keys():
+        assert (name in caplog.text) is (name != "num_beams")
+        assert (getattr(one.model.generation_config, name) is None) is (name != "num_beams")
+    (rows,) = one.validation
+    result = evaluate(one.model, one.tokenizer, one.collate, rows, one.settings)
+    assert len(result.predictions) == 2
+    # It is saved with what the model was evaluated with.
+    one.model.save_pretrained(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "generation_config.json").read_text("utf-8"))
+    assert saved["num_beams"] == 2
+    assert not {"return_dict_in_generate", "output_scores", *several} & {
+        name for name, value in saved.items() if value
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "words", "message"),
+    [
+        # What no rule of ours knows, the trial finds.
+        ({"sequence_bias": [[4, 2.0]]}, (), "generation.sequence_bias: a trial"),
+        ({}, ("generation.prompt_lookup_num_tokens=3",), "batch_size = 1"),
+        ({}, ("generation.cache_implementation=quantized",), "quantized cache"),
+    ],
+)
+def test_generation_that_fails_is_found_before_training(
+    own: dict[str, Any], words: tuple[str, ...], message: str, bart: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prepared(tmp_path, *with_own(bart, **own), *words)
+    # Without generation it does not matter.
+    prepared(tmp_path, *with_own(bart, **own), *words, predict_with_generate=False)
+
+
+def test_a_loaded_model_is_held_to_the_same_rules(bart: Path, tmp_path: Path) -> None:
+    """A model of the Hub is not a folder that the checks could read."""
+    with_own(bart, num_beams="4", penalty_alpha=0.6, forced_bos_token_id=9999)
+    config = check(parse(["hardware=cpu", "debug=tiny", *FEW]))[0].config
+    model = replace(config.model, name_or_path=str(bart), init="pretrained", architecture={})
+    config = replace(config, model=model, debug=replace(config.debug, tiny=False))
+    with pytest.raises(ConfigError) as caught:
+        prepare_run(config, tmp_path, RunRecord(tmp_path, {}), PLAN)
+    assert [problem.key for problem in caught.value.problems] == [
+        *("generation.num_beams", "generation.penalty_alpha")
+    ]
+    generation = replace(config.generation, num_beams=2)
+    with pytest.raises(ConfigError, match="forced_bos_token_id: 9999 is not the ID of a token"):
+        prepare_run(replace(config, generation=generation), tmp_path, RunRecord(tmp_path, {}), PLAN)
+
+
+def test_a_trial_changes_neither_the_model_nor_random_numbers(bart: Path, tmp_path: Path) -> None:
+    one = prepared(tmp_path, *with_own(bart), "generation=sample")
+    options, before = GenerationOptions(), copy.deepcopy(one.settings.generation)
+    one.model.train()
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    try_generation(one.model, one.tokenizer, one.collate, one.settings, options)
+    assert torch.rand(1) == expected
+    assert one.model.training
+    assert one.model.generation_config == before
+
+
+def test_stop_strings_end_a_summary(bart: Path, tmp_path: Path) -> None:
+    """Upstream asks for the tokenizer to read them."""
+    words = (*with_own(bart, forced_bos_token_id=40, min_length=20), "data.max_target_length=30")
+    plain = prepared(tmp_path, *words)
+    first = plain.tokenizer.decode([40])
+    stopped = prepared(tmp_path, *words, f"generation.stop_strings=[{json.dumps(first)}]")
+
+    def tokens(one: RunContext) -> float:
+        (rows,) = one.validation
+        result = evaluate(one.model, one.tokenizer, one.collate, rows, one.settings)
+        return result.metrics["eval_gen_len"]
+
+    assert tokens(plain) >= 19
+    assert tokens(stopped) <= 2
 
 
 def test_references_cut_like_labels_are_one_a_row(

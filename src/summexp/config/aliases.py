@@ -32,7 +32,7 @@ ALIASES = {
 
 _EVALUATION = "has no effect, since all engines share summexp's evaluation"
 _ONE_SUMMARY = "has no effect, since a run only keeps one summary of each document"
-_GONE = "would fail in the first evaluation, since transformers removed its code"
+GONE = "would fail in the first evaluation, since transformers removed its code"
 
 NO_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "training.eval_accumulation_steps": (_EVALUATION, ()),
@@ -51,13 +51,13 @@ NO_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "generation.output_logits": (_ONE_SUMMARY, (False,)),
     "generation.is_assistant": ("has no effect, since a run has one model", (False,)),
     "generation.continuous_batching_config": ("has no effect, upstream included", ()),
-    "generation.low_memory": (_GONE, (False,)),
-    "generation.penalty_alpha": (_GONE, (0,)),
-    "generation.dola_layers": (_GONE, ()),
-    "generation.diversity_penalty": (_GONE, (0,)),
-    "generation.num_beam_groups": (_GONE, (1,)),
-    "generation.constraints": (_GONE, ()),
-    "generation.force_words_ids": (_GONE, ()),
+    "generation.low_memory": (GONE, (False,)),
+    "generation.penalty_alpha": (GONE, (0,)),
+    "generation.dola_layers": (GONE, ([],)),
+    "generation.diversity_penalty": (GONE, (0,)),
+    "generation.num_beam_groups": (GONE, (1,)),
+    "generation.constraints": (GONE, ([],)),
+    "generation.force_words_ids": (GONE, ([],)),
 }
 """Upstream options without effect: the reason, and further values that are accepted.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _METRICS = (LOSS.name, GEN_LEN.name)
 _LARGEST_SEED = 2**32 - 1
 """Maximum seed of numpy, which upstream seeds too."""
-_SAMPLING: dict[str, float | None] = {
+SAMPLING: dict[str, float | None] = {
     "temperature": 1.0,
     "top_k": 50,
     "top_p": 1.0,
@@ -124,7 +124,7 @@ def _generation_modes(config: Config) -> Iterator[Problem]:
     do_sample, num_beams = config.generation.do_sample, config.generation.num_beams
     modes = []
     if do_sample is False or (do_sample is None and own):
-        modes.append((_SAMPLING, "sampling", "generation.do_sample=true"))
+        modes.append((SAMPLING, "sampling", "generation.do_sample=true"))
     if num_beams == 1:
         modes.append((_BEAM_SEARCH, "beam search", "generation.num_beams=4"))
     for neutral, mode, setting in modes:

@@ -296,7 +296,7 @@ def _compute_batches(
     model.eval()
     mine: dict[int, _BatchResult] = {}
     try:
-        with _without_gradients(model.device), _autocast(model, settings.autocast):
+        with _without_gradients(model.device), autocast(model, settings.autocast):
             for start in range(0, len(batches), world.size):
                 number = start + world.rank
                 if number < len(batches):
@@ -344,7 +344,7 @@ def _batch_result(
         if model.device.type != "xla":
             prompts = _to_device(prompts, model.device, settings)
         guard = LogitsGuard(samples=bool(settings.generation.do_sample))
-        generated = _generate(model, prompts, settings, guard)
+        generated = generate(model, tokenizer, prompts, settings, guard)
         result.overflows = guard.found()
         if not model.config.is_encoder_decoder:
             generated = generated[:, prompts["input_ids"].shape[1] :]
@@ -454,9 +454,10 @@ def _mean_length(rows: EvaluationSet, summaries: Mapping[int, Summary]) -> float
     return fmean(summaries[row].tokens for row in rows.scored or summaries)
 
 
-def _autocast(
+def autocast(
     model: PreTrainedModel, dtype: torch.dtype | None
 ) -> contextlib.AbstractContextManager[object]:
+    """Return the context of mixed precision in `dtype`; of none if it is None."""
     if dtype is None:
         return contextlib.nullcontext()
     return torch.autocast(model.device.type, dtype=dtype)
@@ -500,8 +501,9 @@ def _check_outputs(
     raise RunError(f"{what}. {advice(fp16=settings.autocast == torch.float16)}")
 
 
-def _generate(
+def generate(
     model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     batch: dict[str, torch.Tensor],
     settings: EvaluationSettings,
     guard: LogitsGuard,
@@ -510,9 +512,9 @@ def _generate(
     names = ("input_ids", "attention_mask", "global_attention_mask")
     inputs = {name: batch[name] for name in names if name in batch}
     if model.device.type == "xla":
-        from summexp.evaluation.xla import generate
+        from summexp.evaluation import xla
 
-        return generate(model, inputs, settings.generation, settings.batch_rows)
+        return xla.generate(model, inputs, settings.generation, settings.batch_rows)
     # Each rank has all weights and its own batches, so ranks need not be synchronized.
     # Which classes can generate is not in the types of transformers.
     theirs: Any = model.generate
@@ -520,6 +522,8 @@ def _generate(
         **inputs,
         generation_config=settings.generation,
         logits_processor=LogitsProcessorList([guard]),
+        # Upstream reads stop strings with it.
+        tokenizer=tokenizer,
         synced_gpus=False,
     )
     assert isinstance(generated, torch.Tensor)

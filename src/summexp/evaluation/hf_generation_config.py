@@ -66,6 +66,10 @@ def generation_config(
         chosen["max_length"] = max_length
     for name, value in chosen.items():
         setattr(config, name, _upstream_value(name, value))
+    for spec in fields(GenerationOptions):
+        # Upstream (5.23) rejects some empty lists, and takes others as a choice of their mode.
+        if getattr(config, spec.name, None) == []:
+            setattr(config, spec.name, None)
     if decoder_only:
         _count_new_tokens(config, chosen)
     else:

@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from summexp.config.model_generation_rules import ignored_options, own_problems
 from summexp.config.model_kind_rules import kind_problems
 from summexp.data.collate import Collator, build_collator
 from summexp.data.corpus import Corpus, load_corpus
@@ -24,7 +25,9 @@ from summexp.distributed.devices import describe, devices_behind, select_device
 from summexp.distributed.ranks import all_gather_object, is_main, local_main_first
 from summexp.errors import ConfigError
 from summexp.evaluation.evaluate import EvaluationSet, EvaluationSettings
+from summexp.evaluation.generation_trial import try_generation
 from summexp.evaluation.hf_generation_config import generation_config
+from summexp.evaluation.token_ids import id_problems
 from summexp.modeling.adapters import adapted_modules, adapter_weights, has_adapter
 from summexp.modeling.architecture import is_decoder_only, prefix_left_out
 from summexp.modeling.config import TARGET_PREFIX, ModelConfig
@@ -140,12 +143,7 @@ def prepare_run(
             peft=config.peft if plan.train else None,
         )
         _to_device(model, config.hardware)
-    model.generation_config = generation_config(
-        model.generation_config,
-        config.generation,
-        max_length=_length_limit(config, model),
-        decoder_only=not model.config.is_encoder_decoder,
-    )
+    _set_generation(config, model)
     if model.generation_config.do_sample and config.generation.do_sample is None and sets:
         log.warning(
             "the model's generation config samples, so that scores are partly random: "
@@ -153,19 +151,49 @@ def prepare_run(
         )
     _describe(record, corpus, model, sets, target_prefix, of_the_model if plan.train else None)
     half = config.training.fp16 or config.training.bf16
+    collate = build_collator(tokenizer, model, config.data, pad_to_multiple_of=8 if half else None)
+    settings = _evaluation_settings(config, model)
+    if (sets and settings.generate) or plan.predict:
+        with record.phase("model"):
+            try_generation(model, tokenizer, collate, settings, config.generation)
     return RunContext(
         model=model,
         tokenizer=tokenizer,
-        collate=build_collator(
-            tokenizer, model, config.data, pad_to_multiple_of=8 if half else None
-        ),
-        settings=_evaluation_settings(config, model),
+        collate=collate,
+        settings=settings,
         train=splits.train,
         validation=splits.validation,
         test=splits.test,
         test_input=corpus.test_input,
         files=of_the_model | corpus.files,
     )
+
+
+def _set_generation(config: Config, model: PreTrainedModel) -> None:
+    """Set the generation config of every phase: the model's own, and what `generation.*` sets.
+
+    Raises:
+        ConfigError: the model's own has what `generation.*` may not have; or a token ID is not one
+            of the model's.
+    """
+    own, options = model.generation_config, config.generation
+    if problems := [*own_problems(own.to_dict(), options, "in the model's generation config")]:
+        raise ConfigError(problems)
+    if ignored := ignored_options(own.to_dict(), options):
+        for name in ignored:
+            setattr(own, name, None)
+        for why in dict.fromkeys(ignored.values()):
+            names = ", ".join(name for name, reason in ignored.items() if reason == why)
+            log.info("ignoring %s of the model's generation config: %s", names, why)
+    model.generation_config = generation_config(
+        own,
+        options,
+        max_length=_length_limit(config, model),
+        decoder_only=not model.config.is_encoder_decoder,
+    )
+    size = model.get_input_embeddings().get_parameter("weight").shape[0]
+    if problems := [*id_problems(model.generation_config.to_dict(), size)]:
+        raise ConfigError(problems)
 
 
 def _to_device(model: PreTrainedModel, hardware: HardwareConfig) -> None:
