@@ -280,6 +280,20 @@ def test_what_fills_up_a_beam_is_no_part_of_its_length(
     assert found == [pytest.approx((3 + 1 + 4) / 3), 4.0]
 
 
+def test_a_marker_between_sentences_is_stored_as_a_line_end(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        tiny.tokenizer, "batch_decode", lambda rows, **_: ["a b.<n>C d."] * len(rows)
+    )
+    rows = evaluation_set(tiny, ["a b.\nC d."] * 8)
+    found = evaluated(tiny, rows)
+    assert found.predictions == ["a b.\nC d."] * 7 + [""]
+    assert found.metrics["eval_rouge1"] == found.metrics["eval_rougeLsum"] == 100
+    # as the old scripts do
+    assert evaluated(tiny, rows, references_from_labels=True).predictions[0] == "a b.<n>C d."
+
+
 def test_references_from_labels_keep_the_rows_aligned(tiny: Tiny) -> None:
     rows = evaluation_set(tiny)
     # Cut to its first tokens, one reference says less, and another nothing.

@@ -285,3 +285,39 @@ def test_a_score_is_a_record_of_all_that_is_known_of_it() -> None:
             "eval_news_repeated_1grams_high": 100 / 3,
         }
     )
+
+
+MARKED = ["<n>", "<q>", " [X_SEP] ", " </t> <t> ", "</s> <s>", "<S_SEP>", "<eop>"]
+
+
+@pytest.mark.parametrize("marker", MARKED)
+def test_a_marker_between_sentences_is_a_line_end(marker: str) -> None:
+    names = ["rouge", "bertscore", "length_ratio", "novelty"]
+    settings = MetricConfig(names=names, bootstrap_samples=0)
+    made = SummaryScorer(settings, language="en", references=["a"], tiny=True)
+    plain, marked = "a cat sat\non the mat", f"a cat sat{marker}on the mat"
+    documents = ["a cat sat\non the mat\nall day"]
+    for prediction, references in (
+        (plain, [marked]),
+        (marked, [plain]),
+        (marked, [marked]),
+        (marked, ["x", marked]),
+    ):
+        for document in (documents[0], documents[0].replace("\n", marker)):
+            found = made.score([prediction], [references], [document]).rows
+            assert found == made.score([plain], [[plain]], documents).rows
+            assert (found["rouge1"], found["rougeLsum"], found["length_ratio"]) == (
+                [100],
+                [100],
+                [1],
+            )
+    lead = made.lead_baseline([documents[0].replace("\n", marker)], [marked])
+    assert lead == made.lead_baseline(documents, [plain])
+    assert lead is not None
+    assert lead.name == "lead3"
+
+
+def test_the_old_scripts_score_markers_as_words() -> None:
+    made = scorer(references="labels", bootstrap_samples=0)
+    # a, b and n against a and b
+    assert made.score(["a<n>b"], ["a b"]).rows["rouge1"] == [80]

@@ -7,7 +7,7 @@ import pytest
 from summexp.errors import ConfigError
 from summexp.metrics.config import MetricConfig
 from summexp.metrics.scorer import SummaryScorer
-from summexp.metrics.sentences import SentenceSplitter, load_punkt
+from summexp.metrics.sentences import SentenceSplitter, load_punkt, with_line_ends
 
 Rows = list[tuple[str, str]]
 
@@ -32,6 +32,26 @@ Rows = list[tuple[str, str]]
 )
 def test_sentences_of_a_language(language: str, text: str, sentences: list[str]) -> None:
     assert SentenceSplitter(language)(text) == sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One.<n>Two. <n> Three.", "One.\nTwo.\nThree."),
+        ("one<q>two", "one\ntwo"),
+        ("one . [X_SEP] two . [X_SEP]", "one .\ntwo ."),
+        ("<t> one . </t> <t> two . </t>", "one .\ntwo ."),
+        ("<s> one . </s>\n<s> two . </s>", "one .\ntwo ."),
+        ("one<S_SEP>two<eop>", "one\ntwo"),
+        ("가.<n>나.", "가.\n나."),
+        ("<n>", ""),
+        # what is no marker stays, with its line ends
+        ("\nif a < n > b, see [1] <name> <no>\n", "\nif a < n > b, see [1] <name> <no>\n"),
+        ("\nplain\n", "\nplain\n"),
+    ],
+)
+def test_markers_between_sentences_are_line_ends(text: str, expected: str) -> None:
+    assert with_line_ends(text) == expected
 
 
 def test_punkt_missing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ from summexp.evaluation.long_documents import Summary, summarize_long
 from summexp.evaluation.loss import count_targets, token_loss_sum
 from summexp.metrics.score import GEN_LEN, LOSS, Baseline, Estimate, Score, flat, score_of
 from summexp.metrics.scorer import SummaryScorer
+from summexp.metrics.sentences import with_line_ends
 from summexp.modeling.weights import listed, non_finite_weights
 
 EMPTY_DOCUMENT = "empty document"
@@ -424,6 +425,9 @@ def _build_result(
         predictions = [
             "" if row in rows.skipped else summaries[row].text for row in range(len(rows.tokens))
         ]
+        if not settings.references_from_labels:
+            # The old scripts keep, and score, what PEGASUS writes between sentences.
+            predictions = [*map(with_line_ends, predictions)]
         scores, row_scores, scored = _score(rows, predictions, tokenizer, settings)
         records += scores
         counts |= scored

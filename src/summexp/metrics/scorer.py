@@ -101,7 +101,8 @@ class SummaryScorer:
         Of several references ROUGE and BERTScore take the best, each score for itself, as
         rouge_score's `score_multi` and the authors' BERTScore do (section 2.1 of Lin 2004 too, but
         its jackknifing). A row whose prediction or references have no words scores 0. Without
-        `documents`, what goes by them (compression, novelty) is left out.
+        `documents`, what goes by them (compression, novelty) is left out. Markers of sentence ends
+        such as `<n>` are line ends.
 
         Raises:
             ValueError: they are not of one length.
@@ -110,6 +111,8 @@ class SummaryScorer:
         for others in (rows, predictions if documents is None else documents):
             if len(others) != len(predictions):
                 raise ValueError(f"{len(predictions)} predictions, {len(others)} of the others")
+        predictions = [*map(self.texts.line_ends, predictions)]
+        rows = [[*map(self.texts.line_ends, row)] for row in rows]
         summaries = Summaries(predictions, rows, documents, self.texts)
         columns: dict[str, list[float]] = {}
         totals: dict[str, Estimate] = {}

@@ -20,6 +20,21 @@ _MORE_BREAKS = {
     "dz": regex.compile(r"(?<=[།༎])\s+"),
 }
 
+_MARKER = regex.compile(r"<(?:n|q|s_sep|eop)>|\[x_sep\]|</?[st]>", regex.IGNORECASE)
+"""What models and corpora write between sentences or around them: `<n>` PEGASUS, `<q>` PreSumm,
+`[X_SEP]` UniLM and ProphetNet, `<S_SEP>` and `<eop>` GLM, `<t> … </t>` OpenNMT, and `<s> … </s>`
+the pointer-generator's CNN/DailyMail."""
+
+
+def with_line_ends(text: str) -> str:
+    r"""Return `text` with a line end in place of each marker that stands between sentences.
+
+    >>> with_line_ends("One.<n>Two. <q> Three.")
+    'One.\nTwo.\nThree.'
+    """
+    parts = _MARKER.split(text)
+    return text if len(parts) == 1 else "\n".join(filter(None, map(str.strip, parts)))
+
 
 class SentenceSplitter:
     """Splits text of one language into sentences; a line end always ends a sentence."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from summexp.metrics.config import MetricConfig
 from summexp.metrics.rouge import Text, Words
-from summexp.metrics.sentences import SentenceSplitter
+from summexp.metrics.sentences import SentenceSplitter, with_line_ends
 from summexp.metrics.word_tokenizer import WordTokenizer
 
 _REMEMBERED_TEXTS = 1 << 16
@@ -28,6 +28,9 @@ class TokenizedTexts:
         """
         self.words = WordTokenizer(language, tokenizer=config.tokenizer, stemming=config.stemming)
         self.sentences = SentenceSplitter(language, config.sentences)
+        # The old scripts score markers of sentence ends as words.
+        self.line_ends = with_line_ends if config.references == "original" else str
+        """Return a text with line ends in place of markers such as `<n>`."""
         # Inflected forms are new words where novelty and repetition are published.
         self._plain_words = WordTokenizer(language, tokenizer=config.tokenizer, stemming=False)
         self._numbers: dict[str, int] = {}
@@ -38,7 +41,7 @@ class TokenizedTexts:
 
     def lead(self, text: str, count: int) -> Text:
         """Return the first `count` sentences of a text."""
-        return Text.of(map(self.words, self.sentences(text)[:count]))
+        return Text.of(map(self.words, self._sentences(text)[:count]))
 
     def words_of_summary(self, text: str) -> array[int]:
         """Return the words of a summary, unstemmed, as numbers."""
@@ -46,7 +49,10 @@ class TokenizedTexts:
         return self._number(self.text(text).words if same else self._plain(text))
 
     def _text(self, text: str) -> Text:
-        return Text.of(map(self.words, self.sentences(text)))
+        return Text.of(map(self.words, self._sentences(text)))
+
+    def _sentences(self, text: str) -> list[str]:
+        return self.sentences(self.line_ends(text))
 
     def _words_of_document(self, text: str) -> array[int]:
         return self._number(self._plain(text))
@@ -55,7 +61,7 @@ class TokenizedTexts:
         """Return the words of `text`, not stemmed, cut the same in a summary and its document."""
         if self.words.stemmer is None:
             return self._text(text).words
-        return [word for one in self.sentences(text) for word in self._plain_words(one)]
+        return [word for one in self._sentences(text) for word in self._plain_words(one)]
 
     def _number(self, words: Sequence[str]) -> array[int]:
         numbers = self._numbers
