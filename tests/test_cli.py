@@ -36,7 +36,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (0, "")
     assert "train" in out
     assert "check" in out
-    for verb in ("train", "check", "migrate"):
+    for verb in ("train", "check", "score", "migrate"):
         code, out, err = run(capsys, verb, "--help")
         assert (code, err) == (0, "")
         assert out.startswith(f"usage: summexp {verb}")

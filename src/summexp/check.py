@@ -225,6 +225,17 @@ def _world_problems(
     if config is None:
         return
     yield from kind_problems(config, decoder_only=is_decoder_only_folder(config.model))
+    yield from metric_problems(config)
+    # The model may be the one in the run folder.
+    trains = plan is None or plan.train
+    is_here = not trains and Path(config.output_dir or "", "config.json").is_file()
+    if not config.debug.tiny and not is_here:
+        found = [*check_model(config.model, offline=config.offline)]
+        yield from found or folder_problems(config.model, config.generation)
+
+
+def metric_problems(config: Config) -> Iterator[Problem]:
+    """Yield what the metrics of a config lack on this machine."""
     if config.metric.sentences == "punkt":
         yield from _punkt_problems()
     for metric in chosen_metrics(config.metric.names):
@@ -232,12 +243,6 @@ def _world_problems(
         yield from metric.check_requirements(
             *options, offline=config.offline, tiny=config.debug.tiny
         )
-    # The model may be the one in the run folder.
-    trains = plan is None or plan.train
-    is_here = not trains and Path(config.output_dir or "", "config.json").is_file()
-    if not config.debug.tiny and not is_here:
-        found = [*check_model(config.model, offline=config.offline)]
-        yield from found or folder_problems(config.model, config.generation)
 
 
 class _Planned(NamedTuple):

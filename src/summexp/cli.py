@@ -65,9 +65,17 @@ def _migrate(words: list[str]) -> int:
     return run_verb(words)
 
 
+def _score(words: list[str]) -> int:
+    # Imports numpy.
+    from summexp.verbs.score import run_verb
+
+    return run_verb(words)
+
+
 _VERBS = {
     "train": _Verb("train, evaluate and predict", train.run_verb),
     "check": _Verb("compose the config and check it without running", check.run_verb),
+    "score": _Verb("score summaries that exist already, without a model", _score),
     "migrate": _Verb("convert a command of the old scripts", _migrate),
 }
 """Verbs of `summexp`, name to implementation."""

@@ -17,9 +17,9 @@ from transformers import GenerationConfig
 from transformers.trainer_pt_utils import LabelSmoother
 
 from summexp.data.collate import build_collator
+from summexp.data.columns import EMPTY_DOCUMENT
 from summexp.data.config import DataConfig
 from summexp.evaluation.evaluate import (
-    EMPTY_DOCUMENT,
     NO_TOKENS,
     EvaluationResult,
     EvaluationSet,

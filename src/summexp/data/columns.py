@@ -40,6 +40,9 @@ KNOWN_PAIRS: tuple[tuple[str, str], ...] = (
 """(document, summary) column names of published summarization corpora, compared ignoring case.
 (text, title) and the like are not included, since a `title` beside a real summary is common."""
 
+EMPTY_DOCUMENT = "empty document"
+"""Reason for skipping a row with a missing or blank document."""
+
 _DOCUMENT_NAMES = frozenset(document for document, _ in KNOWN_PAIRS)
 _SUMMARY_NAMES = frozenset(summary for _, summary in KNOWN_PAIRS)
 

@@ -173,12 +173,13 @@ def _from_json(content: Mapping[str, Any]) -> SourceFile:
     return SourceFile(**{**fields, "dialect": Dialect.of(content["dialect"])})
 
 
-def inspect(path: str | Path, *, language: str | None = None) -> SourceFile:
+def inspect(path: str | Path, *, language: str | None = None, lines: bool = False) -> SourceFile:
     """Inspect a file from its start: format, encoding, separator, columns and first rows.
 
     Args:
         path: the file.
         language: ISO 639-1 code, which helps to detect an encoding other than UTF-8.
+        lines: whether a file of text without a known extension has a text a line, and is no table.
 
     Raises:
         ConfigError: the file does not exist (with the nearest name), is a URL or a folder, cannot
@@ -188,7 +189,7 @@ def inspect(path: str | Path, *, language: str | None = None) -> SourceFile:
     with translated_errors(found), found.open("rb") as file:
         state = _state_at_rest(file)
         stream = decompressed(file)
-        file_format = _format_by_name(found) or _format_by_content(found, stream)
+        file_format = _format_by_name(found) or _format_by_content(found, stream, lines=lines)
         known = SourceFile(
             path=str(found), language=language, state=state, format=file_format, sample={}
         )
@@ -366,7 +367,7 @@ def _format_by_name(path: Path) -> Format | None:
     return _FORMAT_OF_ENDING.get(endings[-1]) if endings else None
 
 
-def _format_by_content(path: Path, stream: BinaryIO) -> Format:
+def _format_by_content(path: Path, stream: BinaryIO, *, lines: bool) -> Format:
     stream.seek(0)
     head = stream.read(4)
     if not head:
@@ -380,6 +381,8 @@ def _format_by_content(path: Path, stream: BinaryIO) -> Format:
             beginning = text.read(_HEAD_CHARACTERS)
         if beginning.lstrip()[:1] in ("{", "["):
             return "json"
+        if lines:
+            return "txt"
         first_line = beginning.partition("\n")[0]
         if "\t" in first_line:
             return "tsv"

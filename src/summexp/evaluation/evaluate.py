@@ -24,7 +24,7 @@ from transformers import (
 
 from summexp.data.chunking import LongDocuments
 from summexp.data.collate import Collator
-from summexp.data.columns import is_blank
+from summexp.data.columns import EMPTY_DOCUMENT, is_blank
 from summexp.data.tokenize import arrow_column, flagged_rows, row_lengths
 from summexp.distributed.ranks import all_gather_object, broadcast_object, is_main, this_world
 from summexp.errors import RunError
@@ -36,8 +36,6 @@ from summexp.metrics.scorer import SummaryScorer
 from summexp.metrics.sentences import with_line_ends
 from summexp.modeling.weights import listed, non_finite_weights
 
-EMPTY_DOCUMENT = "empty document"
-"""Reason for skipping a row with a missing or blank document."""
 NO_TOKENS = "no tokens in the document"
 """Reason for skipping a row whose document has no tokens."""
 

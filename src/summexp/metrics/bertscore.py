@@ -76,6 +76,7 @@ class BertScore(Metric):
         )
         for kind, shown in (("f1", "F1"), ("precision", "precision"), ("recall", "recall"))
     )
+    runs_a_model = True
 
     def __init__(self, encoder: Encoder | None = None) -> None:
         """Score with an encoder; `prepare` gives it one."""

@@ -100,6 +100,8 @@ class Metric:
     """In the order of every table."""
     needs_documents: ClassVar[bool] = False
     """Whether it cannot be computed without the documents."""
+    runs_a_model: ClassVar[bool] = False
+    """Whether it takes the device of the setting."""
 
     def check_options(self, config: MetricConfig) -> Iterator[Problem]:  # noqa: ARG002
         """Yield what is wrong with the metric's own options; they have no effect without it."""

@@ -50,7 +50,7 @@ def print_summary(folder: Path, *, predicted: bool = False, console: Console | N
     results = read_run(folder)
     for table in score_tables(results):
         console.print()
-        console.print(_scores(table))
+        console.print(score_grid(table, table.title))
     predictions, examples = results.predictions, results.examples
     if predictions is not None and (predicted or not examples):
         examples = predictions.examples
@@ -84,8 +84,9 @@ def _print_files(folder: Path, predictions: str | None, console: Console) -> Non
         console.print(Text.assemble(" ", (f"{word:<12}", "dim"), name), soft_wrap=True)
 
 
-def _scores(table: ScoreTable) -> RenderableType:
-    head = Text.assemble((table.title, "bold"), f"  {table.note}" if table.note else "")
+def score_grid(table: ScoreTable, title: str) -> RenderableType:
+    """Return the scores of a set, under its title and what is known beside them."""
+    head = Text.assemble((title, "bold"), f"  {table.note}" if table.note else "")
     if not table.rows:
         return head
     colour = "" if table.standing == "above" else "yellow"

@@ -1,0 +1,1 @@
+"""Scores of summaries that exist already, from any system, without a model."""
