@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from tests.modeling.tiny_models import DECODER_ONLY, DOCUMENTS, SUMMARIES, config, make
-from tokenizers import Regex, normalizers
+from tokenizers import Regex, normalizers, processors
 
 from summexp.data.config import DataConfig
 from summexp.data.tokenize import Tokenizing, flagged_rows, row_lengths, tokenize, tokenize_stream
@@ -147,20 +147,66 @@ def test_a_prompt_keeps_its_beginning_and_its_end(model_type: str, limit: int) -
         assert shown == f"Read: {DOCUMENTS[1]}{TARGET_PREFIX}"
 
 
+def kobart() -> Tokenizing:
+    """A tokenizer that adds no token to a text, as KoBART's."""
+    tokenizer = make(config("bart")).tokenizer
+    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel()
+    return Tokenizing(
+        tokenizer=tokenizer,
+        tokenizer_digest=tokenizer_digest(tokenizer),
+        prefix="",
+        max_source_length=60,
+        max_target_length=20,
+    )
+
+
+def test_a_summary_ends_where_the_tokenizer_adds_no_end_token() -> None:
+    one = kobart()
+    plain = one.tokenizer(SUMMARIES[2])["input_ids"]
+    eos = one.tokenizer.eos_token_id
+    assert eos not in plain
+    for limit, kept in (
+        (len(plain) + 1, len(plain)),
+        (len(plain), len(plain) - 1),
+        (3, 2),
+        (2, 1),
+        (1, 0),
+    ):
+        tokens = tokenize(ROWS, "c", replace(one, max_target_length=limit), DataConfig(), None)
+        assert tokens["labels"][2] == [*plain[:kept], eos]
+        assert tokens["summary_cut"][2] == (kept < len(plain))
+        assert tokens["labels"][1] == []
+    # One that is spelt out in the data is not doubled.
+    one.tokenizer.split_special_tokens = False
+    spelt = one({"document": ["rain"], "summary": [f"{SUMMARIES[2]}</s>"]})["labels"]
+    assert spelt == [[*plain, eos]]
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart", "mbart"])
+@pytest.mark.parametrize("limit", [4, 60])
+def test_an_end_token_that_the_tokenizer_adds_is_not_doubled(model_type: str, limit: int) -> None:
+    tokenizer = make(config(model_type)).tokenizer
+    one = replace(kobart(), tokenizer=tokenizer, max_target_length=limit)
+    (labels,) = one({"document": ["rain"], "summary": [SUMMARIES[2]]})["labels"]
+    cut = {"max_length": limit, "truncation": True}
+    assert labels == tokenizer(text_target=SUMMARIES[2], **cut)["input_ids"]
+    assert (labels.count(tokenizer.eos_token_id), len(labels) <= limit) == (1, True)
+
+
 @pytest.mark.parametrize("model_type", DECODER_ONLY)
-def test_a_summary_ends_unless_it_is_cut(model_type: str) -> None:
+def test_a_summary_ends_also_if_it_is_cut(model_type: str) -> None:
     tokenizer = prompting(model_type).tokenizer
     plain = tokenizer(SUMMARIES[2], add_special_tokens=False)["input_ids"]
     eos = tokenizer.eos_token_id
     for limit, expected in (
         (len(plain) + 1, [*plain, eos]),
-        (len(plain), plain),
-        (len(plain) - 1, plain[:-1]),
+        (len(plain), [*plain[:-1], eos]),
+        (1, [eos]),
     ):
         one = prompting(model_type, max_target_length=limit)
         tokens = tokenize(ROWS, "content", one, DataConfig(), None)
         assert tokens["labels"][2] == expected
-        assert tokens["summary_cut"][2] == (eos not in expected)
+        assert tokens["summary_cut"][2] == (len(expected) <= len(plain))
         assert tokens["labels"][1] == []
     assert tokenizer.decode(plain) == SUMMARIES[2]
 

@@ -65,8 +65,8 @@ class Tokenizing:
 
         Returns:
             `input_ids` and `labels`, a list of token IDs per row (without padding; no labels
-            without a summary or a document), whether document and summary were truncated, and
-            whether the document has no tokens.
+            without a summary or a document; else with the end token, also of a truncated summary),
+            whether document and summary were truncated, and whether the document has no tokens.
         """
         if self.target_prefix is not None:
             return self._decoder_only_rows(batch["document"], batch["summary"], self.target_prefix)
@@ -82,19 +82,18 @@ class Tokenizing:
         without_document = self.tokenizer([self.prefix])["input_ids"][0]
         empty = self._empty(batch["document"], documents["input_ids"], without_document)
         texts = _targets(batch["summary"], empty)
-        summaries = self.tokenizer(
-            text_target=texts,
-            max_length=self.max_target_length,
-            truncation=True,
-        )
+        end = self._missing_end()
+        room = self.max_target_length - len(end)
+        summaries = self.tokenizer(text_target=texts, max_length=max(room, 1), truncation=True)
         return {
             "input_ids": documents["input_ids"],
             "labels": [
-                ids if text else [] for ids, text in zip(summaries["input_ids"], texts, strict=True)
+                _ended(ids[:room], end) if text else []
+                for ids, text in zip(summaries["input_ids"], texts, strict=True)
             ],
             "document_cut": _cut(documents, self.max_source_length),
             "document_empty": empty,
-            "summary_cut": _cut(summaries, self.max_target_length),
+            "summary_cut": _cut(summaries, room),
         }
 
     def _decoder_only_rows(
@@ -104,8 +103,8 @@ class Tokenizing:
 
         Document, target prefix and summary are tokenized separately. So a prompt is the same with
         and without a summary, and the tokens of the target prefix do not depend on the document. A
-        document that is too long is truncated before the target prefix. A truncated summary has no
-        end token, which would teach the model to stop in mid-sentence.
+        document that is too long is truncated before the target prefix, and a summary before the
+        end token.
         """
         start, end = self._start(), self._plain([target_prefix])[0]
         room = self.max_source_length - len(start) - len(end)
@@ -115,18 +114,28 @@ class Tokenizing:
         empty = self._empty(texts, documents, self._plain([self.prefix])[0])
         targets = _targets(summaries, empty)
         eos = self.tokenizer.eos_token_id
-        labels = [[*ids, eos] for ids in self._plain(targets)]
+        labels = self._plain(targets)
+        limit = self.max_target_length - 1
         return {
             # The input must not be empty.
             "input_ids": [[*start, *ids[:room], *end] or [eos] for ids in documents],
             "labels": [
-                ids[: self.max_target_length] if text else []
+                _ended(ids[:limit], [eos]) if text else []
                 for ids, text in zip(labels, targets, strict=True)
             ],
             "document_cut": [len(ids) > room for ids in documents],
             "document_empty": empty,
-            "summary_cut": [len(ids) > self.max_target_length for ids in labels],
+            "summary_cut": [len(ids) > limit for ids in labels],
         }
+
+    def _missing_end(self) -> list[int]:
+        """Return the end token if the tokenizer does not add it to a summary, as KoBART's.
+
+        A model that is trained without it writes every summary to the longest length.
+        """
+        eos = self.tokenizer.eos_token_id
+        added = self.tokenizer(text_target="a")["input_ids"][1:]
+        return [] if eos is None or eos in added else [eos]
 
     def _no_room(self, prefix: str, taken: int) -> ConfigError:
         return ConfigError.of(
@@ -188,6 +197,11 @@ def _targets(summaries: Sequence[str | None], empty: Sequence[bool]) -> list[str
         summary if summary and not is_empty else ""
         for summary, is_empty in zip(summaries, empty, strict=True)
     ]
+
+
+def _ended(ids: list[int], end: list[int]) -> list[int]:
+    """Return the tokens of a summary with `end`, which may be spelt out in the text."""
+    return ids if ids[-1:] == end else [*ids, *end]
 
 
 def _cut(encoded: Any, limit: int) -> list[bool]:
