@@ -90,7 +90,7 @@ def dialect_of(stream: TextIO, name: str, start: Dialect) -> Dialect:
     escaped = _escaped(stream, start)
     for other in (escaped, replace(start, spaces=True)):
         found = _survey(stream, name, other)
-        if found.fits:
+        if found.fits and not found.tally.improper:
             found.tally.check(name)
             return _with_joined(other, found.tally)
     if _are_text(stream, start):
@@ -114,7 +114,7 @@ def _survey(stream: TextIO, name: str, dialect: Dialect) -> _Survey:
 
 
 def _surveyed(lines: Iterable[str], name: str, dialect: Dialect) -> _Survey:
-    tally = Tally(delimiter=dialect.delimiter)
+    tally = Tally(dialect=dialect)
     try:
         for _ in rows(lines, name, dialect, tally=tally):
             pass
@@ -133,11 +133,13 @@ def _refined(stream: TextIO, name: str, dialect: Dialect, tally: Tally) -> Diale
             found.tally.check(name)
             return _with_joined(other, found.tally)
     if tally.escaped:
-        # A writer that doubles quotes encloses each cell with a quote; tabs need no quotes.
-        if dialect.delimiter != "\t" and tally.escaped == tally.quotes:
+        # Tabs need no quotes, so that quotes without others may be text there.
+        if tally.improper and (dialect.delimiter != "\t" or tally.escaped < tally.quotes):
             other = _escaped(stream, dialect)
-            if _survey(stream, name, other).fits:
-                return other
+            found = _survey(stream, name, other)
+            if found.fits and not found.tally.improper:
+                found.tally.check(name)
+                return _with_joined(other, found.tally)
         note = "reading a backslash before a quote literally"
         dialect = replace(dialect, notes=(*dialect.notes, note))
     return _with_joined(dialect, tally)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
 import logging
 import re
@@ -78,8 +79,8 @@ class MisleadingQuotesError(Exception):
 class Tally:
     """What a pass over the records shows about the dialect."""
 
-    delimiter: str
-    """Separator of the cells."""
+    dialect: Dialect
+    """Dialect in which they are read."""
     several_lines: int = 0
     """Records of several lines."""
     joined: list[tuple[int, int]] = field(default_factory=list)
@@ -88,6 +89,8 @@ class Tally:
     """Quotes with a backslash before them."""
     quotes: int = 0
     """All quotes of the lines with such ones."""
+    improper: int = 0
+    """Records with such ones that also have quotes which are neither escaped nor enclose a cell."""
     spaced: int = 0
     """Cells that begin with a space and a quote."""
 
@@ -110,9 +113,12 @@ class Tally:
                 self.quotes += line.count('"')
             if ' "' in line:
                 self.spaced += sum(bool(_SPACE_BEFORE_QUOTE.match(cell)) for cell in record)
+        if any(_ESCAPED_QUOTE in line for line in lines):
+            text = "".join(lines).rstrip("\r\n")
+            self.improper += _proper_record(self.dialect).fullmatch(text) is None
         if len(lines) > 1:
             self.several_lines += 1
-            if _look_like_records(lines, len(record), self.delimiter):
+            if _look_like_records(lines, len(record), self.dialect.delimiter):
                 self.joined.append((first, first + len(lines) - 1))
 
     def check(self, name: str) -> None:
@@ -136,6 +142,17 @@ class Tally:
         named = [f"lines {first} to {last}" for first, last in self.joined[:_NAMED_LINES]]
         more = len(self.joined) - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+@functools.cache
+def _proper_record(dialect: Dialect) -> re.Pattern[str]:
+    """Return the pattern of records all of whose quotes enclose a cell or are escaped."""
+    mark = re.escape(dialect.delimiter)
+    if dialect.escapes == "none":
+        cell = rf'(?:"(?:[^"]|"")*+"|[^"{mark}]*+)'
+    else:
+        cell = rf'(?:"(?:[^"\\]|\\.|"")*+"|(?:[^"\\{mark}]|\\.)*+)'
+    return re.compile(rf"(?:{cell}{mark})*+{cell}", re.DOTALL)
 
 
 def _look_like_records(lines: Sequence[str], width: int, delimiter: str) -> bool:
@@ -187,7 +204,7 @@ def rows(
         MisleadingQuotesError: the dialect may be another one; only with `strict`.
     """
     allow_huge_cells()
-    tally = Tally(delimiter=dialect.delimiter) if tally is None else tally
+    tally = Tally(dialect=dialect) if tally is None else tally
     try:
         for row in _rows(stream, name, dialect, tally):
             if strict and tally.is_doubtful:
