@@ -100,11 +100,10 @@ def test_one_column_holds_no_summaries(config: dict[str, str]) -> None:
 
 def test_every_missing_column_is_reported_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError) as caught:
-        choose("document", "summary", text_column="documnet", summary_column="x", id_column="no")
+        choose("document", "summary", text_column="documnet", summary_column="x")
     assert [problem.key for problem in caught.value.problems] == [
         "data.text_column",
         "data.summary_column",
-        "data.id_column",
     ]
     assert caught.value.problems[0].hint == (
         "Did you mean 'document'? Its columns: document, summary."
@@ -164,14 +163,20 @@ class TestPrediction:
 
 
 def test_an_id_column_is_recognised_or_named() -> None:
-    def id_of(*names: str, **config: str) -> str | None:
+    def id_of(*names: str, needs_summary: bool = True, **config: str) -> str | None:
         return choose_columns(
-            names, DataConfig(**config), needs_summary=True, source="f", sample=dict
+            names, DataConfig(**config), needs_summary=needs_summary, source="f", sample=dict
         ).id
 
     assert id_of("ID", "document", "summary") == "ID"
     assert id_of("document", "summary") is None
     assert id_of("id", "url", "document", "summary", id_column="url") == "url"
+    # It names predictions, and training rows need no name.
+    assert id_of("id", "document", "summary", id_column="key") is None
+    with pytest.raises(ConfigError, match="Did you mean 'url'"):
+        id_of("url", "document", "summary", id_column="urls")
+    with pytest.raises(ConfigError, match=r"data.id_column: f has no column 'key'"):
+        id_of("id", "document", "summary", needs_summary=False, id_column="key")
 
 
 def test_rows_become_examples() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus, load_corpus
+from summexp.data.data_checks import check_data
 from summexp.data.split_sources import PHASES
 from summexp.errors import ConfigError
 
@@ -236,6 +237,18 @@ class TestFolder:
             load(tmp_path, "predict", **config)
         with pytest.raises(ConfigError, match=r"data.streaming: .* was written by save_to_disk"):
             load(tmp_path, "train", streaming=True, **config)
+
+    def test_of_save_to_disk_with_an_empty_split(self, tmp_path: Path) -> None:
+        saved = datasets.Dataset.from_list(ROWS)
+        splits = {"train": saved, "validation": saved.select([])}
+        datasets.DatasetDict(splits).save_to_disk(tmp_path / "saved")
+        config = {"name": str(tmp_path / "saved")}
+        corpus = load(tmp_path, "train", **config)
+        assert [row["id"] for row in corpus.train or []] == ["a", "d", "e"]
+        with pytest.raises(ConfigError, match=r"data.validation_split: .* holds no rows\n"):
+            load(tmp_path, "train", "eval", **config)
+        problems = check_data(DataConfig(**config), do_train=True, do_eval=True, do_predict=False)
+        assert [problem.key for problem in problems] == ["data.validation_split"]
 
     def test_a_broken_file_in_it(self, tmp_path: Path) -> None:
         folder = tmp_path / "corpus"

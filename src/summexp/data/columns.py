@@ -107,8 +107,9 @@ def choose_columns(
         available: the split's column names.
         config: may set `text_column`, `summary_column`, `id_column` and `references_column`.
         needs_summary: False for prediction, where references are optional. A missing
-            `summary_column` is then ignored, unless its name is close to an existing one. With a
-            column of references, no split needs one of summaries.
+            `summary_column` is then ignored, unless its name is close to an existing one; where it
+            is True, so is a missing `id_column`, which names predictions. With a column of
+            references, no split needs one of summaries.
         source: name of the split in messages.
         sample: returns a short value of each column, for error messages.
         log_choice: whether to log the selected columns that the config does not name.
@@ -136,7 +137,7 @@ def choose_columns(
     chosen = Columns(
         document=document,
         summary=summary,
-        id=config.id_column or _only("id", names),
+        id=_only("id", names) if config.id_column is None else _present(config.id_column, names),
         references=several,
     )
     if log_choice:
@@ -252,7 +253,9 @@ def _missing(
         if name is None or name in names:
             continue
         near = nearest(name, names)
-        optional = key == "references_column" or (key == "summary_column" and not needs_summary)
+        optional = key == "references_column" or (
+            key == ("id_column" if needs_summary else "summary_column")
+        )
         if optional and not near:
             continue
         listed = ", ".join(names)
@@ -293,6 +296,10 @@ def _lone_document(names: list[str], config: DataConfig) -> str | None:
 def _only(wanted: str, names: list[str]) -> str | None:
     found = [name for name in names if _plain(name).lower() == wanted]
     return found[0] if len(found) == 1 else None
+
+
+def _present(wanted: str, names: list[str]) -> str | None:
+    return wanted if wanted in names else None
 
 
 def _no_summaries(column: str, source: str) -> Problem:

@@ -263,6 +263,8 @@ def _check_name(config: DataConfig, phases: list[Phase], *, offline: bool) -> It
     for source in split_sources(config, phases):
         if splits and source.value.partition("[")[0] not in splits:
             yield no_data(config, source.phase, splits)
+        elif problem := empty_split(config, source):
+            yield problem
     if config.streaming:
         sources = split_sources(config, phases)
         found = (stream_problem(config, source, offline=offline) for source in sources)
@@ -308,6 +310,22 @@ def saved_splits(folder: Path) -> list[str]:
     if not os.path.isfile(index):
         return []
     return list(json.loads(index.read_text("utf-8"))["splits"])
+
+
+def empty_split(config: DataConfig, source: SplitSource) -> Problem | None:
+    """Return the problem of a split that `save_to_disk` wrote without rows, or None."""
+    assert config.name is not None
+    folder = Path(at_home(config.name))
+    split = source.value.partition("[")[0] if saved_splits(folder) else ""
+    state = folder / split / "state.json"
+    if not os.path.isfile(state) or json.loads(state.read_text("utf-8")).get("_data_files") != []:
+        return None
+    switch = _SWITCH[source.phase][0]
+    return Problem(
+        key=source.key,
+        what=f"{config.name} [{source.value}] holds no rows",
+        hint=f"Set {source.key}=SPLIT to another split, or {switch}=false.",
+    )
 
 
 def is_saved(folder: Path) -> bool:

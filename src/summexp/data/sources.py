@@ -28,7 +28,13 @@ from huggingface_hub.hf_api import RepoFolder
 
 from summexp.data.cache import with_cache
 from summexp.data.config import DataConfig
-from summexp.data.data_checks import is_saved, no_data, stream_problem
+from summexp.data.data_checks import (
+    empty_split,
+    is_saved,
+    no_data,
+    saved_splits,
+    stream_problem,
+)
 from summexp.data.split_sources import SplitSource
 from summexp.errors import ConfigError, RunError, SummexpError, nearest
 from summexp.paths import at_home
@@ -135,13 +141,15 @@ def _converted(config: DataConfig, *, offline: bool) -> dict[str, Any]:
 
 
 def _saved(folder: Path, config: DataConfig, source: SplitSource) -> datasets.Dataset:
-    loaded = datasets.load_from_disk(folder)
-    if isinstance(loaded, datasets.Dataset):
-        loaded = datasets.DatasetDict({"train": loaded})
+    splits = saved_splits(folder) or ["train"]
     split = source.value.partition("[")[0]
-    if split not in loaded:
-        raise ConfigError(no_data(config, source.phase, list(loaded)))
-    rows = loaded[split]
+    if split not in splits:
+        raise ConfigError(no_data(config, source.phase, splits))
+    if problem := empty_split(config, source):
+        raise ConfigError(problem)
+    # The split alone: `datasets` cannot load one that it wrote without rows.
+    rows = datasets.load_from_disk(folder / split if saved_splits(folder) else folder)
+    assert isinstance(rows, datasets.Dataset)
     slices = datasets.ReadInstruction.from_spec(source.value).to_absolute({split: len(rows)})
     return datasets.concatenate_datasets(
         [
