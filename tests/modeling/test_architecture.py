@@ -5,14 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import BartConfig, LEDConfig, T5Config
+from transformers import (
+    BartConfig,
+    BertConfig,
+    EncoderDecoderConfig,
+    LEDConfig,
+    T5Config,
+    VisionEncoderDecoderConfig,
+    WhisperConfig,
+)
 
 from summexp.errors import ConfigError
 from summexp.modeling.architecture import (
     TINY_VOCABULARY,
     architecture,
     dropout_fields,
+    parts_of,
     prefix_left_out,
+    vocabulary_size,
 )
 from summexp.modeling.config import ModelConfig
 
@@ -55,6 +65,21 @@ def test_upstreams_other_names_are_taken() -> None:
         ({"model_type": "whatever"}, "There are: .*t5.*; and many decoder-only ones, such as gpt2"),
         ({"model_type": "t5", "d_model": "abc"}, "model.architecture.d_model: .*int, got str"),
         ({"model_type": "t5", "dropout_rate": "x"}, "model.architecture.dropout_rate: "),
+        ({"model_type": "qwen2_audio"}, "model_type: qwen2_audio does not generate text from text"),
+        ({"model_type": "t5gemma", "encoder": {"hidden": 3}}, r"architecture\.encoder\.hidden: "),
+        (
+            {"model_type": "t5gemma", "encoder": {"hidden_size": 33}},
+            r"model\.architecture\.encoder\.hidden_size: .*not a multiple",
+        ),
+        ({"model_type": "t5gemma", "encoder": 3}, "architecture.encoder: is a config of its own"),
+        (
+            {"model_type": "encoder-decoder", "decoder": {"model_type": "bertt"}},
+            "architecture.decoder.model_type: there is no architecture 'bertt'.*'bert'",
+        ),
+        (
+            {"model_type": "t5gemma", "decoder": {"model_type": "bert"}},
+            "architecture.decoder.model_type: is always t5_gemma_module in T5GemmaConfig",
+        ),
     ],
 )
 def test_mistakes_are_reported_with_their_key(fields: dict[str, Any], reported: str) -> None:
@@ -67,6 +92,66 @@ def test_every_unknown_name_is_reported_at_once() -> None:
     text = rejection(random(model_type="t5", d_modle=3, num_layer=2))
     assert "d_modle" in text
     assert "num_layer:" in text
+    text = rejection(random(model_type="encoder-decoder", x=1, encoder={"y": 2}, decoder={"z": 3}))
+    assert [f"model.architecture.{name}: " in text for name in ("x", "encoder.y", "decoder.z")] == [
+        True
+    ] * 3
+
+
+def test_fields_of_a_config_inside_a_config() -> None:
+    shape = architecture(
+        random(
+            model_type="encoder-decoder",
+            encoder={"model_type": "roberta", "num_hidden_layers": 3},
+            decoder={"hidden_size": 48, "num_attention_heads": 4},
+        ),
+        tiny=False,
+    )
+    encoder, decoder = shape.encoder, shape.decoder
+    assert (encoder.model_type, encoder.num_hidden_layers) == ("roberta", 3)
+    assert (decoder.model_type, decoder.hidden_size) == ("bert", 48)
+    assert (decoder.is_decoder, decoder.add_cross_attention) == (True, True)
+    assert vocabulary_size(shape) == BertConfig().vocab_size
+
+
+@pytest.mark.parametrize("model_type", ["encoder-decoder", "t5gemma", "t5gemma2"])
+def test_each_config_inside_a_config_is_tiny(model_type: str) -> None:
+    shape = architecture(random(model_type=model_type), tiny=True)
+    encoder = parts_of(shape.encoder).get("text_config", shape.encoder)
+    for side in (encoder, shape.decoder):
+        assert (side.hidden_size, side.num_hidden_layers) == (32, 2)
+        assert {getattr(side, name) for name in dropout_fields(side)} == {0.0}
+    assert vocabulary_size(shape) == TINY_VOCABULARY
+    if model_type == "t5gemma2":
+        assert shape.encoder.vision_config.hidden_size == 32
+
+
+def test_tiny_starts_with_a_token_that_it_has() -> None:
+    shape = architecture(random(model_type="marian"), tiny=True)
+    assert (shape.decoder_start_token_id, shape.pad_token_id, shape.eos_token_id) == (1, 1, 0)
+    assert shape.decoder_vocab_size == TINY_VOCABULARY
+
+
+def test_a_tiny_model_of_a_family_with_experts_has_some() -> None:
+    shape = architecture(random(model_type="switch_transformers"), tiny=True)
+    assert (shape.encoder_sparse_step, shape.decoder_sparse_step) == (2, 2)
+
+
+def test_a_model_that_does_not_read_text_is_rejected(tmp_path: Path) -> None:
+    for config in (WhisperConfig(), VisionEncoderDecoderConfig()):
+        config.save_pretrained(tmp_path)
+        text = rejection(ModelConfig(name_or_path=str(tmp_path)))
+        assert f"is a {config.model_type}, which does not generate text from text alone" in text
+
+
+def test_dropout_of_one_side_can_be_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    EncoderDecoderConfig().save_pretrained(tmp_path)
+    fields = {"decoder": {"hidden_dropout_prob": 0, "hidden_size": 8}}
+    with caplog.at_level(logging.WARNING):
+        chosen = ModelConfig(name_or_path=str(tmp_path), architecture=fields)
+        shape = architecture(chosen, tiny=False)
+    assert (shape.encoder.hidden_dropout_prob, shape.decoder.hidden_dropout_prob) == (0.1, 0)
+    assert "model.architecture.decoder.hidden_size=8 has no effect on 768" in caplog.text
 
 
 def test_tiny_keeps_the_architecture_and_drops_nothing() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -249,6 +248,30 @@ def test_the_vocabulary_grows_to_the_tokenizers(tmp_path: Path) -> None:
     train_a_step(loaded)
 
 
+def test_a_vocabulary_of_two_sides_grows(tmp_path: Path) -> None:
+    tiny = make(config("encoder-decoder"))
+    tiny.tokenizer.add_tokens([f"<{number}>" for number in range(100)])
+    saved(tiny, tmp_path)
+    loaded = load(ModelConfig(name_or_path=str(tmp_path)))
+    tables = (loaded.model.encoder, loaded.model.decoder)
+    rows = [side.get_input_embeddings().weight.shape[0] for side in tables]
+    assert rows == [len(tiny.tokenizer)] * 2
+    assert train_a_step(loaded) > 0
+
+
+def test_bert_starts_with_the_token_that_begins_its_texts(tmp_path: Path) -> None:
+    tiny = make(config("encoder-decoder"))
+    tiny.model.config.decoder_start_token_id = None
+    tiny.model.generation_config.decoder_start_token_id = None
+    tiny.tokenizer.cls_token = "<reserved_3>"
+    saved(tiny, tmp_path)
+    loaded = load(ModelConfig(name_or_path=str(tmp_path)))
+    assert loaded.tokenizer.bos_token_id is None
+    start = loaded.tokenizer.cls_token_id
+    assert loaded.model.generation_config.decoder_start_token_id == start
+    assert batch_of(loaded)["decoder_input_ids"][:, 0].tolist() == [start] * 4
+
+
 @pytest.mark.parametrize("model_type", ["t5", "bart"])
 @pytest.mark.parametrize("part", ["encoder", "decoder", "embeddings", "*layer_norm*"])
 def test_frozen_parts_do_not_move(model_type: str, part: str) -> None:
@@ -330,17 +353,13 @@ def corrupt(folder: Path, what: str) -> None:
         (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     elif what == "no config":
         (folder / "config.json").unlink()
-    elif what == "broken config":
-        (folder / "config.json").write_text("{", encoding="utf-8")
     else:
-        text = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        text["model_type"] = "bert"
-        (folder / "config.json").write_text(json.dumps(text), encoding="utf-8")
+        (folder / "config.json").write_text("{", encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     "what",
-    ["no tokenizer", "no weights", "cut weights", "no config", "broken config", "an encoder"],
+    ["no tokenizer", "no weights", "cut weights", "no config", "broken config"],
 )
 def test_a_folder_that_cannot_be_loaded_is_reported(what: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"

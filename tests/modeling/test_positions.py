@@ -94,6 +94,39 @@ def test_trained_positions_are_repeated() -> None:
     assert torch.equal(new[offset + have :], old[offset : offset + 8])
 
 
+@pytest.mark.parametrize(("model_type", "free"), [("bert", 0), ("roberta", 2)])
+def test_positions_of_two_configs_are_extended(model_type: str, free: int, tmp_path: Path) -> None:
+    sides = {"encoder": {"model_type": model_type}, "decoder": {"model_type": model_type}}
+    chosen = config("encoder-decoder", architecture=sides, resize_position_embeddings=True)
+    have = 128 - free
+    short = make(chosen, longest_source=have, longest_target=10)
+    assert short.model.config.encoder.max_position_embeddings == 128
+    tiny = make(chosen, longest_source=have + 1, longest_target=10)
+    need = -(-(have + 1) // 8) * 8 + free
+    assert tiny.model.config.encoder.max_position_embeddings == need
+    assert tiny.model.config.decoder.max_position_embeddings == 128
+    old = short.model.encoder.embeddings.position_embeddings.weight
+    new = tiny.model.encoder.embeddings.position_embeddings.weight
+    assert torch.equal(new[:128], old)
+    assert torch.equal(new[128:], old[free : free + need - 128])
+    tiny.model.save_pretrained(tmp_path)
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    ids = torch.full((1, have + 1), 5)
+    logits = [
+        one.eval()(input_ids=ids, decoder_input_ids=ids[:, :3]).logits
+        for one in (tiny.model, loaded)
+    ]
+    assert torch.equal(*logits)
+
+
+def test_rejected_extension_of_one_side_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"up to 300 tokens in, and the model has 128 positions"):
+        make(config("encoder-decoder", resize_position_embeddings=False), longest_source=300)
+    # Rotary positions are computed, and this model was trained for so many.
+    with pytest.raises(ConfigError, match="t5gemma cannot be extended"):
+        make(config("t5gemma"), longest_source=300)
+
+
 def test_led_needs_positions_for_whole_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = few("led", monkeypatch, resize_position_embeddings=True)
     tiny = make(chosen, longest_source=17)

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from accelerate.utils import FullyShardedDataParallelPlugin
+from safetensors.torch import load_file
 from tests.engines.jobs import job, training
 from tests.modeling.tiny_models import ARCHITECTURES, config, make
 from transformers import (
+    AutoModelForSeq2SeqLM,
     GenerationConfig,
     GPT2Config,
     GPT2LMHeadModel,
@@ -35,6 +37,32 @@ def test_the_kind_of_an_architecture_follows_from_its_name() -> None:
     assert {"gpt2", "llama", "qwen3", "gptj"} <= border.DECODER_ONLY
     assert not border.DECODER_ONLY & {"bert", "roberta", "bart", "t5"}
     assert not border.DECODER_ONLY & border.ENCODER_DECODERS
+
+
+def test_weights_that_no_file_holds() -> None:
+    model = make(config("marian")).model
+    computed = {f"model.{side}.embed_positions.weight" for side in ("encoder", "decoder")}
+    assert border.unsaved_weights(model) == computed
+    assert border.unsaved_weights(make(config("t5")).model) == frozenset()
+
+
+def test_a_model_is_saved_under_the_names_of_memory(tmp_path: Path) -> None:
+    model = make(config("t5gemma2")).model
+    model.save_pretrained(tmp_path / "theirs")
+    with border.saving_names_of_memory(model):
+        model.save_pretrained(tmp_path / "memory")
+    names = {
+        folder: {*load_file(tmp_path / folder / "model.safetensors")}
+        for folder in ("theirs", "memory")
+    }
+    assert names["memory"] <= {*model.state_dict()}
+    assert not names["theirs"] <= {*model.state_dict()}
+    one, other = (
+        AutoModelForSeq2SeqLM.from_pretrained(tmp_path / folder).state_dict() for folder in names
+    )
+    assert all(torch.equal(one[name], other[name]) for name in model.state_dict())
+    model.save_pretrained(tmp_path / "again")
+    assert {*load_file(tmp_path / "again" / "model.safetensors")} == names["theirs"]
 
 
 def test_the_layers_of_gpt2_are_transposed() -> None:

@@ -52,7 +52,11 @@ from summexp.run_folder.storage_errors import (
     storage_errors,
 )
 from summexp.upstream.accelerate import load_fsdp, save_fsdp
-from summexp.upstream.transformers import allow_random_state, run_folder
+from summexp.upstream.transformers import (
+    allow_random_state,
+    run_folder,
+    saving_names_of_memory,
+)
 
 log = logging.getLogger(__name__)
 
@@ -314,7 +318,9 @@ class Checkpoints:
             place = torch.device("cpu" if args.should_save else "meta")
             model = self._full_model.copy(self._model, place)
             if args.should_save:
-                save_model(model, self._tokenizer, folder)
+                # It is loaded as it is.
+                with saving_names_of_memory(model):
+                    save_model(model, self._tokenizer, folder)
             if not args.save_only_model:
                 self._save_progress(folder)
             best = folder.with_name(f"checkpoint-{state.best_global_step}")

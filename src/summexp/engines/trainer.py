@@ -49,7 +49,7 @@ from summexp.evaluation.loss import count_targets, token_loss_sum
 from summexp.permissions import follow_umask
 from summexp.run_folder.checkpoints import keep_only, step_of
 from summexp.upstream.deepspeed import silence_deprecations
-from summexp.upstream.transformers import run_folder
+from summexp.upstream.transformers import run_folder, saving_names_of_memory
 from summexp.upstream.transformers_trainer import HookedTrainer
 
 
@@ -258,9 +258,10 @@ class SummarizationTrainer(HookedTrainer):
             keep_only(run_folder(self.args), Path(best))
 
     def save_model(self, output_dir: str | None = None, *args: Any, **kwargs: Any) -> None:
-        """Save a standard model folder, whether the model is sharded or not."""
+        """Save the model folder of a checkpoint, whether the model is sharded or not."""
         if not self._full_model.is_split:
-            super().save_model(output_dir, *args, **kwargs)
+            with saving_names_of_memory(self.model):
+                super().save_model(output_dir, *args, **kwargs)
             if self.args.should_save:
                 follow_umask(Path(output_dir or run_folder(self.args)))
             return
@@ -268,7 +269,8 @@ class SummarizationTrainer(HookedTrainer):
         place = torch.device("cpu" if self.args.should_save else "meta")
         model = self._full_model.copy(self.model, place)
         if self.args.should_save:
-            save_model(model, self.processing_class, Path(output_dir or run_folder(self.args)))
+            with saving_names_of_memory(model):
+                save_model(model, self.processing_class, Path(output_dir or run_folder(self.args)))
 
     def save_final(self, model: PreTrainedModel) -> None:
         """Save `model` and the tokenizer into the run folder."""

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    EncoderDecoderModel,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -22,7 +23,12 @@ from transformers import (
 
 from summexp.errors import ConfigError, Problem, nearest
 from summexp.modeling.adapters import add_adapter, has_adapter, lora_config
-from summexp.modeling.architecture import architecture, architecture_problem, is_decoder_only
+from summexp.modeling.architecture import (
+    architecture,
+    architecture_problem,
+    is_decoder_only,
+    parts_of,
+)
 from summexp.modeling.config import ModelConfig, PeftConfig
 from summexp.modeling.loading_errors import loading
 from summexp.modeling.model_checks import shards_outside
@@ -33,7 +39,7 @@ from summexp.upstream.transformers import align_special_tokens, language_ids
 
 log = logging.getLogger(__name__)
 
-_START_WITH_A_LANGUAGE = ("mbart", "m2m_100", "nllb-moe")
+_START_WITH_A_LANGUAGE = ("mbart", "plbart", "m2m_100", "nllb-moe")
 """Architectures whose summaries begin with the code of their language."""
 
 
@@ -121,7 +127,7 @@ def build_model(
         model = _pretrained(config, shape)
     if len(tokenizer) > model.get_input_embeddings().get_parameter("weight").shape[0]:
         log.info("resizing the embeddings to the tokenizer's %d tokens", len(tokenizer))
-        model.resize_token_embeddings(len(tokenizer))
+        _resize_vocabulary(model, len(tokenizer))
         if adapter is not None:
             log.warning("peft=lora does not train the embeddings of the new tokens")
     if not is_decoder_only(shape):
@@ -204,13 +210,22 @@ def _set_ends(tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
+def _resize_vocabulary(model: PreTrainedModel, tokens: int) -> None:
+    """Let `model` know `tokens` tokens; upstream has bert2bert and its kin do it side by side."""
+    sides = [model]
+    if isinstance(model, EncoderDecoderModel):
+        sides = [cast("PreTrainedModel", side) for side in (model.encoder, model.decoder)]
+    for side in sides:
+        side.resize_token_embeddings(tokens)
+
+
 def _spare_a_short_cache(model: PreTrainedModel) -> None:
     """Generate without a cache where upstream (5.23) makes one that lacks layers of the decoder.
 
     It counts those of T5's encoder.
     """
     decoder = getattr(model.config, "num_decoder_layers", None) or 0
-    if model.config.is_encoder_decoder and decoder > model.config.num_hidden_layers:
+    if decoder > getattr(model.config, "num_hidden_layers", decoder):
         log.warning("the decoder has more layers than the encoder: generating without a cache")
         model.generation_config.use_cache = False
 
@@ -281,6 +296,11 @@ def _start_token(
     start = getattr(shape, "decoder_start_token_id", None)
     if start is not None:
         return int(start)
+    if (decoder := parts_of(shape).get("decoder")) is not None:
+        # T5Gemma starts with the beginning of a text, which BERT calls by another name.
+        own = getattr(decoder, "bos_token_id", None)
+        ids = [own, tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.pad_token_id]
+        return next(int(number) for number in ids if number is not None)
     if shape.model_type not in _START_WITH_A_LANGUAGE:
         # T5 and its kin start with padding, which their configs may leave out.
         pad = getattr(shape, "pad_token_id", None)

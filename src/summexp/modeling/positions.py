@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from summexp.errors import ConfigError
+from summexp.modeling.architecture import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,12 @@ def fit_positions(
     """
     longest = {"encoder": longest_source, "decoder": longest_target}
     for side, tokens in longest.items():
-        name = _limit_name(model.config, side)
+        shape = _side(model.config, side)
+        name = _limit_name(shape, side)
         if name is None:
             continue
-        have = int(getattr(model.config, name))
-        if _padded(model.config, side, tokens) <= have:
+        have = int(getattr(shape, name)) - _kept_free(model, side)
+        if _padded(shape, side, tokens) <= have:
             continue
         if resize is False:
             raise ConfigError.of(
@@ -52,7 +54,7 @@ def fit_positions(
                 what=f"lets up to {tokens} tokens in, and the model has {have} positions",
                 hint=f"Set it to {have}, or model.resize_position_embeddings=true.",
             )
-        need = -(-_padded(model.config, side, tokens) // _PADDED_TO) * _PADDED_TO
+        need = -(-_padded(shape, side, tokens) // _PADDED_TO) * _PADDED_TO
         _extend(model, side, name, need)
         if resize is None:
             log.warning("extending the model's %d position embeddings to %d", have, need)
@@ -82,6 +84,27 @@ def check_positions(shape: PreTrainedConfig, longest_source: int, longest_target
     )
 
 
+def _side(config: PreTrainedConfig, side: str) -> PreTrainedConfig:
+    """Return the config of a side, which is the model's own but for those of two configs."""
+    part = parts_of(config).get(side)
+    if part is None:
+        return config
+    return parts_of(part).get("text_config", part)
+
+
+def _bert_like(model: PreTrainedModel, side: str) -> list[tuple[nn.Module, nn.Embedding]]:
+    """Return the modules of a side with positions as BERT and its kin have them, and these."""
+    modules = getattr(model, side, nn.Module()).modules()
+    tables = ((module, getattr(module, "position_embeddings", None)) for module in modules)
+    return [(module, table) for module, table in tables if isinstance(table, nn.Embedding)]
+
+
+def _kept_free(model: PreTrainedModel, side: str) -> int:
+    """Return the rows before the first position, which RoBERTa counts among its positions."""
+    paddings = [table.padding_idx for _, table in _bert_like(model, side)]
+    return max((padding + 1 for padding in paddings if padding is not None), default=0)
+
+
 def _limit_name(config: PreTrainedConfig, side: str) -> str | None:
     """Return the config field of the number of positions of a side, or None for no limit."""
     names = (f"max_{side}_position_embeddings", "max_position_embeddings")
@@ -98,6 +121,12 @@ def _padded(config: PreTrainedConfig, side: str, tokens: int) -> int:
 
 
 def _extend(model: PreTrainedModel, side: str, name: str, need: int) -> None:
+    if modules := _bert_like(model, side):
+        free = _kept_free(model, side)
+        for module, table in modules:
+            _extend_bert_like(module, table, need, free)
+        setattr(_side(model.config, side), name, need + free)
+        return
     sides = [side] if name.startswith(f"max_{side}") else list(_KEYS)
     tables: list[Any] = [
         getattr(getattr(model.base_model, one, None), "embed_positions", None) for one in sides
@@ -114,9 +143,18 @@ def _extend(model: PreTrainedModel, side: str, name: str, need: int) -> None:
         raise ConfigError.of(
             key=_KEYS[side],
             what=f"needs {need} positions, and {model.config.model_type} cannot be extended",
-            hint=f"Set it to at most {getattr(model.config, name)}.",
+            hint=f"Set it to at most {getattr(_side(model.config, side), name)}.",
         )
     setattr(model.config, name, need)
+
+
+def _extend_bert_like(module: nn.Module, table: nn.Embedding, need: int, free: int) -> None:
+    table.weight = nn.Parameter(_repeated(table.weight.data, need, free))
+    table.num_embeddings = need + free
+    for name in ("position_ids", "token_type_ids"):
+        if isinstance(ids := getattr(module, name, None), torch.Tensor):
+            numbers = torch.arange(need + free, device=ids.device).unsqueeze(0)
+            setattr(module, name, numbers if name == "position_ids" else torch.zeros_like(numbers))
 
 
 def _repeated(weight: torch.Tensor, need: int, offset: int) -> torch.Tensor:

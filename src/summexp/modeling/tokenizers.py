@@ -20,6 +20,7 @@ from transformers import (
 
 from summexp.data.cache import cache_key, with_cache
 from summexp.errors import ConfigError, Problem
+from summexp.modeling.architecture import parts_of, vocabulary_size
 from summexp.modeling.config import ModelConfig
 from summexp.modeling.loading_errors import loading
 from summexp.upstream.transformers import language_marks
@@ -112,8 +113,9 @@ def corpus_tokenizer(
     specials = _special_tokens(shape)
     extras = [*dict.fromkeys(one for one in (language, first_token) if one)]
     untrained = _untrained(specials, extras, first_token, ends=shape.is_encoder_decoder)
-    trainer = _trainer(specials, extras, shape.vocab_size)
-    settings = [corpus, untrained.to_str(), shape.vocab_size, specials, tokenizers.__version__]
+    vocabulary = vocabulary_size(shape)
+    trainer = _trainer(specials, extras, vocabulary)
+    settings = [corpus, untrained.to_str(), vocabulary, specials, tokenizers.__version__]
     digest = cache_key(*settings)
 
     def uncached() -> Tokenizer:
@@ -155,8 +157,11 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 def _special_tokens(shape: PreTrainedConfig) -> dict[str, int]:
     """Return special tokens by the ids that the model's config gives them, or by free ones."""
     ids: dict[str, int] = {}
+    decoder = parts_of(shape).get("decoder")
     for name in ("pad_token", "eos_token", "bos_token"):
         number = getattr(shape, f"{name}_id", None)
+        if number is None:
+            number = getattr(decoder, f"{name}_id", None)
         if isinstance(number, int) and number < _RESERVED and number not in ids.values():
             ids[name] = number
     for name in ("pad_token", "eos_token", "unk_token"):

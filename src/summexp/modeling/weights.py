@@ -15,6 +15,8 @@ from safetensors import safe_open
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from summexp.upstream.transformers import unsaved_weights
+
 _NAMED = 3
 """Weights that a message names."""
 
@@ -82,6 +84,7 @@ def mismatch(model: nn.Module, folder: Path) -> str | None:
     # Weights that are one are one object here.
     named = model.state_dict(keep_vars=True)
     there = {id(named[name]) for name in found if name in named}
+    there |= {id(named[name]) for name in unsaved_weights(model) if name in named}
     differences = {
         "missing": [name for name, weight in named.items() if id(weight) not in there],
         "not of this model": [name for name in found if name not in named],

@@ -6,8 +6,8 @@ What the Trainer needs is imported inside the functions, since not every run tra
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -52,6 +52,27 @@ def align_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerB
     from transformers.trainer_utils import align_special_tokens
 
     align_special_tokens(model, tokenizer)
+
+
+def unsaved_weights(model: nn.Module) -> frozenset[str]:
+    """Return the names of the weights that no file holds: Marian computes its positions."""
+    return frozenset(getattr(model, "_keys_to_ignore_on_save", None) or ())
+
+
+@contextmanager
+def saving_names_of_memory(model: PreTrainedModel) -> Iterator[None]:
+    """Let `model.save_pretrained` write each weight under the name and in the shape of memory.
+
+    Where a family changed its names (T5Gemma2), upstream (5.23) writes the old ones, which only
+    `from_pretrained` translates. The option `save_original_format` has no way through the Trainer.
+    """
+    name = "_weight_conversions"
+    own = getattr(model, name, None)
+    setattr(model, name, [])
+    try:
+        yield
+    finally:
+        setattr(model, name, own)
 
 
 def language_ids(tokenizer: PreTrainedTokenizerBase) -> Mapping[str, int]:
