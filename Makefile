@@ -10,7 +10,7 @@ VERSION_TESTS ?= tests/upstream tests/config tests/data tests/metrics tests/mode
 OVER_PINS ?= hydra-core>=1.4.0.dev0 omegaconf>=2.4.0.dev0
 
 .DEFAULT_GOAL := help
-.PHONY: help install check format generate test test-slow coverage test-gpu test-slurm test-tpu test-oldest test-newest build constraints constraints-tpu
+.PHONY: help install check format generate test test-slow test-families coverage test-gpu test-slurm test-tpu test-oldest test-newest build constraints constraints-tpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -47,6 +47,9 @@ test-slow:  ## the tests that take minutes, which `make test` leaves out
 coverage:  ## the branches that the tests of single modules run, of which CI wants a share
 	pytest tests/config tests/data tests/metrics tests/reports tests/run_folder \
 	  tests/test_check.py --cov
+
+test-families:  ## a tiny model of each encoder-decoder family of transformers; writes its table (3 minutes)
+	python tools/family_table.py
 
 test-gpu:  ## the tests that need an NVIDIA GPU; `make test` runs them too, where there is one
 	pytest -m gpu -n 0 tests/gpu
