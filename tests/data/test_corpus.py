@@ -11,7 +11,8 @@ import pytest
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus, load_corpus
 from summexp.data.data_checks import check_data
-from summexp.data.split_sources import PHASES
+from summexp.data.source_files import Inspections
+from summexp.data.split_sources import PHASES, data_of
 from summexp.errors import ConfigError
 
 CORPORA = Path(__file__).parents[3] / "shared" / "data"
@@ -212,6 +213,60 @@ def test_the_bundled_corpus(tmp_path: Path) -> None:
     assert corpus.train is not None
     assert [row["id"] for row in corpus.train][:2] == ["train-00000", "train-00001"]
     assert corpus.health.splits["train"].rows == 5
+
+
+class TestSparseFile:
+    """A file whose first rows lack a column."""
+
+    def write(self, path: Path, late: dict[str, object], *, limit: int = 25) -> str:
+        first = [{"document": f"d{n}", "text": f"t{n}"} for n in range(limit)]
+        rows = [*first, {"document": "late", "text": "t", **late}]
+        path.write_text("\n".join(map(json.dumps, rows)))
+        return str(path)
+
+    @pytest.mark.parametrize("named", [{}, {"text_column": "text", "summary_column": "summary"}])
+    @pytest.mark.parametrize("runs", [1, 2])
+    def test_of_summaries(self, tmp_path: Path, named: dict[str, str], runs: int) -> None:
+        file = self.write(tmp_path / "rows.jsonl", {"summary": "s"})
+        config = {"train_file": file, "text_column": "document", **named}
+        for _ in range(runs):  # the second one reads the cache
+            corpus = load(tmp_path, "train", **config)
+            assert [row["summary"] for row in corpus.train or []] == ["s"]
+            assert corpus.health.splits["train"].empty_summary == 25
+        problems = check_data(DataConfig(**config), do_train=True, do_eval=False, do_predict=False)
+        assert problems == []
+
+    def test_of_references_and_ids(self, tmp_path: Path) -> None:
+        late = {"summary": "s", "references": ["s", "r"], "id": "key"}
+        config = {"test_file": self.write(tmp_path / "rows.jsonl", late), "text_column": "document"}
+        for _ in range(2):
+            corpus = load(tmp_path, "predict", **config)
+            assert corpus.test is not None
+            assert corpus.test[25] == {
+                "id": "key",
+                "document": "late",
+                "summary": "s",
+                "references": ["s", "r"],
+            }
+            assert corpus.test["id"][:3] == ["0", "1", "2"]
+            assert corpus.columns["test"].references == "references"
+
+    def test_of_a_test_file_beside_a_dataset(self, tmp_path: Path) -> None:
+        file = self.write(tmp_path / "rows.jsonl", {"gold": "s"})
+        config = {"name": "owner/corpus", "test_file": file, "text_column": "document"}
+        config |= {"summary_column": "gold"}
+        data = data_of(DataConfig(**config), ["predict"], Inspections())
+        assert (data.text_column, data.summary_column) == ("document", "gold")
+
+    def test_of_a_share(self, tmp_path: Path) -> None:
+        rows = [{"document": f"d{n}", **({"summary": "s"} if n > 20 else {})} for n in range(200)]
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        config = {"train_file": str(path), "validation_share": 0.2}
+        problems = check_data(DataConfig(**config), do_train=True, do_eval=True, do_predict=False)
+        assert problems == []
+        corpus = load(tmp_path, "train", "eval", **config)
+        assert len(corpus.train or []) + len(corpus.validation["validation"]) == 179
 
 
 class TestFolder:

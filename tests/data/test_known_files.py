@@ -46,6 +46,16 @@ def test_a_copy_is_read_and_remembered(
     assert known[0].dialect.quotes is False
 
 
+def test_the_columns_of_later_rows_are_remembered(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"a": "1"}\n' * 20 + '{"b": "2"}\n')
+    remember_file(verified(inspect(file)), digest(file), cache)
+    known = known_file(inspect(file), cache)
+    assert known is not None
+    assert known[0].columns == ("a", "b")
+
+
 def test_another_content_is_not_known_whatever_its_size_and_time(
     file: Path, tmp_path: Path
 ) -> None:

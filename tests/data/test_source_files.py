@@ -129,6 +129,27 @@ def test_columns_of_json_are_those_of_the_first_rows(tmp_path: Path) -> None:
     assert file.sample == {"a": "1", "b": "[1, 2]"}
 
 
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+def test_columns_of_later_rows_of_json_are_noticed(
+    tmp_path: Path, ending: str, limit: int | None
+) -> None:
+    rows = [{"a": str(n)} for n in range(30)] + [{"a": "x", "b": ""}, {"b": "late", "c": "d"}]
+    path = tmp_path / f"rows.{ending}"
+    path.write_text(json.dumps(rows) if ending == "json" else "\n".join(map(json.dumps, rows)))
+    file = inspect(path)
+    assert file.columns == ("a",)
+    with pytest.raises(MisleadingStartError):
+        first_rows(file, limit)
+    file = verified(file)
+    assert file.columns == ("a", "b", "c")
+    assert file.sample == {"a": "0", "b": "late", "c": "d"}
+    assert first_rows(file, limit) == (rows[:limit], digest(path))
+    # What is invalid after the columns is for those to report who need the row.
+    path.write_text('{"a": 1}\n' * 20 + '{"b": 2}\n{"c"')
+    assert verified(inspect(path)).columns == ("a", "b")
+
+
 LINE = "plain,words\n"
 LONG = LINE * 6000
 """More than what is inspected."""
@@ -246,6 +267,14 @@ def test_real_files(name: str, count: int) -> None:
     assert all(row.keys() == rows[0].keys() for row in rows)
     texts = ("dialogue", "section_text") if name.startswith("mts") else ("document", "summary")
     assert all(row[column] for row in rows for column in texts)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside the repository")
+@pytest.mark.parametrize("name", ["summary", "references"])
+def test_files_without_a_column_in_their_first_rows(name: str) -> None:
+    path = CASES / "json" / f"sparse_{name.replace('erences', 's')}.jsonl"
+    assert name not in inspect(path).columns
+    assert name in verified(inspect(path)).columns
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside the repository")

@@ -177,6 +177,7 @@ class _File:
         self.inspected = inspected
         self.found_digest: str | None = None
         self._logged: set[str] = set()
+        self._chosen: dict[SplitSource, tuple[SourceFile, Columns]] = {}
 
     @property
     def digest(self) -> str:
@@ -186,10 +187,31 @@ class _File:
         return self.found_digest
 
     def verify(self) -> SourceFile:
-        """Return the file with the encoding and quotes of all of it, and log what is unusual."""
+        """Return the file with what only all of it shows, and log what is unusual."""
         self.inspected = verified(self.inspected)
         self.log()
         return self.inspected
+
+    def columns(self, about: SplitSource, config: DataConfig, *, log_choice: bool) -> Columns:
+        """Return the columns of a split, chosen again when more of the file is known.
+
+        Args:
+            about: the split.
+            config: the `data` group.
+            log_choice: whether to log a choice that differs from the one before.
+        """
+        file = self.inspected
+        if file.format == "txt":
+            return Columns(document=TEXT_COLUMN, summary=None, id=None)
+        known, before = self._chosen.get(about, (None, None))
+        if known is None or before is None or known.columns != file.columns:
+            choose = partial(_choose, about, about.value, file.columns, config, lambda: file.sample)
+            found = choose(log_choice=False)
+            if log_choice and found != before:
+                choose(log_choice=True)
+            self._chosen[about] = file, found
+            return found
+        return before
 
     def log(self) -> None:
         """Log what is unusual in the file, once."""
@@ -206,7 +228,8 @@ class _Source:
     about: SplitSource
     label: str
     """Name in messages."""
-    columns: Columns
+    choose: Callable[[], Columns]
+    """Returns the columns; for a file, those of what is known of it."""
     rows: Callable[[], Rows]
     every_column: Callable[[], pa.Table | Rows]
     """Returns the rows with all columns of the source."""
@@ -217,9 +240,14 @@ class _Source:
     """File of the rows, if it is one."""
 
     @property
+    def columns(self) -> Columns:
+        """The columns of the split."""
+        return self.choose()
+
+    @property
     def names(self) -> list[str]:
         """The columns that are read."""
-        return [name for name in vars(self.columns).values() if name is not None]
+        return _names(self.columns)
 
     @property
     def options(self) -> SplitOptions:
@@ -344,29 +372,26 @@ def _from_file(
     label = about.value
     with errors_at(about.key):
         inspected = check_file(about, config, files)
-    if inspected.format == "txt":
-        columns = Columns(document=TEXT_COLUMN, summary=None, id=None)
-    else:
-        columns = _choose(
-            *(about, label, inspected.columns, config),
-            lambda: inspected.sample,
-            log_choice=is_first,
-        )
     file = opened.setdefault(inspected.path, _File(inspected))
+    choose = partial(file.columns, about, config, log_choice=is_first)
+    choose()
     return _Source(
         about=about,
         label=label,
-        columns=columns,
-        rows=partial(_file_rows, about.key, file, columns),
+        choose=choose,
+        rows=partial(_file_rows, about.key, file, choose),
         every_column=partial(_file_input, about.key, file),
         file=file,
     )
 
 
-def _file_rows(key: str, file: _File, columns: Columns) -> Rows:
-    names = [name for name in vars(columns).values() if name is not None]
+def _file_rows(key: str, file: _File, choose: Callable[[], Columns]) -> Rows:
     with errors_at(key):
-        yield from read_rows(file.verify(), columns=names)
+        yield from read_rows(file.verify(), columns=_names(choose()))
+
+
+def _names(columns: Columns) -> list[str]:
+    return [name for name in vars(columns).values() if name is not None]
 
 
 def _file_input(key: str, file: _File) -> pa.Table | Rows:
@@ -389,12 +414,12 @@ def _from_dataset(
     columns = _choose(
         about, label, list(head[0]), config, lambda: _sample(head), log_choice=is_first
     )
-    names = [name for name in vars(columns).values() if name is not None]
+    names = _names(columns)
     is_stream = isinstance(split, datasets.IterableDataset)
     return _Source(
         about=about,
         label=label,
-        columns=columns,
+        choose=lambda: columns,
         rows=partial(_dataset_rows, split.select_columns(names)),
         every_column=lambda: split if is_stream else split.with_format("arrow")[:],
         content=None if is_stream else ("dataset", fingerprint(split)),
@@ -415,7 +440,7 @@ def _bundled(about: SplitSource, config: DataConfig) -> _Source:
     return _Source(
         about=about,
         label=f"{BUNDLED} [{about.value}]",
-        columns=Columns(document="document", summary="summary", id="id"),
+        choose=lambda: Columns(document="document", summary="summary", id="id"),
         rows=partial(bundled_rows, about.value),
         every_column=partial(bundled_rows, about.value),
     )
@@ -450,7 +475,7 @@ def _from_rows(about: SplitSource, rows: Mapping[str, Rows], config: DataConfig)
     return _Source(
         about=about,
         label=about.name,
-        columns=columns,
+        choose=lambda: columns,
         rows=lambda: listed,
         every_column=lambda: listed,
     )
@@ -564,11 +589,12 @@ def _read_once(
             source: stack.enter_context(SplitWriter(source.options, cache)) for source in sources
         }
         unfilled = dict(writers)
+        columns_of = {source: source.columns for source in sources}
         for number, row in enumerate(reader):
             # Splits of the same columns share the example.
             found: dict[Columns, Example] = {}
             for source, writer in list(unfilled.items()):
-                columns = source.columns
+                columns = columns_of[source]
                 if columns not in found:
                     found[columns] = to_example(row, number, columns, source.label)
                 writer.add(found[columns])

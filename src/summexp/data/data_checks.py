@@ -22,7 +22,6 @@ from summexp.data.source_files import (
     MisleadingStartError,
     SourceFile,
     read_rows,
-    verified,
 )
 from summexp.data.split_sources import BUNDLED, PHASES, Phase, SplitSource, data_of, split_sources
 from summexp.errors import ConfigError, Problem, nearest
@@ -96,7 +95,13 @@ def check_file(source: SplitSource, config: DataConfig, files: Inspections) -> S
                 f"line) is for prediction: data.test_file={source.value}",
             )
         return file
-    columns = _columns(source, file, config)
+    try:
+        columns = _columns(source, file, config)
+    except ConfigError:
+        if not file.may_have_more_columns:
+            raise
+        file = files.verified(file)
+        columns = _columns(source, file, config)
     for _ in examples(file.rows, columns, source.value):
         pass  # raises for a cell that is not text
     return file
@@ -140,13 +145,16 @@ def _train_examples(
 ) -> Iterator[Example]:
     """Yield the rows of the training file, read lazily; maybe some of them twice."""
     file = files.of(source.value, language=config.language)
+    try:
+        yield from _examples(source, file, config)
+    except MisleadingStartError:
+        yield from _examples(source, files.verified(file), config)
+
+
+def _examples(source: SplitSource, file: SourceFile, config: DataConfig) -> Iterator[Example]:
     columns = _columns(source, file, config)
     names = [name for name in vars(columns).values() if name is not None]
-    try:
-        yield from examples(read_rows(file, columns=names), columns, source.value)
-    except MisleadingStartError:
-        rows = read_rows(verified(file), columns=names)
-        yield from examples(rows, columns, source.value)
+    return examples(read_rows(file, columns=names), columns, source.value)
 
 
 def missing_phases(

@@ -38,8 +38,8 @@ def known_file(file: SourceFile, cache: Path) -> tuple[SourceFile, str] | None:
         with suppress(OSError):
             write_json(entry, known)
     dialect = Dialect.of(known["dialect"])
-    file = replace(file, is_verified=True, encoding=known["encoding"], dialect=dialect)
-    return file, known["digest"]
+    found = {"encoding": known["encoding"], "columns": tuple(known["columns"])}
+    return replace(file, is_verified=True, dialect=dialect, **found), known["digest"]
 
 
 def remember_file(file: SourceFile, content: str, cache: Path) -> None:
@@ -52,8 +52,12 @@ def remember_file(file: SourceFile, content: str, cache: Path) -> None:
     """
     entry = _entry(file, cache)
     entry.parent.mkdir(parents=True, exist_ok=True)
-    # Encoding and dialect are known only after a file was read.
-    found = {"encoding": file.encoding, "dialect": asdict(file.dialect)}
+    # What is known only after a file was read.
+    found = {
+        "encoding": file.encoding,
+        "dialect": asdict(file.dialect),
+        "columns": file.columns,
+    }
     write_json(entry, {"digest": content} | found)
 
 

@@ -45,6 +45,7 @@ _FORMAT_OF_ENDING: dict[str, Format] = {
 }
 _KNOWN_ENDINGS = f"{', '.join(_FORMAT_OF_ENDING)}, each also with .gz"
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
+_OF_JSON = ("json", "jsonl")
 _HEAD_ROWS = 20
 _HEAD_CHARACTERS = 1 << 16
 _BUFFER_BYTES = 1 << 16
@@ -61,7 +62,7 @@ State = tuple[int, int, int]
 
 
 class MisleadingStartError(Exception):
-    """The encoding or the dialect of a file is not that of its start; `verified` detects them."""
+    """Encoding, dialect or columns of a file are not those of its start; `verified` finds them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +82,9 @@ class SourceFile:
     dialect: Dialect = field(default_factory=Dialect)
     """How a CSV file is written."""
     is_verified: bool = False
-    """Whether encoding and dialect are those of the whole file."""
+    """Whether encoding, dialect and columns are those of the whole file."""
     columns: tuple[str, ...] = ()
-    """Column names in the file's order; for JSON, the names in its first 20 rows."""
+    """Column names in the file's order; for JSON that is not verified, those of its first rows."""
     sample: Mapping[str, str]
     """Column name to its first non-empty value, shortened to one line of 60 characters."""
     rows: tuple[dict[str, object], ...] = ()
@@ -120,8 +121,13 @@ class SourceFile:
 
     @property
     def needs_all_records(self) -> bool:
-        """Whether only all records together show the dialect."""
-        return self.format in _DELIMITERS and not self.is_verified
+        """Whether only all records together show the dialect or the columns."""
+        return not self.is_verified and (self.format in _DELIMITERS or self.may_have_more_columns)
+
+    @property
+    def may_have_more_columns(self) -> bool:
+        """Whether rows after the first ones may have other columns."""
+        return not self.is_verified and self.format in _OF_JSON
 
     def remarks(self) -> Iterator[str]:
         """Yield what is unusual in encoding and dialect."""
@@ -149,6 +155,11 @@ class Inspections:
         known = self.files.get(key)
         if known is None or not known.is_unchanged:
             known = self.files[key] = inspect(path, language=language)
+        return known
+
+    def verified(self, file: SourceFile) -> SourceFile:
+        """Return one of the files with what only all of it shows; see `verified`."""
+        known = self.files[file.path, file.language] = verified(file)
         return known
 
     def without_rows(self) -> Inspections:
@@ -207,11 +218,12 @@ def inspect(path: str | Path, *, language: str | None = None, lines: bool = Fals
 def _first_rows(file: SourceFile, stream: BinaryIO) -> tuple[dict[str, object], ...]:
     stream.seek(0)
     with _opened(file, stream, strict=False) as content:
-        return tuple(islice(_rows(file, content, None, strict=True), _HEAD_ROWS))
+        strict = file.format in _DELIMITERS
+        return tuple(islice(_rows(file, content, None, strict=strict), _HEAD_ROWS))
 
 
 def verified(file: SourceFile) -> SourceFile:
-    """Return the file with the encoding and the dialect of all of it, for which it is read.
+    """Return the file with encoding, dialect and columns of all of it, for which it is read.
 
     Raises:
         ConfigError: the encoding cannot be detected, or quotes may join rows.
@@ -220,7 +232,21 @@ def verified(file: SourceFile) -> SourceFile:
         return file
     path = Path(file.path)
     with translated_errors(path), open_bytes(path) as stream:
-        return replace(_with_dialect(file, stream, head_only=False), is_verified=True)
+        known = replace(_with_dialect(file, stream, head_only=False), is_verified=True)
+        return _with_all_columns(known, stream) if known.format in _OF_JSON else known
+
+
+def _with_all_columns(file: SourceFile, stream: BinaryIO) -> SourceFile:
+    """Return the file with the columns of all rows, each with its first value as a sample."""
+    sample = dict.fromkeys(file.columns, "") | dict(file.sample)
+    stream.seek(0)
+    # An invalid row is a problem only where it is needed.
+    with suppress(ConfigError), _opened(file, stream, strict=False) as content:
+        for row in _rows(file, content, None, strict=False):
+            for name, value in row.items():
+                if not sample.get(name):
+                    sample[name] = _sample(iter([value]))
+    return replace(file, columns=tuple(sample), sample=sample)
 
 
 def read_rows(
@@ -440,8 +466,12 @@ def _rows(
     else:
         rows = json_rows.rows(content, file.path, wrapped=file.format == "json")
     is_empty = True
+    known = set(file.columns)
+    has_all_columns = not (strict and file.may_have_more_columns)
     for row in rows:
         is_empty = False
+        if not has_all_columns and not known.issuperset(row):
+            raise MisleadingStartError
         yield row
     if is_empty:
         what = "has a header but no rows" if is_table else "holds no rows"

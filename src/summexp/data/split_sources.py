@@ -66,13 +66,15 @@ def data_of(config: DataConfig, phases: Collection[Phase], files: Inspections) -
     """
     if config.name is None or not config.test_file or set(phases) != {"predict"}:
         return config
+    named = {key: getattr(config, key) for key in COLUMN_KEYS}
     try:
-        own = files.of(config.test_file, language=config.language).columns
+        file = files.of(config.test_file, language=config.language)
+        if file.may_have_more_columns and not {*named.values(), None} <= {*file.columns, None}:
+            file = files.verified(file)
+        own = file.columns
     except ConfigError:
         own = ()  # reported when the file is checked
-    columns: dict[str, Any] = {
-        key: name if (name := getattr(config, key)) in own else None for key in COLUMN_KEYS
-    }
+    columns: dict[str, Any] = {key: name if name in own else None for key, name in named.items()}
     return replace(
         config,
         name=None,
