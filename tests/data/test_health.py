@@ -62,6 +62,10 @@ def test_only_what_is_worth_it_is_shown() -> None:
                 duplicate_documents=5,
                 truncated_documents=300,
                 truncated_summaries=0,
+                document_tokens=1000,
+                unknown_document_tokens=123,
+                summary_tokens=10000,
+                unknown_summary_tokens=4,
             ),
             "validation": SplitHealth(rows=100),
             "test": SplitHealth(streamed=True),
@@ -73,7 +77,8 @@ def test_only_what_is_worth_it_is_shown() -> None:
     )
     assert health.lines() == [
         "train: 1,200 rows (10 dropped, 2 without a document, 8 without a summary, 3 duplicate, "
-        "2 with a duplicate document, 25.0 % of the documents truncated)",
+        "2 with a duplicate document, 25.0 % of the documents truncated, "
+        "12.3 % of the tokens of the documents unknown)",
         "validation: 100 rows",
         "test: streamed, rows are not counted",
         "documents of validation that are also in train: 4 (4.0 %)",

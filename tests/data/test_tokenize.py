@@ -10,7 +10,14 @@ from tests.modeling.tiny_models import DECODER_ONLY, DOCUMENTS, SUMMARIES, confi
 from tokenizers import Regex, normalizers, processors
 
 from summexp.data.config import DataConfig
-from summexp.data.tokenize import Tokenizing, flagged_rows, row_lengths, tokenize, tokenize_stream
+from summexp.data.tokenize import (
+    Tokenizing,
+    count_tokens,
+    flagged_rows,
+    row_lengths,
+    tokenize,
+    tokenize_stream,
+)
 from summexp.errors import ConfigError
 from summexp.modeling.tokenizers import tokenizer_digest
 
@@ -285,6 +292,16 @@ def test_a_stream_gives_the_same_tokens(tokenizing: Tokenizing) -> None:
     whole = tokenize(ROWS, "content", tokenizing, DataConfig(), None)
     # The last row has no document, and so nothing to learn.
     assert streamed == list(whole.select_columns(["input_ids", "labels"]))[:3]
+
+
+def test_a_token_is_counted_in_all_rows_of_a_selection() -> None:
+    ids = [[5, 2, 2], [], [2, 7], [9]]
+    tokens = Dataset.from_dict({"input_ids": ids, "labels": [[], [], [], []]})
+    assert count_tokens(tokens, "input_ids", 2) == (6, 3)
+    assert count_tokens(tokens.select([2, 3]), "input_ids", 2) == (3, 1)
+    assert count_tokens(tokens, "input_ids", None) == (6, 0)
+    assert count_tokens(tokens, "labels", 2) == (0, 0)
+    assert count_tokens(tokens.select([]), "input_ids", 2) == (0, 0)
 
 
 def test_flagged_rows_are_found_in_a_selection_too(tokenizing: Tokenizing) -> None:

@@ -5,11 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.modeling.tiny_models import ARCHITECTURES, DOCUMENTS, SUMMARIES, config
+from tests.modeling.tiny_models import (
+    ARCHITECTURES,
+    DOCUMENTS,
+    SUMMARIES,
+    config,
+    latin_t5_tokenizer,
+)
+from tokenizers import models
 from transformers import AutoTokenizer
 
 from summexp.modeling.architecture import architecture
-from summexp.modeling.tokenizers import corpus_tokenizer, tokenizer_digest
+from summexp.modeling.tokenizers import (
+    corpus_tokenizer,
+    drops_bytes,
+    tokenizer_digest,
+    unknown_token,
+)
 
 TEXTS = [
     "hello",
@@ -117,3 +129,21 @@ def test_digest_distinguishes_tokenizers() -> None:
     other = trained(texts=Corpus("zzz zzz zzz zzz zzz"))
     assert tokenizer_digest(first) == tokenizer_digest(same)
     assert tokenizer_digest(first) != tokenizer_digest(other)
+
+
+def test_bytes_that_no_text_becomes_are_known(tmp_path: Path) -> None:
+    latin_t5_tokenizer().save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    # Upstream drops the byte fallback of a SentencePiece model.
+    ids = tokenizer("a 시", add_special_tokens=False)["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["▁", "a", "▁", "<unk>"]
+    assert (unknown_token(tokenizer), drops_bytes(tokenizer)) == (2, True)
+    assert not drops_bytes(trained())
+    tokenizer.backend_tokenizer.model = models.BPE(byte_fallback=True)
+    assert not drops_bytes(tokenizer)
+
+
+def test_an_end_token_is_not_unknown() -> None:
+    tokenizer = trained("gpt2")
+    tokenizer.unk_token = tokenizer.eos_token
+    assert unknown_token(tokenizer) is None

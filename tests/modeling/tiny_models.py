@@ -17,6 +17,7 @@ from transformers import (
     NllbTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    T5Tokenizer,
 )
 
 from summexp.modeling.config import ModelConfig, PeftConfig
@@ -127,6 +128,13 @@ def mbart50_tokenizer() -> MBart50Tokenizer:
 
 def _letters() -> list[str]:
     return sorted({"▁", *"".join([*DOCUMENTS, *SUMMARIES])} - {" "})
+
+
+def latin_t5_tokenizer() -> T5Tokenizer:
+    """T5's own tokenizer class over a vocabulary of Latin letters and bytes."""
+    tokens = ["<pad>", "</s>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    letters = [(letter, -5.0) for letter in "▁abcdefghijklmnopqrstuvwxyz"]
+    return T5Tokenizer(vocab=[*((token, 0.0) for token in tokens), *letters], extra_ids=0)
 
 
 def nllb_tokenizer() -> NllbTokenizer:

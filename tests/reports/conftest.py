@@ -47,6 +47,8 @@ SPLIT = {
     "duplicate_documents": 15,
     "truncated_documents": 599,
     "truncated_summaries": 0,
+    "document_tokens": 1000,
+    "unknown_document_tokens": 21,
     "streamed": False,
 }
 

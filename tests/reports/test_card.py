@@ -81,6 +81,7 @@ def test_the_text_reports_what_the_run_shows(run_folder: Path) -> None:
         "| ROUGE-L | 66.67 | 64.90 to 68.30 | 27.30 |",
         "- It was trained from random weights",
         "- 25.0 % of the training documents were cut at 512 tokens.",
+        "- 2.1 % of the tokens of the training documents are unknown to the tokenizer.",
         "detected: ko (98 % of the letters in 300 references are Hangul).",
         "With summexp 0.1.0, transformers 5.23.0, torch 2.13.0, python 3.11.2.",
         "The code was at commit 0123456789ab with uncommitted changes.",

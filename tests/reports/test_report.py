@@ -185,6 +185,18 @@ def test_every_validation_set_has_its_table(make_run: MakeRun, several: int) -> 
     assert titles == [f"Validation: set{number}" for number in range(several)]
 
 
+def test_unknown_tokens_stand_beside_what_is_cut() -> None:
+    known = SplitHealth(
+        rows=8,
+        document_tokens=400,
+        unknown_document_tokens=100,
+        summary_tokens=40,
+        unknown_summary_tokens=0,
+    )
+    rows = health_rows(CorpusHealth(splits={"train": known, "unknown": SplitHealth(rows=8)}))
+    assert [row.cells[-2:] for row in rows] == [("100 (25.0 %)", "0"), ("-", "-")]
+
+
 def test_documents_in_chunks_are_not_reported_as_cut() -> None:
     splits = {
         "train": SplitHealth(rows=8, truncated_documents=2, truncated_summaries=0),
@@ -193,7 +205,7 @@ def test_documents_in_chunks_are_not_reported_as_cut() -> None:
         ),
         "unknown": SplitHealth(rows=8),
     }
-    rows = {row.split: row.cells[-2:] for row in health_rows(CorpusHealth(splits=splits))}
+    rows = {row.split: row.cells[-4:-2] for row in health_rows(CorpusHealth(splits=splits))}
     assert rows == {
         "train": ("2 (25.0 %)", "0"),
         "test": ("3 (37.5 %) in chunks", "1 (12.5 %)"),

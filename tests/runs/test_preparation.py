@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tests.modeling.tiny_models import config as tiny_config
-from tests.modeling.tiny_models import make
+from tests.modeling.tiny_models import latin_t5_tokenizer, make
 
 from summexp.check import check
 from summexp.command_line import parse
@@ -269,3 +269,35 @@ def test_each_set_keeps_the_signature_of_its_scores(tmp_path: Path) -> None:
     assert record.content["metric"] == f"eval: {found['eval']}; predict: {found['predict']}"
     prepare_run(config, tmp_path, alone := RunRecord(tmp_path, {}), PLAN)
     assert alone.content["metric"] == found["eval"]
+
+
+def test_unknown_tokens_are_counted_and_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny = make(tiny_config("t5"))
+    tiny.model.save_pretrained(tmp_path / "t5")
+    latin_t5_tokenizer().save_pretrained(tmp_path / "t5")
+    for name, document, summary in (
+        ("ko", "시 ab", "ab"),
+        ("en", "ab ab", "ab"),
+    ):
+        row = json.dumps({"document": document, "summary": summary}) + "\n"
+        (tmp_path / f"{name}.jsonl").write_text(row * 4, encoding="utf-8")
+    files = [f"data.train_file={tmp_path}/ko.jsonl", f"data.validation_file={tmp_path}/en.jsonl"]
+    model = ["model=custom", f"model.name_or_path={tmp_path}/t5"]
+    prepared(tmp_path, *model, "data=custom_json", *files)
+    health = json.loads((tmp_path / "run.json").read_text("utf-8"))["data"]["health"]["splits"]
+    # the documents: a space and 시, a space, a, b, the end; the summaries: a space, a, b, the end
+    counted = {
+        name: tuple(
+            split[f"{unknown}{what}_tokens"]
+            for what in ("document", "summary")
+            for unknown in ("", "unknown_")
+        )
+        for name, split in health.items()
+    }
+    assert counted == {"train": (24, 4, 16, 0), "validation": (28, 0, 16, 0)}
+    (warning,) = [one.message for one in caplog.records if "tokenizer does not know" in one.message]
+    assert warning.startswith("train: ")
+    assert "16.7 % of those of the documents are unknown" in warning
+    assert "does not use for T5Tokenizer" in warning

@@ -39,6 +39,14 @@ class SplitHealth:
     """Used rows whose document exceeds it and is summarised in chunks."""
     truncated_summaries: int | None = None
     """Used rows whose summary exceeds its limit; None until known."""
+    document_tokens: int | None = None
+    """Tokens of the documents, as far as they are not cut; None until known."""
+    unknown_document_tokens: int | None = None
+    """Of these, unknown to the tokenizer."""
+    summary_tokens: int | None = None
+    """Tokens of the summaries, likewise."""
+    unknown_summary_tokens: int | None = None
+    """Of these, unknown to the tokenizer."""
     streamed: bool = False
     """Whether the rows are streamed, so that the counts are unknown."""
 
@@ -46,6 +54,17 @@ class SplitHealth:
     def used(self) -> int:
         """Number of used rows."""
         return self.rows - self.dropped
+
+    def unknown(self) -> dict[str, float]:
+        """Return the percentage of unknown tokens in `documents` and `summaries`, from 0.05 on."""
+        counts = {
+            "documents": (self.unknown_document_tokens, self.document_tokens),
+            "summaries": (self.unknown_summary_tokens, self.summary_tokens),
+        }
+        shares = {
+            what: 100 * (count or 0) / (total or 1) for what, (count, total) in counts.items()
+        }
+        return {what: share for what, share in shares.items() if share >= 0.05}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,4 +156,8 @@ def _split_line(name: str, split: SplitHealth) -> str:
     ):
         if count:
             remarks.append(f"{100 * count / max(1, split.used):.1f} % of the {what} truncated")
+    remarks += (
+        f"{share:.1f} % of the tokens of the {what} unknown"
+        for what, share in split.unknown().items()
+    )
     return f"{name}: {split.used:,} rows" + (f" ({', '.join(remarks)})" if remarks else "")

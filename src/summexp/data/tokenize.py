@@ -272,6 +272,15 @@ def row_lengths(tokens: Dataset, column: str = "input_ids") -> npt.NDArray[np.in
     return lengths.astype(np.int64)
 
 
+def count_tokens(tokens: Dataset, column: str, token: int | None) -> tuple[int, int]:
+    """Return how many tokens a `column` has, and how many of them are `token`."""
+    total = int(row_lengths(tokens, column).sum())
+    if token is None or not total:
+        return total, 0
+    ids = pc.list_flatten(arrow_column(tokens, column))
+    return total, pc.sum(pc.equal(ids, token)).as_py()
+
+
 def flagged_rows(tokens: Dataset, column: str) -> list[int]:
     """Return the numbers of the rows whose `column` is true."""
     flags = pc.indices_nonzero(pc.cast(arrow_column(tokens, column), "bool"))

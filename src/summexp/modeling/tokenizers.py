@@ -154,6 +154,29 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
 
 
+def unknown_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the ID of the token that stands for what the vocabulary lacks.
+
+    None where every text has tokens: GPT-2 and others name the end token as the unknown one.
+    """
+    number = tokenizer.unk_token_id
+    others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    return None if number in others else number
+
+
+def drops_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether the vocabulary has a token for every byte, and none of them is ever used.
+
+    A SentencePiece model with byte fallback writes unknown characters in these; transformers
+    (5.23) makes tokenizers of T5, mBART and others from such a model that do not.
+    """
+    if not tokenizer.is_fast or any(
+        f"<0x{byte:02X}>" not in tokenizer.get_vocab() for byte in range(256)
+    ):
+        return False
+    return not json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("byte_fallback")
+
+
 def _special_tokens(shape: PreTrainedConfig) -> dict[str, int]:
     """Return special tokens by the ids that the model's config gives them, or by free ones."""
     ids: dict[str, int] = {}

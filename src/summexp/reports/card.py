@@ -193,6 +193,8 @@ def _cuts(results: RunResults) -> Iterator[str]:
         if cut:
             share = 100 * cut / train.used
             yield f"{share:.1f} % of the training {what} were cut at {tokens:,} tokens."
+    for what, share in train.unknown().items():
+        yield f"{share:.1f} % of the tokens of the training {what} are unknown to the tokenizer."
 
 
 def _snippet(results: RunResults) -> str:

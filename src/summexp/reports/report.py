@@ -36,6 +36,8 @@ HEALTH_COLUMNS = (
     "repeated rows",
     "documents cut",
     "summaries cut",
+    "unknown tokens in documents",
+    "unknown tokens in summaries",
 )
 """Heads of the cells of a `HealthRow`."""
 
@@ -115,6 +117,8 @@ def _cells(split: SplitHealth) -> Iterator[str]:
     else:
         yield _cut(split.truncated_documents, split.used)
     yield _cut(split.truncated_summaries, split.used)
+    yield _cut(split.unknown_document_tokens, split.document_tokens or 0)
+    yield _cut(split.unknown_summary_tokens, split.summary_tokens or 0)
 
 
 def _cut(count: int | None, total: int) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import transformers
 from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
@@ -19,8 +20,10 @@ from summexp.data.chunking import Chunker, LongDocuments
 from summexp.data.columns import is_blank
 from summexp.data.config import DataConfig
 from summexp.data.corpus import Corpus
+from summexp.data.health import SplitHealth
 from summexp.data.tokenize import (
     Tokenizing,
+    count_tokens,
     flagged_rows,
     row_lengths,
     tokenize,
@@ -32,7 +35,7 @@ from summexp.evaluation.evaluate import EvaluationSet
 from summexp.metrics.language import choose_language
 from summexp.metrics.scorer import SummaryScorer
 from summexp.metrics.sentences import SentenceSplitter
-from summexp.modeling.tokenizers import tokenizer_digest
+from summexp.modeling.tokenizers import drops_bytes, tokenizer_digest, unknown_token
 
 if TYPE_CHECKING:
     from summexp.config.schema import Config
@@ -43,6 +46,8 @@ _SHUFFLED_ROWS = 10_000
 """Buffer size of a stream's shuffle, in rows."""
 _WORTH_A_HINT = 0.1
 """Fraction of truncated documents above which prediction suggests chunks."""
+_WORTH_A_WARNING = 1.0
+"""Percentage of unknown tokens from which a split is warned of."""
 
 
 class Splits:
@@ -212,7 +217,36 @@ class Splits:
             health.truncated_summaries = len(flagged_rows(tokens, "summary_cut"))
             documents = rows.select(flagged_rows(tokens, "document_empty"))["document"]
             health.no_tokens = sum(not is_blank(document) for document in documents)
+            unknown = unknown_token(tokenizing.tokenizer)
+            health.document_tokens, health.unknown_document_tokens = count_tokens(
+                tokens, "input_ids", unknown
+            )
+            health.summary_tokens, health.unknown_summary_tokens = count_tokens(
+                tokens, "labels", unknown
+            )
+            _log_unknown(split, health, tokenizing.tokenizer)
         return tokens
+
+
+def _log_unknown(split: str, health: SplitHealth, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Warn if the tokenizer does not know much of a split."""
+    unknown = health.unknown()
+    if max(unknown.values(), default=0) < _WORTH_A_WARNING:
+        return
+    shares = " and ".join(
+        f"{share:.1f} % of those of the {what}" for what, share in unknown.items()
+    )
+    dropped = (
+        "; its vocabulary has tokens for bytes to write unknown characters in, which transformers "
+        f"{transformers.__version__} does not use for {type(tokenizer).__name__}"
+        if drops_bytes(tokenizer)
+        else ""
+    )
+    log.warning(
+        "%s: the tokenizer does not know all characters: of the tokens, %s are unknown, and can be "
+        "neither read nor written%s. Use a model of the language of your data",
+        *(split, shares, dropped),
+    )
 
 
 def _log_several(split: str, references: Sequence[Sequence[str]], config: DataConfig) -> None:
