@@ -15,6 +15,7 @@ from summexp.config.overrides import check_overrides
 from summexp.config.schema import Config
 from summexp.config.typed import read_tree
 from summexp.errors import ConfigError, Problem
+from summexp.paths import at_home
 from summexp.run_folder.layout import CONFIG_FILE, RUN_FILE
 from summexp.runs.inherit import Inherited, inherited
 
@@ -24,7 +25,7 @@ _SECTIONS = ("data", "metric", "seed")
 
 def run_folder_of(files: Sequence[str]) -> Path | None:
     """Return the run folder that holds all of the files, or is each of them; None without one."""
-    paths = {Path(file) for file in files}
+    paths = {Path(at_home(file)) for file in files}
     folders = {path if path.is_dir() else path.parent for path in paths}
     if len(folders) != 1:
         return None

@@ -172,6 +172,8 @@ def score_systems(
     remarks.append(scorer.remark)
     if documents is None:
         remarks += _without_documents(scorer)
+    if not systems[0].scores:
+        raise ConfigError(f"nothing to score: {remarks[-1]}")
     return ScoredSystems(
         systems=systems,
         ids=base.ids or [str(number) for number in range(len(base.rows))],

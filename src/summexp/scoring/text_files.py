@@ -24,6 +24,7 @@ from summexp.data.config import DataConfig
 from summexp.data.files import one_line
 from summexp.data.source_files import inspect, read_rows, verified
 from summexp.errors import ConfigError, nearest
+from summexp.paths import at_home
 from summexp.run_folder.layout import PREDICTION_FORMATS, predictions_file
 
 PREDICTION_NAMES = (
@@ -119,9 +120,22 @@ def read_file(path: str, data: DataConfig, *, most: int | None = None) -> TextFi
 
 
 def _in_folder(path: str) -> str:
-    """Return the file of predictions of a run folder, or the path itself."""
-    files = (Path(path) / predictions_file(ending) for ending in PREDICTION_FORMATS)
-    return next((str(file) for file in files if file.is_file()), path)
+    """Return the file of predictions of a run folder, or the path itself.
+
+    Raises:
+        ConfigError: it is a folder without predictions.
+    """
+    folder = Path(at_home(path))
+    if not folder.is_dir():
+        return path
+    names = [predictions_file(ending) for ending in PREDICTION_FORMATS]
+    found = [str(folder / name) for name in names if (folder / name).is_file()]
+    if not found:
+        raise ConfigError.of(
+            what=f"{path} is a folder without {names[0]}",
+            hint="Name a file in it, or a run folder with predictions (training.do_predict=true).",
+        )
+    return found[0]
 
 
 def prediction_column(file: TextFile, named: str | None, *, has_references: bool) -> str:

@@ -62,7 +62,7 @@ Exit code 0; 2 if a file or a word is wrong, 1 if the scores could not be writte
 
 _SWITCHES = ("--in-order", "--json")
 _VALUES = ("--references", "--documents", "--column", "--per-row", "--config-dir")
-_OVERRIDE = re.compile(r"[+~]{0,2}[\w.@-]+[/\w.@-]*\s*=|~[\w.@/]+$")
+_OVERRIDE = re.compile(r"[+~]{0,2}[\w.@-]+[/\w.@-]*\s*[=\uff1d]|~[\w.@/]+$")
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,8 @@ def _read(words: Sequence[str]) -> _Words:
             if not equals and not rest:
                 raise ConfigError(f"{flag} needs a value behind it")
             given.values.setdefault(flag, []).append(value if equals else rest.pop(0))
+        elif flag in _SWITCHES:
+            raise ConfigError(f"{flag} takes no value")
         else:
             known = f"See summexp score --help for {', '.join((*_VALUES, *_SWITCHES))}."
             near = nearest(flag, (*_VALUES, *_SWITCHES))
