@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.engines.jobs import job, same_weights, training
 from tests.engines.outcomes import ENGINES, fit
 from tests.modeling.tiny_models import Tiny, config, make
-from transformers import Seq2SeqTrainingArguments, TrainerState
+from transformers import Seq2SeqTrainingArguments, T5ForConditionalGeneration, TrainerState
 
 from summexp.engines import checkpoint
 from summexp.engines.checkpoint import load_weights, new_checkpoint, save_model
+from summexp.engines.config import EngineConfig
+from summexp.engines.registry import build_engine
 from summexp.engines.trainer_arguments import job_arguments
+from summexp.evaluation.evaluate import EvaluationResult
 from summexp.modeling.config import PeftConfig
 from summexp.run_folder.checkpoints import checkpoints, step_of, verify
 
@@ -233,3 +237,104 @@ def test_every_file_follows_the_umask(engine: str, tmp_path: Path) -> None:
     assert {path.name for path in paths} > {"model.safetensors", "adapter_model.safetensors"}
     modes = {path: path.stat().st_mode & 0o777 for path in paths}
     assert {path: mode for path, mode in modes.items() if mode not in (0o640, 0o750)} == {}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("saves", ["no", "steps"])
+def test_the_trained_weights_outlive_an_evaluation_that_fails(
+    engine: str, saves: str, tmp_path: Path
+) -> None:
+    def evaluate(*_: Any) -> list[EvaluationResult]:
+        raise AssertionError("a metric failed")
+
+    one = job(
+        tmp_path,
+        tiny=make(config("t5")),
+        engine=EngineConfig(name=engine),
+        training=training(**EVALUATED_LAST, save_strategy=saves),
+        evaluate=evaluate,
+    )
+    with pytest.raises(AssertionError, match="a metric failed"):
+        build_engine(one.engine).fit(one, None)
+    saved = T5ForConditionalGeneration.from_pretrained(tmp_path)
+    assert same_weights(saved, one.model)
+    assert not same_weights(saved, make(config("t5")).model)
+    assert (tmp_path / "tokenizer.json").is_file()
+
+
+EVALUATED_LAST = {
+    "max_steps": 2, "per_device_train_batch_size": 4, "do_eval": True, "eval_strategy": "steps",
+    "eval_steps": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_weights_of_an_adapter_outlive_it_too(engine: str, tmp_path: Path) -> None:
+    def evaluate(*_: Any) -> list[EvaluationResult]:
+        raise AssertionError("a metric failed")
+
+    tiny = make(config("t5"), peft=PeftConfig(name="lora"))
+    options = training(**EVALUATED_LAST)
+    one = job(
+        tmp_path,
+        tiny=tiny,
+        engine=EngineConfig(name=engine),
+        training=options,
+        evaluate=evaluate,
+    )
+    with pytest.raises(AssertionError, match="a metric failed"):
+        build_engine(one.engine).fit(one, None)
+    saved = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    trained = {
+        name.replace(".default", ""): weight
+        for name, weight in tiny.model.named_parameters()
+        if weight.requires_grad
+    }
+    assert len(saved) == len(trained) > 0
+    for name, weight in saved.items():
+        (mine,) = (value for key, value in trained.items() if name.endswith(key))
+        assert weight.equal(mine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_weights_saved_before_the_last_evaluation_are_not_saved_again(
+    engine: str, tmp_path: Path
+) -> None:
+    written: list[int] = []
+
+    def evaluate(*_: Any) -> list[EvaluationResult]:
+        file = tmp_path / "model.safetensors"
+        written.append(file.stat().st_mtime_ns if file.is_file() else 0)
+        return [EvaluationResult({"eval_loss": 1.0 - len(written)}, [], {})]
+
+    options = {**EVALUATED_LAST, "eval_steps": 1}
+    one = job(
+        tmp_path,
+        engine=EngineConfig(name=engine),
+        training=training(**options),
+        evaluate=evaluate,
+    )
+    build_engine(one.engine).fit(one, None)
+    assert written == [0, (tmp_path / "model.safetensors").stat().st_mtime_ns]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_best_weights_replace_those_of_the_last_step(engine: str, tmp_path: Path) -> None:
+    seen: list[torch.Tensor] = []
+
+    def evaluate(model: Any, *_: Any) -> list[EvaluationResult]:
+        seen.append(model.get_input_embeddings().weight.detach().clone())
+        return [EvaluationResult({"eval_loss": float(len(seen))}, [], {})]
+
+    options = {**EVALUATED_LAST, "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"}
+    one = job(
+        tmp_path,
+        engine=EngineConfig(name=engine),
+        training=training(**options, **best, greater_is_better=False),
+        evaluate=evaluate,
+    )
+    build_engine(one.engine).fit(one, None)
+    saved = load_file(tmp_path / "model.safetensors")["shared.weight"]
+    assert saved.equal(seen[0])
+    assert not saved.equal(seen[1])

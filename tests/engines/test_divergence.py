@@ -19,7 +19,7 @@ from summexp.engines.training_guard import TrainingGuard
 from summexp.errors import RunError
 from summexp.modeling.adapters import add_adapter, lora_config
 from summexp.modeling.config import ModelConfig, PeftConfig
-from summexp.run_folder.checkpoints import checkpoints
+from summexp.run_folder.checkpoints import checkpoints, write_manifest
 
 ENGINES = pytest.mark.parametrize("engine", ["trainer", "accelerate"])
 
@@ -85,6 +85,30 @@ def test_no_checkpoint_is_made_of_them_and_the_last_good_one_stays(
 
 
 @ENGINES
+def test_weights_that_are_not_finite_are_not_evaluated_last(engine: str, tmp_path: Path) -> None:
+    loop = EngineConfig(name=engine)
+    options = training(
+        max_steps=3,
+        per_device_train_batch_size=4,
+        save_strategy="steps",
+        save_steps=2,
+        eval_strategy="steps",
+        eval_steps=3,
+        do_eval=True,
+    )
+    evaluations: list[int] = []
+    one = job(
+        tmp_path, engine=loop, training=options, evaluate=lambda *_: evaluations.append(1) or []
+    )
+    poison(one, 3)
+    with pytest.raises(RunError, match=r"not finite after step 3.*weights is checkpoint-2"):
+        build_engine(loop).fit(one, None)
+    assert evaluations == []
+    assert not (tmp_path / "model.safetensors").exists()
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-2"]
+
+
+@ENGINES
 def test_a_loss_that_recovers_is_no_failure(engine: str, tmp_path: Path) -> None:
     """Neither the weights nor the last loss are hurt, and the log stays valid JSON."""
     loop = EngineConfig(name=engine)
@@ -112,10 +136,10 @@ def test_a_loss_that_recovers_is_no_failure(engine: str, tmp_path: Path) -> None
     )
 
 
-def test_the_end_is_judged_by_loss_and_gradient() -> None:
+def test_the_end_is_judged_by_loss_and_gradient(tmp_path: Path) -> None:
     def ended(loss: float, norm: float, *, fp16: bool = False) -> str:
         with stop_requests() as request:
-            guard = TrainingGuard(request, training(fp16=fp16))
+            guard = TrainingGuard(request, training(fp16=fp16), tmp_path)
             guard.losses.update(torch.tensor(loss))
             guard.grad_norm = torch.tensor(norm)
             try:
@@ -130,6 +154,21 @@ def test_the_end_is_judged_by_loss_and_gradient() -> None:
     # The loss scaler of fp16 looks for its factor by gradients that overflow.
     assert ended(1.0, math.inf, fp16=True) == ""
     assert ended(math.inf, 1.0, fp16=True) == "loss"
+
+
+def test_a_loss_that_is_not_finite_names_the_last_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "model.safetensors").write_bytes(b"weights")
+    write_manifest(tmp_path / "checkpoint-2")
+    (tmp_path / "checkpoint-4").mkdir()
+    with stop_requests() as request:
+        guard = TrainingGuard(request, training(), tmp_path)
+        for _ in range(10):
+            guard.losses.update(torch.tensor(math.nan))
+        with pytest.raises(RunError, match=r"finite weights is checkpoint-2\. Try"):
+            guard.check_end(5)
+        with pytest.raises(RunError, match=r"finite weights is checkpoint-2\. Try"):
+            guard.ends_after(5)
 
 
 @pytest.mark.parametrize("options", [{}, {"generation": {"do_sample": True}}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,12 @@ def fit(
     engine: str = "trainer",
     count: int = 35,
     dropout: float = 0.0,
+    fails: bool = False,
 ) -> None:
-    """Train a tiny model, evaluating it twice; write down what came of it."""
+    """Train a tiny model, evaluating it twice; write down what came of it.
+
+    With `fails`, the second evaluation does, after it has written down the weights.
+    """
     options = dict(options)
     tiny = with_dropout(make(config(model_type), peft=options.pop("peft", None)), dropout)
     torch.manual_seed(0)
@@ -66,6 +71,10 @@ def fit(
             model, tiny.tokenizer, collate, evaluation_set(tiny), settings(tiny), lambda _: each()
         )
         predictions.append(found.predictions)
+        if fails and len(predictions) == 2:
+            if is_main():
+                torch.save(dict(model.named_parameters()), folder / "evaluated.pt")
+            raise AssertionError("a metric failed")
         return [found]
 
     chosen = {
@@ -83,7 +92,10 @@ def fit(
     one = job(
         folder, tiny=tiny, count=count, evaluate=evaluated, engine=loop, training=training(**chosen)
     )
-    fitted = build_engine(loop).fit(one, Path(resume_from) if resume_from else None)
+    with pytest.raises(AssertionError, match="a metric failed") if fails else nullcontext():
+        fitted = build_engine(loop).fit(one, Path(resume_from) if resume_from else None)
+    if fails:
+        return
     evaluated(fitted.model, lambda: None)
     if is_main():
         (folder / "predictions.json").write_text(json.dumps(predictions))
@@ -144,6 +156,23 @@ def assert_full(checkpoint: Path, *parts: str) -> None:
     files = json.loads((checkpoint / MANIFEST).read_text())
     for name in ("rng_state_0.pth", "rng_state_1.pth", "model.safetensors", *parts):
         assert name in files
+
+
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [("trainer", {}), ("accelerate", {}), ("trainer", FSDP), ("accelerate", FSDP)],
+)
+def test_the_full_weights_outlive_an_evaluation_that_fails(
+    engine: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    fit_on(2, tmp_path, "t5", 6, None, options, engine=engine, fails=True)
+    saved = load_file(tmp_path / "model.safetensors")
+    evaluated = torch.load(tmp_path / "evaluated.pt", weights_only=True)
+    named = saved.keys() & evaluated.keys()
+    assert "shared.weight" in named
+    assert all(saved[name].equal(evaluated[name].detach()) for name in named)
+    # The evaluation came before the checkpoint of its step.
+    assert [one.name for one in checkpoints(tmp_path)] == ["checkpoint-3"]
 
 
 OFTEN = (("trainer", "longt5"), ("accelerate", "t5"))

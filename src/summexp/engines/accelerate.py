@@ -75,7 +75,7 @@ class TrainingLoop:
         objects = self.model, self.optimizer, self.schedule
         self.checkpoints = Checkpoints(job, args, self.accelerator, self.full_model, *objects)
         self.state = self.checkpoints.begin(self.batches, resume_from)
-        self.guard = TrainingGuard(request, job.training)
+        self.guard = TrainingGuard(request, job.training, job.folder)
         self.callbacks = CallbackHandler(job, args, self.state, self.guard)
         self.evaluations: list[EvaluationResult] = []
         self.evaluated_step = -1
@@ -205,6 +205,7 @@ class TrainingLoop:
     def evaluate(self) -> bool:
         """Evaluate every validation set; return whether the model is the best so far."""
         model = self.full_model.copy(self.model, self.accelerator.device)
+        self.checkpoints.save_if_last(model, self.state)
         self.evaluations = self.guard.evaluate(self.job, model)
         self.evaluated_step = self.state.global_step
         metrics = {name: value for one in self.evaluations for name, value in one.metrics.items()}

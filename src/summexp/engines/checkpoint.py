@@ -130,6 +130,8 @@ def save_trained(
     tokenizer: PreTrainedTokenizerBase,
     folder: Path | None,
     check: Callable[[torch.nn.Module], None],
+    *,
+    is_saved: bool = False,
 ) -> None:
     """Merge an adapter into `model`, and save the trained model.
 
@@ -138,6 +140,7 @@ def save_trained(
         tokenizer: saved with the model.
         folder: the run folder, on the rank that writes; None on the others.
         check: raises on every rank if the weights are not finite.
+        is_saved: whether `save_unmerged` saved these weights.
 
     Raises:
         StorageError: the weights could not be written; partial files are deleted.
@@ -149,8 +152,43 @@ def save_trained(
         merge_adapter(model)
         # The product of two finite matrices may overflow.
         check(model)
+    elif is_saved:
+        return
+    if folder is not None:
+        _save_whole(model, tokenizer, folder)
+
+
+def save_unmerged(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path | None,
+    check: Callable[[torch.nn.Module], None],
+) -> None:
+    """Save the trained weights before the last evaluation, whatever becomes of it.
+
+    Of an adapter, whose model may still be needed as it is, its own weights only.
+
+    Args:
+        model: the unsharded model; not changed.
+        tokenizer: saved with the model.
+        folder: the run folder, on the rank that writes; None on the others.
+        check: raises on every rank if the weights are not finite.
+
+    Raises:
+        StorageError: the weights could not be written; partial files are deleted.
+    """
+    check(model)
     if folder is None:
         return
+    log.info("saving the trained model before the last evaluation")
+    if has_adapter(model):
+        with storage_errors(folder, "the adapter"):
+            save_adapter(model, folder / ADAPTER_FOLDER)
+    else:
+        _save_whole(model, tokenizer, folder)
+
+
+def _save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     try:
         with storage_errors(folder, "the model"):
             save_model(model, tokenizer, folder)
@@ -265,6 +303,7 @@ class Checkpoints:
         self._optimizer = optimizer
         self._fsdp = accelerator.distributed_type == DistributedType.FSDP
         self._deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
+        self._saved_step = -1
         self._stateful = {"scheduler.pt": schedule}
         if accelerator.scaler is not None:
             self._stateful["scaler.pt"] = accelerator.scaler
@@ -343,6 +382,15 @@ class Checkpoints:
             self._accelerator.save(part.state_dict(), folder / name)
         torch.save(_random_numbers(), folder / _random_file())
 
+    def save_if_last(self, model: PreTrainedModel, state: TrainerState) -> None:
+        """Save the weights of the last step, before they are evaluated; see `save_unmerged`."""
+        step = state.global_step
+        if step < state.max_steps:
+            return
+        folder = run_folder(self._args) if self._args.should_save else None
+        save_unmerged(model, self._tokenizer, folder, lambda one: self._check_weights(one, step))
+        self._saved_step = step
+
     def save_final(self, state: TrainerState) -> tuple[PreTrainedModel, int]:
         """Save the trained model into the run folder.
 
@@ -363,7 +411,13 @@ class Checkpoints:
             keep_only(run_folder(args), Path(best))
         folder = run_folder(args)
         written = folder if args.should_save else None
-        save_trained(model, self._tokenizer, written, lambda one: self._check_weights(one, step))
+        save_trained(
+            model,
+            self._tokenizer,
+            written,
+            lambda one: self._check_weights(one, step),
+            is_saved=step == self._saved_step,
+        )
         if args.should_save:
             state.save_to_json(str(folder / STATE_FILE))
         barrier()

@@ -31,12 +31,19 @@ def check_weights(model: torch.nn.Module, step: int, folder: Path, *, fp16: bool
     if not any_reduce(bool(names))[0]:
         return
     which = f" ({listed(names)})" if names else ""
-    last = next((one.name for one in checkpoints(folder) if has_manifest(one)), None)
-    kept = f"; the last checkpoint with finite weights is {last}" if last else ""
     raise RunError(
-        f"the weights are not finite after step {step}{which}, and are not saved{kept}. "
-        f"{advice(fp16=fp16)}"
+        f"the weights are not finite after step {step}{which}, and are not saved"
+        f"{last_finite(folder)}. {advice(fp16=fp16)}"
     )
+
+
+def last_finite(folder: Path) -> str:
+    """Return the part of a message that names the last checkpoint of a run folder, if any.
+
+    None is saved with weights that are not finite.
+    """
+    last = next((one.name for one in checkpoints(folder) if has_manifest(one)), None)
+    return f"; the last checkpoint with finite weights is {last}" if last else ""
 
 
 def keep_valid_json(state: TrainerState) -> None:

@@ -37,6 +37,7 @@ from summexp.engines.checkpoint import (
     readable,
     save_model,
     save_trained,
+    save_unmerged,
 )
 from summexp.engines.divergence import check_weights, keep_valid_json
 from summexp.engines.long_t5_workaround import give_every_weight_a_gradient
@@ -96,11 +97,11 @@ class SummarizationTrainer(HookedTrainer):
     ) -> None:
         """Prepare the training of `job`; `request` stops it."""
         self._job = job
-        self.guard = TrainingGuard(request, job.training)
+        self.guard = TrainingGuard(request, job.training, job.folder)
         self.stopped_early = False
         self._own_loss = job.engine.loss == "token_mean"
         self._evaluations: list[EvaluationResult] = []
-        self._evaluated_step = -1
+        self._evaluated_step = self._saved_step = -1
         args = job_arguments(job)
         self._full_model = FullModel(job.model, is_split=bool(args.fsdp or args.deepspeed))
         give_every_weight_a_gradient(job.model)
@@ -186,7 +187,10 @@ class SummarizationTrainer(HookedTrainer):
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with `summexp`'s evaluation."""
-        self._evaluations = self.guard.evaluate(self._job, self.full_model())
+        model = self.full_model()
+        if self.state.global_step >= self.state.max_steps:
+            self._save_unmerged(model)
+        self._evaluations = self.guard.evaluate(self._job, model)
         self._evaluated_step = self.state.global_step
         if self._job.engine.sampler == "upstream":
             # Upstream reads each set with a DataLoader, which draws one random number and so
@@ -225,11 +229,14 @@ class SummarizationTrainer(HookedTrainer):
 
     def last_evaluation(self) -> list[EvaluationResult] | None:
         """Return the last evaluation, if it was of the final model."""
+        return self._evaluations if self._evaluated_step == self._final_step() else None
+
+    def _final_step(self) -> int:
+        """Return the step of the final weights: the last one, or the best one."""
         best = self.state.best_model_checkpoint
-        ended_with = self.state.global_step
         if self.args.load_best_model_at_end and best is not None:
-            ended_with = step_of(Path(best))
-        return self._evaluations if self._evaluated_step == ended_with else None
+            return step_of(Path(best))
+        return self.state.global_step
 
     def reading(self, checkpoint: Path) -> AbstractContextManager[None]:
         """Turn errors of loading a checkpoint into a `ConfigError`."""
@@ -275,8 +282,14 @@ class SummarizationTrainer(HookedTrainer):
     def save_final(self, model: PreTrainedModel) -> None:
         """Save `model` and the tokenizer into the run folder."""
         folder = run_folder(self.args) if self.args.should_save else None
-        save_trained(model, self.processing_class, folder, self._check_weights)
+        is_saved = self._saved_step == self._final_step()
+        save_trained(model, self.processing_class, folder, self._check_weights, is_saved=is_saved)
         barrier()
+
+    def _save_unmerged(self, model: PreTrainedModel) -> None:
+        folder = run_folder(self.args) if self.args.should_save else None
+        save_unmerged(model, self.processing_class, folder, self._check_weights)
+        self._saved_step = self.state.global_step
 
     def _check_weights(self, model: torch.nn.Module) -> None:
         folder, fp16 = run_folder(self.args), self._job.training.fp16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from transformers import (
 
 from summexp.distributed.ranks import any_reduce
 from summexp.distributed.signals import StopRequest
+from summexp.engines.divergence import last_finite
 from summexp.errors import RunError
 from summexp.evaluation.divergence import advice
 
@@ -74,8 +76,8 @@ class TrainingGuard(TrainerCallback):
     Training stops with a checkpoint on a signal, and fails when the loss stays non-finite.
     """
 
-    def __init__(self, request: StopRequest, training: TrainingConfig) -> None:
-        """Create the guard of a training; `request` stops it."""
+    def __init__(self, request: StopRequest, training: TrainingConfig, folder: Path) -> None:
+        """Create the guard of a training into a run folder; `request` stops it."""
         self.losses = FiniteLossGuard()
         self.stops = False
         self.grad_norm: torch.Tensor | float = 0.0
@@ -83,6 +85,7 @@ class TrainingGuard(TrainerCallback):
         self._request = request
         self._request.announcement = self._announcement
         self._fp16 = training.fp16
+        self._folder = folder
         self._begun = False
         self._evaluates = self._saves = False
         self._step = self._saved = 0
@@ -107,7 +110,7 @@ class TrainingGuard(TrainerCallback):
         if is_diverged:
             raise RunError(
                 f"the loss is not finite at step {step}, for at least the last {_PATIENCE} "
-                f"batches. {advice(fp16=self._fp16)}"
+                f"batches{last_finite(self._folder)}. {advice(fp16=self._fp16)}"
             )
         if asked:
             self._stop()
@@ -133,8 +136,8 @@ class TrainingGuard(TrainerCallback):
         if lost or steep:
             what = "loss" if lost else "norm of the gradient"
             raise RunError(
-                f"training ended at step {step} with a {what} that is not finite. "
-                f"{advice(fp16=self._fp16)}"
+                f"training ended at step {step} with a {what} that is not finite"
+                f"{last_finite(self._folder)}. {advice(fp16=self._fp16)}"
             )
 
     def exit(self, step: int) -> None:

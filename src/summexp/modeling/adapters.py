@@ -128,7 +128,7 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
     state = get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
     # peft expects the names that a model has inside its own wrapper.
     tensors = {f"base_model.model.{name}": one.cpu().contiguous() for name, one in state.items()}
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     follow_umask(folder)
     config = dataclasses.replace(_config(model), inference_mode=True)
