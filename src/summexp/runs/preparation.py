@@ -191,7 +191,9 @@ def _set_generation(config: Config, model: PreTrainedModel) -> None:
         max_length=_length_limit(config, model),
         decoder_only=not model.config.is_encoder_decoder,
     )
-    size = model.get_input_embeddings().get_parameter("weight").shape[0]
+    # An encoder may have a vocabulary of its own.
+    tokens = model.get_output_embeddings() or model.get_input_embeddings()
+    size = tokens.get_parameter("weight").shape[0]
     if problems := [*id_problems(model.generation_config.to_dict(), size)]:
         raise ConfigError(problems)
 
