@@ -58,7 +58,7 @@ def test_quotes_that_may_join_rows_are_rejected_with_their_lines() -> None:
     text = HEAD + 'a,b\nc,"d\ne,f\ng,h"\ni,j\n'
     with pytest.raises(ConfigError, match="lines 3 to 5: a quote opens a cell"):
         found(text)
-    # Twelve of them are no text, whatever cells of several lines the file has.
+    # So many of them are no text, whatever cells of several lines the file has.
     lines = "".join(f"x{n},y{n}\n" for n in range(12))
     with pytest.raises(ConfigError, match="lines 4 to 16: a quote opens a cell"):
         found(f'{HEAD}"one\ntwo",b\nc,"d\n{lines[:-1]}"\ni,j\n')
@@ -68,6 +68,12 @@ def test_lines_that_look_like_rows_are_named_where_cells_have_several_lines() ->
     dialect, read = found(HEAD + '"one\ntwo",b\n"c,d\ne",f\n')
     assert [*read[0].values(), *read[1].values()] == ["one\ntwo", "b", "c,d\ne", "f"]
     assert dialect.notes == ("reading lines 4 to 5 as one row each, by their quotes",)
+    # Chats with a comma a line.
+    chats = [["A:one,two\nB:three"], ["A:one\nB:two,three"], ["A:one,two\nB:three,four\nA:five"]]
+    records = [*chats[0] * 6, *chats[1] * 30, *chats[2] * 3]
+    dialect, read = found(HEAD + "".join(f'"{chat}",s\n' for chat in records))
+    assert [row["document"] for row in read] == records
+    assert dialect.notes[0].endswith("and 4 more as one row each, by their quotes")
 
 
 @pytest.mark.parametrize(

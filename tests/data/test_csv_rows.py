@@ -55,6 +55,7 @@ def test_a_separator_in_a_header_that_is_split_already_means_nothing() -> None:
         ("a,b\n1,2,,x\n", "line 2: this record has 4 cells"),
         ("a,b\n1,x,y\n2,x,y\nz,x,y\n", "line 4: this record has 3 cells"),
         (",a\n1,x,y\n", "line 2: this record has 3 cells"),
+        ("a,b\n1,2\n# end\n", r"line 3: this record has 1 cells(?s:.*)Delete the line"),
         ("# v1\na,b\n1,2\n# 3,4\n", "line 4: this line begins with '#'"),
         (",,\n0,1,2\n", "has no header"),
         ("", "has no header"),
@@ -66,7 +67,7 @@ def test_a_file_that_is_not_a_table_is_rejected(text: str, message: str) -> None
 
 
 def test_blank_lines_are_rows_only_where_a_row_is_one_cell() -> None:
-    assert read("a,b\n\n1,2\n\n") == [{"a": "1", "b": "2"}]
+    assert read("a,b\n\n1,2\n  \n\n") == [{"a": "1", "b": "2"}]
     assert read("a\nx\n\ny\n") == [{"a": "x"}, {"a": ""}, {"a": "y"}]
 
 

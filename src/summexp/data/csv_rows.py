@@ -18,8 +18,9 @@ from summexp.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
-_MANY_LINES = 8
-"""More lines than a cell of ordinary text has that all look like records."""
+_USUAL_SHARE, _LARGEST_SHARE = 0.4, 0.6
+"""Shares of the lines of texts that look like records, as in chats with a comma a line: in files
+where few cells do, and in files where many do."""
 _NAMED_LINES = 5
 _LONE_BACKSLASHES = re.compile(r'\\+(?!["\\])')
 _SPACE_BEFORE_QUOTE = re.compile(r' +"')
@@ -127,8 +128,7 @@ class Tally:
         Raises:
             ConfigError: some do, or may.
         """
-        longest = max((last - first for first, last in self.joined), default=0)
-        if self.joined and (len(self.joined) == self.several_lines or longest >= _MANY_LINES):
+        if self.joined and not self._may_be_chance():
             raise ConfigError.of(
                 what=f"{name}, {self.joined_lines()}: a quote opens a cell in the first of these "
                 "lines and closes it in the last one, but each line looks like a row",
@@ -136,6 +136,14 @@ class Tally:
                 '("5"" pipe"), or write the file as JSON Lines. If they are one row, quote every '
                 "cell of the file.",
             )
+
+    def _may_be_chance(self) -> bool:
+        """Return whether the lines of text, and not of records, may look like records so often."""
+        if len(self.joined) == self.several_lines:
+            return False
+        longest = max(last - first for first, last in self.joined)
+        expected = self.several_lines * _USUAL_SHARE ** (longest + 1)
+        return expected > 0.01 or len(self.joined) * _LARGEST_SHARE**longest > 1
 
     def joined_lines(self) -> str:
         """Return the lines of the joined records in words."""
@@ -231,10 +239,9 @@ def _rows(
     is_first, is_numbered = True, False
     comments = []
     for record in cells:
-        if not record:
-            if len(names) > 1:
-                continue
-            record = [""]
+        if len(names) > 1 and (not record or (len(record) == 1 and not record[0].strip())):
+            continue
+        record = record or [""]
         if dialect.comments and records.lines[0].startswith("#"):
             _check_comment(name, records.first, record, header)
             comments.append(records.first)
@@ -368,8 +375,13 @@ def _names(header: Sequence[str], name: str) -> list[str]:
 
 
 def _ragged(name: str, line: int, record: Sequence[str], header: Sequence[str]) -> ConfigError:
+    hint = "Quote cells that contain the separator, a quote or a line end."
+    if record[0].startswith("#"):
+        hint = (
+            "Delete the line if it is a comment; those of a file that begins with one are skipped."
+        )
     return ConfigError.of(
         what=f"{name}, line {line}: this record has {len(record)} cells, and the header has "
         f"{len(header)}",
-        hint="Quote cells that contain the separator, a quote or a line end.",
+        hint=hint,
     )
