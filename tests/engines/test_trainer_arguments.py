@@ -25,3 +25,15 @@ def test_a_process_drives_one_gpu_wherever_there_are_more(
     args = job_arguments(job(tmp_path, training=training(per_device_train_batch_size=4)))
     assert args.n_gpu == 1
     assert args.train_batch_size == 4
+
+
+@pytest.mark.parametrize(
+    ("model_type", "searches"),
+    [("t5", False), ("encoder-decoder", True), ("t5gemma2", True), ("switch_transformers", True)],
+)
+def test_ddp_searches_where_a_batch_leaves_weights_out(
+    model_type: str, searches: bool, tmp_path: Path
+) -> None:
+    assert (
+        job_arguments(job(tmp_path, model_type=model_type)).ddp_find_unused_parameters == searches
+    )

@@ -25,6 +25,9 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     BertConfig,
+    BertTokenizer,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
     GenerationConfig,
     M2M100Config,
     M2M100ForConditionalGeneration,
@@ -259,17 +262,23 @@ def test_a_vocabulary_of_two_sides_grows(tmp_path: Path) -> None:
     assert train_a_step(loaded) > 0
 
 
-def test_bert_starts_with_the_token_that_begins_its_texts(tmp_path: Path) -> None:
-    tiny = make(config("encoder-decoder"))
-    tiny.model.config.decoder_start_token_id = None
-    tiny.model.generation_config.decoder_start_token_id = None
-    tiny.tokenizer.cls_token = "<reserved_3>"
-    saved(tiny, tmp_path)
+def test_bert_starts_and_ends_with_the_tokens_around_its_texts(tmp_path: Path) -> None:
+    # As `EncoderDecoderModel.from_encoder_decoder_pretrained` makes it of two BERTs.
+    side = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sides = [BertConfig(**side, intermediate_size=16, vocab_size=99) for _ in range(2)]
+    shape = EncoderDecoderConfig.from_encoder_decoder_configs(*sides)
+    EncoderDecoderModel(shape).save_pretrained(tmp_path)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz.,"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    BertTokenizer(vocab=vocabulary).save_pretrained(tmp_path)
     loaded = load(ModelConfig(name_or_path=str(tmp_path)))
-    assert loaded.tokenizer.bos_token_id is None
-    start = loaded.tokenizer.cls_token_id
-    assert loaded.model.generation_config.decoder_start_token_id == start
-    assert batch_of(loaded)["decoder_input_ids"][:, 0].tolist() == [start] * 4
+    assert loaded.tokenizer.eos_token_id is None
+    generation = loaded.model.generation_config
+    assert (generation.decoder_start_token_id, generation.eos_token_id) == (2, 3)
+    batch = batch_of(loaded)
+    assert batch["decoder_input_ids"][:, 0].tolist() == [2] * 4
+    assert [max(row) for row in (batch["labels"] == 3).tolist()] == [True] * 4
+    assert train_a_step(loaded) > 0
 
 
 @pytest.mark.parametrize("model_type", ["t5", "bart"])

@@ -11,6 +11,7 @@ from summexp.distributed.devices import devices_behind, select_device
 from summexp.engines.hf_training_arguments import training_arguments
 from summexp.engines.protocol import TrainingJob
 from summexp.errors import ConfigError, Problem
+from summexp.modeling.architecture import parts_of
 from summexp.upstream.transformers import use_one_gpu
 
 
@@ -43,8 +44,8 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
         # all batches would need the same length.
         over["accelerator_config"] = {"dispatch_batches": False} | dict(options or {})
     if training.ddp_find_unused_parameters is None:
-        # Searching the graph at each step is slow, and only layer drop leaves parameters unused.
-        over["ddp_find_unused_parameters"] = bool(_drops_layers(job.model))
+        # Searching the graph at each step is slow, and most models use all of their parameters.
+        over["ddp_find_unused_parameters"] = _leaves_weights_out(job.model)
     args = training_arguments(
         training,
         output_dir=job.folder,
@@ -57,6 +58,17 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
     if (args.fsdp or args.deepspeed) and _drops_layers(job.model):
         raise ConfigError(_layers_differ(job.model))
     return args
+
+
+def _leaves_weights_out(model: PreTrainedModel) -> bool:
+    """Return whether a batch may give some weights no gradient.
+
+    Those are dropped layers, experts that no token is sent to, and in models of two configs what
+    texts do not need: BERT's pooler, the part of T5Gemma2 that sees.
+    """
+    return bool(
+        _drops_layers(model) or parts_of(model.config) or getattr(model.config, "num_experts", 0)
+    )
 
 
 def _drops_layers(model: PreTrainedModel) -> list[str]:

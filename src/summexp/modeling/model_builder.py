@@ -334,11 +334,13 @@ def _set_start_tokens(
 
 
 def _set_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    own = model.generation_config
+    # BERT's tokenizer has other names for the ends of a text.
+    others = {"eos_token_id": tokenizer.sep_token_id, "bos_token_id": tokenizer.cls_token_id}
     for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
-        for config in (own, model.config):
+        token = getattr(tokenizer, name)
+        for config in (model.generation_config, model.config):
             if getattr(config, name, None) is None:
-                setattr(config, name, getattr(tokenizer, name))
+                setattr(config, name, others.get(name) if token is None else token)
     align_special_tokens(model, tokenizer)
 
 
