@@ -22,6 +22,7 @@ from summexp.errors import ConfigError
 _HEAD_LINES = 50
 _HEAD_CHARACTERS = 1 << 16
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_SINGLE_QUOTES = re.compile(r"\s*'.*'\s*", re.DOTALL)
 _HEADER_COMMENT = re.compile(r"#\w")
 
 
@@ -53,23 +54,31 @@ def start_dialect(stream: TextIO, name: str, expected: str) -> Dialect:
     if comments and _is_header(comments[-1], header[0], stated):
         skipped -= 1
         comments.pop()
+    is_cut = bool(stream.read(1))
     head = lines[skipped:]
-    delimiter = stated or _delimiter(head, name, expected)
-    notes = []
-    if stated:
-        notes.append("the line 'sep=' names the separator")
+    # The last line may be a part of a record.
+    whole = head[:-1] if is_cut and len(head) > 1 else head
+    delimiter = stated or _delimiter(whole, name, expected)
+    notes = ["the line 'sep=' names the separator"] if stated else []
+    notes += _unusual_cells(head, delimiter)
+    return Dialect(
+        delimiter=delimiter, skipped=skipped, comments=bool(comments), notes=tuple(notes)
+    )
+
+
+def _unusual_cells(head: list[str], delimiter: str) -> Iterator[str]:
+    """Yield what is unusual in the header and the first record."""
     cells = csv.reader(head, delimiter=delimiter)
     names, record = next(cells, []), next((one for one in cells if one), [])
     if has_row_numbers(record, names):
         names = ["", *names]
     if unnamed := [number for number, cell in enumerate(names) if not cell.strip()]:
         listed = ", ".join(f"'Unnamed: {number}'" for number in unnamed)
-        notes.append(f"columns without a name are called {listed}")
+        yield f"columns without a name are called {listed}"
     if len(record) > len(names) and not any(record[len(names) :]):
-        notes.append("ignoring separators at the ends of lines")
-    return Dialect(
-        delimiter=delimiter, skipped=skipped, comments=bool(comments), notes=tuple(notes)
-    )
+        yield "ignoring separators at the ends of lines"
+    if record and all(_SINGLE_QUOTES.fullmatch(cell) for cell in record):
+        yield "single quotes do not enclose cells, reading them literally"
 
 
 def dialect_of(stream: TextIO, name: str, start: Dialect) -> Dialect:
@@ -213,8 +222,7 @@ def _delimiter(head: list[str], name: str, expected: str) -> str:
     if len(possible) > 1:
         for one in possible:
             is_split = len(next(csv.reader([header], delimiter=one), [])) > 1
-            # The last line may be a part of a record.
-            if is_split and _surveyed(head[:-1] or head, name, Dialect(delimiter=one)).fits:
+            if is_split and _surveyed(head, name, Dialect(delimiter=one)).fits:
                 return one
         possible = [one for one in possible if _splits(header, one)] or possible
     return possible[0] if possible else expected
