@@ -71,7 +71,13 @@ def test_null_unsets_and_other_types_are_read_as_ever() -> None:
         ("model.revision", "model.revision"),
         ("~model.revision", "~model.revision"),
         ("seed=1e4", "seed=1e4"),
-        ("nothing=1e4", "nothing=1e4"),
+        ("model=3.10,1e4", 'model="3.10","1e4"'),
+        ("hydra/launcher=1e4", 'hydra/launcher="1e4"'),
+        ("hydra.launcher.account=1e4", 'hydra.launcher.account="1e4"'),
+        ("hydra.launcher.setup=[1e4]", 'hydra.launcher.setup=["1e4"]'),
+        ("hydra.launcher.mem_gb=1e4", "hydra.launcher.mem_gb=1e4"),
+        ("hydra.run.dir=1e-4", 'hydra.run.dir="1e-4"'),
+        ("model.nothing=1e4", "model.nothing=1e4"),
     ],
 )
 def test_quotes(word: str, expected: str | None) -> None:
@@ -122,6 +128,8 @@ def test_in_a_file() -> None:
             }
         },
     }  # fmt: skip
+    launcher = "account: 1e4\nnodes: 010\nsetup: [off]\n"
+    assert in_a_file(launcher, "hydra.launcher") == {"account": "1e4", "nodes": 8, "setup": ["off"]}
     # Mistakes are left to the checks.
     assert in_a_file("model: 1\ntracking: {run_name: {a: 1}}\n") == {
         "model": 1,
@@ -134,12 +142,12 @@ def test_in_the_user_s_own_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, text in {
         "experiment/mine.yaml": "# @package _global_\n"
         "tracking: {run_name: 2024, tags: [2e3, off]}\n",
-        "model/v1.0.yaml": "init: random\narchitecture: {model_type: t5}\nrevision: 1234567e8\n",
+        "model/3.10.yaml": "init: random\narchitecture: {model_type: t5}\nrevision: 1234567e8\n",
     }.items():
         path = Path("own", name)
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8")
-    words = ("--config-dir", "own", "experiment=mine", "model=v1.0")
+    words = ("--config-dir", "own", "experiment=mine", "model=3.10")
     for sweep in ([], ["-m"]):
         (config,) = jobs(*sweep, *words)
         assert (config.tracking.run_name, config.tracking.tags) == ("2024", ["2e3", "off"])

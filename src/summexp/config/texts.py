@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import yaml
@@ -13,14 +14,29 @@ from omegaconf import Container, DictConfig, OmegaConf
 
 from summexp.config.keys import declared, type_names
 from summexp.config.schema import SECTIONS
+from summexp.config.slurm_launcher import SlurmConfig
 from summexp.upstream.hydra import quoted_primitives
 
 _OF_TEXT = {"data.validation_files", "generation.stop_strings"}
 """Keys of any type whose values are text, alone, in a list or in a mapping."""
+_TEXT_TYPES = {"str", "list[str]", "None"}
+_HYDRA = {
+    *("hydra.job.name", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"),
+    *(
+        f"hydra.launcher.{spec.name}"
+        for spec in fields(SlurmConfig)
+        if {*str(spec.type).split(" | ")} <= _TEXT_TYPES
+    ),
+}
+"""Keys of Hydra's own node that are text."""
 _SWEPT = "hydra.sweeper.params"
 """Mapping of a file whose values are written as on the command line."""
-_OUTER = {"", *SECTIONS, "hydra", "hydra.sweeper"}
+_OUTER = {
+    *("", *SECTIONS, "hydra", "hydra.sweeper"),
+    *(key.rpartition(".")[0] for key in _HYDRA),
+}
 """Mappings whose entries are keys."""
+_GROUPS = {*SECTIONS, "experiment", "hydra/launcher", "hydra/sweeper"}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL, _MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
@@ -29,12 +45,12 @@ def is_text(key: str) -> bool:
     """Return whether `key` is declared as text or a list or mapping of it, and as nothing else."""
     outer = declared(key)
     if outer is None:
-        return False
-    return outer in _OF_TEXT or {*type_names(outer)} <= {"str", "list[str]", "None"}
+        return key in _HYDRA
+    return outer in _OF_TEXT or {*type_names(outer)} <= _TEXT_TYPES
 
 
 def quoted(word: str) -> str:
-    """Return an override of a text key with quotes around what Hydra would convert.
+    """Return an override of a text key or a group with quotes around what Hydra would convert.
 
     A null stays one, except in a list.
 
@@ -44,7 +60,7 @@ def quoted(word: str) -> str:
     'tracking.tags=["2024",a,"null"]'
     """
     key = word.split("=", 1)[0].lstrip("+")
-    return quoted_primitives(word) if is_text(key) else word
+    return quoted_primitives(word) if key in _GROUPS or is_text(key) else word
 
 
 def restore_texts(content: Container, text: str, package: str) -> None:
