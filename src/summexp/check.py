@@ -22,6 +22,7 @@ from summexp.config.typed import Reading, read_tree
 from summexp.data.data_checks import check_data
 from summexp.data.source_files import Inspections
 from summexp.distributed.world import outside_world
+from summexp.engines.optimizer_rules import check_optimizer
 from summexp.errors import ConfigError, Problem
 from summexp.launch.hydra_jobs import CheckedJob
 from summexp.launch.launch_checks import check_hardware, check_launch, is_elsewhere
@@ -222,6 +223,8 @@ def _world_problems(
         resume_from = sections["training"].resume_from_checkpoint
         yield from check_checkpoint(resume_from)
         yield from check_adapter(sections["peft"], resume_from=resume_from)
+        if sections["training"].do_train:
+            yield from check_optimizer(sections["training"])
     if config is None:
         return
     yield from kind_problems(config, decoder_only=is_decoder_only_folder(config.model))

@@ -73,6 +73,18 @@ def test_a_missing_package_is_reported_with_the_command(monkeypatch: pytest.Monk
     assert [*check_adapter(PeftConfig(), resume_from=None)] == []
 
 
+def test_an_attention_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    flash = {"attn_implementation": "flash_attention_2"}
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert keys(**flash) == ["model.attn_implementation"]
+    assert keys(attn_implementation="sdpa") == []
+    for module in ("kernels", "flash_attn"):
+        monkeypatch.setattr(
+            "importlib.util.find_spec", lambda name, has=module: name == has or None
+        )
+        assert keys(**flash) == []
+
+
 def test_a_checkpoint_and_the_run_must_agree_on_the_adapter(checkpoints: dict[str, Path]) -> None:
     for chosen in ("lora", "none"):
         for name in ("lora", "none"):

@@ -5,6 +5,7 @@ Tested in tests/engines/test_trainer.py, tests/engines/test_accelerate.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
+    TrainingArguments,
 )
 
 from summexp.distributed.ranks import is_main
@@ -20,10 +22,14 @@ from summexp.engines.divergence import keep_valid_json
 from summexp.engines.protocol import TrainingJob
 from summexp.upstream.transformers import tracker_callbacks
 
+log = logging.getLogger(__name__)
+
+_WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "greedy")
+
 
 def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
     """Return the callbacks that report on the training of `job`, without the trackers."""
-    callbacks: list[TrainerCallback] = [job.progress]
+    callbacks: list[TrainerCallback] = [job.progress, WarmupWarning()]
     if job.model.device.type == "xla":
         from summexp.engines.xla import Programs
 
@@ -33,6 +39,27 @@ def training_callbacks(job: TrainingJob) -> list[TrainerCallback]:
 
         callbacks.append(StepProfiler(job.folder / "profile"))
     return callbacks
+
+
+class WarmupWarning(TrainerCallback):
+    """Warns if the training ends before the learning rate reaches its value."""
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_kwargs: Any,
+    ) -> None:
+        """Compare the steps of the warm-up with those of the training."""
+        steps = args.get_warmup_steps(state.max_steps)
+        if args.lr_scheduler_type not in _WITHOUT_WARMUP and steps >= state.max_steps and is_main():
+            log.warning(
+                "training.warmup_steps (%d) are not fewer than the %d steps of the training: the "
+                "learning rate never reaches training.learning_rate",
+                steps,
+                state.max_steps,
+            )
 
 
 class CallbackHandler:

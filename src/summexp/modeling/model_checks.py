@@ -28,6 +28,7 @@ def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
         config: the `model` group.
         offline: whether the Hub's cache is all there is.
     """
+    yield from _kernel_problems(config.attn_implementation)
     for field in _NAMES:
         name = getattr(config, field)
         if not name:
@@ -38,6 +39,18 @@ def check_model(config: ModelConfig, *, offline: bool) -> Iterator[Problem]:
         cache_dir = config.cache_dir if offline else None
         if problem := repository_problem(f"model.{field}", name, cache_dir, offline=offline):
             yield problem
+
+
+def _kernel_problems(attention: str | None) -> Iterator[Problem]:
+    """Yield that the package of an attention is missing; upstream loads it by kernels instead."""
+    own = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
+    module = own.get(attention or "")
+    if module and not any(map(importlib.util.find_spec, (module, "kernels"))):
+        yield Problem(
+            key="model.attn_implementation",
+            what=f"{attention} needs the package {module} or kernels, and neither is installed",
+            hint="Install one with pip install kernels, or set model.attn_implementation=sdpa",
+        )
 
 
 def _folder_problems(folder: Path, field: str, config: ModelConfig) -> Iterator[Problem]:
