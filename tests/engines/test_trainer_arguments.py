@@ -8,6 +8,7 @@ from tests.engines.jobs import job, training
 
 from summexp.engines import trainer_arguments
 from summexp.engines.trainer_arguments import job_arguments
+from summexp.errors import ConfigError
 
 
 def test_a_process_drives_one_gpu_wherever_there_are_more(
@@ -37,3 +38,10 @@ def test_ddp_searches_where_a_batch_leaves_weights_out(
     assert (
         job_arguments(job(tmp_path, model_type=model_type)).ddp_find_unused_parameters == searches
     )
+
+
+@pytest.mark.parametrize("model_type", ["encoder-decoder", "t5gemma"])
+def test_fsdp_of_a_model_of_two_configs_is_rejected(model_type: str, tmp_path: Path) -> None:
+    chosen = job(tmp_path, model_type=model_type, training=training(fsdp=True))
+    with pytest.raises(ConfigError, match=f"fsdp: does not support {model_type}, a model of two"):
+        job_arguments(chosen)

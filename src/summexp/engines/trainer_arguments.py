@@ -57,6 +57,13 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
     use_one_gpu(args)
     if (args.fsdp or args.deepspeed) and _drops_layers(job.model):
         raise ConfigError(_layers_differ(job.model))
+    if args.fsdp and parts_of(job.model.config):
+        # PyTorch (2.13) rejects the weights that their sides share with each other or the output.
+        raise ConfigError.of(
+            key="training.fsdp",
+            what=f"does not support {job.model.config.model_type}, a model of two configs",
+            hint="Choose hardware=ddp8_bf16, with peft=lora where memory is short.",
+        )
     return args
 
 
