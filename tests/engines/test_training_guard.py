@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,34 @@ def test_sigterm_leaves_an_evaluation_and_saves(engine: str, tmp_path: Path) -> 
         build_engine(loop).fit(one, None)
     assert batches == [0, 1, 2, 3]
     assert [checkpoint.name for checkpoint in checkpoints(tmp_path)] == ["checkpoint-3"]
+
+
+@ENGINES
+def test_sigterm_while_the_last_weights_are_saved_names_the_step(
+    engine: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    options = training(
+        max_steps=2, do_eval=True, eval_strategy="steps", per_device_train_batch_size=4
+    )
+    loop = EngineConfig(name=engine)
+    one = job(tmp_path, engine=loop, training=replace(options, eval_steps=2))
+    original, saved = type(one.tokenizer).save_pretrained, []
+
+    def save(tokenizer: Any, folder: Any, **named: Any) -> Any:
+        saved.append(Path(folder).name)
+        if len(saved) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(tokenizer, folder, **named)
+
+    monkeypatch.setattr(type(one.tokenizer), "save_pretrained", save)
+    with pytest.raises(SystemExit):
+        build_engine(loop).fit(one, None)
+    assert saved == [tmp_path.name, "checkpoint-2"]
+    assert "saving checkpoint-2" in capfd.readouterr().err
+    assert (tmp_path / "model.safetensors").is_file()
 
 
 def test_what_slurm_sends_is_passed_on_after_the_checkpoint() -> None:

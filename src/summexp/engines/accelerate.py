@@ -205,8 +205,7 @@ class TrainingLoop:
     def evaluate(self) -> bool:
         """Evaluate every validation set; return whether the model is the best so far."""
         model = self.full_model.copy(self.model, self.accelerator.device)
-        self.checkpoints.save_if_last(model, self.state)
-        self.evaluations = self.guard.evaluate(self.job, model)
+        self.evaluations = self.guard.evaluate(self.job, model, self.checkpoints.save_if_last)
         self.evaluated_step = self.state.global_step
         metrics = {name: value for one in self.evaluations for name, value in one.metrics.items()}
         self.callbacks.log(metrics)

@@ -331,6 +331,7 @@ class Checkpoints:
         state.is_local_process_zero = this_world().local_rank == 0
         # Intervals given as a fraction of all steps become numbers of steps.
         state.compute_steps(self._args, batches.steps)
+        self._state = state
         return state
 
     def _load_progress(self, folder: Path) -> None:
@@ -382,10 +383,10 @@ class Checkpoints:
             self._accelerator.save(part.state_dict(), folder / name)
         torch.save(_random_numbers(), folder / _random_file())
 
-    def save_if_last(self, model: PreTrainedModel, state: TrainerState) -> None:
+    def save_if_last(self, model: PreTrainedModel) -> None:
         """Save the weights of the last step, before they are evaluated; see `save_unmerged`."""
-        step = state.global_step
-        if step < state.max_steps:
+        step = self._state.global_step
+        if step < self._state.max_steps:
             return
         folder = run_folder(self._args) if self._args.should_save else None
         save_unmerged(model, self._tokenizer, folder, lambda one: self._check_weights(one, step))

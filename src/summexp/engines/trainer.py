@@ -187,10 +187,7 @@ class SummarizationTrainer(HookedTrainer):
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """Evaluate every validation set with `summexp`'s evaluation."""
-        model = self.full_model()
-        if self.state.global_step >= self.state.max_steps:
-            self._save_unmerged(model)
-        self._evaluations = self.guard.evaluate(self._job, model)
+        self._evaluations = self.guard.evaluate(self._job, self.full_model(), self._save_if_last)
         self._evaluated_step = self.state.global_step
         if self._job.engine.sampler == "upstream":
             # Upstream reads each set with a DataLoader, which draws one random number and so
@@ -286,7 +283,9 @@ class SummarizationTrainer(HookedTrainer):
         save_trained(model, self.processing_class, folder, self._check_weights, is_saved=is_saved)
         barrier()
 
-    def _save_unmerged(self, model: PreTrainedModel) -> None:
+    def _save_if_last(self, model: PreTrainedModel) -> None:
+        if self.state.global_step < self.state.max_steps:
+            return
         folder = run_folder(self.args) if self.args.should_save else None
         save_unmerged(model, self.processing_class, folder, self._check_weights)
         self._saved_step = self.state.global_step

@@ -151,14 +151,25 @@ class TrainingGuard(TrainerCallback):
             self._request.exit()
         self.check_end(step)
 
-    def evaluate(self, job: TrainingJob, model: PreTrainedModel) -> list[EvaluationResult]:
+    def evaluate(
+        self,
+        job: TrainingJob,
+        model: PreTrainedModel,
+        before: Callable[[PreTrainedModel], None] = lambda _: None,
+    ) -> list[EvaluationResult]:
         """Evaluate every validation set, or abort on a signal.
+
+        Args:
+            job: evaluates.
+            model: the unsharded model.
+            before: called with it first; signals wait.
 
         Raises:
             StoppedError: on every rank, after the same batch.
         """
         self._evaluates = True
         try:
+            before(model)
             return job.evaluate(model, self._abort_evaluation)
         finally:
             self._evaluates = False
