@@ -30,7 +30,13 @@ def test_a_process_drives_one_gpu_wherever_there_are_more(
 
 @pytest.mark.parametrize(
     ("model_type", "searches"),
-    [("t5", False), ("encoder-decoder", True), ("t5gemma2", True), ("switch_transformers", True)],
+    [
+        ("t5", False),
+        ("encoder-decoder", True),
+        ("t5gemma2", True),
+        ("switch_transformers", True),
+        ("nllb-moe", True),
+    ],
 )
 def test_ddp_searches_where_a_batch_leaves_weights_out(
     model_type: str, searches: bool, tmp_path: Path
@@ -44,4 +50,11 @@ def test_ddp_searches_where_a_batch_leaves_weights_out(
 def test_fsdp_of_a_model_of_two_configs_is_rejected(model_type: str, tmp_path: Path) -> None:
     chosen = job(tmp_path, model_type=model_type, training=training(fsdp=True))
     with pytest.raises(ConfigError, match=f"fsdp: does not support {model_type}, a model of two"):
+        job_arguments(chosen)
+
+
+@pytest.mark.parametrize("model_type", ["switch_transformers", "nllb-moe"])
+def test_fsdp_of_separate_experts_is_rejected(model_type: str, tmp_path: Path) -> None:
+    chosen = job(tmp_path, model_type=model_type, training=training(fsdp=True))
+    with pytest.raises(ConfigError, match=f"fsdp: does not support {model_type}: each process"):
         job_arguments(chosen)

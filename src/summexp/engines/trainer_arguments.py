@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datasets import Dataset
+from torch import nn
 from transformers import PreTrainedModel, Seq2SeqTrainingArguments
 
 from summexp.distributed.devices import devices_behind, select_device
@@ -57,6 +58,13 @@ def job_arguments(job: TrainingJob) -> Seq2SeqTrainingArguments:
     use_one_gpu(args)
     if (args.fsdp or args.deepspeed) and _drops_layers(job.model):
         raise ConfigError(_layers_differ(job.model))
+    if (args.fsdp or args.deepspeed) and _has_separate_experts(job.model):
+        raise ConfigError.of(
+            key="training.fsdp" if args.fsdp else "training.deepspeed",
+            what=f"does not support {job.model.config.model_type}: each process sends its tokens "
+            "to other experts, and FSDP and DeepSpeed need every process at every expert",
+            hint="Choose hardware=ddp8_bf16, with peft=lora where memory is short.",
+        )
     if args.fsdp and parts_of(job.model.config):
         # PyTorch (2.13) rejects the weights that their sides share with each other or the output.
         raise ConfigError.of(
@@ -73,8 +81,17 @@ def _leaves_weights_out(model: PreTrainedModel) -> bool:
     Those are dropped layers, experts that no token is sent to, and in models of two configs what
     texts do not need: BERT's pooler, the part of T5Gemma2 that sees.
     """
-    return bool(
-        _drops_layers(model) or parts_of(model.config) or getattr(model.config, "num_experts", 0)
+    return bool(_drops_layers(model) or parts_of(model.config) or _has_separate_experts(model))
+
+
+def _has_separate_experts(model: PreTrainedModel) -> bool:
+    """Return whether each expert is a module, as in Switch Transformers and NLLB-MoE.
+
+    Later families have the weights of all experts in one tensor, which always gets a gradient.
+    """
+    return any(
+        isinstance(module, nn.ModuleDict) and type(module).__name__.endswith("Experts")
+        for module in model.modules()
     )
 
 
