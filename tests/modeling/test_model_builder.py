@@ -303,6 +303,12 @@ def test_frozen_parts_do_not_move(model_type: str, part: str) -> None:
     assert len(moved) > 5
 
 
+def test_freezing_the_encoder_of_two_berts_leaves_the_decoder() -> None:
+    model = make(config("encoder-decoder", freeze=["encoder"])).model
+    assert not any(weight.requires_grad for weight in model.encoder.parameters())
+    assert all(weight.requires_grad for weight in model.decoder.parameters())
+
+
 def test_freezing_nothing_or_everything_is_a_mistake() -> None:
     assert "no weight of the model belongs to 'encodr'" in rejection(
         config("t5", freeze=["encodr"])

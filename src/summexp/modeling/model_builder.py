@@ -390,6 +390,8 @@ def _embeddings(model: PreTrainedModel) -> set[int]:
 
 
 def _belongs(name: str, part: str) -> bool:
-    if part in ("encoder", "decoder"):
-        return f".{part}." in f".{name}"
+    sides = ("encoder", "decoder")
+    if part in sides:
+        # A decoder that is a BERT has its layers in what BERT calls an encoder.
+        return next((one for one in name.split(".") if one in sides), None) == part
     return fnmatch(name, part)
