@@ -86,7 +86,7 @@ def test_words_of_the_command_line_come_back(tmp_path: Path) -> None:
         override("tracking.tags", TEXTS),
         override("tracking.run_name", "본문 1"),
         "data.max_train_samples=7",
-        override("training.lr_scheduler_kwargs", {"num_cycles": 2, "name": "1"}),
+        override("training.gradient_checkpointing_kwargs", {"n": 2, "name": "1"}),
         override("generation.bad_words_ids", [[1, 2], [3]]),
         "training.save_strategy='no'",
         "training.learning_rate=1e-7",

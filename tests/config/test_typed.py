@@ -24,7 +24,7 @@ from summexp.errors import ConfigError
             "data=cnn_dailymail",
         ],
         ["debug=tiny", "model=bart_base", "data=custom_csv"],
-        ["training.lr_scheduler_kwargs={num_cycles: 2}", "generation.bad_words_ids=[[1,2],[3]]"],
+        ["training.gradient_checkpointing_kwargs={n: 2}", "generation.bad_words_ids=[[1,2],[3]]"],
         ["model.freeze=[encoder]", "tracking.tags=[a,'b c']", "training.save_strategy='no'"],
         ["data.summary_column=summary", "training.learning_rate=1e-7", "output_dir=runs/one"],
         ["debug=tiny", "data=custom_csv", "data.text_column='본문 1'"],

@@ -26,8 +26,8 @@ WORDS = (
     "data.max_train_samples=8",
     override("model.source_prefix", "요약 '${lang}' \"要約\" $HOME `x` !: \\"),
     override("tracking.tags", ["a, b", "본문", "\\${c}", "!"]),
-    override("training.lr_scheduler_kwargs", {"name": "x y", "n": 1}),
-    "training.lr_scheduler_type=constant",
+    # Without effect, as gradient checkpointing is off.
+    override("training.gradient_checkpointing_kwargs", {"name": "x y", "n": 1}),
 )
 OWN = ("--config-dir", "내 choices", "model=mine")
 

@@ -202,15 +202,17 @@ def test_systems_side_by_side_have_the_numbers_of_each_alone(
 
 
 def test_a_table_of_one_system_is_that_of_a_run(
-    runs: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, out, err = score(capsys, runs / "korean", "--documents", runs / "test.jsonl")
+    # Names that fit into a line.
+    monkeypatch.chdir(runs)
+    _, out, err = score(capsys, "korean", "--documents", "test.jsonl")
     lines = out.splitlines()
-    assert lines[0] == f"{runs / 'korean'}  5 rows, 3 of them scored, 1 skipped"
+    assert lines[0] == "korean  5 rows, 3 of them scored, 1 skipped"
     assert lines[1].split() == ["score", "value", "90", "%", "interval", "lead-1"]
     assert lines[2].startswith(" ROUGE-1 ")
     assert any("lead-1 baseline (ROUGE-L " in line for line in lines)
-    assert err.startswith(f"inherited from {runs / 'korean'}/config.yaml: ")
+    assert err.startswith("inherited from korean/config.yaml: ")
     assert " metric (" in err
 
 
