@@ -13,7 +13,7 @@ OVER_PINS ?= hydra-core>=1.4.0.dev0 omegaconf>=2.4.0.dev0
 .PHONY: help install check format generate test test-slow test-families coverage test-gpu test-slurm test-tpu test-oldest test-newest build constraints constraints-tpu
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 18
 
 install:  ## install into the active environment, with what the tests need
 	pip install -c constraints.txt -e ".[test]"
